@@ -1,0 +1,179 @@
+//! Every default and every limit, by name, here only. Sizes in bytes, times in the type's unit.
+
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::message::NamespaceOptions;
+
+// --- namespaces, keys and values -----------------------------------------------------------------------------
+
+/// Longest namespace name.
+pub const MAX_NAMESPACE_BYTES: usize = 256;
+/// Most namespaces one host holds.
+pub const MAX_NAMESPACES: usize = 65_536;
+/// Longest encoded key.
+pub const MAX_KEY_BYTES: usize = 64 * 1024;
+/// Largest entry (key and value); no option raises it.
+pub const MAX_ENTRY_BYTES: u64 = 16 * 1024 * 1024;
+/// Byte bound of a namespace that names none.
+pub const DEFAULT_MAX_SIZE: u64 = 256 * 1024 * 1024;
+/// Longest time to live, about 285 years: it keeps deadlines in microseconds far from overflow.
+pub const MAX_TTL: Duration = Duration::from_secs(9_007_199_254);
+
+// --- the wire ------------------------------------------------------------------------------------------------
+
+/// Largest frame: the largest entry and the fields around it.
+pub const MAX_FRAME_BYTES: usize = MAX_ENTRY_BYTES as usize + 128 * 1024;
+/// Largest frame before a peer has proved that it knows the secret.
+pub const MAX_HELLO_BYTES: usize = 256;
+/// A reply of many values stops growing here; the client asks for the rest.
+pub const REPLY_PART_BYTES: usize = 4 * 1024 * 1024;
+/// A request of many entries is split by the client here.
+pub const REQUEST_PART_BYTES: usize = 4 * 1024 * 1024;
+/// Most keys or entries in one request.
+pub const MAX_BATCH: usize = 65_536;
+/// Entries in a page of a scan, at most.
+pub const MAX_PAGE: usize = 4_096;
+
+// --- connections ---------------------------------------------------------------------------------------------
+
+/// Most authenticated connections of one host.
+pub const MAX_CONNECTIONS: usize = 1_024;
+/// Most connections that have not proved themselves; the oldest is dropped for a new one.
+pub const MAX_UNAUTHENTICATED: usize = 32;
+/// Time a peer has for its handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time from the first byte of a frame to its last.
+pub const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Over this much unsent output the host reads nothing more from that peer.
+pub const OUTPUT_HIGH_WATER: usize = 8 * 1024 * 1024;
+/// A peer over the high water that takes nothing for this long is disconnected.
+pub const OUTPUT_STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most fetches of one connection that wait for another's load.
+pub const MAX_WAITS_PER_SESSION: usize = 65_536;
+/// Most leases one connection holds.
+pub const MAX_LEASES_PER_SESSION: usize = 65_536;
+/// Most scans one connection has open.
+pub const MAX_SCANS_PER_SESSION: usize = 256;
+/// Most namespaces one connection has open.
+pub const MAX_HANDLES_PER_SESSION: usize = 65_536;
+/// Bytes a client holds back for a host that does not take them.
+pub const MAX_CLIENT_BACKLOG: usize = 256 * 1024 * 1024;
+/// Time a closing host gives connections to take their last replies.
+pub const SHUTDOWN_DRAIN: Duration = Duration::from_millis(250);
+
+// --- loading and reconnecting --------------------------------------------------------------------------------
+
+/// Time a leader has to load a key before the next waiter takes over.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
+/// Longest lease.
+pub const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
+/// First and longest pause between two attempts to reach the host.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(5);
+/// See [`BACKOFF_MIN`].
+pub const BACKOFF_MAX: Duration = Duration::from_millis(500);
+/// Default time for one socket operation.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+// --- files ---------------------------------------------------------------------------------------------------
+
+/// Longest socket path: macOS and the BSDs allow 104 bytes with the final zero, Linux 108.
+pub const MAX_SOCKET_PATH: usize = 103;
+/// Length of the secret that both sides must know.
+pub const SECRET_BYTES: usize = 32;
+
+/// What a namespace does, every option decided.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NamespaceConfig {
+    /// Most entries.
+    pub max: Option<u64>,
+    /// Most bytes, or units of the explicit `size` of entries.
+    pub max_size: u64,
+    /// Largest entry.
+    pub max_entry_size: u64,
+    /// Time to live in microseconds; 0 is none.
+    pub ttl: u64,
+    /// A stale entry is returned once before it goes.
+    pub allow_stale: bool,
+    /// A read restarts the time to live.
+    pub update_age_on_get: bool,
+    /// `has` restarts the time to live.
+    pub update_age_on_has: bool,
+    /// A stale entry stays where a read met it.
+    pub no_delete_on_stale_get: bool,
+    /// Stale entries go when their time is over, not when they are met.
+    pub ttl_autopurge: bool,
+    /// `null` is a value.
+    pub cache_null: bool,
+}
+
+impl NamespaceConfig {
+    /// Fills what `options` left out with the defaults and refuses what cannot work.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] that names the option, its value and what is allowed.
+    pub fn from_options(options: &NamespaceOptions) -> Result<Self> {
+        let max_size = positive("maxSize", options.max_size)?.unwrap_or(DEFAULT_MAX_SIZE);
+        let ttl = options.ttl.unwrap_or(0);
+        if u128::from(ttl) > MAX_TTL.as_micros() {
+            return Err(invalid("ttl", ttl / 1_000, &format!("at most {} ms", MAX_TTL.as_millis())));
+        }
+        Ok(Self {
+            max: positive("max", options.max)?,
+            max_size,
+            max_entry_size: positive("maxEntrySize", options.max_entry_size)?
+                .unwrap_or_else(|| max_size.min(MAX_ENTRY_BYTES)),
+            ttl,
+            allow_stale: options.allow_stale.unwrap_or(false),
+            update_age_on_get: options.update_age_on_get.unwrap_or(false),
+            update_age_on_has: options.update_age_on_has.unwrap_or(false),
+            no_delete_on_stale_get: options.no_delete_on_stale_get.unwrap_or(false),
+            ttl_autopurge: options.ttl_autopurge.unwrap_or(false),
+            cache_null: options.cache_null.unwrap_or(false),
+        })
+    }
+}
+
+fn positive(option: &str, value: Option<u64>) -> Result<Option<u64>> {
+    match value {
+        Some(0) => Err(invalid(option, 0, "a positive integer; leave it out for no bound of your own")),
+        other => Ok(other),
+    }
+}
+
+fn invalid(option: &str, value: u64, allowed: &str) -> Error {
+    Error::new(ErrorKind::InvalidOption, format!("option `{option}` is {value}; allowed is {allowed}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_bound_the_bytes_and_nothing_else() {
+        let config = NamespaceConfig::from_options(&NamespaceOptions::default()).unwrap();
+        assert_eq!(config.max, None);
+        assert_eq!(config.max_size, DEFAULT_MAX_SIZE);
+        assert_eq!(config.max_entry_size, MAX_ENTRY_BYTES);
+        assert_eq!(config.ttl, 0);
+    }
+
+    #[test]
+    fn a_small_byte_bound_bounds_the_entry_too() {
+        let options = NamespaceOptions { max_size: Some(100), ..Default::default() };
+        assert_eq!(NamespaceConfig::from_options(&options).unwrap().max_entry_size, 100);
+    }
+
+    #[test]
+    fn zero_is_refused_with_the_options_name() {
+        for (options, name) in [
+            (NamespaceOptions { max: Some(0), ..Default::default() }, "`max`"),
+            (NamespaceOptions { max_size: Some(0), ..Default::default() }, "`maxSize`"),
+            (NamespaceOptions { max_entry_size: Some(0), ..Default::default() }, "`maxEntrySize`"),
+        ] {
+            let error = NamespaceConfig::from_options(&options).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidOption);
+            assert!(error.message().contains(name), "{error}");
+        }
+    }
+}

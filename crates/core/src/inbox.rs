@@ -1,0 +1,180 @@
+//! What has arrived for one JavaScript environment and waits for its thread: whole response frames and events of
+//! the link, in order. Any thread puts in; one thread takes out, woken once per batch.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::config::MAX_FRAME_BYTES;
+use crate::error::{Error, Result};
+use crate::protocol::message::{RequestId, Response, ResponseEnvelope};
+use crate::protocol::{codec, frame};
+use crate::session::Mailbox;
+
+/// A change of the link to the host.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// The host is there.
+    Connected {
+        /// The host's life.
+        epoch: u64,
+        /// It is another life than that of the connection before.
+        changed: bool,
+    },
+    /// The connection broke. Requests up to `through` were sent and will not be answered; later ones are kept for
+    /// the next connection.
+    Lost {
+        /// The last request that may have reached the host.
+        through: RequestId,
+        /// What broke it.
+        error: Error,
+    },
+    /// The host stayed away for longer than the grace time, or refused this client. Requests up to `through` were
+    /// dropped unsent; until [`LinkEvent::Connected`] new ones fail at once.
+    Unreachable {
+        /// The last request that was dropped.
+        through: RequestId,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// What [`Inbox::drain`] hands out.
+#[derive(Debug)]
+pub enum Incoming<'a> {
+    /// A response to request `id`.
+    Response {
+        /// The request's number.
+        id: RequestId,
+        /// Its answer.
+        response: Response<'a>,
+    },
+    /// The link changed.
+    Event(LinkEvent),
+}
+
+enum Item {
+    Frames(Vec<u8>),
+    Event(LinkEvent),
+}
+
+/// The queue between the threads that receive and the JavaScript thread.
+pub struct Inbox {
+    items: Mutex<VecDeque<Item>>,
+    /// Set while a wake-up is on its way, so that a burst costs one.
+    signalled: AtomicBool,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Inbox {
+    /// An empty inbox; `wake` is called from any thread when there is something to drain.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { items: Mutex::default(), signalled: AtomicBool::new(false), wake: Box::new(wake) }
+    }
+
+    /// Adds whole response frames.
+    pub fn push_frames(&self, frames: &[u8]) {
+        let mut items = self.lock();
+        match items.back_mut() {
+            Some(Item::Frames(last)) => last.extend_from_slice(frames),
+            _ => items.push_back(Item::Frames(frames.to_vec())),
+        }
+        drop(items);
+        self.signal();
+    }
+
+    /// Adds an event.
+    pub fn push_event(&self, event: LinkEvent) {
+        self.lock().push_back(Item::Event(event));
+        self.signal();
+    }
+
+    /// Hands out all that has arrived, in order. Responses borrow from the batch.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Protocol`] when a frame holds no response; the rest of the batch is dropped.
+    pub fn drain(&self, handler: &mut dyn FnMut(Incoming<'_>)) -> Result<()> {
+        // Cleared first: what arrives while we drain signals again.
+        self.signalled.store(false, Ordering::Release);
+        let items = std::mem::take(&mut *self.lock());
+        for item in items {
+            match item {
+                Item::Frames(frames) => drain_frames(&frames, handler)?,
+                Item::Event(event) => handler(Incoming::Event(event)),
+            }
+        }
+        Ok(())
+    }
+
+    fn signal(&self) {
+        if !self.signalled.swap(true, Ordering::AcqRel) {
+            (self.wake)();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Item>> {
+        // A panic cannot leave the queue half changed: every section is one call of the standard library.
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Late answers of a store in this process take the same way as those of a connection.
+impl Mailbox for Inbox {
+    fn deliver(&self, id: RequestId, response: Response<'_>) {
+        let mut bytes = Vec::new();
+        if let Err(error) = codec::append_frame(&mut bytes, &ResponseEnvelope { id, response }) {
+            let response = Response::from_error(&error);
+            codec::append_frame(&mut bytes, &ResponseEnvelope { id, response })
+                .expect("an error response is far below the frame limit");
+        }
+        self.push_frames(&bytes);
+    }
+}
+
+fn drain_frames(mut frames: &[u8], handler: &mut dyn FnMut(Incoming<'_>)) -> Result<()> {
+    while let Some((payload, used)) = frame::split(frames, MAX_FRAME_BYTES)? {
+        let ResponseEnvelope { id, response } = codec::decode(payload)?;
+        handler(Incoming::Response { id, response });
+        frames = &frames[used..];
+    }
+    debug_assert!(frames.is_empty(), "only whole frames are pushed");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    fn counted() -> (Inbox, Arc<AtomicUsize>) {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&wakes);
+        (Inbox::new(move || drop(counter.fetch_add(1, Ordering::SeqCst))), wakes)
+    }
+
+    #[test]
+    fn responses_and_events_come_out_in_order_and_a_burst_wakes_once() {
+        let (inbox, wakes) = counted();
+        inbox.deliver(1, Response::Flag(true));
+        inbox.deliver(2, Response::Missing);
+        inbox.push_event(LinkEvent::Connected { epoch: 9, changed: false });
+        inbox.deliver(3, Response::Number(1.0));
+        assert_eq!(wakes.load(Ordering::SeqCst), 1);
+
+        let mut seen = Vec::new();
+        inbox
+            .drain(&mut |incoming| {
+                seen.push(match incoming {
+                    Incoming::Response { id, .. } => id,
+                    Incoming::Event(_) => 0,
+                });
+            })
+            .unwrap();
+        assert_eq!(seen, [1, 2, 0, 3]);
+
+        inbox.deliver(4, Response::Missing);
+        assert_eq!(wakes.load(Ordering::SeqCst), 2);
+    }
+}

@@ -1,0 +1,38 @@
+//! The logic of clustered-cache, without Node: one cache for all processes of an application on one machine.
+//!
+//! | part | duty |
+//! |---|---|
+//! | [`store`] | the host's entries: namespaces, bounds, expiry, counters, leases |
+//! | [`session`] | one user of a store (a connection, or the host's own JavaScript): requests in, responses out |
+//! | [`protocol`] | messages, frames, handshake: bytes in, values out, no sockets |
+//! | [`transport`] | sockets: the only file that names the transport crate |
+//! | [`server`] | serves a store to connections |
+//! | [`client`] | one connection to a host, reconnecting |
+//! | [`endpoint`] | directory, socket path and secret of a host |
+//! | [`inbox`] | what has arrived for one JavaScript environment |
+//! | [`backend`] | joins both ways to a store: in this process, or over a connection |
+//!
+//! The **host** owns the store and is its only writer; every other process is a **client**. A **namespace** is one
+//! named cache with its own bounds. A **lease** is the right to load one key, held by one caller in the whole
+//! cluster. An **epoch** is one host's life: a client drops what it believed when it changes.
+
+#![forbid(unsafe_code)]
+
+pub mod backend;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod endpoint;
+pub mod error;
+pub mod inbox;
+pub mod protocol;
+pub mod server;
+pub mod session;
+pub mod store;
+pub mod transport;
+pub mod value;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::{Error, ErrorKind, Result};
