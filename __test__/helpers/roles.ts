@@ -1,6 +1,6 @@
 import type { ExecutionContext, TestFn } from 'ava';
 import { ClusteredCache } from '../../index.js';
-import { Agents } from './agents.ts';
+import { type Agent, Agents } from './agents.ts';
 import { unique } from './names.ts';
 
 export type Role = 'host' | 'client';
@@ -16,6 +16,10 @@ export interface Bench {
   open(options?: Options): Promise<AnyCache>;
   /** Options that reach a namespace in this role. */
   options(options?: Options): Options;
+  /** Another process that is a client of the same host, started at the first call, and options that reach it there. */
+  peer(): Promise<Agent>;
+  /** Options by which a peer reaches the namespace. */
+  reach(cache: AnyCache, options?: Options): Promise<Options>;
 }
 
 export type Behaviour = (t: ExecutionContext, bench: Bench) => Promise<void>;
@@ -30,6 +34,10 @@ export function rolesOf(test: TestFn): {
 } {
   let agents: Agents;
   let endpoint: string;
+  const peers = new Map<Role, Promise<Agent>>();
+  let listener: ReturnType<typeof ClusteredCache.listen> | undefined;
+  const endpointOf = async (role: Role): Promise<string> =>
+    role === 'client' ? endpoint : (await (listener ??= ClusteredCache.listen())).endpoint;
   test.before(async () => {
     agents = await Agents.start();
     const host = await agents.spawn();
@@ -38,7 +46,10 @@ export function rolesOf(test: TestFn): {
       return state.listener.endpoint;
     });
   });
-  test.after.always(() => agents?.close());
+  test.after.always(async () => {
+    await agents?.close();
+    await (await listener)?.close();
+  });
 
   const bench = (role: Role, t: ExecutionContext): Bench => {
     const options = (given: Options = {}): Options => ({
@@ -55,6 +66,18 @@ export function rolesOf(test: TestFn): {
         await cache.ready;
         return cache;
       },
+      peer: async () => {
+        const known = await peers.get(role);
+        if (known?.alive) return known;
+        const started = agents.spawn();
+        peers.set(role, started);
+        return started;
+      },
+      reach: async (cache, given = {}) => ({
+        namespace: cache.namespace,
+        endpoint: await endpointOf(role),
+        ...given,
+      }),
     };
   };
   const register = (define: TestFn | TestFn['serial']) => (title: string, behaviour: Behaviour) => {
