@@ -165,6 +165,14 @@ each('a getter that throws is reported and nothing is stored', async (t, { open 
   t.is(await cache.has('key'), false);
 });
 
+each('a getter is asked once', async (t, { open }) => {
+  const cache = await open();
+  let asked = 0;
+  await cache.set('key', { get count() { return (asked += 1); } });
+  t.deepEqual(await cache.get('key'), { count: 1 });
+  t.is(asked, 1);
+});
+
 each('null and undefined are refused as values', async (t, { open }) => {
   const cache = await open();
   await failsWith(t, () => cache.set('key', undefined), 'ERR_CC_INVALID_VALUE');

@@ -18,7 +18,6 @@ each('stats start at nothing', async (t, { open }) => {
     evictions: 0,
     expirations: 0,
     fetches: { leads: 0, waits: 0, takeovers: 0 },
-    near: { hits: 0 },
   });
   t.true(Number.isSafeInteger(clients) && clients >= 0);
   t.true(epoch !== 0 && epoch !== undefined);

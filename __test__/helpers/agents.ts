@@ -15,6 +15,9 @@ const wire = require('../fixtures/wire.cjs') as {
   listen(socket: net.Socket, receive: (message: never) => void): void;
 };
 
+/** What a test starts as a process of its own. */
+export type Fixture = 'process.cjs' | 'primary.cjs';
+
 /** What the scope of a process offers to the functions a test runs in it; see fixtures/agent.cjs. */
 export interface Scope {
   cc: typeof import('../../index.js');
@@ -26,7 +29,7 @@ export interface Scope {
   cluster: typeof import('node:cluster').default;
   describe(error: unknown): Described;
   fork(token: string): number;
-  forkHelper(token: string): void;
+  forkHelper(token: string, file: Fixture, env: Record<string, string>): void;
 }
 
 /** An error as a process describes it. */
@@ -141,12 +144,9 @@ export class Agent {
   }
 }
 
-export type Fixture = 'process.cjs' | 'primary.cjs';
-
 export interface SpawnOptions {
   env?: Record<string, string>;
   execArgv?: string[];
-  uid?: number;
 }
 
 /** All processes of one spec file, and the channel they take commands by. */
@@ -178,7 +178,6 @@ export class Agents {
     const child = spawn(process.execPath, [...(options.execArgv ?? []), file], {
       env: { ...inherited, CC_TEST_CONTROL: this.control, CC_TEST_TOKEN: token, ...options.env },
       stdio: ['ignore', 'inherit', 'inherit'],
-      ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
     });
     this.#children.add(child);
     const died = deferred<never>();

@@ -1,4 +1,4 @@
-import { type Agent, Agents } from './agents.ts';
+import type { Agent, Agents, Fixture } from './agents.ts';
 
 export interface ClusterOptions {
   /** Workers to start with. */
@@ -24,10 +24,19 @@ export class Cluster {
   }
 
   static async start(agents: Agents, options: ClusterOptions = {}): Promise<Cluster> {
-    const { workers = 2, serialization = 'json', load = 'before', worker = 'worker.cjs', env = {} } = options;
-    const primary = await agents.spawn('primary.cjs', {
-      env: { CC_TEST_LOAD: load, CC_TEST_SERIALIZATION: serialization, CC_TEST_WORKER: worker, ...env },
-    });
+    const { workers = 2 } = options;
+    const cluster = new Cluster(agents, await agents.spawn('primary.cjs', { env: Cluster.environment(options) }));
+    await Promise.all(Array.from({ length: workers }, () => cluster.fork()));
+    return cluster;
+  }
+
+  /** What tells a primary these options. */
+  static environment({ serialization = 'json', load = 'before', worker = 'worker.cjs', env = {} }: ClusterOptions) {
+    return { CC_TEST_LOAD: load, CC_TEST_SERIALIZATION: serialization, CC_TEST_WORKER: worker, ...env };
+  }
+
+  /** The cluster of a primary that somebody else started. */
+  static async of(agents: Agents, primary: Agent, workers: number): Promise<Cluster> {
     const cluster = new Cluster(agents, primary);
     await Promise.all(Array.from({ length: workers }, () => cluster.fork()));
     return cluster;
@@ -43,9 +52,9 @@ export class Cluster {
   }
 
   /** A helper process that `parent` forks with child_process. */
-  async forkHelper(parent: Agent): Promise<Agent> {
+  async forkHelper(parent: Agent, file: Fixture = 'process.cjs', env: Record<string, string> = {}): Promise<Agent> {
     const { token, agent } = this.#agents.expect();
-    await parent.run((scope, token) => scope.forkHelper(token), token);
+    await parent.run((scope, ...args) => scope.forkHelper(...args), token, file, env);
     return agent;
   }
 

@@ -18,6 +18,8 @@ export interface ScriptOptions {
   env?: Record<string, string>;
   cwd?: string;
   ms?: number;
+  /** Run as another user; only root can. */
+  uid?: number;
 }
 
 /** Environment of a script: nothing of the test runner's own. */
@@ -33,6 +35,7 @@ export function node(args: string[], options: ScriptOptions = {}): Promise<Outco
       cwd: options.cwd ?? ROOT,
       env: { ...cleanEnvironment(), ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
     });
     let stdout = '';
     let stderr = '';

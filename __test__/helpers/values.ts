@@ -171,7 +171,6 @@ export const REFUSED: readonly Sample[] = [
   sample('Promise', () => Promise.resolve()),
   sample('WeakMap', () => new WeakMap()),
   sample('WeakRef', () => new WeakRef({})),
-  sample('Proxy', () => new Proxy({}, {})),
   sample('generator', () => (function* () {})()),
   sample('detached ArrayBuffer', () => detached(new ArrayBuffer(8))),
   sample('detached Uint8Array', () => detached(new Uint8Array(8))),
