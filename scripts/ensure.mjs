@@ -11,8 +11,6 @@ import { fingerprint, isStamped, stamp, unstamp } from './support/stamp.mjs';
 
 const OLDEST_NODE = 20;
 
-const NAPI_BUILD = 'build --platform --release --js binding.js --dts binding.d.ts -- --locked'.split(' ');
-
 /** The addon's file for this machine, such as `clustered-cache.linux-x64-gnu.node`. */
 const isAddon = (file) =>
   file.startsWith(`${manifest.napi.binaryName}.${process.platform}-${process.arch}`) &&
@@ -30,11 +28,17 @@ const steps = [
     name: 'native',
     doing: 'building the addon with cargo (a few minutes the first time)',
     inputs: ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src', 'crates'],
-    facts: [manifest.napi, manifest.devDependencies['@napi-rs/cli'], process.platform, process.arch],
+    facts: [
+      manifest.napi,
+      manifest.scripts.addon,
+      manifest.devDependencies['@napi-rs/cli'],
+      process.platform,
+      process.arch,
+    ],
     made: () =>
       readdirSync(at()).some(isAddon) && existsSync(at('binding.js')) && existsSync(at('binding.d.ts')),
     before: requireCargo,
-    command: () => [...tool('@napi-rs/cli', 'napi'), ...NAPI_BUILD],
+    command: () => [...npm(), 'run', '--silent', 'addon', '--', '--', '--locked'],
   },
   {
     name: 'typescript',
