@@ -8,7 +8,7 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import autocannon from 'autocannon';
 
-const REQUESTS = Number(process.env.REQUESTS ?? 40_000);
+const REQUESTS = Number(process.env.REQUESTS ?? 60_000);
 const CONNECTIONS = 64;
 const GREEDY_REQUESTS = 2_000;
 const LIMIT = 500;
