@@ -1,8 +1,9 @@
 // Makes a checkout ready: installs the development dependencies, builds the native addon, compiles the TypeScript.
 // Each step runs only when what it is made from has changed since it last succeeded.
 //
-//   node scripts/ensure.mjs                  whatever is missing or stale
-//   node scripts/ensure.mjs --force native   that step, stale or not (dependencies, native, typescript)
+//   node scripts/ensure.mjs                     whatever is missing or stale
+//   node scripts/ensure.mjs typescript          only that step, or those: dependencies, native, typescript
+//   node scripts/ensure.mjs --force native      that step even when nothing has changed
 
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { at, main, manifest, npm, run, seconds, tool } from './support/project.mjs';
@@ -12,7 +13,8 @@ const OLDEST_NODE = 20;
 
 /** The addon's file for this machine, such as `clustered-cache.linux-x64-gnu.node`. */
 const isAddon = (file) =>
-  file.startsWith(`${manifest.napi.binaryName}.${process.platform}-${process.arch}`) && file.endsWith('.node');
+  file.startsWith(`${manifest.napi.binaryName}.${process.platform}-${process.arch}`) &&
+  file.endsWith('.node');
 
 const steps = [
   {
@@ -26,13 +28,17 @@ const steps = [
     name: 'native',
     doing: 'building the addon with cargo (a few minutes the first time)',
     inputs: ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src', 'crates'],
-    facts: [manifest.napi, manifest.devDependencies['@napi-rs/cli'], process.platform, process.arch],
-    made: () => readdirSync(at()).some(isAddon) && existsSync(at('binding.js')) && existsSync(at('binding.d.ts')),
-    before: requireCargo,
-    command: () => [
-      ...tool('@napi-rs/cli', 'napi'),
-      ...['build', '--platform', '--release', '--js', 'binding.js', '--dts', 'binding.d.ts', '--', '--locked'],
+    facts: [
+      manifest.napi,
+      manifest.scripts.addon,
+      manifest.devDependencies['@napi-rs/cli'],
+      process.platform,
+      process.arch,
     ],
+    made: () =>
+      readdirSync(at()).some(isAddon) && existsSync(at('binding.js')) && existsSync(at('binding.d.ts')),
+    before: requireCargo,
+    command: () => [...npm(), 'run', '--silent', 'addon', '--', '--', '--locked'],
   },
   {
     name: 'typescript',
@@ -47,7 +53,9 @@ const steps = [
 
 function requireNode() {
   if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
-    throw new Error(`Node.js ${OLDEST_NODE} or later is needed; this is ${process.versions.node} (${process.execPath}).`);
+    throw new Error(
+      `Node.js ${OLDEST_NODE} or later is needed; this is ${process.versions.node} (${process.execPath}).`,
+    );
   }
 }
 
@@ -55,13 +63,17 @@ async function requireCargo() {
   const [, oldest] = /^rust-version = "(.+)"$/m.exec(readFileSync(at('Cargo.toml'), 'utf8'));
   const { code, output } = await run(['cargo', '--version'], { onLine: () => {} });
   if (code === 127) {
-    throw new Error(`cargo was not found. Install Rust ${oldest} or later (https://rustup.rs), open a new shell and try again.`);
+    throw new Error(
+      `cargo was not found. Install Rust ${oldest} or later (https://rustup.rs), open a new shell and try again.`,
+    );
   }
   if (code !== 0) throw new Error(`cargo --version failed:\n${output}`);
   const [, major, minor] = /cargo (\d+)\.(\d+)/.exec(output);
   const [oldestMajor, oldestMinor] = oldest.split('.').map(Number);
   if (Number(major) < oldestMajor || (Number(major) === oldestMajor && Number(minor) < oldestMinor)) {
-    throw new Error(`Rust ${oldest} or later is needed; this is ${output.trim()}. Update it with: rustup update stable`);
+    throw new Error(
+      `Rust ${oldest} or later is needed; this is ${output.trim()}. Update it with: rustup update stable`,
+    );
   }
 }
 
@@ -71,7 +83,8 @@ function progress(head) {
     process.stdout.write(head);
     return { onLine: () => {}, end: (text) => console.log(text) };
   }
-  const show = (text) => process.stdout.write(`\r\x1b[2K${`${head}${text}`.slice(0, process.stdout.columns - 1)}`);
+  const show = (text) =>
+    process.stdout.write(`\r\x1b[2K${`${head}${text}`.slice(0, process.stdout.columns - 1)}`);
   show('');
   return { onLine: (line) => show(` ${line}`), end: (text) => console.log(`\r\x1b[2K${head}${text}`) };
 }
@@ -98,15 +111,22 @@ async function bring({ name, doing, inputs, facts, made, before, command }, forc
   return true;
 }
 
+/** The steps that the command line asks for. */
+function chosen(names) {
+  const unknown = names.filter((name) => !steps.some((step) => step.name === name));
+  if (unknown.length > 0) {
+    throw new Error(
+      `No such step: ${unknown.join(', ')}. There are: ${steps.map((step) => step.name).join(', ')}`,
+    );
+  }
+  return names.length === 0 ? steps : steps.filter((step) => names.includes(step.name));
+}
+
 await main(async () => {
   requireNode();
-  const flag = process.argv.indexOf('--force');
-  const forced = flag === -1 ? undefined : process.argv[flag + 1];
-  if (flag !== -1 && !steps.some((step) => step.name === forced)) {
-    throw new Error(`--force needs one of: ${steps.map((step) => step.name).join(', ')}`);
-  }
-
+  const args = process.argv.slice(2);
+  const wanted = chosen(args.filter((arg) => arg !== '--force'));
   let worked = false;
-  for (const step of steps) worked = (await bring(step, step.name === forced)) || worked;
-  if (!worked) console.log('dependencies, native, typescript: up to date');
+  for (const step of wanted) worked = (await bring(step, args.includes('--force'))) || worked;
+  if (!worked) console.log(`${wanted.map((step) => step.name).join(', ')}: up to date`);
 });
