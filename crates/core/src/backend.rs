@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::client::Client;
 use crate::error::Result;
-use crate::protocol::message::{RequestEnvelope, Response};
+use crate::protocol::message::{Request, RequestEnvelope, Response};
 use crate::session::Session;
 
 /// A way to a store.
@@ -30,7 +30,12 @@ impl Backend {
                 session.lock().unwrap_or_else(PoisonError::into_inner).execute(request, reply);
                 Ok(())
             }
-            Self::Remote(client) => client.submit(request),
+            // These two the client remembers, to open the same namespaces after a reconnect.
+            Self::Remote(client) => match &request.request {
+                Request::Open { name, options } => client.open(request.id, request.handle, name, *options),
+                Request::Release => client.release(request.id, request.handle),
+                _ => client.submit(request),
+            },
         }
     }
 }

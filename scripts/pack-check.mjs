@@ -1,0 +1,131 @@
+// Packs the package and this machine's platform package as they would be published, and uses them as a user would:
+// installed into an empty project, from ES modules, CommonJS and TypeScript. Then publint and are-the-types-wrong.
+// Everything happens in a temporary folder; the working tree is left as it is.
+
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { at, main, manifest, mustRun, npm, seconds, tool } from './support/project.mjs';
+
+/** What each flavour of TypeScript project asks of the compiler, besides `strict` and all that goes beyond it. */
+const TYPESCRIPT_PROJECTS = {
+  nodenext: { type: 'module', compilerOptions: { module: 'nodenext' } },
+  commonjs: { type: 'commonjs', compilerOptions: { module: 'commonjs', moduleResolution: 'node10' } },
+};
+
+const STRICT = {
+  target: 'es2022',
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  noPropertyAccessFromIndexSignature: true,
+  // Our declarations are checked too, not only their use.
+  skipLibCheck: false,
+  types: ['node'],
+  outDir: 'out',
+};
+
+const temporary = mkdtempSync(join(tmpdir(), 'clustered-cache-pack-'));
+const writeJson = (path, value) => writeFileSync(path, JSON.stringify(value, null, 2));
+
+async function step(name, body) {
+  const start = performance.now();
+  const result = await body();
+  console.log(`${name}: ${seconds(start)}`);
+  return result;
+}
+
+/** Packs a folder; resolves to the tarball's path. Refuses to ship what only a build or a test needs. */
+async function pack(folder) {
+  const output = await mustRun(
+    [...npm(), 'pack', '--json', '--loglevel=error', '--pack-destination', temporary],
+    { cwd: folder },
+  );
+  // A lifecycle script may have written before the list.
+  const listed = JSON.parse(output.slice(output.search(/^[[{]/m)));
+  const [{ filename, files, name }] = Array.isArray(listed) ? listed : Object.values(listed);
+  const main = name === manifest.name;
+  const stray = files
+    .map((file) => file.path)
+    .filter((path) => main && !/^(lib\/.*\.(js|d\.ts)|[^/]+)$/.test(path));
+  if (stray.length > 0)
+    throw new Error(`The tarball of ${name} has files that do not belong there: ${stray.join(', ')}`);
+  return join(temporary, filename);
+}
+
+/** The platform package of this machine, with the addon in it, outside the working tree. */
+function platformPackage() {
+  const [prefix, suffix] = [`${manifest.napi.binaryName}.`, '.node'];
+  const platforms = readdirSync(at('npm'));
+  const addon = readdirSync(at()).find(
+    (file) => file.startsWith(`${prefix}${process.platform}-${process.arch}`) && file.endsWith(suffix),
+  );
+  const platform = addon?.slice(prefix.length, -suffix.length);
+  if (!platforms.includes(platform))
+    throw new Error(`No platform package for ${addon ?? 'this machine: build first'}.`);
+  const folder = join(temporary, 'platform');
+  cpSync(at('npm', platform), folder, { recursive: true });
+  copyFileSync(at(addon), join(folder, addon));
+  return folder;
+}
+
+/** An empty project with these packages installed. */
+async function project(name, type, packages) {
+  const folder = join(temporary, name);
+  mkdirSync(folder);
+  writeJson(join(folder, 'package.json'), { name, private: true, type });
+  await mustRun(
+    [...npm(), 'install', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', ...packages],
+    { cwd: folder },
+  );
+  return folder;
+}
+
+async function useFromJavaScript(tarballs) {
+  const folder = await project('javascript', 'commonjs', tarballs);
+  for (const file of ['use.mjs', 'use.cjs']) {
+    copyFileSync(at('scripts', 'consumer', file), join(folder, file));
+    await mustRun([process.execPath, file], { cwd: folder });
+  }
+}
+
+async function useFromTypeScript(flavour, tarballs) {
+  const { type, compilerOptions } = TYPESCRIPT_PROJECTS[flavour];
+  const pinned = ['typescript', '@types/node'].map((name) => `${name}@${manifest.devDependencies[name]}`);
+  const folder = await project(flavour, type, [...tarballs, ...pinned]);
+  copyFileSync(at('scripts', 'consumer', 'use.ts'), join(folder, 'use.ts'));
+  writeJson(join(folder, 'tsconfig.json'), {
+    compilerOptions: { ...STRICT, ...compilerOptions },
+    files: ['use.ts'],
+  });
+  await mustRun([process.execPath, 'node_modules/typescript/bin/tsc'], { cwd: folder });
+  await mustRun([process.execPath, 'out/use.js'], { cwd: folder });
+}
+
+/** Without a platform package the user is told so, with a code, and not with a stack of require calls. */
+async function useWithoutAddon(tarball) {
+  const folder = await project('without-addon', 'commonjs', [tarball]);
+  const print = `try { require('clustered-cache') } catch (error) { console.log(error.code) }`;
+  const printed = (await mustRun([process.execPath, '--eval', print], { cwd: folder })).trim();
+  if (printed !== 'ERR_CC_NATIVE_MISSING') {
+    throw new Error(
+      `Without the addon, loading should fail with ERR_CC_NATIVE_MISSING; it printed: ${printed}`,
+    );
+  }
+}
+
+await main(async () => {
+  try {
+    const tarball = await step('pack', () => pack(at()));
+    const tarballs = [tarball, await step('pack the addon', () => pack(platformPackage()))];
+    await step('use from ES modules and CommonJS', () => useFromJavaScript(tarballs));
+    for (const flavour of Object.keys(TYPESCRIPT_PROJECTS)) {
+      await step(`use from TypeScript, module ${flavour}`, () => useFromTypeScript(flavour, tarballs));
+    }
+    await step('use without the addon', () => useWithoutAddon(tarball));
+    await step('publint', () => mustRun([...tool('publint'), 'run', tarball, '--strict']));
+    await step('are the types wrong', () => mustRun([...tool('@arethetypeswrong/cli', 'attw'), tarball]));
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,30 @@
+// Runs before `npm pack` and `npm publish`: refuses a tarball that lacks a file, or whose parts do not belong together.
+
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { at, main, manifest, mustRun, readJson } from './support/project.mjs';
+
+/** Every version that is written down, with where. They are raised together, or a release mixes two. */
+function* versions() {
+  yield [
+    'Cargo.toml',
+    /^\[workspace\.package\]\nversion = "(.+)"$/m.exec(readFileSync(at('Cargo.toml'), 'utf8'))?.[1],
+  ];
+  yield ['package-lock.json', readJson(at('package-lock.json')).version];
+  for (const platform of readdirSync(at('npm'))) {
+    yield [`npm/${platform}/package.json`, readJson(at('npm', platform, 'package.json')).version];
+  }
+}
+
+await main(async () => {
+  await mustRun([process.execPath, at('scripts', 'ensure.mjs'), 'typescript']);
+
+  const missing = [...manifest.files, 'README.md', 'LICENSE'].filter((file) => !existsSync(at(file)));
+  if (missing.length > 0)
+    throw new Error(`The package lists files that are not there: ${missing.join(', ')}`);
+
+  const other = [...versions()].filter(([, version]) => version !== manifest.version);
+  if (other.length > 0) {
+    const list = other.map(([where, version]) => `  ${where}: ${version}`).join('\n');
+    throw new Error(`package.json says ${manifest.version}, but there is:\n${list}`);
+  }
+});

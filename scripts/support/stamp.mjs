@@ -1,0 +1,40 @@
+// What a build was made from, by content: a checkout that only touches dates rebuilds nothing.
+
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { at } from './project.mjs';
+
+/** Folders under an input whose content never reaches the result. */
+const OUTSIDE = new Set(['tests', 'benches', 'target', 'node_modules']);
+
+function* filesUnder(path) {
+  if (!existsSync(at(path))) return;
+  if (statSync(at(path)).isFile()) return yield path;
+  for (const name of readdirSync(at(path)).sort()) {
+    if (!OUTSIDE.has(name)) yield* filesUnder(join(path, name));
+  }
+}
+
+/** A hash of the named files and folders, and of any further facts the result depends on. */
+export function fingerprint(inputs, facts = []) {
+  const hash = createHash('sha256').update(JSON.stringify(facts));
+  for (const path of inputs.flatMap((input) => [...filesUnder(input)])) {
+    const content = readFileSync(at(path));
+    hash.update(`\n${path} ${content.length}\n`).update(content);
+  }
+  return hash.digest('hex');
+}
+
+const stampFile = (name) => at('.stamps', name);
+
+export const isStamped = (name, print) =>
+  existsSync(stampFile(name)) && readFileSync(stampFile(name), 'utf8') === print;
+
+/** To be called before the work begins: work that is interrupted leaves no stamp. */
+export const unstamp = (name) => rmSync(stampFile(name), { force: true });
+
+export function stamp(name, print) {
+  mkdirSync(at('.stamps'), { recursive: true });
+  writeFileSync(stampFile(name), print);
+}

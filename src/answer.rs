@@ -1,0 +1,200 @@
+//! Answers: a core response to a JavaScript value and its form. Compound answers are flat arrays, read by
+//! `ts/answers.ts`; the two files are to be changed together.
+
+use clustered_cache_core::error::Error;
+use clustered_cache_core::protocol::message::{Blob, PageItem, Response, Settings, Stats};
+use napi::bindgen_prelude::Unknown;
+use napi::{Env, Result};
+
+use crate::error::JsClass;
+use crate::js::{self, List};
+use crate::{key, value};
+
+/// What kind of answer a value is; the JavaScript layer switches on it.
+#[napi_derive::napi]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The value itself.
+    Plain = 0,
+    /// JSON text to parse.
+    Json = 1,
+    /// A buffer for V8's deserializer.
+    V8 = 2,
+    /// A `Uint8Array`; as an argument only.
+    Bytes = 3,
+    /// There is nothing.
+    Missing = 4,
+    /// The answer comes later, under the same id.
+    Pending = 5,
+    /// `[code, message, class]`.
+    Error = 6,
+    /// A flat array whose meaning the operation knows.
+    List = 7,
+    /// A lease token: the caller is to load the key.
+    Lease = 8,
+    /// Another caller loads the key; its result comes later, under the same id.
+    Waiting = 9,
+    /// `[form, value]`: the encoded error of another caller's loader.
+    Failed = 10,
+}
+
+impl Form {
+    /// The form in which the JavaScript layer passes a value, from its number.
+    pub(crate) fn of_value(number: f64) -> Self {
+        match number as i32 {
+            1 => Self::Json,
+            2 => Self::V8,
+            3 => Self::Bytes,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// A response as JavaScript sees it.
+pub(crate) fn to_js<'env>(env: &Env, response: &Response<'_>) -> Result<(Form, Unknown<'env>)> {
+    match response {
+        Response::Value(Blob(bytes)) => value::to_js(env, bytes),
+        Response::Missing => Ok((Form::Missing, js::undefined(env)?)),
+        Response::Flag(flag) => Ok((Form::Plain, js::boolean(env, *flag)?)),
+        Response::Number(number) => Ok((Form::Plain, js::number(env, *number)?)),
+        Response::Lease(token) => Ok((Form::Lease, js::number(env, *token as f64)?)),
+        Response::Waiting => Ok((Form::Waiting, js::undefined(env)?)),
+        Response::Error { code, message } => error_to_js(env, code, message),
+        Response::Failed(Blob(bytes)) => {
+            Ok((Form::Failed, compound(env, |list| list.value(bytes))?))
+        }
+        other => Ok((Form::List, compound(env, |list| list.response(other))?)),
+    }
+}
+
+/// A core error as an answer.
+pub(crate) fn error<'env>(env: &Env, error: &Error) -> Result<(Form, Unknown<'env>)> {
+    error_to_js(env, error.kind().code(), error.message())
+}
+
+fn error_to_js<'env>(env: &Env, code: &str, message: &str) -> Result<(Form, Unknown<'env>)> {
+    let answer = compound(env, |list| {
+        list.text(code)?;
+        list.text(message)?;
+        list.text(JsClass::of_code(code).name())
+    })?;
+    Ok((Form::Error, answer))
+}
+
+fn compound<'env>(
+    env: &Env,
+    fill: impl FnOnce(&mut Compound<'_, 'env>) -> Result<()>,
+) -> Result<Unknown<'env>> {
+    let mut compound = Compound { env, list: List::new(env)? };
+    fill(&mut compound)?;
+    Ok(compound.list.into_unknown())
+}
+
+/// A flat array in the making.
+struct Compound<'call, 'env> {
+    env: &'call Env,
+    list: List<'env>,
+}
+
+impl Compound<'_, '_> {
+    fn response(&mut self, response: &Response<'_>) -> Result<()> {
+        match response {
+            Response::Counted { value, remaining, created } => {
+                self.number(*value)?;
+                self.milliseconds(*remaining)?;
+                self.flag(*created)
+            }
+            Response::Values(values) => values.iter().try_for_each(|value| self.optional_value(*value)),
+            Response::Flags(flags) => flags.iter().try_for_each(|flag| self.flag(*flag)),
+            Response::Info { remaining, size, created } => {
+                self.milliseconds(*remaining)?;
+                self.number(*size as f64)?;
+                self.number(*created)
+            }
+            Response::Page { cursor, items } => {
+                self.number(*cursor as f64)?;
+                items.iter().try_for_each(|item| self.item(item))
+            }
+            Response::Opened(settings) | Response::Settings(settings) => self.settings(settings),
+            Response::Stats(stats) => self.stats(stats),
+            _ => Ok(()), // the others are no compounds
+        }
+    }
+
+    fn item(&mut self, item: &PageItem<'_>) -> Result<()> {
+        let key = key::to_js(self.env, item.key.0)?;
+        self.list.push(self.env, &key)?;
+        self.optional_value(item.value)?;
+        self.milliseconds(item.remaining)?;
+        self.optional_number(item.size.map(|size| size as f64))
+    }
+
+    fn settings(&mut self, settings: &Settings) -> Result<()> {
+        self.optional_number(settings.max.map(|max| max as f64))?;
+        self.number(settings.max_size as f64)?;
+        self.number(settings.max_entry_size as f64)?;
+        self.number(settings.ttl as f64 / 1e3)?;
+        self.flag(settings.allow_stale)
+    }
+
+    fn stats(&mut self, stats: &Stats) -> Result<()> {
+        let counters = [
+            stats.size,
+            stats.calculated_size,
+            stats.hits,
+            stats.misses,
+            stats.sets,
+            stats.deletes,
+            stats.evictions,
+            stats.expirations,
+            stats.leads,
+            stats.waits,
+            stats.takeovers,
+            stats.clients,
+            stats.epoch,
+        ];
+        counters.iter().try_for_each(|counter| self.number(*counter as f64))?;
+        self.number(stats.uptime as f64 / 1e3)
+    }
+
+    fn optional_value(&mut self, value: Option<Blob<'_>>) -> Result<()> {
+        self.value(value.map_or(&[], |Blob(bytes)| bytes))
+    }
+
+    /// Two elements: form and value; no bytes are "missing".
+    fn value(&mut self, bytes: &[u8]) -> Result<()> {
+        let (form, value) = value::to_js(self.env, bytes)?;
+        self.number(f64::from(form as i32))?;
+        self.list.push(self.env, &value)
+    }
+
+    /// `Infinity` for ever.
+    fn milliseconds(&mut self, micros: Option<u64>) -> Result<()> {
+        self.number(micros.map_or(f64::INFINITY, |micros| micros as f64 / 1e3))
+    }
+
+    fn optional_number(&mut self, number: Option<f64>) -> Result<()> {
+        match number {
+            Some(number) => self.number(number),
+            None => {
+                let null = js::null(self.env)?;
+                self.list.push(self.env, &null)
+            }
+        }
+    }
+
+    fn number(&mut self, number: f64) -> Result<()> {
+        let number = js::number(self.env, number)?;
+        self.list.push(self.env, &number)
+    }
+
+    fn flag(&mut self, flag: bool) -> Result<()> {
+        let flag = js::boolean(self.env, flag)?;
+        self.list.push(self.env, &flag)
+    }
+
+    fn text(&mut self, text: &str) -> Result<()> {
+        let text = js::text(self.env, text.as_bytes())?;
+        self.list.push(self.env, &text)
+    }
+}

@@ -1,0 +1,424 @@
+//! The exported cache class. Every method builds one request and returns its answer; `id` numbers it, the form of
+//! the answer is in the link's register. Times are milliseconds, sizes bytes.
+
+use std::rc::Rc;
+
+use clustered_cache_core::error::Result;
+use clustered_cache_core::protocol::message::{Blob, Handle, Loaded, NewEntry, Request, ScanFields};
+use napi::Env;
+use napi::bindgen_prelude::Unknown;
+
+use crate::answer::Form;
+use crate::error::from_napi;
+use crate::link::{Link, LinkState};
+use crate::options::{self, NativeNamespaceOptions, micros};
+use crate::{js, key, value};
+
+/// How a load ended.
+#[napi_derive::napi]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadEnd {
+    /// With a value.
+    Value = 0,
+    /// With `undefined`.
+    Nothing = 1,
+    /// With an error, passed as an encoded value.
+    Failed = 2,
+    /// Not at all.
+    Abandoned = 3,
+}
+
+/// What a scan returns of each entry.
+#[napi_derive::napi]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fields {
+    /// Keys only.
+    Keys = 0,
+    /// Keys and values.
+    Entries = 1,
+    /// Keys, values, remaining time and explicit size.
+    Dump = 2,
+}
+
+/// One cache of one JavaScript environment, speaking in encoded values.
+#[napi_derive::napi(js_name = "ClusteredCache")]
+pub struct NativeCache {
+    link: Rc<LinkState>,
+    handle: Handle,
+}
+
+type Answer<'env> = napi::Result<Unknown<'env>>;
+
+#[napi_derive::napi]
+impl NativeCache {
+    /// A cache on `link`; `handle` numbers it there. [`NativeCache::open`] comes first.
+    #[napi(constructor)]
+    pub fn new(link: &Link, handle: u32) -> Self {
+        Self { link: Rc::clone(&link.state), handle }
+    }
+
+    /// Opens the namespace.
+    #[napi(ts_return_type = "unknown")]
+    pub fn open<'env>(&self, env: &'env Env, id: f64, name: String, options: NativeNamespaceOptions) -> Answer<'env> {
+        self.run(env, id, |scratch| {
+            scratch.extend_from_slice(name.as_bytes());
+            let name = std::str::from_utf8(scratch).unwrap_or_default();
+            Ok(Request::Open { name, options: options.into() })
+        })
+    }
+
+    /// Gives the handle back.
+    #[napi(ts_return_type = "unknown")]
+    pub fn release<'env>(&self, env: &'env Env, id: f64) -> Answer<'env> {
+        self.run(env, id, |_| Ok(Request::Release))
+    }
+
+    /// Is the host there?
+    #[napi(ts_return_type = "unknown")]
+    pub fn ping<'env>(&self, env: &'env Env, id: f64) -> Answer<'env> {
+        self.run(env, id, |_| Ok(Request::Ping))
+    }
+
+    // --- one key -------------------------------------------------------------------------------------------------
+
+    /// The value.
+    #[napi(ts_return_type = "unknown")]
+    pub fn get<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
+        self.of_key(env, id, &key, Request::Get)
+    }
+
+    /// The value, touching nothing.
+    #[napi(ts_return_type = "unknown")]
+    pub fn peek<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
+        self.of_key(env, id, &key, Request::Peek)
+    }
+
+    /// Is there a fresh entry?
+    #[napi(ts_return_type = "unknown")]
+    pub fn has<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
+        self.of_key(env, id, &key, Request::Has)
+    }
+
+    /// Removes an entry.
+    #[napi(ts_return_type = "unknown")]
+    pub fn delete<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
+        self.of_key(env, id, &key, Request::Delete)
+    }
+
+    /// Removes an entry and answers its value.
+    #[napi(ts_return_type = "unknown")]
+    pub fn get_and_delete<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
+        self.of_key(env, id, &key, Request::GetAndDelete)
+    }
+
+    /// `[remaining, size, created]`
+    #[napi(ts_return_type = "unknown")]
+    pub fn info<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
+        self.of_key(env, id, &key, Request::Info)
+    }
+
+    /// Restarts the time to live.
+    #[napi(ts_return_type = "unknown")]
+    pub fn touch<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>, ttl: Option<f64>) -> Answer<'env> {
+        self.of_key(env, id, &key, |key| Request::Touch { key, ttl: ttl.map(micros) })
+    }
+
+    /// Stores an entry.
+    #[napi(ts_return_type = "unknown")]
+    #[expect(clippy::too_many_arguments, reason = "flat arguments cost less than an object at this boundary")]
+    pub fn set<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        key: Unknown<'_>,
+        value: Unknown<'_>,
+        form: Form,
+        ttl: Option<f64>,
+        expires_at: Option<f64>,
+        size: Option<f64>,
+    ) -> Answer<'env> {
+        let keep = options::keep(ttl, expires_at, size);
+        self.of_entry(env, id, (&key, &value, form), |key, value| Request::Set(NewEntry { key, value, keep }))
+    }
+
+    /// Stores an entry if there is no fresh one.
+    #[napi(ts_return_type = "unknown")]
+    #[expect(clippy::too_many_arguments, reason = "flat arguments cost less than an object at this boundary")]
+    pub fn set_if_absent<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        key: Unknown<'_>,
+        value: Unknown<'_>,
+        form: Form,
+        ttl: Option<f64>,
+        size: Option<f64>,
+    ) -> Answer<'env> {
+        let keep = options::keep(ttl, None, size);
+        self.of_entry(env, id, (&key, &value, form), |key, value| {
+            Request::SetIfAbsent(NewEntry { key, value, keep })
+        })
+    }
+
+    /// `[value, remaining, created]`
+    #[napi(ts_return_type = "unknown")]
+    #[expect(clippy::too_many_arguments, reason = "flat arguments cost less than an object at this boundary")]
+    pub fn count<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        key: Unknown<'_>,
+        amount: f64,
+        ttl: Option<f64>,
+        min: Option<f64>,
+        max: Option<f64>,
+        size: Option<f64>,
+    ) -> Answer<'env> {
+        let by = options::count_by(amount, ttl, min, max, size);
+        self.of_key(env, id, &key, |key| Request::Count(key, by))
+    }
+
+    // --- many keys -----------------------------------------------------------------------------------------------
+
+    /// `form, value` of each key, perhaps of fewer keys than asked.
+    #[napi(ts_return_type = "unknown")]
+    pub fn m_get<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
+        self.of_keys(env, id, &keys, Request::MGet)
+    }
+
+    /// A flag of each key.
+    #[napi(ts_return_type = "unknown")]
+    pub fn m_has<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
+        self.of_keys(env, id, &keys, Request::MHas)
+    }
+
+    /// How many were deleted.
+    #[napi(ts_return_type = "unknown")]
+    pub fn m_delete<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
+        self.of_keys(env, id, &keys, Request::MDelete)
+    }
+
+    /// How many were stored. `entries` is flat: key, value, form, ttl or `null`, size or `null`.
+    #[napi(ts_return_type = "unknown")]
+    pub fn m_set<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        #[napi(ts_arg_type = "unknown[]")] entries: Unknown<'_>,
+    ) -> Answer<'env> {
+        self.run(env, id, |scratch| {
+            let fields = js::elements(env, &entries).map_err(from_napi)?;
+            let mut spans = Vec::with_capacity(fields.len() / 5);
+            for entry in fields.chunks_exact(5) {
+                let form = js::number_of(env, &entry[2]).map_err(from_napi)?;
+                let ttl = optional_number(env, &entry[3])?;
+                let size = optional_number(env, &entry[4])?;
+                key::append(env, &entry[0], scratch)?;
+                let middle = scratch.len();
+                value::append(env, &entry[1], Form::of_value(form), scratch)?;
+                spans.push((middle, scratch.len(), options::keep(ttl, None, size)));
+            }
+            let mut start = 0;
+            let entries = spans.into_iter().map(|(middle, end, keep)| {
+                let entry = NewEntry { key: Blob(&scratch[start..middle]), value: Blob(&scratch[middle..end]), keep };
+                start = end;
+                entry
+            });
+            Ok(Request::MSet(entries.collect()))
+        })
+    }
+
+    /// How many were removed.
+    #[napi(ts_return_type = "unknown")]
+    pub fn clear<'env>(&self, env: &'env Env, id: f64, prefix: Option<Unknown<'_>>) -> Answer<'env> {
+        self.run(env, id, |scratch| Ok(Request::Clear(append_prefix(env, prefix.as_ref(), scratch)?)))
+    }
+
+    /// Removes what is stale.
+    #[napi(ts_return_type = "unknown")]
+    pub fn purge_stale<'env>(&self, env: &'env Env, id: f64) -> Answer<'env> {
+        self.run(env, id, |_| Ok(Request::PurgeStale))
+    }
+
+    /// Begins a scan: `cursor`, then `key, form, value, remaining, size` of each entry.
+    #[napi(ts_return_type = "unknown")]
+    pub fn scan<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        fields: Fields,
+        prefix: Option<Unknown<'_>>,
+        limit: u32,
+    ) -> Answer<'env> {
+        let fields = match fields {
+            Fields::Keys => ScanFields::Keys,
+            Fields::Entries => ScanFields::Entries,
+            Fields::Dump => ScanFields::Dump,
+        };
+        self.run(env, id, |scratch| {
+            Ok(Request::Scan { fields, prefix: append_prefix(env, prefix.as_ref(), scratch)?, limit })
+        })
+    }
+
+    /// Goes on with a scan.
+    #[napi(ts_return_type = "unknown")]
+    pub fn scan_next<'env>(&self, env: &'env Env, id: f64, cursor: f64, limit: u32) -> Answer<'env> {
+        self.run(env, id, |_| Ok(Request::ScanNext { cursor: cursor as u64, limit }))
+    }
+
+    /// Ends a scan early.
+    #[napi(ts_return_type = "unknown")]
+    pub fn scan_end<'env>(&self, env: &'env Env, id: f64, cursor: f64) -> Answer<'env> {
+        self.run(env, id, |_| Ok(Request::ScanEnd(cursor as u64)))
+    }
+
+    // --- loading -------------------------------------------------------------------------------------------------
+
+    /// The value, a lease, or later what another loads.
+    #[napi(ts_return_type = "unknown")]
+    pub fn fetch<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        key: Unknown<'_>,
+        force: bool,
+        lease: f64,
+    ) -> Answer<'env> {
+        self.of_key(env, id, &key, |key| Request::Fetch { key, force, lease: micros(lease) })
+    }
+
+    /// Ends a load. Does the lease still count?
+    #[napi(ts_return_type = "unknown")]
+    #[expect(clippy::too_many_arguments, reason = "flat arguments cost less than an object at this boundary")]
+    pub fn settle<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        token: f64,
+        end: LoadEnd,
+        value: Unknown<'_>,
+        form: Form,
+        ttl: Option<f64>,
+        size: Option<f64>,
+    ) -> Answer<'env> {
+        self.run(env, id, |scratch| {
+            if matches!(end, LoadEnd::Value | LoadEnd::Failed) {
+                value::append(env, &value, form, scratch)?;
+            }
+            let loaded = match end {
+                LoadEnd::Value => Loaded::Value { value: Blob(scratch), keep: options::keep(ttl, None, size) },
+                LoadEnd::Nothing => Loaded::Nothing,
+                LoadEnd::Failed => Loaded::Failed(Blob(scratch)),
+                LoadEnd::Abandoned => Loaded::Abandoned,
+            };
+            Ok(Request::Settle { token: token as u64, loaded })
+        })
+    }
+
+    /// Stops waiting for the load that fetch `target` waits for.
+    #[napi(ts_return_type = "unknown")]
+    pub fn cancel_wait<'env>(&self, env: &'env Env, id: f64, target: f64) -> Answer<'env> {
+        self.run(env, id, |_| Ok(Request::CancelWait(target as u64)))
+    }
+
+    // --- the namespace -------------------------------------------------------------------------------------------
+
+    /// Counters, flat.
+    #[napi(ts_return_type = "unknown")]
+    pub fn stats<'env>(&self, env: &'env Env, id: f64) -> Answer<'env> {
+        self.run(env, id, |_| Ok(Request::Stats))
+    }
+
+    /// Changes options at run time: `[max, maxSize, maxEntrySize, ttl, allowStale]` as they are then.
+    #[napi(ts_return_type = "unknown")]
+    pub fn tune<'env>(&self, env: &'env Env, id: f64, options: NativeNamespaceOptions) -> Answer<'env> {
+        self.run(env, id, |_| Ok(Request::Tune(options.into())))
+    }
+
+    /// Drops the namespace and everything in it.
+    #[napi(ts_return_type = "unknown")]
+    pub fn destroy<'env>(&self, env: &'env Env, id: f64) -> Answer<'env> {
+        self.run(env, id, |_| Ok(Request::Destroy))
+    }
+}
+
+impl NativeCache {
+    fn run<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        build: impl for<'a> FnOnce(&'a mut Vec<u8>) -> Result<Request<'a>>,
+    ) -> Answer<'env> {
+        self.link.run(env, id, self.handle, build)
+    }
+
+    fn of_key<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        key: &Unknown<'_>,
+        request: impl for<'a> FnOnce(Blob<'a>) -> Request<'a>,
+    ) -> Answer<'env> {
+        self.run(env, id, |scratch| {
+            key::append(env, key, scratch)?;
+            Ok(request(Blob(scratch)))
+        })
+    }
+
+    fn of_entry<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        (key, value, form): (&Unknown<'_>, &Unknown<'_>, Form),
+        request: impl for<'a> FnOnce(Blob<'a>, Blob<'a>) -> Request<'a>,
+    ) -> Answer<'env> {
+        self.run(env, id, |scratch| {
+            key::append(env, key, scratch)?;
+            let middle = scratch.len();
+            value::append(env, value, form, scratch)?;
+            let (key, value) = scratch.split_at(middle);
+            Ok(request(Blob(key), Blob(value)))
+        })
+    }
+
+    fn of_keys<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        keys: &Unknown<'_>,
+        request: impl for<'a> FnOnce(Vec<Blob<'a>>) -> Request<'a>,
+    ) -> Answer<'env> {
+        self.run(env, id, |scratch| {
+            let keys = js::elements(env, keys).map_err(from_napi)?;
+            let mut ends = Vec::with_capacity(keys.len());
+            for key in &keys {
+                key::append(env, key, scratch)?;
+                ends.push(scratch.len());
+            }
+            let mut start = 0;
+            let blobs = ends.into_iter().map(|end| {
+                let blob = Blob(&scratch[start..end]);
+                start = end;
+                blob
+            });
+            Ok(request(blobs.collect()))
+        })
+    }
+}
+
+fn append_prefix<'a>(
+    env: &Env,
+    prefix: Option<&Unknown<'_>>,
+    scratch: &'a mut Vec<u8>,
+) -> Result<Option<Blob<'a>>> {
+    let Some(prefix) = prefix else { return Ok(None) };
+    key::append_prefix(env, prefix, scratch)?;
+    Ok(Some(Blob(scratch)))
+}
+
+fn optional_number(env: &Env, value: &Unknown<'_>) -> Result<Option<f64>> {
+    match js::type_of(value).map_err(from_napi)? {
+        napi::ValueType::Number => js::number_of(env, value).map(Some).map_err(from_napi),
+        _ => Ok(None),
+    }
+}

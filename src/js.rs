@@ -1,0 +1,384 @@
+//! The raw N-API calls that napi's own types do not offer or make slower: strings without a second copy, values by
+//! tag, an integer register shared with JavaScript. All hand-written `unsafe` of the addon is here.
+//!
+//! One argument holds for every call: `Env` and the handles come from the call that N-API is just making on this
+//! thread, so they are live for its whole duration; a failing status is turned into an error and its outputs are
+//! not read.
+
+use std::ptr;
+
+use napi::bindgen_prelude::{Int32Array, JsValue, Unknown};
+use napi::threadsafe_function::ThreadsafeFunction;
+use napi::{Env, Error, Result, Status, ValueType, sys};
+
+/// A function that wakes the JavaScript thread; alone it does not keep the process alive.
+pub(crate) type WakeFunction = ThreadsafeFunction<(), (), (), Status, false, true>;
+
+fn check(status: sys::napi_status, what: &str) -> Result<()> {
+    if status == sys::Status::napi_ok {
+        return Ok(());
+    }
+    Err(Error::new(Status::from(status), format!("N-API refused to {what}")))
+}
+
+/// A handle that a call below has just filled in.
+fn unknown<'env>(env: &Env, value: sys::napi_value) -> Unknown<'env> {
+    // SAFETY: callers pass a handle of the current call that N-API reported as valid.
+    unsafe { Unknown::from_raw_unchecked(env.raw(), value) }
+}
+
+// --- text --------------------------------------------------------------------------------------------------------
+
+/// Appends the text of a string as WTF-8 and tells whether all of it is ASCII.
+pub(crate) fn append_text(env: &Env, string: &Unknown<'_>, out: &mut Vec<u8>) -> Result<bool> {
+    let units = utf16_length(env, string)?;
+    let start = out.len();
+    // Three bytes hold any UTF-16 unit; one more is for the zero that N-API writes.
+    out.resize(start + units * 3 + 1, 0);
+    let mut written = 0;
+    // SAFETY: the buffer has `units * 3 + 1` writable bytes from `start`; N-API writes no more than it is told.
+    let status = unsafe {
+        sys::napi_get_value_string_utf8(
+            env.raw(),
+            string.raw(),
+            out[start..].as_mut_ptr().cast(),
+            units * 3 + 1,
+            &mut written,
+        )
+    };
+    check(status, "read a string")?;
+    out.truncate(start + written);
+    if written == units {
+        return Ok(true);
+    }
+    // The engine replaces lone surrogates by U+FFFD; only then is the text looked at again, unit by unit.
+    if out[start..].windows(3).any(|bytes| bytes == "\u{fffd}".as_bytes()) {
+        let text = utf16(env, string, units)?;
+        out.truncate(start);
+        append_wtf8(&text, out);
+    }
+    Ok(false)
+}
+
+fn utf16_length(env: &Env, string: &Unknown<'_>) -> Result<usize> {
+    let mut units = 0;
+    // SAFETY: with a null buffer N-API only tells the length.
+    let status = unsafe {
+        sys::napi_get_value_string_utf16(env.raw(), string.raw(), ptr::null_mut(), 0, &mut units)
+    };
+    check(status, "measure a string")?;
+    Ok(units)
+}
+
+fn utf16(env: &Env, string: &Unknown<'_>, units: usize) -> Result<Vec<u16>> {
+    let mut text = vec![0_u16; units + 1];
+    let mut written = 0;
+    // SAFETY: the buffer has room for `units` and the final zero.
+    let status = unsafe {
+        sys::napi_get_value_string_utf16(env.raw(), string.raw(), text.as_mut_ptr(), units + 1, &mut written)
+    };
+    check(status, "read a string")?;
+    text.truncate(written);
+    Ok(text)
+}
+
+fn append_wtf8(text: &[u16], out: &mut Vec<u8>) {
+    for unit in char::decode_utf16(text.iter().copied()) {
+        match unit {
+            Ok(char) => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+            Err(lone) => {
+                let unit = lone.unpaired_surrogate();
+                out.extend_from_slice(&[
+                    0xe0 | (unit >> 12) as u8,
+                    0x80 | ((unit >> 6) & 0x3f) as u8,
+                    0x80 | (unit & 0x3f) as u8,
+                ]);
+            }
+        }
+    }
+}
+
+/// A string of ASCII bytes.
+pub(crate) fn ascii<'env>(env: &Env, text: &[u8]) -> Result<Unknown<'env>> {
+    let mut value = ptr::null_mut();
+    // SAFETY: pointer and length are of one live slice; N-API copies it.
+    let status = unsafe {
+        sys::napi_create_string_latin1(env.raw(), text.as_ptr().cast(), text.len() as isize, &mut value)
+    };
+    check(status, "create a string")?;
+    Ok(unknown(env, value))
+}
+
+/// A string of WTF-8 bytes.
+pub(crate) fn text<'env>(env: &Env, wtf8: &[u8]) -> Result<Unknown<'env>> {
+    if std::str::from_utf8(wtf8).is_err() {
+        return text_of_units(env, &decode_wtf8(wtf8));
+    }
+    let mut value = ptr::null_mut();
+    // SAFETY: pointer and length are of one live slice; N-API copies it.
+    let status = unsafe {
+        sys::napi_create_string_utf8(env.raw(), wtf8.as_ptr().cast(), wtf8.len() as isize, &mut value)
+    };
+    check(status, "create a string")?;
+    Ok(unknown(env, value))
+}
+
+fn text_of_units<'env>(env: &Env, units: &[u16]) -> Result<Unknown<'env>> {
+    let mut value = ptr::null_mut();
+    // SAFETY: pointer and length are of one live slice; N-API copies it.
+    let status = unsafe {
+        sys::napi_create_string_utf16(env.raw(), units.as_ptr(), units.len() as isize, &mut value)
+    };
+    check(status, "create a string")?;
+    Ok(unknown(env, value))
+}
+
+/// Units of WTF-8 text. Bytes that are not WTF-8 come from no process of ours; they become U+FFFD.
+fn decode_wtf8(wtf8: &[u8]) -> Vec<u16> {
+    let mut units = Vec::with_capacity(wtf8.len());
+    let mut rest = wtf8;
+    loop {
+        match std::str::from_utf8(rest) {
+            Ok(valid) => {
+                units.extend(valid.encode_utf16());
+                return units;
+            }
+            Err(error) => {
+                let (valid, invalid) = rest.split_at(error.valid_up_to());
+                units.extend(String::from_utf8_lossy(valid).encode_utf16());
+                match invalid {
+                    [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, after @ ..] => {
+                        units.push(0xd000 | u16::from(second & 0x3f) << 6 | u16::from(third & 0x3f));
+                        rest = after;
+                    }
+                    _ => {
+                        units.push(0xfffd);
+                        rest = &invalid[1..];
+                    }
+                }
+            }
+        }
+    }
+}
+
+// --- bytes -------------------------------------------------------------------------------------------------------
+
+/// Whether a value is a typed array, `DataView` or `Buffer`.
+pub(crate) fn is_buffer(env: &Env, value: &Unknown<'_>) -> Result<bool> {
+    let mut answer = false;
+    // SAFETY: see the module comment.
+    check(unsafe { sys::napi_is_buffer(env.raw(), value.raw(), &mut answer) }, "look at a value")?;
+    Ok(answer)
+}
+
+/// Appends the bytes of a `Buffer` or `Uint8Array`.
+pub(crate) fn append_bytes(env: &Env, buffer: &Unknown<'_>, out: &mut Vec<u8>) -> Result<()> {
+    let (mut data, mut length) = (ptr::null_mut(), 0);
+    // SAFETY: see the module comment.
+    let status = unsafe { sys::napi_get_buffer_info(env.raw(), buffer.raw(), &mut data, &mut length) };
+    check(status, "read a buffer")?;
+    if length > 0 && !data.is_null() {
+        // SAFETY: N-API reports `length` readable bytes, which stay so while no JavaScript runs: the copy ends
+        // before this call returns to it.
+        out.extend_from_slice(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) });
+    }
+    Ok(())
+}
+
+/// A `Buffer` with a copy of `bytes`.
+pub(crate) fn buffer<'env>(env: &Env, bytes: &[u8]) -> Result<Unknown<'env>> {
+    let (mut data, mut value) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: pointer and length are of one live slice; N-API copies it.
+    let status = unsafe {
+        sys::napi_create_buffer_copy(env.raw(), bytes.len(), bytes.as_ptr().cast(), &mut data, &mut value)
+    };
+    check(status, "create a buffer")?;
+    Ok(unknown(env, value))
+}
+
+/// A `Uint8Array` with a copy of `bytes`.
+pub(crate) fn uint8_array<'env>(env: &Env, bytes: &[u8]) -> Result<Unknown<'env>> {
+    let (mut data, mut memory, mut value) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+    // SAFETY: see the module comment.
+    let status = unsafe { sys::napi_create_arraybuffer(env.raw(), bytes.len(), &mut data, &mut memory) };
+    check(status, "create an array buffer")?;
+    if !bytes.is_empty() {
+        // SAFETY: the array buffer is new, has `bytes.len()` bytes and is seen by nobody else.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), data.cast::<u8>(), bytes.len()) };
+    }
+    // SAFETY: the view covers exactly the array buffer just made.
+    let status = unsafe {
+        let kind = sys::TypedarrayType::uint8_array;
+        sys::napi_create_typedarray(env.raw(), kind, bytes.len(), memory, 0, &mut value)
+    };
+    check(status, "create a typed array")?;
+    Ok(unknown(env, value))
+}
+
+// --- other values ------------------------------------------------------------------------------------------------
+
+/// The type of a value, as `typeof` tells it (with `null` apart).
+pub(crate) fn type_of(value: &Unknown<'_>) -> Result<ValueType> {
+    value.get_type()
+}
+
+/// The number in a value.
+pub(crate) fn number_of(env: &Env, value: &Unknown<'_>) -> Result<f64> {
+    let mut number = 0.0;
+    // SAFETY: see the module comment.
+    check(unsafe { sys::napi_get_value_double(env.raw(), value.raw(), &mut number) }, "read a number")?;
+    Ok(number)
+}
+
+/// The boolean in a value.
+pub(crate) fn boolean_of(env: &Env, value: &Unknown<'_>) -> Result<bool> {
+    let mut boolean = false;
+    // SAFETY: see the module comment.
+    check(unsafe { sys::napi_get_value_bool(env.raw(), value.raw(), &mut boolean) }, "read a boolean")?;
+    Ok(boolean)
+}
+
+/// Sign and 64-bit words of a bigint, least significant first.
+pub(crate) fn bigint_of(env: &Env, value: &Unknown<'_>) -> Result<(bool, Vec<u64>)> {
+    let mut count = 0;
+    // SAFETY: with null buffers N-API only tells the number of words.
+    let status = unsafe {
+        let (sign, words) = (ptr::null_mut(), ptr::null_mut());
+        sys::napi_get_value_bigint_words(env.raw(), value.raw(), sign, &mut count, words)
+    };
+    check(status, "measure a bigint")?;
+    let (mut sign, mut words) = (0, vec![0_u64; count]);
+    // SAFETY: `words` has room for `count` words.
+    let status = unsafe {
+        sys::napi_get_value_bigint_words(env.raw(), value.raw(), &mut sign, &mut count, words.as_mut_ptr())
+    };
+    check(status, "read a bigint")?;
+    words.truncate(count);
+    Ok((sign != 0, words))
+}
+
+/// `undefined`.
+pub(crate) fn undefined<'env>(env: &Env) -> Result<Unknown<'env>> {
+    let mut value = ptr::null_mut();
+    // SAFETY: see the module comment.
+    check(unsafe { sys::napi_get_undefined(env.raw(), &mut value) }, "get undefined")?;
+    Ok(unknown(env, value))
+}
+
+/// `null`.
+pub(crate) fn null<'env>(env: &Env) -> Result<Unknown<'env>> {
+    let mut value = ptr::null_mut();
+    // SAFETY: see the module comment.
+    check(unsafe { sys::napi_get_null(env.raw(), &mut value) }, "get null")?;
+    Ok(unknown(env, value))
+}
+
+/// A number.
+pub(crate) fn number<'env>(env: &Env, number: f64) -> Result<Unknown<'env>> {
+    let mut value = ptr::null_mut();
+    // SAFETY: see the module comment.
+    check(unsafe { sys::napi_create_double(env.raw(), number, &mut value) }, "create a number")?;
+    Ok(unknown(env, value))
+}
+
+/// A boolean.
+pub(crate) fn boolean<'env>(env: &Env, boolean: bool) -> Result<Unknown<'env>> {
+    let mut value = ptr::null_mut();
+    // SAFETY: see the module comment.
+    check(unsafe { sys::napi_get_boolean(env.raw(), boolean, &mut value) }, "create a boolean")?;
+    Ok(unknown(env, value))
+}
+
+/// A bigint.
+pub(crate) fn bigint<'env>(env: &Env, negative: bool, words: &[u64]) -> Result<Unknown<'env>> {
+    let mut value = ptr::null_mut();
+    // SAFETY: pointer and length are of one live slice; N-API copies it.
+    let status = unsafe {
+        let sign = i32::from(negative);
+        sys::napi_create_bigint_words(env.raw(), sign, words.len(), words.as_ptr(), &mut value)
+    };
+    check(status, "create a bigint")?;
+    Ok(unknown(env, value))
+}
+
+/// An array that grows at its end: the shape of all compound answers.
+pub(crate) struct List<'env> {
+    value: Unknown<'env>,
+    length: u32,
+}
+
+impl<'env> List<'env> {
+    /// An empty array.
+    pub(crate) fn new(env: &Env) -> Result<Self> {
+        let mut value = ptr::null_mut();
+        // SAFETY: see the module comment.
+        check(unsafe { sys::napi_create_array(env.raw(), &mut value) }, "create an array")?;
+        Ok(Self { value: unknown(env, value), length: 0 })
+    }
+
+    /// Adds an element.
+    pub(crate) fn push(&mut self, env: &Env, element: &Unknown<'_>) -> Result<()> {
+        // SAFETY: see the module comment.
+        let status =
+            unsafe { sys::napi_set_element(env.raw(), self.value.raw(), self.length, element.raw()) };
+        check(status, "fill an array")?;
+        self.length += 1;
+        Ok(())
+    }
+
+    /// The array.
+    pub(crate) fn into_unknown(self) -> Unknown<'env> {
+        self.value
+    }
+}
+
+/// Elements of an array that the JavaScript layer made, in order.
+pub(crate) fn elements<'env>(env: &Env, array: &Unknown<'_>) -> Result<Vec<Unknown<'env>>> {
+    let mut length = 0;
+    // SAFETY: see the module comment.
+    let status = unsafe { sys::napi_get_array_length(env.raw(), array.raw(), &mut length) };
+    check(status, "measure an array")?;
+    (0..length)
+        .map(|index| {
+            let mut value = ptr::null_mut();
+            // SAFETY: see the module comment.
+            let status = unsafe { sys::napi_get_element(env.raw(), array.raw(), index, &mut value) };
+            check(status, "read an array")?;
+            Ok(unknown(env, value))
+        })
+        .collect()
+}
+
+// --- the register and the loop -----------------------------------------------------------------------------------
+
+/// One integer that native code writes and JavaScript reads: a second return value without an allocation.
+pub(crate) struct Register(Int32Array);
+
+impl Register {
+    /// Takes the array whose first element is the register. It must not be transferred to another thread.
+    pub(crate) fn new(array: Int32Array) -> Result<Self> {
+        if array.is_empty() {
+            return Err(Error::new(Status::InvalidArg, "the register needs one element"));
+        }
+        Ok(Self(array))
+    }
+
+    /// Writes the register.
+    pub(crate) fn write(&mut self, value: i32) {
+        // SAFETY: the array is owned by our JavaScript layer, which neither transfers nor resizes it and reads it
+        // on this thread only, so nobody looks while we write.
+        unsafe { self.0.as_mut()[0] = value };
+    }
+}
+
+/// Lets the process end although `wake` may still be called.
+pub(crate) fn unref(env: &Env, wake: &WakeFunction) -> Result<()> {
+    // SAFETY: `wake` owns the threadsafe function, and this is the thread of its environment.
+    check(unsafe { sys::napi_unref_threadsafe_function(env.raw(), wake.raw()) }, "let the process end")
+}
+
+/// Keeps the process alive until [`unref`].
+pub(crate) fn reference(env: &Env, wake: &WakeFunction) -> Result<()> {
+    // SAFETY: as in `unref`.
+    check(unsafe { sys::napi_ref_threadsafe_function(env.raw(), wake.raw()) }, "keep the process alive")
+}

@@ -1,0 +1,181 @@
+//! What belongs to the process and not to one JavaScript environment: its store, its servers, and where its host
+//! is. Worker threads and the contexts of test runners load this addon once and meet here.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use clustered_cache_core::clock::Clock;
+use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint};
+use clustered_cache_core::error::{Error, Result};
+use clustered_cache_core::server::{self, ServerConfig};
+use clustered_cache_core::store::Store;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
+
+use crate::error::to_napi;
+
+/// Threads that serve clients: more than a few only add contention for the namespaces' locks.
+const MAX_SERVER_THREADS: usize = 4;
+
+static STORE: OnceLock<Arc<Store>> = OnceLock::new();
+static SERVERS: Mutex<Option<HashMap<String, Server>>> = Mutex::new(None);
+static ATTACHMENT: Mutex<Option<Attachment>> = Mutex::new(None);
+
+/// A running server. Its endpoint's files go with it.
+struct Server {
+    endpoint: Arc<HostEndpoint>,
+    /// Dropped to shut the server down.
+    _shutdown: oneshot::Sender<()>,
+}
+
+/// Where the host of this process's cluster is, as its main thread learned it.
+#[napi_derive::napi(object, object_from_js = false)]
+#[derive(Clone)]
+pub struct Attachment {
+    /// Path of the host's socket.
+    pub endpoint: String,
+    /// The secret, in hexadecimal.
+    pub secret: String,
+}
+
+/// The store of this process, made on first use.
+pub(crate) fn store() -> Arc<Store> {
+    let store = STORE.get_or_init(|| {
+        let store = Store::new(Clock::System);
+        store.set_waker(start_upkeep);
+        store
+    });
+    Arc::clone(store)
+}
+
+/// The store's first deadline starts the task that keeps them; it takes over as the store's waker.
+fn start_upkeep() {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        if let (Some(store), Ok(runtime)) = (STORE.get(), server_runtime()) {
+            runtime.spawn(server::upkeep(Arc::clone(store)));
+        }
+    });
+}
+
+/// The names of all namespaces of this process's store.
+#[napi_derive::napi]
+pub fn host_namespaces() -> Vec<String> {
+    STORE.get().map(|store| store.namespaces()).unwrap_or_default()
+}
+
+/// Whether this process has a store of its own.
+#[napi_derive::napi]
+pub fn is_hosting() -> bool {
+    STORE.get().is_some()
+}
+
+/// Remembers for the other threads of this process where its host is.
+#[napi_derive::napi]
+pub fn set_attachment(endpoint: String, secret: String) {
+    *lock(&ATTACHMENT) = Some(Attachment { endpoint, secret });
+}
+
+/// Where the host of this process is, if its main thread has learned it.
+#[napi_derive::napi]
+pub fn attachment() -> Option<Attachment> {
+    lock(&ATTACHMENT).clone()
+}
+
+/// Serves this process's store on a socket: at `endpoint`, or in a private directory of its own. A second call with
+/// the same endpoint answers the same server.
+#[napi_derive::napi]
+pub fn listen(endpoint: Option<String>) -> napi::Result<Attachment, String> {
+    try_listen(endpoint.unwrap_or_default()).map_err(|error| to_napi(&error))
+}
+
+/// `key` is the endpoint asked for; the private one has the empty key.
+fn try_listen(key: String) -> Result<Attachment> {
+    let mut guard = lock(&SERVERS);
+    let servers = guard.get_or_insert_default();
+    if let Some(server) = servers.get(&key) {
+        return Ok(server.attachment());
+    }
+    let endpoint = match key.as_str() {
+        "" => HostEndpoint::create(&BaseFacts::from_env())?,
+        path => HostEndpoint::at(Path::new(path))?,
+    };
+    let server = Server::start(endpoint)?;
+    let attachment = server.attachment();
+    servers.insert(key, server);
+    Ok(attachment)
+}
+
+/// Stops serving at `endpoint`. `false` when nothing is served there.
+#[napi_derive::napi]
+pub fn unlisten(endpoint: String) -> bool {
+    let mut guard = lock(&SERVERS);
+    let Some(servers) = guard.as_mut() else { return false };
+    let before = servers.len();
+    servers.retain(|_, server| server.endpoint.path() != Path::new(&endpoint));
+    servers.len() < before
+}
+
+/// Stops all servers and removes their files; for the end of the process.
+#[napi_derive::napi]
+pub fn stop_serving() {
+    lock(&SERVERS).take();
+}
+
+impl Server {
+    fn start(endpoint: HostEndpoint) -> Result<Self> {
+        let runtime = server_runtime()?;
+        let endpoint = Arc::new(endpoint);
+        let listener = {
+            let _context = runtime.enter();
+            endpoint.bind()?
+        };
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let config = ServerConfig::new(endpoint.secret().clone(), env!("CARGO_PKG_VERSION"));
+        runtime.spawn(server::run(listener, store(), config, async move {
+            // The sender is only ever dropped.
+            let _ = stopped.await;
+        }));
+        Ok(Self { endpoint, _shutdown: shutdown })
+    }
+
+    fn attachment(&self) -> Attachment {
+        Attachment {
+            endpoint: self.endpoint.path().to_string_lossy().into_owned(),
+            secret: self.endpoint.secret().to_hex(),
+        }
+    }
+}
+
+fn server_runtime() -> Result<Handle> {
+    static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    runtime(&RUNTIME, "cc-host", (cores / 2).clamp(1, MAX_SERVER_THREADS))
+}
+
+/// The thread that a client's connections live on.
+pub(crate) fn client_runtime() -> Result<Handle> {
+    static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
+    runtime(&RUNTIME, "cc-client", 1)
+}
+
+fn runtime(slot: &Mutex<Option<Runtime>>, name: &str, threads: usize) -> Result<Handle> {
+    let mut slot = lock(slot);
+    if slot.is_none() {
+        let built = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .max_blocking_threads(1)
+            .thread_name(name)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::system("threads for the socket could not be started", error))?;
+        *slot = Some(built);
+    }
+    Ok(slot.as_ref().map(|runtime| runtime.handle().clone()).expect("it was filled above"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while one of these is held leaves it whole: every change is one assignment or call.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

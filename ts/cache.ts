@@ -1,0 +1,571 @@
+/** The cache that users see. What each operation does is in `procedures.ts`; here it is awaited and explained. */
+
+import type { CacheStats, Counted, EntryInfo } from './answers.js';
+import { PAGE, scanEnd } from './batches.js';
+import { codedError } from './errors.js';
+import { isClusterWorker } from './environment.js';
+import { fetchOnce, type Fetcher } from './fetch.js';
+import { HostOperations } from './host-operations.js';
+import { hostLink } from './links.js';
+import { Fields, native, translated } from './native.js';
+import * as operations from './operations.js';
+import { checkListen, type CacheOptions, type CountOptions, type FetchOptions, type KeepOptions, type ListenOptions, type SetOptions } from './options.js';
+import * as procedures from './procedures.js';
+import type { Dump, DumpedEntry } from './procedures.js';
+
+/** A host's socket. */
+export interface Listening {
+  /** Path to give to clients as option `endpoint`, or in `CLUSTERED_CACHE_ENDPOINT`. */
+  endpoint: string;
+  /** Stops serving there; connected clients lose their host. */
+  close(): Promise<void>;
+}
+
+/** An entry of a batch; its own options win. */
+export type BatchEntry<K, V> = readonly [key: K, value: V] | readonly [key: K, value: V, options?: KeepOptions];
+
+/**
+ * One cache for every process of an application on one machine. In the process that hosts it, operations act on
+ * memory; in every other one they go to the host over a private local socket. All instances of one namespace, in
+ * whatever process, share one content.
+ *
+ * @typeParam K - keys: `string`, `number` or both; `1` and `'1'` are two keys
+ * @typeParam V - values: anything that structured clone accepts
+ * @example
+ * ```js
+ * import { ClusteredCache } from 'clustered-cache';
+ *
+ * const cache = new ClusteredCache({ namespace: 'users', max: 10_000, ttl: 60_000 });
+ * await cache.set('1', { name: 'Ada' });
+ * await cache.get('1'); // { name: 'Ada' }, in every worker
+ * ```
+ */
+export class ClusteredCache<K extends string | number = string, V = unknown> extends HostOperations<K, V> {
+  // --- construct -------------------------------------------------------------------------------------------------
+
+  /**
+   * As `new ClusteredCache(options)`, but rejects if the host cannot be reached or refuses: for fail-fast start-up.
+   *
+   * @example
+   * ```js
+   * const cache = await ClusteredCache.getInstance({ namespace: 'users' });
+   * ```
+   */
+  static async getInstance<K extends string | number = string, V = unknown>(
+    options?: CacheOptions,
+  ): Promise<ClusteredCache<K, V>> {
+    const cache = new ClusteredCache<K, V>(options);
+    try {
+      await cache.ready;
+    } catch (error) {
+      await cache.close();
+      throw error;
+    }
+    return cache;
+  }
+
+  /**
+   * In a cluster's primary: hosts the cache from now on, and with options creates their namespace. Constructing a
+   * cache there does the same; twice is fine.
+   *
+   * @throws `ERR_CC_NOT_HOST` in a cluster's worker.
+   * @example
+   * ```js
+   * if (cluster.isPrimary) ClusteredCache.bootstrap({ namespace: 'users', max: 10_000 });
+   * ```
+   */
+  static bootstrap(options?: CacheOptions): void {
+    ClusteredCache.#requireHost('bootstrap');
+    hostLink();
+    // Closing gives back the instance; the namespace with its options stays.
+    if (options) void new ClusteredCache(options).close();
+  }
+
+  /**
+   * Serves this process's cache on a socket, for processes that the cluster module does not connect.
+   *
+   * @example
+   * ```js
+   * const { endpoint, close } = await ClusteredCache.listen();
+   * // elsewhere: new ClusteredCache({ endpoint })
+   * ```
+   */
+  static async listen(options?: ListenOptions): Promise<Listening> {
+    ClusteredCache.#requireHost('listen');
+    const { endpoint: path } = checkListen(options);
+    hostLink();
+    const { endpoint } = translated(() => native.listen(path));
+    return {
+      endpoint,
+      close: async () => void native.unlisten(endpoint),
+    };
+  }
+
+  /**
+   * All namespaces of this host, by name.
+   *
+   * @throws `ERR_CC_NOT_HOST` in a client.
+   */
+  static getAllCaches(): Map<string, ClusteredCache<string | number>> {
+    ClusteredCache.#requireHost('getAllCaches');
+    return new Map(
+      native.hostNamespaces().map((namespace) => [namespace, new ClusteredCache<string | number>({ namespace, role: 'host' })]),
+    );
+  }
+
+  static #requireHost(method: string): void {
+    if (!isClusterWorker()) return;
+    throw codedError('ERR_CC_NOT_HOST', `${method}() was called in a cluster worker: call it in the primary`);
+  }
+
+  // --- one key ---------------------------------------------------------------------------------------------------
+
+  /**
+   * The value, or `undefined`.
+   *
+   * @example
+   * ```js
+   * const user = await cache.get('user:1');
+   * ```
+   */
+  get(key: K): Promise<V | undefined> {
+    return this.ask(operations.GET, (id) => this.native.get(id, key)) as Promise<V | undefined>;
+  }
+
+  /**
+   * Stores a value. Resolves `true` when stored, `false` when it is too large or its `expiresAt` is past: then
+   * nothing is stored, and no older value is left under the key.
+   *
+   * @example
+   * ```js
+   * await cache.set('user:1', { name: 'Ada' }, { ttl: 60_000 });
+   * ```
+   */
+  set(key: K, value: V, options?: SetOptions): Promise<boolean> {
+    return this.run(procedures.set(this.native, key, value, options));
+  }
+
+  /**
+   * Stores a value if there is none. Resolves `true` for exactly one caller in the cluster.
+   *
+   * @example
+   * ```js
+   * if (await cache.setIfAbsent('lock:report', process.pid, { ttl: 30_000 })) await report();
+   * ```
+   */
+  setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean> {
+    return this.run(procedures.setIfAbsent(this.native, key, value, options));
+  }
+
+  /**
+   * Removes an entry. Resolves whether there was one.
+   *
+   * @example
+   * ```js
+   * await cache.delete('user:1');
+   * ```
+   */
+  delete(key: K): Promise<boolean> {
+    return this.ask(operations.DELETE, (id) => this.native.delete(id, key));
+  }
+
+  /**
+   * Whether there is a fresh entry; its recency stays as it is.
+   *
+   * @example
+   * ```js
+   * if (await cache.has('user:1')) console.log('cached');
+   * ```
+   */
+  has(key: K): Promise<boolean> {
+    return this.ask(operations.HAS, (id) => this.native.has(id, key));
+  }
+
+  /**
+   * The value, without touching recency or statistics.
+   *
+   * @example
+   * ```js
+   * const user = await cache.peek('user:1');
+   * ```
+   */
+  peek(key: K): Promise<V | undefined> {
+    return this.ask(operations.GET, (id) => this.native.peek(id, key)) as Promise<V | undefined>;
+  }
+
+  /**
+   * Removes an entry and resolves its value, atomically: for one-time tokens.
+   *
+   * @example
+   * ```js
+   * const token = await cache.getAndDelete('token:1');
+   * ```
+   */
+  getAndDelete(key: K): Promise<V | undefined> {
+    return this.run(procedures.getAndDelete(this.native, key)) as Promise<V | undefined>;
+  }
+
+  /**
+   * What is known of an entry; touches nothing.
+   *
+   * @example
+   * ```js
+   * await cache.info('user:1'); // { remainingTTL: 59_870, size: 42, created: 1_700_000_000_000 }
+   * ```
+   */
+  info(key: K): Promise<EntryInfo | undefined> {
+    return this.run(procedures.info(this.native, key));
+  }
+
+  /**
+   * Milliseconds an entry has left; `Infinity` without a time to live, 0 when there is none.
+   *
+   * @example
+   * ```js
+   * await cache.getRemainingTTL('user:1');
+   * ```
+   */
+  getRemainingTTL(key: K): Promise<number> {
+    return this.run(procedures.getRemainingTTL(this.native, key));
+  }
+
+  /**
+   * Gives an entry a new time to live from now, without rewriting it. Resolves whether there was one.
+   *
+   * @example
+   * ```js
+   * await cache.touch('session:1', { ttl: 30_000 });
+   * ```
+   */
+  touch(key: K, options?: { ttl?: number }): Promise<boolean> {
+    return this.run(procedures.touch(this.native, key, options));
+  }
+
+  // --- counters --------------------------------------------------------------------------------------------------
+
+  /**
+   * Adds to a counter and resolves its new value. A counter that is not there starts at 0; its `ttl` counts from
+   * its creation, so that a window is not extended. `min` and `max` clamp.
+   *
+   * @example
+   * ```js
+   * const hits = await cache.incr('hits:home', 1, { ttl: 60_000 });
+   * ```
+   */
+  incr(key: K, amount = 1, options?: CountOptions): Promise<number> {
+    if (options !== undefined || typeof amount !== 'number' || !Number.isFinite(amount)) {
+      return this.count(key, amount, options).then(({ value }) => value);
+    }
+    return this.ask(operations.COUNT, (id) => this.native.count(id, key, amount));
+  }
+
+  /**
+   * Subtracts from a counter; see {@link incr}.
+   *
+   * @example
+   * ```js
+   * await cache.decr('slots', 1, { min: 0 });
+   * ```
+   */
+  decr(key: K, amount = 1, options?: CountOptions): Promise<number> {
+    return this.incr(key, procedures.negated(amount), options);
+  }
+
+  /**
+   * As {@link incr}, resolving in the same atomic step what rate limiters need besides.
+   *
+   * @example
+   * ```js
+   * const { value, remainingTTL, created } = await cache.count('ip:1.2.3.4', 1, { ttl: 60_000 });
+   * ```
+   */
+  count(key: K, amount = 1, options?: CountOptions): Promise<Counted> {
+    return this.run(procedures.count(this.native, key, amount, options));
+  }
+
+  // --- many keys -------------------------------------------------------------------------------------------------
+
+  /**
+   * The values of many keys in one round trip, in the order of the keys; `undefined` for those that are not there.
+   *
+   * @example
+   * ```js
+   * const users = await cache.mGet(['user:1', 'user:2']); // Map
+   * ```
+   */
+  mGet(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
+    return this.run(procedures.mGet(this.native, keys)) as Promise<Map<K, V | undefined>>;
+  }
+
+  /**
+   * Stores many entries and resolves how many were stored. All are checked before the first is stored.
+   *
+   * @example
+   * ```js
+   * await cache.mSet([['user:1', ada], ['user:2', grace, { ttl: 1_000 }]], { ttl: 60_000 });
+   * ```
+   */
+  mSet(entries: Iterable<BatchEntry<K, V>>, options?: KeepOptions): Promise<number> {
+    return this.run(procedures.mSet(this.native, entries, options));
+  }
+
+  /**
+   * Removes many entries and resolves how many there were.
+   *
+   * @example
+   * ```js
+   * await cache.mDelete(['user:1', 'user:2']);
+   * ```
+   */
+  mDelete(keys: Iterable<K>): Promise<number> {
+    return this.run(procedures.mDelete(this.native, keys));
+  }
+
+  /**
+   * Which of many keys there are, in the order of the keys.
+   *
+   * @example
+   * ```js
+   * const cached = await cache.mHas(['user:1', 'user:2']); // Map
+   * ```
+   */
+  mHas(keys: Iterable<K>): Promise<Map<K, boolean>> {
+    return this.run(procedures.mHas(this.native, keys)) as Promise<Map<K, boolean>>;
+  }
+
+  /**
+   * Removes all entries, or those whose string keys begin with `prefix`. Resolves how many.
+   *
+   * @example
+   * ```js
+   * await cache.clear({ prefix: 'user:' });
+   * ```
+   */
+  clear(options?: { prefix?: string }): Promise<number> {
+    return this.run(procedures.clear(this.native, options));
+  }
+
+  /**
+   * All keys, most recently used first.
+   *
+   * @example
+   * ```js
+   * await cache.keys({ prefix: 'user:' });
+   * ```
+   */
+  keys(options?: { prefix?: string }): Promise<K[]> {
+    return this.run(procedures.keys(this.native, options)) as Promise<K[]>;
+  }
+
+  /**
+   * All values, most recently used first.
+   *
+   * @example
+   * ```js
+   * await cache.values({ prefix: 'user:' });
+   * ```
+   */
+  values(options?: { prefix?: string }): Promise<V[]> {
+    return this.run(procedures.values(this.native, options)) as Promise<V[]>;
+  }
+
+  /**
+   * All entries, most recently used first.
+   *
+   * @example
+   * ```js
+   * new Map(await cache.entries());
+   * ```
+   */
+  entries(options?: { prefix?: string }): Promise<[K, V][]> {
+    return this.run(procedures.entries(this.native, options)) as Promise<[K, V][]>;
+  }
+
+  /**
+   * All entries, most recently used first, fetched in pages: the whole is never in this process's memory at once.
+   *
+   * @example
+   * ```js
+   * for await (const [key, user] of cache) console.log(key, user);
+   * ```
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<[K, V], void, void> {
+    let page = await this.ask(operations.SCAN, (id) => this.native.scan(id, Fields.Entries, undefined, PAGE));
+    try {
+      while (true) {
+        for (const { key, value } of page.entries) yield [key as K, value as V];
+        const { cursor } = page;
+        if (cursor === 0) return;
+        page = await this.ask(operations.SCAN, (id) => this.native.scanNext(id, cursor, PAGE));
+      }
+    } finally {
+      const { cursor } = page;
+      // Somebody broke off; the host need not remember the rest.
+      if (cursor !== 0 && !this.closedError) await this.run(scanEnd(this.native, cursor)).catch(() => {});
+    }
+  }
+
+  /**
+   * How many entries there are.
+   *
+   * @example
+   * ```js
+   * await cache.size();
+   * ```
+   */
+  async size(): Promise<number> {
+    return (await this.stats()).size;
+  }
+
+  /**
+   * The size of all entries: bytes of keys and values, or units of `size` where entries were given one.
+   *
+   * @example
+   * ```js
+   * await cache.calculatedSize();
+   * ```
+   */
+  async calculatedSize(): Promise<number> {
+    return (await this.stats()).calculatedSize;
+  }
+
+  /**
+   * Removes what is stale. Resolves whether there was anything.
+   *
+   * @example
+   * ```js
+   * await cache.purgeStale();
+   * ```
+   */
+  purgeStale(): Promise<boolean> {
+    return this.run(procedures.purgeStale(this.native));
+  }
+
+  /**
+   * A snapshot with remaining times, most recently used first.
+   *
+   * @example
+   * ```js
+   * await writeFile('cache.json', JSON.stringify(await cache.dump()));
+   * ```
+   */
+  dump(): Promise<Dump<K, V>> {
+    return this.run(procedures.dump(this.native)) as Promise<Dump<K, V>>;
+  }
+
+  /**
+   * Stores what {@link dump} returned, in its order. Resolves how many entries were stored.
+   *
+   * @example
+   * ```js
+   * await cache.load(JSON.parse(await readFile('cache.json', 'utf8')));
+   * ```
+   */
+  load(entries: Iterable<readonly [K, DumpedEntry<V>]>): Promise<number> {
+    return this.run(procedures.load(this.native, entries));
+  }
+
+  // --- loading ---------------------------------------------------------------------------------------------------
+
+  /**
+   * The cached value, or the fetcher's. However many callers in however many processes ask at once, the fetcher
+   * runs once in the cluster; the others wait for its value, or take over when its process dies or takes too long.
+   * What it throws reaches all of them; `undefined` is handed out but not stored.
+   *
+   * @example
+   * ```js
+   * const user = await cache.fetch('user:1', (key) => db.users.find(key), { ttl: 60_000 });
+   * ```
+   */
+  fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions): Promise<V | undefined> {
+    if (this.closedError) return Promise.reject(this.closedError);
+    const { link, native, policy } = this;
+    return fetchOnce({ link, native, policy }, key, fetcher, options);
+  }
+
+  // --- life and metrics ------------------------------------------------------------------------------------------
+
+  /**
+   * Resolves `true` when the host answers for this namespace; rejects otherwise, whatever `failsafe` says.
+   *
+   * @example
+   * ```js
+   * app.get('/health', () => cache.healthCheck());
+   * ```
+   */
+  healthCheck(): Promise<boolean> {
+    return this.ask(operations.PING, (id) => this.native.ping(id));
+  }
+
+  /**
+   * Counters of the namespace, over all processes.
+   *
+   * @example
+   * ```js
+   * const { hits, misses } = await cache.stats();
+   * ```
+   */
+  stats(): Promise<CacheStats> {
+    return this.run(procedures.stats(this.native, this.namespace));
+  }
+
+  /**
+   * Drops the namespace and everything in it, everywhere; later use creates it anew with this instance's options.
+   *
+   * @example
+   * ```js
+   * await cache.destroy();
+   * ```
+   */
+  async destroy(): Promise<void> {
+    await this.ask(operations.DESTROY, (id) => this.native.destroy(id));
+  }
+
+  /**
+   * The most entries; with a value, changes it at once.
+   *
+   * @example
+   * ```js
+   * await cache.max(5_000);
+   * ```
+   */
+  async max(max?: number): Promise<number | undefined> {
+    return (await this.run(procedures.tune(this.native, 'max', max))).max;
+  }
+
+  /**
+   * The most bytes, or units of `size`; with a value, changes it at once.
+   *
+   * @example
+   * ```js
+   * await cache.maxSize(64 * 1024 * 1024);
+   * ```
+   */
+  async maxSize(maxSize?: number): Promise<number> {
+    return (await this.run(procedures.tune(this.native, 'maxSize', maxSize))).maxSize;
+  }
+
+  /**
+   * The default time to live in ms; with a value, changes it for entries to come.
+   *
+   * @example
+   * ```js
+   * await cache.ttl(30_000);
+   * ```
+   */
+  async ttl(ttl?: number): Promise<number> {
+    return (await this.run(procedures.tune(this.native, 'ttl', ttl))).ttl;
+  }
+
+  /**
+   * Whether a stale entry is returned once before it goes; with a value, changes it.
+   *
+   * @example
+   * ```js
+   * await cache.allowStale(true);
+   * ```
+   */
+  async allowStale(allowStale?: boolean): Promise<boolean> {
+    return (await this.run(procedures.tune(this.native, 'allowStale', allowStale))).allowStale;
+  }
+}

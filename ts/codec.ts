@@ -1,0 +1,190 @@
+/**
+ * Values to what native code takes, and back. Primitives and bytes go as they are; a plain JSON object goes as
+ * JSON text, the fastest for small objects; everything else that structured clone accepts goes through V8's
+ * serializer.
+ */
+
+import { DefaultDeserializer, DefaultSerializer } from 'node:v8';
+import { codedError } from './errors.js';
+import { Form } from './native.js';
+
+/** A value ready for native code. */
+export interface Encoded {
+  form: Form;
+  payload: unknown;
+}
+
+/** Nested objects up to which JSON is tried; larger values go to V8's serializer, which has no such bound. */
+const MAX_JSON_OBJECTS = 10_000;
+const MAX_JSON_DEPTH = 100;
+/** Up to this many nested objects a list is searched for shared ones; beyond it a set. */
+const LINEAR_SEARCH = 8;
+
+/**
+ * Encodes a value.
+ *
+ * @throws TypeError `ERR_CC_INVALID_VALUE` for `undefined`, `ERR_CC_DATA_CLONE` for what cannot be cloned, with the
+ * text of the DataCloneError. What a getter throws comes through as it is.
+ */
+export function encode(value: unknown): Encoded {
+  switch (typeof value) {
+    case 'string':
+    case 'number':
+    case 'boolean':
+    case 'bigint':
+      return { form: Form.Plain, payload: value };
+    case 'object':
+      return value === null ? { form: Form.Plain, payload: null } : encodeObject(value);
+    case 'undefined':
+      throw codedError('ERR_CC_INVALID_VALUE', 'undefined cannot be cached: it means "not there"; use null or delete');
+    default:
+      throw codedError('ERR_CC_DATA_CLONE', `${String(value)} could not be cloned.`);
+  }
+}
+
+function encodeObject(value: object): Encoded {
+  if (Buffer.isBuffer(value)) return { form: Form.Plain, payload: attached(value) };
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype === Uint8Array.prototype) return { form: Form.Bytes, payload: attached(value as Uint8Array) };
+  if ((prototype === Object.prototype || prototype === Array.prototype) && new JsonWalk().accepts(value)) {
+    return { form: Form.Json, payload: JSON.stringify(value) };
+  }
+  return { form: Form.V8, payload: serialize(value) };
+}
+
+/** Refuses bytes whose memory was transferred away: they would silently be stored as empty. */
+function attached<T extends ArrayBufferView>(view: T): T {
+  const { buffer } = view;
+  if (view.byteLength === 0 && buffer.byteLength === 0 && isDetached(buffer)) {
+    throw codedError('ERR_CC_DATA_CLONE', 'An ArrayBuffer is detached and could not be cloned.');
+  }
+  return view;
+}
+
+function isDetached(buffer: ArrayBufferLike): boolean {
+  try {
+    // A view on a detached buffer cannot be made; on an empty one it can.
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Decides whether JSON gives a value back as it was: plain objects and arrays without holes, extra properties,
+ * `undefined`, -0, NaN, accessors, or an object that is reached twice.
+ */
+class JsonWalk {
+  #seen: object[] | Set<object> = [];
+  #count = 0;
+
+  accepts(value: object, depth = 0): boolean {
+    if (depth > MAX_JSON_DEPTH || !this.#isNew(value)) return false;
+    if (Array.isArray(value)) return this.#acceptsArray(value, depth);
+    if (Object.getPrototypeOf(value) !== Object.prototype || 'toJSON' in value) return false;
+    for (const key of Object.keys(value)) {
+      if (!this.#acceptsMember((value as Record<string, unknown>)[key], depth)) return false;
+    }
+    return true;
+  }
+
+  #acceptsArray(array: unknown[], depth: number): boolean {
+    if (Object.getPrototypeOf(array) !== Array.prototype || 'toJSON' in array) return false;
+    // Holes make fewer keys than elements, extra properties make more.
+    if (Object.keys(array).length !== array.length) return false;
+    for (let index = 0; index < array.length; index++) {
+      if (!this.#acceptsMember(array[index], depth)) return false;
+    }
+    return true;
+  }
+
+  #acceptsMember(member: unknown, depth: number): boolean {
+    switch (typeof member) {
+      case 'string':
+      case 'boolean':
+        return true;
+      case 'number':
+        return Number.isFinite(member) && !Object.is(member, -0);
+      case 'object':
+        return member === null || this.accepts(member, depth + 1);
+      default:
+        return false;
+    }
+  }
+
+  #isNew(value: object): boolean {
+    if (++this.#count > MAX_JSON_OBJECTS) return false;
+    if (Array.isArray(this.#seen)) {
+      if (this.#seen.includes(value)) return false;
+      this.#seen.push(value);
+      if (this.#seen.length > LINEAR_SEARCH) this.#seen = new Set(this.#seen);
+      return true;
+    }
+    const before = this.#seen.size;
+    return this.#seen.add(value).size > before;
+  }
+}
+
+function serialize(value: object): Buffer {
+  const serializer = new DefaultSerializer();
+  try {
+    serializer.writeHeader();
+    serializer.writeValue(value);
+  } catch (error) {
+    throw isCloneFailure(error) ? codedError('ERR_CC_DATA_CLONE', error.message, { cause: error }) : error;
+  }
+  return serializer.releaseBuffer();
+}
+
+/** V8 reports what it cannot clone by plain errors; what a getter threw is another's error and passes. */
+function isCloneFailure(error: unknown): error is Error {
+  return (
+    error instanceof Error &&
+    error.constructor === Error &&
+    /could not be cloned|Unserializable host object|is detached/.test(error.message)
+  );
+}
+
+/** V8's reader, except that bytes come back in memory of their own instead of as views of the whole message. */
+class Deserializer extends DefaultDeserializer {
+  // Node names the hook so; it is documented under v8.Deserializer.
+  _readHostObject(): unknown {
+    const read = (DefaultDeserializer.prototype as unknown as { _readHostObject(): ArrayBufferView })._readHostObject;
+    const view = read.call(this);
+    const memory = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength) as ArrayBuffer;
+    if (Buffer.isBuffer(view)) return Buffer.from(memory);
+    if (view instanceof DataView) return new DataView(memory);
+    const View = view.constructor as new (memory: ArrayBuffer) => ArrayBufferView;
+    return new View(memory);
+  }
+}
+
+/** The value that native code answered. */
+export function decode(form: Form, payload: unknown): unknown {
+  switch (form) {
+    case Form.Plain:
+      return payload;
+    case Form.Json:
+      return JSON.parse(payload as string);
+    case Form.V8:
+      return deserialize(payload as Buffer);
+    default:
+      return undefined;
+  }
+}
+
+function deserialize(bytes: Buffer): unknown {
+  try {
+    const deserializer = new Deserializer(bytes);
+    deserializer.readHeader();
+    return deserializer.readValue();
+  } catch (cause) {
+    throw codedError(
+      'ERR_CC_DATA_CLONE',
+      `a cached value cannot be read by Node.js ${process.versions.node}; it was written by a newer version: ` +
+        'run all processes on one, or clear the cache',
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Where this process stands: host or client, and of whom. The facts are read here and nowhere else; DESIGN of the
+ * roles is in `docs/architecture.md`.
+ */
+
+import cluster from 'node:cluster';
+import { readFileSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
+import { native } from './native.js';
+import { invalidOption, type InstanceOptions } from './options.js';
+
+/** Names a host's socket for processes that the cluster module does not connect. */
+const ENDPOINT_VARIABLE = 'CLUSTERED_CACHE_ENDPOINT';
+
+/** How an instance gets to its store. */
+export type Way =
+  /** The store is in this process. */
+  | { to: 'here'; listenAt?: string }
+  /** The host is the cluster's primary; it tells its endpoint over Node's own IPC. */
+  | { to: 'primary' }
+  /** The host listens at a known path. */
+  | { to: 'endpoint'; endpoint: string };
+
+/** The way for an instance with these options; first match wins. */
+export function wayFor({ endpoint = process.env[ENDPOINT_VARIABLE] || undefined, role }: InstanceOptions): Way {
+  if (role === 'host') return endpoint === undefined ? { to: 'here' } : { to: 'here', listenAt: endpoint };
+  if (endpoint !== undefined) return { to: 'endpoint', endpoint };
+  if (isClusterWorker()) return { to: 'primary' };
+  if (role === 'client') {
+    throw invalidOption('role', role, `'client' in a cluster worker, or together with \`endpoint\``);
+  }
+  return { to: 'here' };
+}
+
+/** Whether this process is a worker of the cluster module; `cluster.isWorker` is false in its threads. */
+export function isClusterWorker(): boolean {
+  if (isMainThread) return cluster.isWorker;
+  if (native.isHosting()) return false;
+  return native.attachment() !== null || startedAsClusterWorker();
+}
+
+/** Whether this is the thread of a cluster's primary that forks. */
+export function isClusterPrimary(): boolean {
+  return isMainThread && cluster.isPrimary;
+}
+
+/**
+ * For a thread whose main thread has not loaded this package: Node removes the mark of a worker from `process.env`,
+ * but the environment that the process was started with still has it (Linux only).
+ */
+function startedAsClusterWorker(): boolean {
+  if (process.platform !== 'linux') return false;
+  try {
+    return readFileSync('/proc/self/environ', 'latin1').split('\0').some((one) => one.startsWith('NODE_UNIQUE_ID='));
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * Errors as users meet them: one list of codes with the class of each. The codes come from the core's table
+ * (`crates/core/src/error.rs`), their explanation is in `docs/errors.md`.
+ */
+
+/** The class that an error of each code has. Programming errors are the built-in ones, so that `instanceof` works. */
+const CLASS_OF_CODE = {
+  ERR_CC_INVALID_OPTION: 'TypeError',
+  ERR_CC_INVALID_ARGUMENT: 'TypeError',
+  ERR_CC_INVALID_KEY: 'TypeError',
+  ERR_CC_INVALID_VALUE: 'TypeError',
+  ERR_CC_DATA_CLONE: 'TypeError',
+  ERR_CC_OPTIONS_CONFLICT: 'Error',
+  ERR_CC_NOT_A_NUMBER: 'TypeError',
+  ERR_CC_OUT_OF_RANGE: 'RangeError',
+  ERR_CC_NOT_HOST: 'Error',
+  ERR_CC_NO_SHARED_TABLE: 'Error',
+  ERR_CC_CLOSED: 'Error',
+  ERR_CC_NATIVE_MISSING: 'Error',
+  ERR_CC_NO_HOST: 'Error',
+  ERR_CC_TIMEOUT: 'Error',
+  ERR_CC_DISCONNECTED: 'Error',
+  ERR_CC_UNKNOWN_OUTCOME: 'Error',
+  ERR_CC_PROTOCOL_VERSION: 'Error',
+  ERR_CC_PROTOCOL: 'Error',
+  ERR_CC_AUTHENTICATION: 'Error',
+  ERR_CC_FOREIGN_PEER: 'Error',
+  ERR_CC_LIMIT: 'Error',
+  ERR_CC_DIRECTORY: 'Error',
+  ERR_CC_PATH_TOO_LONG: 'Error',
+  ERR_CC_SYSTEM: 'Error',
+  ERR_CC_INTERNAL: 'Error',
+} as const;
+
+/** A stable code; it never changes its meaning. */
+export type ErrorCode = keyof typeof CLASS_OF_CODE;
+
+/** Marks the errors of this package, whichever copy of it made them. */
+const MARK: unique symbol = Symbol.for('clustered-cache.error') as never;
+
+/** What every error of this package has. */
+export interface CodedError extends Error {
+  /** Stable code, see `docs/errors.md`. */
+  readonly code: ErrorCode;
+}
+
+/** An error that is no mistake in a call: a limit, a lost host, a refused peer. Tell them apart by `code`. */
+export class ClusteredCacheError extends Error implements CodedError {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    mark(this);
+  }
+
+  static {
+    this.prototype.name = 'ClusteredCacheError';
+  }
+}
+
+/**
+ * Whether a value is an error of this package, also one made by another copy of it.
+ *
+ * @example
+ * ```js
+ * import { ClusteredCache, isClusteredCacheError } from 'clustered-cache';
+ *
+ * const cache = new ClusteredCache();
+ * await cache.set('name', 'text');
+ * try {
+ *   await cache.incr('name');
+ * } catch (error) {
+ *   if (isClusteredCacheError(error)) console.log(error.code); // ERR_CC_NOT_A_NUMBER
+ * }
+ * ```
+ */
+export function isClusteredCacheError(value: unknown): value is CodedError {
+  return typeof value === 'object' && value !== null && MARK in value;
+}
+
+/** An error of `code` in the class that belongs to it. */
+export function codedError(code: ErrorCode, message: string, options?: ErrorOptions): CodedError {
+  switch (CLASS_OF_CODE[code]) {
+    case 'TypeError':
+      return withCode(new TypeError(message, options), code);
+    case 'RangeError':
+      return withCode(new RangeError(message, options), code);
+    default:
+      return new ClusteredCacheError(code, message, options);
+  }
+}
+
+/** An option's value that is of the right type but out of bounds. */
+export function rangeError(code: ErrorCode, message: string): CodedError {
+  return withCode(new RangeError(message), code);
+}
+
+/** The code, or `ERR_CC_INTERNAL` for one that this version does not know. */
+export function knownCode(code: unknown): ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(CLASS_OF_CODE, code) ? (code as ErrorCode) : 'ERR_CC_INTERNAL';
+}
+
+/** What native code threw, as an error of this package. */
+export function fromNative(error: unknown): unknown {
+  if (!(error instanceof Error) || isClusteredCacheError(error)) return error;
+  return codedError(knownCode((error as { code?: unknown }).code), error.message, { cause: error.cause });
+}
+
+function withCode(error: Error, code: ErrorCode): CodedError {
+  Object.defineProperty(error, 'code', { value: code, enumerable: true });
+  mark(error);
+  return error as CodedError;
+}
+
+function mark(error: Error): void {
+  Object.defineProperty(error, MARK, { value: true });
+}

@@ -1,0 +1,159 @@
+/**
+ * Loading once per cluster. The host answers a fetch with the value, with a lease (this caller loads), or later
+ * with what another caller loaded.
+ */
+
+import type { Read } from './answers.js';
+import { decode, encode, type Encoded } from './codec.js';
+import { Form, LoadEnd, type NativeCache } from './native.js';
+import { REJECT, isLinkFailure, type Link, type Operation, type Policy } from './link.js';
+import { DEFAULTS, checkCall, type FetchOptions } from './options.js';
+import { CANCEL_WAIT, SETTLE } from './operations.js';
+import { codedError } from './errors.js';
+import { packError, unpackError } from './remote-error.js';
+
+/** What a fetcher gets besides the key. */
+export interface FetcherContext {
+  /** Aborts when the caller's own signal does. */
+  signal: AbortSignal;
+}
+
+/** Loads the value of a key. `undefined` is not stored. */
+export type Fetcher<K, V> = (key: K, context: FetcherContext) => V | undefined | Promise<V | undefined>;
+
+/** What a fetch needs of its cache. */
+export interface FetchContext {
+  link: Link;
+  native: NativeCache;
+  policy: Policy;
+}
+
+type Found = { lease: number } | { value: unknown };
+
+const readFound: Read<Found> = (form, answer) => {
+  if (form === Form.Lease) return { lease: answer as number };
+  if (form === Form.Failed) {
+    const [errorForm, packed] = answer as [Form, unknown];
+    throw unpackError(decode(errorForm, packed));
+  }
+  return { value: decode(form, answer) };
+};
+
+/** It may take a lease, but a lost lease frees itself: nothing is unknown about its outcome. */
+const FETCH: Operation<Found> = { read: readFound, degraded: REJECT, writes: false };
+
+const OPTIONS = ['ttl', 'size', 'forceRefresh', 'lease', 'signal'] as const;
+
+export async function fetchOnce<K extends string | number, V>(
+  context: FetchContext,
+  key: K,
+  fetcher: Fetcher<K, V>,
+  given?: FetchOptions,
+): Promise<V | undefined> {
+  if (typeof fetcher !== 'function') {
+    throw codedError('ERR_CC_INVALID_ARGUMENT', '`fetcher` must be a function that loads the value');
+  }
+  const options = checkCall(given, OPTIONS);
+  options.signal?.throwIfAborted();
+  let found: Found;
+  try {
+    found = await find(context, key, options);
+  } catch (error) {
+    if (context.policy.failsafe === 'reject' || !isLinkFailure(error)) throw error;
+    // Without a host the read is a miss like any other; its value is nobody else's.
+    return await load(key, fetcher, options.signal);
+  }
+  if ('value' in found) return found.value as V;
+  return await lead(context, found.lease, key, fetcher, options);
+}
+
+async function find({ link, native, policy }: FetchContext, key: unknown, options: FetchOptions): Promise<Found> {
+  const { forceRefresh = false, lease = DEFAULTS.lease, signal } = options;
+  const id = link.nextId();
+  const found = link.outcome(id, native.fetch(id, key, forceRefresh, lease), FETCH, policy);
+  if (!signal) return await found;
+  const onAbort = () => {
+    if (link.abandon(id, signal.reason)) cancelWait({ link, native, policy }, id);
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await found;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function cancelWait({ link, native, policy }: FetchContext, target: number): void {
+  const id = link.nextId();
+  // Its only answer of interest is none: the caller has its own already.
+  link.outcome(id, native.cancelWait(id, target), CANCEL_WAIT, policy).catch(() => {});
+}
+
+/** Loads under a lease and tells the host how it ended. */
+async function lead<K, V>(
+  context: FetchContext,
+  token: number,
+  key: K,
+  fetcher: Fetcher<K, V>,
+  { ttl, size, signal }: FetchOptions,
+): Promise<V | undefined> {
+  const settle = (end: number, encoded?: Encoded) => settleLease(context, token, end, encoded, ttl, size);
+  let loaded: Encoded | undefined;
+  try {
+    const value = await load(key, fetcher, signal);
+    // Encoded here, so that a value that cannot be cached fails for the leader and its waiters alike.
+    loaded = value === undefined ? undefined : encode(value);
+  } catch (error) {
+    if (signal?.aborted) await settle(LoadEnd.Abandoned);
+    else await settle(LoadEnd.Failed, encode(packError(error)));
+    throw error;
+  }
+  if (!loaded) {
+    await settle(LoadEnd.Nothing);
+    return undefined;
+  }
+  await settle(LoadEnd.Value, loaded);
+  // A copy, as everybody else gets: the leader must not see a richer object than its waiters.
+  return decodeOwn(loaded) as V;
+}
+
+/** Runs the fetcher; an abort of the signal ends the wait for it at once. */
+async function load<K, V>(key: K, fetcher: Fetcher<K, V>, signal?: AbortSignal): Promise<V | undefined> {
+  if (!signal) return await fetcher(key, { signal: new AbortController().signal });
+  signal.throwIfAborted();
+  let stopListening = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    const onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    stopListening = () => signal.removeEventListener('abort', onAbort);
+  });
+  try {
+    return await Promise.race([fetcher(key, { signal }), aborted]);
+  } finally {
+    stopListening();
+  }
+}
+
+/** A host that is lost meanwhile has lost the lease too: the loaded value is still this caller's. */
+async function settleLease(
+  { link, native, policy }: FetchContext,
+  token: number,
+  end: number,
+  encoded: Encoded | undefined,
+  ttl: number | undefined,
+  size: number | undefined,
+): Promise<void> {
+  const id = link.nextId();
+  const answer = native.settle(id, token, end, encoded?.payload, encoded?.form ?? Form.Plain, ttl, size);
+  try {
+    await link.outcome(id, answer, SETTLE, policy);
+  } catch (error) {
+    if (!isLinkFailure(error)) throw error;
+  }
+}
+
+function decodeOwn({ form, payload }: Encoded): unknown {
+  if (form === Form.Plain && Buffer.isBuffer(payload)) return Buffer.from(payload);
+  if (form === Form.Bytes) return Uint8Array.from(payload as Uint8Array);
+  return decode(form, payload);
+}

@@ -1,0 +1,28 @@
+/**
+ * One cache shared by every process of a Node.js application on one machine.
+ *
+ * @packageDocumentation
+ */
+
+import { answerWorkers } from './rendezvous.js';
+
+export { ClusteredCache, type BatchEntry, type Listening } from './cache.js';
+export { memoize, type FetchingCache, type Memoized } from './memoize.js';
+export { wrap, type Codec, type WrappedCache } from './wrap.js';
+export { ClusteredCacheError, isClusteredCacheError, type CodedError, type ErrorCode } from './errors.js';
+export type { CacheStats, Counted, EntryInfo } from './answers.js';
+export type { CacheEvents } from './instance.js';
+export type { Dump, DumpedEntry } from './procedures.js';
+export type { Fetcher, FetcherContext } from './fetch.js';
+export type {
+  CacheOptions,
+  CountOptions,
+  Failsafe,
+  FetchOptions,
+  KeepOptions,
+  ListenOptions,
+  SetOptions,
+} from './options.js';
+
+// In a cluster's primary an import is enough: workers find their host whether they come before it or after.
+answerWorkers();

@@ -1,0 +1,188 @@
+/** What every cache instance is, whatever it does: its link, its namespace, its life and its events. */
+
+import { EventEmitter } from 'node:events';
+import type { Settings } from './answers.js';
+import { codedError } from './errors.js';
+import { type Link, type LinkListener, type Operation, type Policy } from './link.js';
+import { linkFor } from './links.js';
+import type { NativeCache, NativeOptions } from './native.js';
+import { OPEN, RELEASE } from './operations.js';
+import { checkOptions, type CacheOptions, type InstanceOptions } from './options.js';
+
+/** Events of a cache and what their listeners get. */
+export interface CacheEvents {
+  /** The host cannot be reached: `failsafe` decides what operations do from now on. */
+  degraded: [error: Error];
+  /** The host is back. */
+  restored: [];
+  /** The host lives a new life: what was cached before may be gone. */
+  epoch: [epoch: number];
+}
+
+/** One step of an operation: what is asked and how native code is asked it. */
+export interface Step<T> {
+  operation: Operation<T>;
+  start: (id: number) => unknown;
+}
+
+/** An operation of several steps, written once and run in both ways, awaited or at once. */
+export type Steps<T> = Generator<Step<unknown>, T, never>;
+
+/** What `yield` in {@link Steps} gives back: `const flag = yield* step(HAS, (id) => native.has(id, key))`. */
+export function* step<T>(operation: Operation<T>, start: (id: number) => unknown): Generator<Step<unknown>, T, never> {
+  return (yield { operation, start } as Step<unknown>) as T;
+}
+
+export abstract class Instance {
+  /** The shared name. */
+  readonly namespace: string;
+  protected readonly link: Link;
+  protected readonly native: NativeCache;
+  protected readonly policy: Policy;
+  readonly #handle: number;
+  readonly #events = new EventEmitter<CacheEvents>();
+  readonly #ready: Promise<void>;
+  #closing: Promise<void> | undefined;
+
+  constructor(options?: CacheOptions) {
+    const { instance, shared } = checkOptions(options);
+    this.namespace = instance.namespace;
+    this.policy = { timeout: instance.timeout, failsafe: instance.failsafe };
+    this.link = this.#linkTo(instance);
+    const { cache, handle } = this.link.attach(this.#listener());
+    this.native = cache;
+    this.#handle = handle;
+    this.#ready = this.#open(shared);
+    // Whoever does not look at `ready` learns of a refusal from the first operation.
+    this.#ready.catch(() => {});
+  }
+
+  /** Settles when the namespace is open on the host; rejects on conflicting options, or when no host answers. */
+  get ready(): Promise<void> {
+    // The opening itself lets the process end; somebody who waits for it does not.
+    return this.link.isHost ? this.#ready : this.link.holdOpenWhile(this.#ready);
+  }
+
+  /** `'host'`: the data is in this process. `'client'`: it is in another. */
+  get role(): 'host' | 'client' {
+    return this.link.isHost ? 'host' : 'client';
+  }
+
+  /** How reads get to the data: `'direct'` in the host, `'socket'` in clients. */
+  get transport(): 'direct' | 'socket' {
+    return this.link.isHost ? 'direct' : 'socket';
+  }
+
+  /**
+   * Detaches this instance; the namespace and its data stay. Using the instance afterwards rejects with
+   * `ERR_CC_CLOSED`; closing twice is fine.
+   *
+   * @example
+   * ```js
+   * await cache.close();
+   * ```
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /**
+   * Listens to `'degraded'`, `'restored'` and `'epoch'`.
+   *
+   * @example
+   * ```js
+   * cache.on('degraded', (error) => console.warn('cache without host:', error.message));
+   * ```
+   */
+  on<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
+    this.#events.on(event, listener as never);
+    return this;
+  }
+
+  /** As {@link on}, for the next time only. */
+  once<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
+    this.#events.once(event, listener as never);
+    return this;
+  }
+
+  /** Ends what {@link on} or {@link once} began. */
+  off<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
+    this.#events.off(event, listener as never);
+    return this;
+  }
+
+  // --- for the operations ----------------------------------------------------------------------------------------
+
+  /** Why nothing can be asked any more, if so. */
+  protected get closedError(): Error | undefined {
+    if (this.#closing === undefined) return undefined;
+    return codedError('ERR_CC_CLOSED', `the cache "${this.namespace}" is closed; open a new one`);
+  }
+
+  /** Asks one thing. */
+  protected ask<T>(operation: Operation<T>, start: (id: number) => unknown, policy = this.policy): Promise<T> {
+    const closed = this.closedError;
+    if (closed) return Promise.reject(closed);
+    try {
+      const id = this.link.nextId();
+      return this.link.outcome(id, start(id), operation, policy);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** Asks one thing of the host in this process. */
+  protected askNow<T>(operation: Operation<T>, start: (id: number) => unknown): T {
+    if (this.closedError) throw this.closedError;
+    const answer = start(this.link.nextId());
+    return this.link.immediate(answer, operation);
+  }
+
+  /** Runs an operation of several steps. */
+  protected async run<T>(steps: Steps<T>): Promise<T> {
+    let next = steps.next();
+    while (!next.done) {
+      const { operation, start } = next.value;
+      next = steps.next((await this.ask(operation, start)) as never);
+    }
+    return next.value;
+  }
+
+  /** Runs an operation of several steps in the host. */
+  protected runNow<T>(steps: Steps<T>): T {
+    let next = steps.next();
+    while (!next.done) next = steps.next(this.askNow(next.value.operation, next.value.start) as never);
+    return next.value;
+  }
+
+  // --- life ------------------------------------------------------------------------------------------------------
+
+  #linkTo(instance: InstanceOptions): Link {
+    return linkFor(instance);
+  }
+
+  async #open(shared: NativeOptions): Promise<void> {
+    const id = this.link.nextId();
+    const answer = this.native.open(id, this.namespace, shared);
+    await (this.link.outcome(id, answer, OPEN, this.policy, false) satisfies Promise<Settings>);
+  }
+
+  async #close(): Promise<void> {
+    const id = this.link.nextId();
+    const released = this.link.outcome(id, this.native.release(id), RELEASE, this.policy);
+    // Without a host there is nothing to give back.
+    await released.catch(() => false);
+    this.link.detach(this.#handle);
+    this.#events.removeAllListeners();
+  }
+
+  #listener(): LinkListener {
+    return {
+      degraded: (error) => void this.#events.emit('degraded', error),
+      restored: () => void this.#events.emit('restored'),
+      epoch: (epoch) => void this.#events.emit('epoch', epoch),
+      reopened: (error) => void (error && this.#events.emit('degraded', error)),
+    };
+  }
+}

@@ -1,0 +1,364 @@
+/**
+ * One JavaScript environment's way to a store. Requests are numbered here, kept until they are answered, and ended
+ * by a deadline or by the loss of the host; native code carries them.
+ */
+
+import { answeredError, type Read } from './answers.js';
+import { debug } from './debug.js';
+import { codedError, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
+import { Form, LinkChange, native, translated, type NativeCache, type NativeLink } from './native.js';
+import type { Failsafe } from './options.js';
+
+const log = debug('link');
+
+/** Ids from here on are native code's own: it opens namespaces again after a reconnect. */
+const REOPEN_BASE = 2 ** 52;
+
+/** Stands for an outcome that nobody may make up. */
+export const REJECT = Symbol('reject');
+
+/** One kind of operation: how its answer is read, and what happens to it without a host. */
+export interface Operation<T> {
+  read: Read<T>;
+  /** What a `failsafe: 'resolve'` instance resolves to without a host, or {@link REJECT}. */
+  degraded: T | typeof REJECT;
+  /** It changes something, so that its loss on the way leaves the outcome unknown. */
+  writes: boolean;
+}
+
+/** What an instance says about its operations. */
+export interface Policy {
+  timeout: number;
+  failsafe: Failsafe;
+}
+
+/** Who wants to hear of the link. */
+export interface LinkListener {
+  degraded(error: Error): void;
+  restored(): void;
+  epoch(epoch: number): void;
+  /** The answer to opening the namespace again after a reconnect. */
+  reopened(error: Error | undefined): void;
+}
+
+interface Pending {
+  operation: Operation<unknown>;
+  policy: Policy;
+  resolve: (value: never) => void;
+  reject: (error: unknown) => void;
+  /** When it has taken too long, in ms of `performance.now()`. */
+  deadline: number;
+  /** It keeps the process alive. */
+  holds: boolean;
+  /** The host has answered that another loads the key: how long that takes is the lease's affair. */
+  waits: boolean;
+}
+
+/** The question whether the host still lives, asked while fetches wait for a load. */
+const PROBE: Operation<unknown> = { read: (_form, answer) => answer, degraded: REJECT, writes: false };
+
+export class Link {
+  readonly isHost: boolean;
+  readonly #native: NativeLink;
+  /** Native code writes the form of each answer into its first element. */
+  readonly #register = new Int32Array(1);
+  readonly #pending = new Map<number, Pending>();
+  readonly #listeners = new Map<number, LinkListener>();
+  readonly #caches = new Map<number, NativeCache>();
+  #lastId = 0;
+  #lastHandle = 0;
+  #holding = 0;
+  #flushing = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerEnd = Infinity;
+  #isDegraded = false;
+  #isProbing = false;
+  readonly #onIdle: () => void;
+
+  /** `onIdle` is called when the last user has left; the link is closed then. */
+  constructor(role: 'host' | 'client', grace: number, onIdle: () => void) {
+    this.isHost = role === 'host';
+    this.#onIdle = onIdle;
+    const wake = () => this.#drain();
+    this.#native = translated(() =>
+      this.isHost ? native.Link.host(wake, this.#register) : native.Link.client(wake, this.#register, grace),
+    );
+  }
+
+  /** A native cache on this link. */
+  attach(listener: LinkListener): { cache: NativeCache; handle: number } {
+    const handle = ++this.#lastHandle;
+    const cache = new native.ClusteredCache(this.#native, handle);
+    this.#listeners.set(handle, listener);
+    this.#caches.set(handle, cache);
+    return { cache, handle };
+  }
+
+  /** Ends the use that {@link attach} began. */
+  detach(handle: number): void {
+    this.#listeners.delete(handle);
+    if (!this.#caches.delete(handle) || this.#caches.size > 0 || this.isHost) return;
+    this.#flush();
+    this.#native.close();
+    clearTimeout(this.#timer);
+    for (const id of [...this.#pending.keys()]) {
+      this.#fail(id, codedError('ERR_CC_CLOSED', 'the cache was closed before the host answered'));
+    }
+    this.#onIdle();
+  }
+
+  /** Tells where the host is. */
+  connect(endpoint: string, secret?: string): void {
+    log('connecting to %s', endpoint);
+    translated(() => this.#native.connect(endpoint, secret));
+  }
+
+  /** A number for the next request; numbers grow, so that a late answer can never meet another request. */
+  nextId(): number {
+    return ++this.#lastId;
+  }
+
+  /** The form of the answer that native code has just given. */
+  get form(): Form {
+    return this.#register[0] as Form;
+  }
+
+  /** The outcome of request `id`, given native code's immediate answer. */
+  outcome<T>(id: number, answer: unknown, operation: Operation<T>, policy: Policy, holds = true): Promise<T> {
+    const form = this.form;
+    if (form === Form.Pending || form === Form.Waiting) {
+      return new Promise<T>((resolve, reject) => {
+        this.#keep(id, { operation, policy, resolve: resolve as never, reject, deadline: 0, holds, waits: false });
+        if (form === Form.Waiting) this.#wait(id);
+      });
+    }
+    try {
+      if (form !== Form.Error) return Promise.resolve(operation.read(form, answer));
+      return this.#withoutHost(answeredError(answer), operation, policy);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** The outcome of a request that the host answers at once in its own process. */
+  immediate<T>(answer: unknown, operation: Operation<T>): T {
+    const form = this.form;
+    if (form === Form.Error) throw answeredError(answer);
+    return operation.read(form, answer);
+  }
+
+  /** Keeps the process alive until `promise` settles. */
+  async holdOpenWhile<T>(promise: Promise<T>): Promise<T> {
+    if (this.#holding++ === 0) this.#native.ref();
+    try {
+      return await promise;
+    } finally {
+      if (--this.#holding === 0) this.#native.unref();
+    }
+  }
+
+  /** Sends what was asked, now. For the end of the process: nothing asked before it is lost. */
+  flush(): void {
+    this.#flush();
+  }
+
+  /** Ends the wait of request `id` without an outcome from the host. */
+  abandon(id: number, error: unknown): boolean {
+    const pending = this.#take(id);
+    pending?.reject(error);
+    return pending !== undefined;
+  }
+
+  // --- sending ---------------------------------------------------------------------------------------------------
+
+  #keep(id: number, pending: Pending): void {
+    pending.deadline = performance.now() + pending.policy.timeout;
+    this.#pending.set(id, pending);
+    if (pending.holds && this.#holding++ === 0) this.#native.ref();
+    this.#arm(pending.deadline);
+    if (this.#flushing || this.isHost) return;
+    this.#flushing = true;
+    // After the microtasks: all that one turn asks goes out in one write.
+    process.nextTick(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    this.#native.flush();
+  }
+
+  // --- receiving -------------------------------------------------------------------------------------------------
+
+  #drain(): void {
+    const batch = this.#native.drain();
+    for (let at = 0; at < batch.length; at += 3) {
+      const id = batch[at] as number;
+      if (id === 0) this.#onChange(batch[at + 1] as number, batch[at + 2] as unknown[]);
+      else if (id >= REOPEN_BASE) this.#onReopened(id - REOPEN_BASE, batch[at + 1] as Form, batch[at + 2]);
+      else this.#onAnswer(id, batch[at + 1] as Form, batch[at + 2]);
+    }
+  }
+
+  #onAnswer(id: number, form: Form, answer: unknown): void {
+    if (form === Form.Waiting) return this.#wait(id);
+    if (this.#isDegraded) this.#restore();
+    const pending = this.#take(id);
+    // One that was given up on: its deadline has passed.
+    if (!pending) return;
+    try {
+      if (form === Form.Error) pending.reject(answeredError(answer));
+      else pending.resolve(pending.operation.read(form, answer) as never);
+    } catch (error) {
+      pending.reject(error);
+    }
+  }
+
+  #onReopened(handle: number, form: Form, answer: unknown): void {
+    this.#listeners.get(handle)?.reopened(form === Form.Error ? answeredError(answer) : undefined);
+  }
+
+  #onChange(change: number, details: unknown[]): void {
+    if (change === LinkChange.Connected) {
+      const [epoch, changed] = details as [number, boolean];
+      log('connected, epoch %d', epoch);
+      if (this.#isDegraded) this.#restore();
+      if (changed) this.#announce((listener) => listener.epoch(epoch));
+      return;
+    }
+    const [through, code, message] = details as [number, string, string];
+    log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
+    const error = codedError(knownCode(code), message);
+    for (const id of [...this.#pending.keys()]) {
+      if (id <= through) this.#fail(id, error, change === LinkChange.Lost);
+    }
+    this.#degrade(error);
+  }
+
+  // --- deadlines -------------------------------------------------------------------------------------------------
+
+  #wait(id: number): void {
+    const pending = this.#pending.get(id);
+    if (!pending) return;
+    pending.waits = true;
+    if (this.isHost) pending.deadline = Infinity;
+  }
+
+  /** Asks the host for a sign of life; without one all waits end. One question at a time for all of them. */
+  #probe(policy: Policy): void {
+    const [cache] = this.#caches.values();
+    if (this.#isProbing || !cache) return;
+    this.#isProbing = true;
+    const id = this.nextId();
+    this.outcome(id, cache.ping(id), PROBE, { timeout: policy.timeout, failsafe: 'reject' })
+      .catch((error: Error) => {
+        for (const [id, { waits }] of [...this.#pending]) if (waits) this.#fail(id, error);
+      })
+      .finally(() => (this.#isProbing = false));
+  }
+
+  #arm(deadline: number): void {
+    if (deadline >= this.#timerEnd) return;
+    clearTimeout(this.#timer);
+    this.#timerEnd = deadline;
+    const delay = Math.max(0, Math.ceil(deadline - performance.now()));
+    this.#timer = setTimeout(() => this.#onTimer(), delay);
+    this.#timer.unref();
+  }
+
+  #onTimer(): void {
+    this.#timerEnd = Infinity;
+    // After a blocked loop timers run before the answers that arrived meanwhile: these come first.
+    this.#drain();
+    const now = performance.now();
+    let next = Infinity;
+    for (const [id, pending] of [...this.#pending]) {
+      if (pending.deadline > now) next = Math.min(next, pending.deadline);
+      else this.#expire(id, pending);
+    }
+    if (next < Infinity) this.#arm(next);
+  }
+
+  #expire(id: number, pending: Pending): void {
+    const { policy } = pending;
+    if (pending.waits) {
+      pending.deadline = performance.now() + policy.timeout;
+      this.#arm(pending.deadline);
+      return this.#probe(policy);
+    }
+    const sent = this.#native.forget(id);
+    const error = sent
+      ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
+      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout));
+    this.#fail(id, error, sent);
+    this.#degrade(error);
+  }
+
+  // --- without a host --------------------------------------------------------------------------------------------
+
+  /** Ends request `id` without an answer; `sent` when the host may have carried it out. */
+  #fail(id: number, error: Error, sent = false): void {
+    const pending = this.#take(id);
+    if (!pending) return;
+    const { operation, policy } = pending;
+    const reason = sent && operation.writes ? unknownOutcome(error) : error;
+    this.#withoutHost(reason, operation, policy).then(pending.resolve as never, pending.reject);
+  }
+
+  #withoutHost<T>(error: Error, { degraded }: Operation<T>, { failsafe }: Policy): Promise<T> {
+    if (failsafe === 'reject' || degraded === REJECT || !isLinkFailure(error)) return Promise.reject(error);
+    return Promise.resolve(degraded);
+  }
+
+  #degrade(error: Error): void {
+    if (this.#isDegraded) return;
+    this.#isDegraded = true;
+    this.#announce((listener) => listener.degraded(error));
+  }
+
+  #restore(): void {
+    this.#isDegraded = false;
+    this.#announce((listener) => listener.restored());
+  }
+
+  #announce(tell: (listener: LinkListener) => void): void {
+    for (const listener of [...this.#listeners.values()]) tell(listener);
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    if (!pending) return undefined;
+    this.#pending.delete(id);
+    if (pending.holds && --this.#holding === 0) this.#native.unref();
+    return pending;
+  }
+}
+
+/** Codes that say "the host could not be asked", as opposed to "the host said no". */
+const LINK_FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'ERR_CC_NO_HOST',
+  'ERR_CC_TIMEOUT',
+  'ERR_CC_DISCONNECTED',
+  'ERR_CC_UNKNOWN_OUTCOME',
+  'ERR_CC_PROTOCOL_VERSION',
+  'ERR_CC_AUTHENTICATION',
+  'ERR_CC_FOREIGN_PEER',
+]);
+
+export function isLinkFailure(error: unknown): boolean {
+  return isClusteredCacheError(error) && LINK_FAILURES.has(error.code);
+}
+
+function unknownOutcome(cause: Error): Error {
+  return codedError(
+    'ERR_CC_UNKNOWN_OUTCOME',
+    `the host may or may not have carried this out (${cause.message}); read before you repeat it`,
+    { cause },
+  );
+}
+
+function noHostMessage(timeout: number): string {
+  return (
+    `no host was found within ${timeout} ms; in a cluster, load clustered-cache in the primary ` +
+    '(a plain import is enough), elsewhere start the host or check option `endpoint`'
+  );
+}

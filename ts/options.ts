@@ -1,0 +1,263 @@
+/** Options: their types, what is allowed, and their way to native code. Defaults are the core's. */
+
+import { codedError, rangeError } from './errors.js';
+import type { NativeOptions } from './native.js';
+
+/** What to do when the host cannot be reached. */
+export type Failsafe = 'resolve' | 'reject';
+
+/** Options of a cache. Those of the namespace are shared by all who name it; leaving one out never conflicts. */
+export interface CacheOptions {
+  /** Shared name, 1 to 256 bytes. Default `'default'`. */
+  namespace?: string;
+  /** Most entries. Default: no bound of its own. */
+  max?: number;
+  /** Most bytes (keys and values), or units of `size` where entries are given one. Default 256 MiB. */
+  maxSize?: number;
+  /** Largest entry in bytes (or units of `size`). Larger values are not stored. Default `maxSize`, at most 16 MiB. */
+  maxEntrySize?: number;
+  /** Time to live in ms of entries that are not given one; 0 is none. Default 0. */
+  ttl?: number;
+  /** A stale entry is returned once before it goes. Default `false`. */
+  allowStale?: boolean;
+  /** A read restarts an entry's time to live. Default `false`. */
+  updateAgeOnGet?: boolean;
+  /** `has` restarts an entry's time to live. Default `false`. */
+  updateAgeOnHas?: boolean;
+  /** A stale entry stays where a read met it. Default `false`. */
+  noDeleteOnStaleGet?: boolean;
+  /** Stale entries go when their time is over, not when they are met. Default `false`. */
+  ttlAutopurge?: boolean;
+  /** `null` is a value. Default `false`. */
+  cacheNull?: boolean;
+  /** Time in ms for each operation over the socket. Of this instance. Default 1000. */
+  timeout?: number;
+  /**
+   * `'resolve'`: without a host, reads are misses, `set` and `delete` resolve `false`, what cannot be answered
+   * honestly rejects. `'reject'`: everything rejects. Of this instance. Default `'resolve'`.
+   */
+  failsafe?: Failsafe;
+  /** Path of a host's socket, as `ClusteredCache.listen()` tells it. Default: found automatically. */
+  endpoint?: string;
+  /** Be the host or a client. Default: found automatically. */
+  role?: 'host' | 'client';
+}
+
+/** How to keep an entry. */
+export interface SetOptions {
+  /** Time to live in ms; 0 is none. Default: the namespace's. */
+  ttl?: number;
+  /** Milliseconds since the Unix epoch at which the entry ends; wins over `ttl`. */
+  expiresAt?: number;
+  /** Size to reckon with. Default: the bytes that key and value take. */
+  size?: number;
+}
+
+/** How to keep an entry that a counter, a batch or a load creates. */
+export type KeepOptions = Omit<SetOptions, 'expiresAt'>;
+
+/** How to change a counter. */
+export interface CountOptions extends KeepOptions {
+  /** The result is never below. */
+  min?: number;
+  /** The result is never above. */
+  max?: number;
+}
+
+/** How to load. */
+export interface FetchOptions extends KeepOptions {
+  /** Load even if there is a value. */
+  forceRefresh?: boolean;
+  /** Time in ms for the load before the next waiter takes over. Default 30 000. */
+  lease?: number;
+  /** Ends this caller's wait; another caller's load goes on. */
+  signal?: AbortSignal;
+}
+
+/** Options of an instance, all decided. */
+export interface InstanceOptions {
+  namespace: string;
+  timeout: number;
+  failsafe: Failsafe;
+  endpoint: string | undefined;
+  role: 'host' | 'client' | undefined;
+}
+
+export const DEFAULTS = { namespace: 'default', timeout: 1_000, failsafe: 'resolve', lease: 30_000 } as const;
+const MAX_NAMESPACE_BYTES = 256;
+/** The longest delay a Node timer takes. */
+const MAX_TIMEOUT = 2 ** 31 - 1;
+/** The largest entry; see `MAX_ENTRY_BYTES` in `crates/core/src/config.rs`. */
+export const MAX_ENTRY_BYTES = 16 * 1024 * 1024;
+
+const NAMESPACE_OPTIONS = {
+  max: positiveInteger,
+  maxSize: positiveInteger,
+  maxEntrySize: positiveInteger,
+  ttl: duration,
+  allowStale: boolean,
+  updateAgeOnGet: boolean,
+  updateAgeOnHas: boolean,
+  noDeleteOnStaleGet: boolean,
+  ttlAutopurge: boolean,
+  cacheNull: boolean,
+} as const;
+
+const INSTANCE_OPTIONS = {
+  namespace: namespaceName,
+  timeout: timeLimit,
+  failsafe: oneOf('resolve', 'reject'),
+  endpoint: text,
+  role: oneOf('host', 'client'),
+} as const;
+
+/** Checks all options; unknown names are refused, so that a typing error does not silently mean "default". */
+export function checkOptions(options: CacheOptions = {}): { instance: InstanceOptions; shared: NativeOptions } {
+  const given = plainObject('options', options);
+  const known: Record<string, (name: string, value: unknown) => unknown> = { ...NAMESPACE_OPTIONS, ...INSTANCE_OPTIONS };
+  for (const [name, value] of Object.entries(given)) {
+    const check = known[name];
+    if (!check) throw invalidOption(name, value, `one of ${Object.keys(known).join(', ')}`);
+    if (value !== undefined) check(name, value);
+  }
+  return {
+    instance: {
+      namespace: options.namespace ?? DEFAULTS.namespace,
+      timeout: options.timeout ?? DEFAULTS.timeout,
+      failsafe: options.failsafe ?? DEFAULTS.failsafe,
+      endpoint: options.endpoint,
+      role: options.role,
+    },
+    shared: sharedOptions(options),
+  };
+}
+
+/** The options that native code takes, from checked ones. */
+export function sharedOptions(options: CacheOptions): NativeOptions {
+  const shared: Record<string, unknown> = {};
+  for (const name of Object.keys(NAMESPACE_OPTIONS) as (keyof typeof NAMESPACE_OPTIONS)[]) {
+    if (options[name] !== undefined) shared[name] = options[name];
+  }
+  return shared;
+}
+
+/** Checks one option that is changed at run time. */
+export function checkShared(name: keyof typeof NAMESPACE_OPTIONS, value: unknown): void {
+  NAMESPACE_OPTIONS[name](name, value);
+}
+
+/** Checks the options of one call; `undefined` becomes an empty object. */
+export function checkCall<T extends object>(options: T | undefined, allowed: readonly (keyof T & string)[]): T {
+  if (options === undefined) return {} as T;
+  const given = plainObject('options', options);
+  for (const [name, value] of Object.entries(given)) {
+    const check = CALL_OPTIONS[name];
+    if (!check || !(allowed as readonly string[]).includes(name)) {
+      throw invalidOption(name, value, `one of ${allowed.join(', ')}`);
+    }
+    if (value !== undefined) check(name, value);
+  }
+  return options;
+}
+
+const CALL_OPTIONS: Record<string, (name: string, value: unknown) => unknown> = {
+  ttl: duration,
+  expiresAt: finite,
+  size: positiveInteger,
+  min: finite,
+  max: finite,
+  lease: positive,
+  forceRefresh: boolean,
+  signal: abortSignal,
+  prefix: text,
+  endpoint: text,
+};
+
+/** The refusal of an option; the message names it, its value and what is allowed. */
+export function invalidOption(name: string, value: unknown, allowed: string, isRange = false): Error {
+  const message = `option \`${name}\` is ${show(value)}; allowed is ${allowed}`;
+  return isRange ? rangeError('ERR_CC_INVALID_OPTION', message) : codedError('ERR_CC_INVALID_OPTION', message);
+}
+
+/** A value in a message: short, and safe for anything. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
+  if (typeof value === 'function') return 'a function';
+  return typeof value === 'bigint' ? `${value}n` : String(value);
+}
+
+// --- what is allowed -------------------------------------------------------------------------------------------
+
+function plainObject(name: string, value: unknown): object {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalidOption(name, value, 'an object');
+  }
+  return value;
+}
+
+function number(name: string, value: unknown, allowed: string, isAllowed: (value: number) => boolean): void {
+  if (typeof value !== 'number') throw invalidOption(name, value, allowed);
+  if (!isAllowed(value)) throw invalidOption(name, value, allowed, true);
+}
+
+function positiveInteger(name: string, value: unknown): void {
+  number(name, value, 'a positive integer', (n) => Number.isSafeInteger(n) && n > 0);
+}
+
+function duration(name: string, value: unknown): void {
+  number(name, value, 'a number of milliseconds, 0 for none', (n) => n >= 0 && n <= Number.MAX_SAFE_INTEGER / 1000);
+}
+
+function positive(name: string, value: unknown): void {
+  number(name, value, 'a positive number of milliseconds', (n) => n > 0 && Number.isFinite(n));
+}
+
+function timeLimit(name: string, value: unknown): void {
+  number(name, value, `a number of milliseconds from 1 to ${MAX_TIMEOUT}`, (n) => n >= 1 && n <= MAX_TIMEOUT);
+}
+
+function finite(name: string, value: unknown): void {
+  number(name, value, 'a finite number', Number.isFinite);
+}
+
+function boolean(name: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw invalidOption(name, value, 'true or false');
+}
+
+function text(name: string, value: unknown): void {
+  if (typeof value !== 'string') throw invalidOption(name, value, 'a string');
+}
+
+function namespaceName(name: string, value: unknown): void {
+  if (typeof value !== 'string') throw invalidOption(name, value, 'a string');
+  const bytes = Buffer.byteLength(value);
+  if (bytes === 0 || bytes > MAX_NAMESPACE_BYTES) {
+    throw invalidOption(name, value, `a string of 1 to ${MAX_NAMESPACE_BYTES} bytes`, true);
+  }
+}
+
+function oneOf(...allowed: string[]): (name: string, value: unknown) => void {
+  return (name, value) => {
+    if (!allowed.includes(value as string)) {
+      throw invalidOption(name, value, allowed.map((one) => `'${one}'`).join(' or '));
+    }
+  };
+}
+
+function abortSignal(name: string, value: unknown): void {
+  if (!(value instanceof AbortSignal)) throw invalidOption(name, value, 'an AbortSignal');
+}
+
+// --- listening ---------------------------------------------------------------------------------------------------
+
+/** Where to listen. */
+export interface ListenOptions {
+  /** Path of the socket, in a directory of this user that nobody else can enter. Default: a private one. */
+  endpoint?: string;
+}
+
+/** Checks the options of `listen`. */
+export function checkListen(options: ListenOptions | undefined): ListenOptions {
+  return checkCall(options, ['endpoint']);
+}

@@ -1,0 +1,167 @@
+/**
+ * What each operation does, once: arguments checked, native code asked, answers put together. `cache.ts` awaits
+ * these steps, `host-operations.ts` runs them at once.
+ */
+
+import type { CacheStats, Counted, EntryInfo, Settings } from './answers.js';
+import { deleteMany, getMany, hasMany, isOversize, iterable, scanAll, setMany } from './batches.js';
+import { encode } from './codec.js';
+import { codedError, rangeError } from './errors.js';
+import { step, type Steps } from './instance.js';
+import { Fields, type NativeCache } from './native.js';
+import * as operations from './operations.js';
+import {
+  checkCall, checkShared, show, sharedOptions, type CacheOptions, type CountOptions, type KeepOptions, type SetOptions,
+} from './options.js';
+
+export type { Steps } from './instance.js';
+
+type Key = string | number;
+
+/** An entry of a snapshot. */
+export interface DumpedEntry<V = unknown> {
+  value: V;
+  /** Milliseconds it had left; absent without a time to live. */
+  ttl?: number;
+  /** Its size, if it was given one. */
+  size?: number;
+}
+
+/** A snapshot, most recently used first. JSON-safe as far as the values are. */
+export type Dump<K = Key, V = unknown> = [key: K, entry: DumpedEntry<V>][];
+
+const KEEP = ['ttl', 'size'] as const;
+const SET = ['ttl', 'expiresAt', 'size'] as const;
+const COUNT = ['ttl', 'size', 'min', 'max'] as const;
+
+export function* set(native: NativeCache, key: Key, value: unknown, given?: SetOptions): Steps<boolean> {
+  const { ttl, expiresAt, size } = checkCall(given, SET);
+  const encoded = encode(value);
+  if (isOversize(encoded)) {
+    // What is too large to store leaves no older value behind either.
+    yield* remove(native, key);
+    return false;
+  }
+  const { payload, form } = encoded;
+  return yield* step(operations.SET, (id) => native.set(id, key, payload, form, ttl, expiresAt, size));
+}
+
+export function* setIfAbsent(native: NativeCache, key: Key, value: unknown, given?: KeepOptions): Steps<boolean> {
+  const { ttl, size } = checkCall(given, KEEP);
+  const encoded = encode(value);
+  if (isOversize(encoded)) return false;
+  const { payload, form } = encoded;
+  return yield* step(operations.SET_IF_ABSENT, (id) => native.setIfAbsent(id, key, payload, form, ttl, size));
+}
+
+export const remove = (native: NativeCache, key: Key): Steps<boolean> =>
+  step(operations.DELETE, (id) => native.delete(id, key));
+
+export const getAndDelete = (native: NativeCache, key: Key): Steps<unknown> =>
+  step(operations.GET_AND_DELETE, (id) => native.getAndDelete(id, key));
+
+export function* clear(native: NativeCache, given?: { prefix?: string }): Steps<number> {
+  const { prefix } = checkCall(given, ['prefix']);
+  return yield* step(operations.CLEAR, (id) => native.clear(id, prefix));
+}
+
+export function* mGet(native: NativeCache, keys: Iterable<Key>): Steps<Map<Key, unknown>> {
+  return yield* getMany(native, [...iterable('keys', keys)]);
+}
+
+export function* mHas(native: NativeCache, keys: Iterable<Key>): Steps<Map<Key, boolean>> {
+  return yield* hasMany(native, [...iterable('keys', keys)]);
+}
+
+export function* mSet(native: NativeCache, entries: Iterable<unknown>, given?: KeepOptions): Steps<number> {
+  return yield* setMany(native, entries, checkCall(given, KEEP));
+}
+
+export function* mDelete(native: NativeCache, keys: Iterable<Key>): Steps<number> {
+  return yield* deleteMany(native, [...iterable('keys', keys)]);
+}
+
+export function* count(native: NativeCache, key: Key, amount: number, given?: CountOptions): Steps<Counted> {
+  const { ttl, min, max, size } = checkCall(given, COUNT);
+  checkAmount(amount);
+  return yield* step(operations.COUNTED, (id) => native.count(id, key, amount, ttl, min, max, size));
+}
+
+/** The amount to add for one to subtract; what is no number stays so, to be refused by name. */
+export const negated = (amount: number): number => (typeof amount === 'number' ? -amount : amount);
+
+export const info = (native: NativeCache, key: Key): Steps<EntryInfo | undefined> =>
+  step(operations.INFO, (id) => native.info(id, key));
+
+export function* getRemainingTTL(native: NativeCache, key: Key): Steps<number> {
+  return (yield* info(native, key))?.remainingTTL ?? 0;
+}
+
+export function* touch(native: NativeCache, key: Key, given?: { ttl?: number }): Steps<boolean> {
+  const { ttl } = checkCall(given, ['ttl']);
+  return yield* step(operations.TOUCH, (id) => native.touch(id, key, ttl));
+}
+
+export const purgeStale = (native: NativeCache): Steps<boolean> =>
+  step(operations.PURGE, (id) => native.purgeStale(id));
+
+export function* keys(native: NativeCache, given?: { prefix?: string }): Steps<Key[]> {
+  const { prefix } = checkCall(given, ['prefix']);
+  return (yield* scanAll(native, Fields.Keys, prefix)).map(({ key }) => key);
+}
+
+export function* values(native: NativeCache, given?: { prefix?: string }): Steps<unknown[]> {
+  const { prefix } = checkCall(given, ['prefix']);
+  return (yield* scanAll(native, Fields.Entries, prefix)).map(({ value }) => value);
+}
+
+export function* entries(native: NativeCache, given?: { prefix?: string }): Steps<[Key, unknown][]> {
+  const { prefix } = checkCall(given, ['prefix']);
+  return (yield* scanAll(native, Fields.Entries, prefix)).map(({ key, value }) => [key, value]);
+}
+
+export function* dump(native: NativeCache): Steps<Dump> {
+  const all = yield* scanAll(native, Fields.Dump);
+  return all.map(({ key, value, remaining, size }) => {
+    const entry: DumpedEntry = { value };
+    if (remaining !== Infinity) entry.ttl = remaining;
+    if (size !== null) entry.size = size;
+    return [key, entry];
+  });
+}
+
+/** Loads a snapshot, the most recently used entry last, so that the order is as it was. */
+export function* load(native: NativeCache, dumped: Iterable<readonly [Key, DumpedEntry]>): Steps<number> {
+  const loaded = Array.from(iterable('entries', dumped), (item) => {
+    const [key, entry] = Array.isArray(item) ? (item as [Key, DumpedEntry | undefined]) : [];
+    if (typeof entry !== 'object' || entry === null || key === undefined) {
+      throw codedError('ERR_CC_INVALID_ARGUMENT', `an entry is ${show(item)}; [key, { value, ttl?, size? }] is needed`);
+    }
+    const { value, ttl = 0, size } = entry;
+    return [key, value, { ttl, ...(size === undefined ? {} : { size }) }];
+  });
+  return yield* setMany(native, loaded.reverse(), {});
+}
+
+export const stats = (native: NativeCache, namespace: string): Steps<CacheStats> =>
+  step(operations.statsOf(namespace), (id) => native.stats(id));
+
+/** Changes one option when `value` is given, and tells all of them. */
+export function* tune(native: NativeCache, name: Tunable, value: unknown): Steps<Settings> {
+  if (value === undefined) return yield* step(operations.SETTINGS, (id) => native.tune(id, {}));
+  checkShared(name, value);
+  const changed = sharedOptions({ [name]: value } as CacheOptions);
+  return yield* step(operations.TUNE, (id) => native.tune(id, changed));
+}
+
+/** Options that can be changed at run time. */
+export type Tunable = 'max' | 'maxSize' | 'ttl' | 'allowStale';
+
+function checkAmount(amount: unknown): void {
+  if (typeof amount !== 'number') {
+    throw codedError('ERR_CC_INVALID_ARGUMENT', `\`amount\` is ${show(amount)}; allowed is a finite number`);
+  }
+  if (!Number.isFinite(amount)) {
+    throw rangeError('ERR_CC_INVALID_ARGUMENT', `\`amount\` is ${amount}; allowed is a finite number`);
+  }
+}
