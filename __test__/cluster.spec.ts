@@ -315,7 +315,7 @@ test('a cluster inside a worker of another is a cluster of its own', async (t) =
 test('without a host a worker is told what to do', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1, load: 'after' });
   const worker = cluster.worker(0);
-  const strict = { namespace: unique(), timeout: 100, failsafe: 'reject' };
+  const strict = { namespace: unique(), timeout: 100, failsafe: 'reject' as const };
   const error = (await t.throwsAsync(worker.call(strict, 'get', 'key'), { code: 'ERR_CC_NO_HOST' })) as RemoteError;
   t.regex(error.message, /primary/);
   await t.throwsAsync(worker.call(strict, 'healthCheck'), { code: 'ERR_CC_NO_HOST' });

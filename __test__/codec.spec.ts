@@ -10,7 +10,7 @@ const same = (actual: unknown, expected: unknown, what: string) => {
   try {
     assert.deepStrictEqual(actual, expected);
   } catch (error) {
-    throw new Error(`${what}: ${(error as Error).message}`);
+    throw new Error(`${what}: ${(error as Error).message}`, { cause: error });
   }
 };
 

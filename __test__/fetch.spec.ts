@@ -305,6 +305,20 @@ each('a value over the limit is handed out and not stored', async (t, { open }) 
   t.is(await cache.has('key'), false);
 });
 
+each('a value over 16 MiB reaches whoever loads it, and nobody waits in vain', async (t, { open }) => {
+  const cache = await open();
+  const gate = deferred<Buffer>();
+  const leader = cache.fetch('key', () => gate.promise);
+  await leading(cache);
+  const waiter = cache.fetch('key', () => gate.promise);
+  await waiting(cache, 1);
+  gate.resolve(Buffer.alloc(20 * 2 ** 20, 7));
+  for (const answer of await within(Promise.all([leader, waiter]), 'answers')) {
+    t.is((answer as Buffer).length, 20 * 2 ** 20);
+  }
+  t.is(await cache.has('key'), false);
+});
+
 each('a value that cannot be copied rejects for every caller', async (t, { open }) => {
   const cache = await open();
   const gate = deferred<unknown>();

@@ -79,17 +79,6 @@ each('an error of keyFn and a key that is none reject and run nothing', async (t
   await failsWith(t, async () => badKey(), 'ERR_CC_INVALID_KEY');
 });
 
-each('this is handed on', async (t, { open }) => {
-  const cache = await open();
-  const counter = {
-    base: 10,
-    plus: memoize(cache, function (this: { base: number }, n: number) {
-      return this.base + n;
-    }, (n) => n),
-  };
-  t.is(await counter.plus(5), 15);
-});
-
 each('what is no function or cache is refused', async (t, { open }) => {
   const cache = await open();
   await failsWith(t, () => memoize(cache, 5 as never, () => 'key'), 'ERR_CC_INVALID_ARGUMENT');

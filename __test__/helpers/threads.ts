@@ -29,6 +29,7 @@ export class Thread {
     const answer = deferred<Awaited<R>>();
     answer.promise.catch(() => {});
     this.#pending.set(id, answer);
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port has no origin
     this.worker.postMessage({ id, source: fn.toString(), args });
     return within(answer.promise, 'command to a thread');
   }

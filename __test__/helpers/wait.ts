@@ -1,5 +1,3 @@
-import type { EventEmitter } from 'node:events';
-
 /** Generous: it only decides how long a failing test takes, never how long a passing one does. */
 export const DEADLINE = 15_000;
 
@@ -31,8 +29,14 @@ export async function until<T>(
   }
 }
 
-/** The arguments of the next `event`. */
-export function event(emitter: Pick<EventEmitter, 'once'>, name: string, ms = DEADLINE): Promise<unknown[]> {
+/** What tells of events: Node's emitters and caches. */
+interface Emitter {
+  // A method, so that emitters with a closed list of names fit too.
+  once(name: string, listener: (...args: any[]) => void): unknown;
+}
+
+/** The arguments of the next event `name`. */
+export function event(emitter: Emitter, name: string, ms = DEADLINE): Promise<unknown[]> {
   return within(new Promise((resolve) => emitter.once(name, (...args: unknown[]) => resolve(args))), `event '${name}'`, ms);
 }
 
