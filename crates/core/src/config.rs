@@ -17,6 +17,10 @@ pub const MAX_KEY_BYTES: usize = 64 * 1024;
 pub const MAX_ENTRY_BYTES: u64 = 16 * 1024 * 1024;
 /// Byte bound of a namespace that names none.
 pub const DEFAULT_MAX_SIZE: u64 = 256 * 1024 * 1024;
+/// Entries purged and leases passed on in one call of `Store::tick`, at most.
+pub const TICK_STEPS: usize = 1_024;
+/// Keys of one request that are looked after without giving others a turn.
+pub const KEYS_PER_TURN: usize = 1_024;
 /// Longest time to live, about 285 years: it keeps deadlines in microseconds far from overflow.
 pub const MAX_TTL: Duration = Duration::from_secs(9_007_199_254);
 

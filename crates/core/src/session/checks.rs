@@ -1,0 +1,86 @@
+//! Nothing that came over the wire is believed: keys, values and sizes of batches are checked here, options where
+//! they are understood.
+
+use std::sync::Arc;
+
+use crate::clock::{Clock, Moment};
+use crate::config::{MAX_BATCH, MAX_LEASE, MAX_PAGE};
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::message::{Blob, Loaded, NewEntry};
+use crate::store::{Outcome, Terms};
+use crate::value::{check_key, check_value, key_tag};
+
+/// # Errors
+/// [`ErrorKind::InvalidKey`].
+pub(super) fn key<'a>(key: &Blob<'a>) -> Result<&'a [u8]> {
+    check_key(key.0).map(|()| key.0)
+}
+
+/// # Errors
+/// [`ErrorKind::InvalidKey`], [`ErrorKind::Limit`] for too many.
+pub(super) fn keys(keys: &[Blob<'_>]) -> Result<()> {
+    batch(keys.len())?;
+    keys.iter().try_for_each(|key| check_key(key.0))
+}
+
+/// # Errors
+/// [`ErrorKind::Limit`].
+pub(super) fn batch(length: usize) -> Result<()> {
+    if length <= MAX_BATCH {
+        return Ok(());
+    }
+    let message = format!("a request about {length} keys is over the limit of {MAX_BATCH}; split it");
+    Err(Error::new(ErrorKind::Limit, message))
+}
+
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] for what is no string, [`ErrorKind::InvalidKey`] for one that is too long.
+pub(super) fn prefix<'a>(prefix: Option<&Blob<'a>>) -> Result<Option<&'a [u8]>> {
+    let Some(prefix) = prefix else { return Ok(None) };
+    if prefix.0.first() != Some(&key_tag::TEXT) {
+        return Err(Error::new(ErrorKind::InvalidArgument, "a prefix must be a string"));
+    }
+    key(prefix).map(Some)
+}
+
+/// An entry to store, with its value copied out of the frame.
+pub(super) struct Checked<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) value: Arc<[u8]>,
+    pub(super) terms: Terms,
+}
+
+/// Checks all of an entry but `null`, which only its namespace can judge.
+///
+/// # Errors
+/// [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidValue`], [`ErrorKind::InvalidOption`].
+pub(super) fn entry<'a>(entry: &NewEntry<'a>, clock: &Clock, now: Moment) -> Result<Checked<'a>> {
+    let key = key(&entry.key)?;
+    check_value(entry.value.0, true)?;
+    let terms = Terms::new(&entry.keep, clock, now)?;
+    Ok(Checked { key, value: Arc::from(entry.value.0), terms })
+}
+
+/// # Errors
+/// [`ErrorKind::InvalidValue`], [`ErrorKind::InvalidOption`].
+pub(super) fn outcome(loaded: &Loaded<'_>, clock: &Clock, now: Moment) -> Result<Outcome> {
+    Ok(match loaded {
+        Loaded::Value { value, keep } => {
+            check_value(value.0, true)?;
+            Outcome::Value(Arc::from(value.0), Terms::new(keep, clock, now)?)
+        }
+        Loaded::Nothing => Outcome::Nothing,
+        Loaded::Failed(error) => Outcome::Failed(Arc::from(error.0)),
+        Loaded::Abandoned => Outcome::Abandoned,
+    })
+}
+
+/// At least one entry, so that every page gets on.
+pub(super) fn page_limit(limit: u32) -> usize {
+    (limit as usize).clamp(1, MAX_PAGE)
+}
+
+/// Microseconds.
+pub(super) fn lease(lease: u64) -> u64 {
+    lease.clamp(1, MAX_LEASE.as_micros() as u64)
+}

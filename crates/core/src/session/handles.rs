@@ -1,0 +1,109 @@
+//! Which namespace each handle of one session means.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use ahash::{HashMap, HashMapExt};
+
+use crate::config::MAX_HANDLES_PER_SESSION;
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::message::{Handle, NamespaceOptions, Settings};
+use crate::store::{Namespace, Store};
+
+enum Slot {
+    Open {
+        namespace: Arc<Namespace>,
+        /// As this handle declared them: they open the name anew when somebody destroyed it.
+        options: NamespaceOptions,
+    },
+    /// The handle could not be opened; every request through it hears why.
+    Refused { kind: ErrorKind, message: String },
+}
+
+/// Handles are chosen by the client.
+pub(super) struct Handles(HashMap<Handle, Slot>);
+
+impl Handles {
+    pub(super) fn new() -> Self {
+        Self(HashMap::new())
+    }
+
+    /// Opens `name` under `handle`. A handle that was refused may be tried again, an open one only with its name.
+    ///
+    /// # Errors
+    /// What `Store::open` reports; [`ErrorKind::Protocol`] for a handle in use, [`ErrorKind::Limit`].
+    pub(super) fn open(
+        &mut self,
+        store: &Store,
+        handle: Handle,
+        name: &str,
+        options: &NamespaceOptions,
+    ) -> Result<Settings> {
+        if let Some(Slot::Open { namespace, .. }) = self.0.get(&handle)
+            && *namespace.name != *name
+        {
+            let message = format!("handle {handle} is open for another namespace; release it first");
+            return Err(Error::new(ErrorKind::Protocol, message));
+        }
+        if self.0.len() >= MAX_HANDLES_PER_SESSION && !self.0.contains_key(&handle) {
+            let message =
+                format!("{MAX_HANDLES_PER_SESSION} namespaces are open here, which is the limit; close some");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        match store.open(name, options) {
+            Ok((namespace, settings)) => {
+                self.0.insert(handle, Slot::Open { namespace, options: *options });
+                Ok(settings)
+            }
+            Err(error) => {
+                let refused = Slot::Refused { kind: error.kind(), message: error.message().to_owned() };
+                self.0.insert(handle, refused);
+                Err(error)
+            }
+        }
+    }
+
+    /// The namespace of an open handle.
+    ///
+    /// # Errors
+    /// The one its opening failed with, or [`ErrorKind::Protocol`] when it is not open.
+    pub(super) fn get(&self, handle: Handle) -> Result<&Arc<Namespace>> {
+        match self.0.get(&handle) {
+            Some(Slot::Open { namespace, .. }) => Ok(namespace),
+            Some(Slot::Refused { kind, message }) => Err(Error::new(*kind, message.clone())),
+            None => Err(not_open(handle)),
+        }
+    }
+
+    /// Opens the name of a handle anew, since its namespace was destroyed.
+    ///
+    /// # Errors
+    /// What `Store::open` reports: others may have opened the name with other options by now.
+    pub(super) fn reopen(&mut self, store: &Store, handle: Handle) -> Result<()> {
+        match self.0.get_mut(&handle) {
+            Some(Slot::Open { namespace, options }) => {
+                *namespace = store.open(&namespace.name, options)?.0;
+                Ok(())
+            }
+            Some(Slot::Refused { .. }) | None => Err(not_open(handle)),
+        }
+    }
+
+    /// Forgets a handle. Returns its namespace if no other handle means it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Protocol`] when it is not open.
+    pub(super) fn release(&mut self, handle: Handle) -> Result<Option<Arc<Namespace>>> {
+        let Entry::Occupied(slot) = self.0.entry(handle) else { return Err(not_open(handle)) };
+        let Slot::Open { namespace, .. } = slot.remove() else { return Ok(None) };
+        let shared = self.0.values().any(|other| match other {
+            Slot::Open { namespace: other, .. } => Arc::ptr_eq(other, &namespace),
+            Slot::Refused { .. } => false,
+        });
+        Ok((!shared).then_some(namespace))
+    }
+}
+
+fn not_open(handle: Handle) -> Error {
+    Error::new(ErrorKind::Protocol, format!("handle {handle} is not open; open it before it is used"))
+}

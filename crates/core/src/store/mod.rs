@@ -1,0 +1,273 @@
+//! The host's entries: namespaces, bounds, expiry, counters, leases. No sockets, no requests; `session` speaks to
+//! users.
+//!
+//! Locks, none of which is held while another is taken, a waiter is answered or a value is freed: the map of
+//! names, the agenda, and one per namespace.
+
+mod agenda;
+mod counter;
+mod deadlines;
+mod effects;
+mod entries;
+mod entry;
+mod lease;
+mod loads;
+mod namespace;
+mod options;
+mod reads;
+mod writes;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ahash::{HashMap, HashMapExt};
+
+use self::agenda::Agenda;
+pub(crate) use self::counter::Change;
+pub(crate) use self::effects::Effects;
+use self::entry::NEVER;
+pub(crate) use self::entry::{Span, Terms};
+pub(crate) use self::lease::{Ask, Member, Turn};
+pub(crate) use self::loads::{Fetched, Outcome};
+pub(crate) use self::namespace::{Namespace, State};
+use crate::clock::{Clock, Moment};
+use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, TICK_STEPS};
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::message::{NamespaceOptions, Settings, Stats};
+
+type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// All namespaces of one host's life.
+pub struct Store {
+    epoch: u64,
+    clock: Clock,
+    started: Moment,
+    namespaces: Mutex<HashMap<Arc<str>, Arc<Namespace>>>,
+    agenda: Agenda,
+    waker: Mutex<Option<Waker>>,
+    /// Numbers namespaces and members.
+    ids: AtomicU64,
+    /// Numbers leases; shared with every namespace. Begins at 1.
+    tokens: Arc<AtomicU64>,
+    clients: AtomicUsize,
+}
+
+impl Store {
+    /// An empty store with an epoch of its own.
+    pub fn new(clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            epoch: new_epoch(&clock),
+            started: clock.now(),
+            clock,
+            namespaces: Mutex::new(HashMap::new()),
+            agenda: Agenda::new(),
+            waker: Mutex::new(None),
+            ids: AtomicU64::new(1),
+            tokens: Arc::new(AtomicU64::new(1)),
+            clients: AtomicUsize::new(0),
+        })
+    }
+
+    /// Names this host's life: random, not 0, and a number that JavaScript holds exactly.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Where this store's time comes from.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The names of all namespaces, sorted.
+    pub fn namespaces(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.lock().keys().map(|name| name.to_string()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A client has connected; counted in the statistics.
+    pub fn client_joined(&self) {
+        self.clients.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A client that had joined has left.
+    pub fn client_left(&self) {
+        self.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    // --- time --------------------------------------------------------------------------------------------------
+
+    /// Does what time demands: purges stale entries where a namespace wants that, and passes overrun leases on.
+    /// Each call does a bounded part. Returns the moment at which it must be called next, perhaps one that is past.
+    pub fn tick(&self) -> Option<Moment> {
+        let now = self.clock.now();
+        let mut steps = TICK_STEPS;
+        while steps > 0
+            && let Some(namespace) = self.agenda.take_due(now)
+        {
+            let (effects, taken) = {
+                let mut state = namespace.lock();
+                let mut effects = Effects::default();
+                let taken = state.tick(steps, &mut effects, now);
+                // It is off the agenda: whatever is due next is announced, even if it was before.
+                state.announced = state.due();
+                effects.announce = Some(state.announced).filter(|due| *due != NEVER);
+                (effects, taken)
+            };
+            if let Some(due) = effects.announce {
+                // Whoever calls learns of it from the result; nobody needs to be woken.
+                self.agenda.announce(&namespace, due);
+            }
+            effects.carry_out();
+            // A namespace that turns out not to be due costs a step too: the agenda may be long.
+            steps -= taken.max(1);
+        }
+        self.agenda.soonest()
+    }
+
+    /// Sets what is called, from any thread and outside all locks, whenever a deadline appears that is earlier
+    /// than all known ones. It replaces an earlier waker.
+    pub fn set_waker(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let replaced = self.waker_slot().replace(Arc::new(wake));
+        drop(replaced);
+    }
+
+    fn announce(&self, namespace: &Arc<Namespace>, moment: Moment) {
+        if self.agenda.announce(namespace, moment) {
+            let waker = self.waker_slot().clone();
+            if let Some(wake) = waker {
+                wake();
+            }
+        }
+    }
+
+    // --- namespaces --------------------------------------------------------------------------------------------
+
+    /// The namespace of that name, which is created if it is not there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`], [`ErrorKind::OptionsConflict`], or [`ErrorKind::Limit`] for one too many.
+    pub(crate) fn open(&self, name: &str, options: &NamespaceOptions) -> Result<(Arc<Namespace>, Settings)> {
+        check_name(name)?;
+        loop {
+            let namespace = self.find_or_create(name, options)?;
+            match self.enter(&namespace, |state, effects, _| state.declare(name, options, effects)) {
+                Some(settings) => return Ok((namespace, settings?)),
+                // Destroyed just now, and perhaps still in the map.
+                None => self.remove(&namespace),
+            }
+        }
+    }
+
+    fn find_or_create(&self, name: &str, options: &NamespaceOptions) -> Result<Arc<Namespace>> {
+        let mut namespaces = self.lock();
+        if let Some(namespace) = namespaces.get(name) {
+            return Ok(Arc::clone(namespace));
+        }
+        if namespaces.len() >= MAX_NAMESPACES {
+            let message =
+                format!("this host holds {MAX_NAMESPACES} namespaces, which is the limit; destroy some");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        let namespace = Namespace::new(self.issue_id(), name, options, Arc::clone(&self.tokens))?;
+        namespaces.insert(Arc::clone(&namespace.name), Arc::clone(&namespace));
+        Ok(namespace)
+    }
+
+    /// Drops the namespace and everything in it. Handles that point to it open its name anew.
+    pub(crate) fn destroy(&self, namespace: &Arc<Namespace>) {
+        self.enter(namespace, |state, effects, _| state.destroy(effects));
+        self.remove(namespace);
+    }
+
+    /// Takes a destroyed namespace off the map, unless another one has its name by now.
+    fn remove(&self, namespace: &Arc<Namespace>) {
+        let mut namespaces = self.lock();
+        if namespaces.get(&*namespace.name).is_some_and(|found| Arc::ptr_eq(found, namespace)) {
+            namespaces.remove(&*namespace.name);
+        }
+        drop(namespaces);
+        self.agenda.forget(namespace);
+    }
+
+    /// Works on a namespace under its lock, then carries out what follows. `None` when it was destroyed.
+    pub(crate) fn enter<T>(
+        &self,
+        namespace: &Arc<Namespace>,
+        work: impl FnOnce(&mut State, &mut Effects, Moment) -> T,
+    ) -> Option<T> {
+        let now = self.clock.now();
+        let mut effects = Effects::default();
+        let mut state = namespace.lock();
+        if state.destroyed {
+            return None;
+        }
+        let result = work(&mut state, &mut effects, now);
+        let due = state.due();
+        if due < state.announced {
+            state.announced = due;
+            effects.announce = Some(due);
+        }
+        drop(state);
+        if let Some(due) = effects.announce {
+            self.announce(namespace, due);
+        }
+        effects.carry_out();
+        Some(result)
+    }
+
+    /// Completes what a namespace counted with what the store knows.
+    pub(crate) fn complete(&self, stats: Stats) -> Stats {
+        Stats {
+            clients: self.clients.load(Ordering::Relaxed) as u64,
+            epoch: self.epoch,
+            uptime: self.clock.now().saturating_sub(self.started),
+            ..stats
+        }
+    }
+
+    /// A number no other namespace or member of this store has.
+    pub(crate) fn issue_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Namespace>>> {
+        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waker_slot(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if (1..=MAX_NAMESPACE_BYTES).contains(&name.len()) {
+        return Ok(());
+    }
+    let message = format!(
+        "option `namespace` has {} bytes; allowed is a name of 1 to {MAX_NAMESPACE_BYTES} bytes",
+        name.len()
+    );
+    Err(Error::new(ErrorKind::InvalidOption, message))
+}
+
+fn new_epoch(clock: &Clock) -> u64 {
+    // Without the system's randomness the time of birth still tells two lives apart.
+    let random =
+        getrandom::u64().unwrap_or_else(|_| (clock.wall_ms() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    (random >> 11).max(1)
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Store {
+    /// Checks everything that must hold between two requests.
+    ///
+    /// # Panics
+    /// When something does not.
+    pub fn validate(&self) {
+        let namespaces: Vec<_> = self.lock().values().cloned().collect();
+        for namespace in namespaces {
+            namespace.validate();
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! One named cache: its state, and the lock in front of it.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::effects::Effects;
+use super::entries::Entries;
+use super::entry::NEVER;
+use super::lease::Flights;
+use super::options::Options;
+use crate::clock::Moment;
+use crate::error::Result;
+use crate::protocol::message::{NamespaceOptions, Settings, Stats};
+
+/// A namespace behind its lock. Reached through `Store::enter` only, which carries out what follows from a change.
+pub(crate) struct Namespace {
+    /// Unlike the name, never used twice.
+    pub(crate) id: u64,
+    pub(crate) name: Arc<str>,
+    state: Mutex<State>,
+}
+
+impl Namespace {
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidOption`].
+    pub(crate) fn new(
+        id: u64,
+        name: &str,
+        options: &NamespaceOptions,
+        tokens: Arc<AtomicU64>,
+    ) -> Result<Arc<Self>> {
+        let state = Mutex::new(State::new(Options::new(*options)?, tokens));
+        Ok(Arc::new(Self { id, name: Arc::from(name), state }))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic is a bug of ours, but one request's bug must not take the namespace away from everybody.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the lock guards. The operations are in `reads`, `writes`, `counter` and `loads`.
+pub(crate) struct State {
+    pub(super) options: Options,
+    pub(super) entries: Entries,
+    pub(super) flights: Flights,
+    /// Only the counters of this file's siblings; what can be asked for elsewhere is filled in by [`Self::stats`].
+    pub(super) counters: Stats,
+    /// Dropped from the store: whoever comes with an old handle opens the name anew.
+    pub(super) destroyed: bool,
+    /// The earliest deadline the store was told of.
+    pub(super) announced: Moment,
+}
+
+impl State {
+    fn new(options: Options, tokens: Arc<AtomicU64>) -> Self {
+        Self {
+            entries: Entries::new(options.config().ttl_autopurge),
+            flights: Flights::new(tokens),
+            options,
+            counters: Stats::default(),
+            destroyed: false,
+            announced: NEVER,
+        }
+    }
+
+    /// Another one opens the namespace.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::OptionsConflict`], [`crate::ErrorKind::InvalidOption`]; nothing has changed then.
+    pub(crate) fn declare(
+        &mut self,
+        name: &str,
+        options: &NamespaceOptions,
+        effects: &mut Effects,
+    ) -> Result<Settings> {
+        self.options.declare(name, options)?;
+        Ok(self.reconfigured(effects))
+    }
+
+    /// Changes options at run time; entries and their remaining time are kept as far as the bounds allow.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidOption`]; nothing has changed then.
+    pub(crate) fn tune(&mut self, options: &NamespaceOptions, effects: &mut Effects) -> Result<Settings> {
+        self.options.tune(options)?;
+        Ok(self.reconfigured(effects))
+    }
+
+    fn reconfigured(&mut self, effects: &mut Effects) -> Settings {
+        let config = self.options.config();
+        self.entries.set_autopurge(config.ttl_autopurge);
+        self.counters.evictions += self.entries.shrink(config, &mut effects.garbage);
+        self.options.settings()
+    }
+
+    /// Is `null` a value here?
+    pub(crate) fn keeps_null(&self) -> bool {
+        self.options.config().cache_null
+    }
+
+    /// What this namespace has counted; the store's part is left at 0.
+    pub(crate) fn stats(&self) -> Stats {
+        let loads = self.flights.counts();
+        Stats {
+            size: self.entries.len() as u64,
+            calculated_size: self.entries.size(),
+            leads: loads.leads,
+            waits: loads.waits,
+            takeovers: loads.takeovers,
+            ..self.counters
+        }
+    }
+
+    /// Empties the namespace for good.
+    pub(crate) fn destroy(&mut self, effects: &mut Effects) {
+        self.destroyed = true;
+        self.entries.remove_all(&mut effects.garbage);
+        self.flights.end_all(&mut effects.deliveries);
+    }
+
+    // --- time --------------------------------------------------------------------------------------------------
+
+    /// The moment at which [`Self::tick`] has something to do, or [`NEVER`].
+    pub(super) fn due(&self) -> Moment {
+        self.entries.due().min(self.flights.due())
+    }
+
+    /// Does what time demands, in at most `most` steps; returns how many it took.
+    pub(crate) fn tick(&mut self, most: usize, effects: &mut Effects, now: Moment) -> usize {
+        let passed = self.flights.pass_overruns(now, most, &mut effects.deliveries);
+        let purged = self.entries.purge_due(now, most - passed, &mut effects.garbage);
+        self.counters.expirations += purged as u64;
+        passed + purged
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Namespace {
+    pub(crate) fn validate(&self) {
+        let state = self.lock();
+        state.entries.validate(state.options.config());
+        state.flights.validate();
+        assert!(state.announced <= state.due(), "no deadline is unknown to the store");
+    }
+}
