@@ -21,7 +21,9 @@ impl Backoff {
         if min.is_zero() || min > max {
             return Err(Error::new(
                 ErrorKind::InvalidOption,
-                format!("a backoff from {min:?} to {max:?}: the first pause must be positive and not over the longest"),
+                format!(
+                    "a backoff from {min:?} to {max:?}: the first pause must be positive and not over the longest"
+                ),
             ));
         }
         Ok(Self { min, max })

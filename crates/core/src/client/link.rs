@@ -86,7 +86,13 @@ impl Link {
         self.lock().push(request)
     }
 
-    pub(super) fn open(&self, id: RequestId, handle: Handle, name: &str, options: NamespaceOptions) -> Result<()> {
+    pub(super) fn open(
+        &self,
+        id: RequestId,
+        handle: Handle,
+        name: &str,
+        options: NamespaceOptions,
+    ) -> Result<()> {
         let mut shared = self.lock();
         if !matches!(shared.state, State::Closed) {
             shared.opens.insert(handle, Open { id, name: name.into(), options });
@@ -103,7 +109,8 @@ impl Link {
     /// Writes what the kernel takes at once.
     pub(super) fn flush(&self) {
         let mut shared = self.lock();
-        let Shared { state: State::Connected { writer, behind: behind @ false }, queue, .. } = &mut *shared else {
+        let Shared { state: State::Connected { writer, behind: behind @ false }, queue, .. } = &mut *shared
+        else {
             return;
         };
         if queue.unwritten().is_empty() {
@@ -227,7 +234,9 @@ impl Link {
 impl Shared {
     fn push(&mut self, request: &RequestEnvelope<'_>) -> Result<()> {
         match &self.state {
-            State::Closed => return Err(Error::new(ErrorKind::Closed, "the cache was closed; create a new one")),
+            State::Closed => {
+                return Err(Error::new(ErrorKind::Closed, "the cache was closed; create a new one"));
+            }
             State::Unreachable(kind, message) => return Err(Error::new(*kind, message.as_str())),
             State::Away | State::Connected { .. } => {}
         }

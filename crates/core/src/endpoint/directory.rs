@@ -171,7 +171,10 @@ fn check_parent(stat: &Stat, own: u32) -> Result<(), String> {
     }
     let foreign_writers = if stat.st_uid == own { Mode::WOTH } else { Mode::WOTH | Mode::WGRP };
     if mode.intersects(foreign_writers) {
-        return Err(format!("can be changed by other users (mode {:03o}) and is not sticky", mode.bits() & 0o777));
+        return Err(format!(
+            "can be changed by other users (mode {:03o}) and is not sticky",
+            mode.bits() & 0o777
+        ));
     }
     Ok(())
 }
@@ -184,7 +187,10 @@ pub(super) fn is_socket(stat: &Stat) -> bool {
 fn missing(path: &Path) -> Error {
     Error::new(
         ErrorKind::Directory,
-        format!("{} does not exist: start the host first, or create the directory with mode 0700", path.display()),
+        format!(
+            "{} does not exist: start the host first, or create the directory with mode 0700",
+            path.display()
+        ),
     )
 }
 

@@ -62,12 +62,22 @@ impl HostEndpoint {
             if let Some((directory, secret)) = create_host_directory(&base)? {
                 let path = directory.path().join(SOCKET_NAME);
                 let hold = Hold::Directory(base);
-                return Ok(Self { directory, name: SOCKET_NAME.into(), path, secret, hold, bound: Mutex::default() });
+                return Ok(Self {
+                    directory,
+                    name: SOCKET_NAME.into(),
+                    path,
+                    secret,
+                    hold,
+                    bound: Mutex::default(),
+                });
             }
         }
         Err(Error::new(
             ErrorKind::Directory,
-            format!("no directory could be created in {}; something keeps removing them", base.path().display()),
+            format!(
+                "no directory could be created in {}; something keeps removing them",
+                base.path().display()
+            ),
         ))
     }
 
@@ -135,10 +145,10 @@ impl Drop for HostEndpoint {
         }
         let Hold::Directory(base) = &self.hold else { return };
         let _ = self.directory.remove_file(OsStr::new(SECRET_NAME));
-        if let Some(name) = self.directory.path().file_name() {
-            if base.id_inside(name) == self.directory.id() {
-                let _ = base.remove_directory(name);
-            }
+        if let Some(name) = self.directory.path().file_name()
+            && base.id_inside(name) == self.directory.id()
+        {
+            let _ = base.remove_directory(name);
         }
     }
 }
@@ -241,7 +251,10 @@ fn is_host_name(name: &OsStr) -> bool {
 /// Is it something a host creates in its directory? A secret is written under a dot and random digits.
 fn is_hosts_file(name: &OsStr) -> bool {
     [SOCKET_NAME, UNBORN_NAME, SECRET_NAME].iter().any(|known| name == *known)
-        || name.as_bytes().strip_prefix(b".").is_some_and(|digits| !digits.is_empty() && is_hexadecimal(digits))
+        || name
+            .as_bytes()
+            .strip_prefix(b".")
+            .is_some_and(|digits| !digits.is_empty() && is_hexadecimal(digits))
 }
 
 fn is_hexadecimal(digits: &[u8]) -> bool {
@@ -280,7 +293,10 @@ fn refuse_occupied(directory: &PrivateDirectory, name: &OsStr, path: &Path) -> R
         Err(error) => Err(Error::system(format!("cannot examine {}", path.display()), error.into())),
         Ok(stat) if !is_socket(&stat) => Err(Error::new(
             ErrorKind::InvalidOption,
-            format!("option `endpoint` is {}, which is no socket; allowed is a path that is free", path.display()),
+            format!(
+                "option `endpoint` is {}, which is no socket; allowed is a path that is free",
+                path.display()
+            ),
         )),
         Ok(_) if transport::has_listener(path)? => Err(occupied(path, "another program")),
         Ok(_) => Ok(()),

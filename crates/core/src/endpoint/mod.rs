@@ -23,7 +23,7 @@ mod secret_file;
 mod windows;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
 pub use host::HostEndpoint;
@@ -66,7 +66,10 @@ impl TryFrom<&[u8]> for Secret {
         bytes.try_into().map(Self).map_err(|_| {
             Error::new(
                 ErrorKind::InvalidArgument,
-                format!("a secret has {SECRET_BYTES} bytes, not {}: pass on the one the host gave", bytes.len()),
+                format!(
+                    "a secret has {SECRET_BYTES} bytes, not {}: pass on the one the host gave",
+                    bytes.len()
+                ),
             )
         })
     }
@@ -94,11 +97,13 @@ impl BaseFacts {
     pub fn from_env() -> Self {
         let mut temp_dirs = vec![std::env::temp_dir()];
         // A long TMPDIR, as on macOS, may leave no room for a socket's name.
-        if cfg!(unix) && temp_dirs[0] != PathBuf::from("/tmp") {
+        if cfg!(unix) && temp_dirs[0].as_path() != Path::new("/tmp") {
             temp_dirs.push(PathBuf::from("/tmp"));
         }
         Self {
-            xdg_runtime_dir: std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()).map(PathBuf::from),
+            xdg_runtime_dir: std::env::var_os("XDG_RUNTIME_DIR")
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from),
             run_user: cfg!(target_os = "linux").then(|| PathBuf::from("/run/user")),
             temp_dirs,
         }
@@ -109,7 +114,8 @@ impl BaseFacts {
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
-        Error::new(ErrorKind::System, format!("the system's random source failed: {error}")).with_source(error)
+        Error::new(ErrorKind::System, format!("the system's random source failed: {error}"))
+            .with_source(error)
     })?;
     Ok(bytes)
 }

@@ -29,10 +29,10 @@ pub fn read_secret(socket: &Path) -> Result<Secret> {
     if let Some((_, secret)) = open_secret(&directory, &beside(&name))? {
         return Ok(secret);
     }
-    if name == SOCKET_NAME {
-        if let Some((_, secret)) = open_secret(&directory, OsStr::new(SECRET_NAME))? {
-            return Ok(secret);
-        }
+    if name == SOCKET_NAME
+        && let Some((_, secret)) = open_secret(&directory, OsStr::new(SECRET_NAME))?
+    {
+        return Ok(secret);
     }
     Err(Error::new(
         ErrorKind::NoHost,
@@ -48,7 +48,10 @@ pub(super) fn split_socket_path(socket: &Path) -> Result<(PathBuf, OsString)> {
         (Some(directory), Some(name)) => Ok((directory.to_owned(), name.to_owned())),
         _ => Err(Error::new(
             ErrorKind::InvalidOption,
-            format!("option `endpoint` is {}; allowed is the path of a socket in a directory", socket.display()),
+            format!(
+                "option `endpoint` is {}; allowed is the path of a socket in a directory",
+                socket.display()
+            ),
         )),
     }
 }

@@ -153,7 +153,7 @@ impl ClientHello {
             ));
         }
         let own = prove(&self.secret, b"client", &[&self.hello, challenge]);
-        let agreed = Agreed { minor: minor.min(PROTOCOL_MINOR), features, epoch, peer_version };
+        let agreed = Agreed { minor: common_minor(minor), features, epoch, peer_version };
         Ok((ClientProof { package_version: self.package_version, agreed }, own))
     }
 
@@ -229,12 +229,8 @@ impl HostChallenge {
         challenge.extend_from_slice(&own.nonce);
         let proof = prove(own.secret, b"host", &[hello, &challenge]);
         challenge.extend_from_slice(&proof);
-        let agreed = Agreed {
-            minor: minor.min(PROTOCOL_MINOR),
-            features: features & own.features,
-            epoch,
-            peer_version,
-        };
+        let agreed =
+            Agreed { minor: common_minor(minor), features: features & own.features, epoch, peer_version };
         Ok(Self { secret: own.secret.clone(), hello: hello.to_vec(), challenge, agreed })
     }
 
@@ -251,7 +247,8 @@ impl HostChallenge {
         if verify(&self.secret, b"client", &[&self.hello, &self.challenge], proof) {
             return Ok(self.agreed);
         }
-        let text = "the client does not know the secret of this cache: restart it, or pass it the current secret";
+        let text =
+            "the client does not know the secret of this cache: restart it, or pass it the current secret";
         Err(Refusal::new(RefusalCode::Authentication, Error::new(ErrorKind::Authentication, text)))
     }
 
@@ -302,6 +299,15 @@ fn put_package_version(out: &mut Vec<u8>, version: &str) {
     let version = shorten(version, MAX_PACKAGE_VERSION);
     out.push(version.len() as u8);
     out.extend_from_slice(version.as_bytes());
+}
+
+/// Both sides speak the smaller minor version.
+#[expect(
+    clippy::unnecessary_min_or_max,
+    reason = "the first minor version is 0; later ones need the minimum"
+)]
+fn common_minor(theirs: u16) -> u16 {
+    theirs.min(PROTOCOL_MINOR)
 }
 
 /// The longest beginning of `text` of at most `max` bytes.
@@ -522,7 +528,9 @@ mod tests {
         let secret = secret(5);
         let (client, host) = first_round(&secret);
         for length in 0..client.payload().len() {
-            assert!(HostChallenge::new(&introduction(&secret, 2), EPOCH, &client.payload()[..length]).is_err());
+            assert!(
+                HostChallenge::new(&introduction(&secret, 2), EPOCH, &client.payload()[..length]).is_err()
+            );
         }
         for length in 0..host.payload().len() {
             let client = ClientHello::new(&introduction(&secret, 1));

@@ -42,12 +42,12 @@ pub(super) async fn serve(
         if peer.ending && peer.output.is_empty() {
             return;
         }
-        let (reads, deadline) = (peer.may_read(), peer.deadlines.earliest());
+        let (reads, deadline, ending) = (peer.may_read(), peer.deadlines.earliest(), peer.ending);
         let Peer { input, output, .. } = &mut peer;
         tokio::select! {
             // The order matters: what ends the connection first, then what makes room, then what needs room.
             biased;
-            _ = closing.wait_for(|closing| *closing), if !peer.ending => peer.end(),
+            _ = closing.wait_for(|closing| *closing), if !ending => peer.end(),
             () = until(deadline) => return,
             written = poll_fn(|context| writer.poll_write(context, output.pending())), if !output.is_empty() => {
                 match written {
@@ -140,7 +140,10 @@ impl Peer {
         let Some(payload) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
         let request: RequestEnvelope<'_> = codec::decode(payload)?;
         if request.id == 0 {
-            return Err(Error::new(ErrorKind::Protocol, "request number 0 is reserved; number requests from 1"));
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "request number 0 is reserved; number requests from 1",
+            ));
         }
         session.execute(&request, &mut |response| output.reply(request.id, response));
         Ok(true)
@@ -154,7 +157,8 @@ impl Peer {
             waits_for_rest.then(|| frame.unwrap_or_else(|| Instant::now() + self.limits.frame_timeout));
         let over = !self.ending && !self.may_read();
         let stall = self.deadlines.stall;
-        self.deadlines.stall = over.then(|| stall.unwrap_or_else(|| Instant::now() + self.limits.output_stall_timeout));
+        self.deadlines.stall =
+            over.then(|| stall.unwrap_or_else(|| Instant::now() + self.limits.output_stall_timeout));
     }
 
     /// The peer took something: its patience starts anew.

@@ -42,7 +42,9 @@ pub(super) async fn greet(
     // A peer that does not take the last word of the handshake within its time is none.
     let last_word = async {
         match answer {
-            Ok(seat) => greeted.writer.send(HostChallenge::welcome(), MAX_HELLO_BYTES).await.ok().map(|()| seat),
+            Ok(seat) => {
+                greeted.writer.send(HostChallenge::welcome(), MAX_HELLO_BYTES).await.ok().map(|()| seat)
+            }
             Err(refusal) => {
                 greeted.writer.send(&refusal.reply?, MAX_HELLO_BYTES).await.ok()?;
                 None

@@ -66,7 +66,9 @@ impl Mailbox for LateReplies {
 fn unread(limit: usize) -> Error {
     Error::new(
         ErrorKind::Limit,
-        format!("over {limit} bytes of loaded values wait for this process to read them; fetch fewer at once"),
+        format!(
+            "over {limit} bytes of loaded values wait for this process to read them; fetch fewer at once"
+        ),
     )
 }
 
@@ -82,12 +84,15 @@ mod tests {
         let mut seen = Vec::new();
         while let Some((payload, used)) = frame::split(bytes, MAX_FRAME_BYTES).unwrap() {
             let reply: ResponseEnvelope<'_> = codec::decode(payload).unwrap();
-            seen.push((reply.id, match reply.response {
-                Response::Error { code, .. } => code.to_owned(),
-                Response::Value(_) => "value".to_owned(),
-                Response::Lease(_) => "lease".to_owned(),
-                other => format!("{other:?}"),
-            }));
+            seen.push((
+                reply.id,
+                match reply.response {
+                    Response::Error { code, .. } => code.to_owned(),
+                    Response::Value(_) => "value".to_owned(),
+                    Response::Lease(_) => "lease".to_owned(),
+                    other => format!("{other:?}"),
+                },
+            ));
             bytes = &bytes[used..];
         }
         seen

@@ -40,7 +40,11 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// The defaults, with this secret.
     pub fn new(secret: Secret) -> Self {
-        Self { secret, package_version: env!("CARGO_PKG_VERSION").to_owned(), limits: ServerLimits::default() }
+        Self {
+            secret,
+            package_version: env!("CARGO_PKG_VERSION").to_owned(),
+            limits: ServerLimits::default(),
+        }
     }
 }
 
@@ -145,7 +149,9 @@ impl Server {
         let (config, store) = (Arc::clone(&self.config), Arc::clone(&self.store));
         let closing = self.closing.subscribe();
         self.tasks.spawn(async move {
-            if let Some((greeted, _seat)) = greeting::greet(stream, &config, &store, slot, closing.clone()).await {
+            if let Some((greeted, _seat)) =
+                greeting::greet(stream, &config, &store, slot, closing.clone()).await
+            {
                 connection::serve(greeted, &store, config.limits, closing).await;
             }
         });

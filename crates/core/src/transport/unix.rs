@@ -30,7 +30,10 @@ impl Listener {
     pub(crate) fn bind(path: &Path) -> Result<Self> {
         check_length(path)?;
         if tokio::runtime::Handle::try_current().is_err() {
-            return Err(Error::new(ErrorKind::Internal, "a listener was bound outside a runtime: enter one first"));
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "a listener was bound outside a runtime: enter one first",
+            ));
         }
         let attempt = || format!("cannot listen at {}", path.display());
         let name = fs_name(path).map_err(|error| Error::system(attempt(), error))?;
@@ -72,7 +75,8 @@ impl Stream {
     pub async fn connect(path: &Path) -> Result<Self> {
         check_length(path)?;
         let failed = |error: io::Error| {
-            Error::new(ErrorKind::NoHost, format!("cannot connect to {}: {error}", path.display())).with_source(error)
+            Error::new(ErrorKind::NoHost, format!("cannot connect to {}: {error}", path.display()))
+                .with_source(error)
         };
         let options = ConnectOptions::new().name(fs_name(path).map_err(failed)?);
         let stream = options.connect_tokio_as::<uds::Stream>().await.map_err(failed)?;
@@ -150,7 +154,8 @@ impl Writer {
 /// Does anybody listen at `path`? Never waits, even when that listener's backlog is full.
 pub(crate) fn has_listener(path: &Path) -> Result<bool> {
     check_length(path)?;
-    let attempt = |error: rustix::io::Errno| Error::system(format!("cannot probe {}", path.display()), error.into());
+    let attempt =
+        |error: rustix::io::Errno| Error::system(format!("cannot probe {}", path.display()), error.into());
     let address = SocketAddrUnix::new(path).map_err(attempt)?;
     let probe = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).map_err(attempt)?;
     rustix::io::fcntl_setfd(&probe, rustix::io::FdFlags::CLOEXEC).map_err(attempt)?;
@@ -187,7 +192,9 @@ fn judge(peer: u32, own: u32) -> Result<()> {
         peer if peer == own => Ok(()),
         peer => Err(Error::new(
             ErrorKind::ForeignPeer,
-            format!("the other side runs as user {peer}, this process as user {own}: run both as the same user"),
+            format!(
+                "the other side runs as user {peer}, this process as user {own}: run both as the same user"
+            ),
         )),
     }
 }

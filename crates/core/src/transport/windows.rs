@@ -54,7 +54,8 @@ impl Stream {
     /// [`ErrorKind::NoHost`] when nobody listens there.
     pub async fn connect(path: &Path) -> Result<Self> {
         let failed = |error: io::Error| {
-            Error::new(ErrorKind::NoHost, format!("cannot connect to {}: {error}", path.display())).with_source(error)
+            Error::new(ErrorKind::NoHost, format!("cannot connect to {}: {error}", path.display()))
+                .with_source(error)
         };
         let options = ConnectOptions::new().name(fs_name(path).map_err(failed)?);
         options.connect_tokio().await.map(Self).map_err(failed)
