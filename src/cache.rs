@@ -59,7 +59,13 @@ impl NativeCache {
 
     /// Opens the namespace.
     #[napi(ts_return_type = "unknown")]
-    pub fn open<'env>(&self, env: &'env Env, id: f64, name: String, options: NativeNamespaceOptions) -> Answer<'env> {
+    pub fn open<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        name: String,
+        options: NativeNamespaceOptions,
+    ) -> Answer<'env> {
         self.run(env, id, |scratch| {
             scratch.extend_from_slice(name.as_bytes());
             let name = std::str::from_utf8(scratch).unwrap_or_default();
@@ -84,37 +90,37 @@ impl NativeCache {
     /// The value.
     #[napi(ts_return_type = "unknown")]
     pub fn get<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::Get)
+        self.of_key(env, id, &key, |key| Request::Get(key))
     }
 
     /// The value, touching nothing.
     #[napi(ts_return_type = "unknown")]
     pub fn peek<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::Peek)
+        self.of_key(env, id, &key, |key| Request::Peek(key))
     }
 
     /// Is there a fresh entry?
     #[napi(ts_return_type = "unknown")]
     pub fn has<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::Has)
+        self.of_key(env, id, &key, |key| Request::Has(key))
     }
 
     /// Removes an entry.
     #[napi(ts_return_type = "unknown")]
     pub fn delete<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::Delete)
+        self.of_key(env, id, &key, |key| Request::Delete(key))
     }
 
     /// Removes an entry and answers its value.
     #[napi(ts_return_type = "unknown")]
     pub fn get_and_delete<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::GetAndDelete)
+        self.of_key(env, id, &key, |key| Request::GetAndDelete(key))
     }
 
     /// `[remaining, size, created]`
     #[napi(ts_return_type = "unknown")]
     pub fn info<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::Info)
+        self.of_key(env, id, &key, |key| Request::Info(key))
     }
 
     /// Restarts the time to live.
@@ -182,20 +188,35 @@ impl NativeCache {
 
     /// `form, value` of each key, perhaps of fewer keys than asked.
     #[napi(ts_return_type = "unknown")]
-    pub fn m_get<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
-        self.of_keys(env, id, &keys, Request::MGet)
+    pub fn m_get<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>,
+    ) -> Answer<'env> {
+        self.of_keys(env, id, &keys, |keys| Request::MGet(keys))
     }
 
     /// A flag of each key.
     #[napi(ts_return_type = "unknown")]
-    pub fn m_has<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
-        self.of_keys(env, id, &keys, Request::MHas)
+    pub fn m_has<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>,
+    ) -> Answer<'env> {
+        self.of_keys(env, id, &keys, |keys| Request::MHas(keys))
     }
 
     /// How many were deleted.
     #[napi(ts_return_type = "unknown")]
-    pub fn m_delete<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
-        self.of_keys(env, id, &keys, Request::MDelete)
+    pub fn m_delete<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>,
+    ) -> Answer<'env> {
+        self.of_keys(env, id, &keys, |keys| Request::MDelete(keys))
     }
 
     /// How many were stored. `entries` is flat: key, value, form, ttl or `null`, size or `null`.
@@ -220,7 +241,8 @@ impl NativeCache {
             }
             let mut start = 0;
             let entries = spans.into_iter().map(|(middle, end, keep)| {
-                let entry = NewEntry { key: Blob(&scratch[start..middle]), value: Blob(&scratch[middle..end]), keep };
+                let entry =
+                    NewEntry { key: Blob(&scratch[start..middle]), value: Blob(&scratch[middle..end]), keep };
                 start = end;
                 entry
             });
@@ -306,7 +328,9 @@ impl NativeCache {
                 value::append(env, &value, form, scratch)?;
             }
             let loaded = match end {
-                LoadEnd::Value => Loaded::Value { value: Blob(scratch), keep: options::keep(ttl, None, size) },
+                LoadEnd::Value => {
+                    Loaded::Value { value: Blob(scratch), keep: options::keep(ttl, None, size) }
+                }
                 LoadEnd::Nothing => Loaded::Nothing,
                 LoadEnd::Failed => Loaded::Failed(Blob(scratch)),
                 LoadEnd::Abandoned => Loaded::Abandoned,

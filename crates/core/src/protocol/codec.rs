@@ -4,6 +4,7 @@ use bincode::config::{Configuration, LittleEndian, NoLimit, Varint};
 use serde::{Deserialize, Serialize};
 
 use super::frame;
+use super::message::RequestId;
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -40,10 +41,22 @@ pub fn decode<'a, M: Deserialize<'a>>(payload: &'a [u8]) -> Result<M> {
     Ok(message)
 }
 
+/// The number at the front of a request's or response's payload, without reading the rest.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] when the payload begins with no number.
+pub(crate) fn leading_id(payload: &[u8]) -> Result<RequestId> {
+    bincode::serde::borrow_decode_from_slice(payload, CONFIG).map(|(id, _)| id).map_err(|error| {
+        Error::new(ErrorKind::Protocol, "a frame begins with no request number").with_source(error)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::message::{Blob, Keep, NewEntry, Request, RequestEnvelope, Response, ResponseEnvelope};
+    use crate::protocol::message::{
+        Blob, Keep, NewEntry, Request, RequestEnvelope, Response, ResponseEnvelope,
+    };
 
     fn round_trip(request: Request<'_>) {
         let mut out = Vec::new();
@@ -66,7 +79,8 @@ mod tests {
     #[test]
     fn decoded_bytes_are_borrowed_from_the_frame() {
         let mut out = Vec::new();
-        append_frame(&mut out, &ResponseEnvelope { id: 1, response: Response::Value(Blob(b"value")) }).unwrap();
+        append_frame(&mut out, &ResponseEnvelope { id: 1, response: Response::Value(Blob(b"value")) })
+            .unwrap();
         let (payload, _) = frame::split(&out, MAX_FRAME_BYTES).unwrap().unwrap();
         let envelope: ResponseEnvelope<'_> = decode(payload).unwrap();
         let Response::Value(Blob(bytes)) = envelope.response else { unreachable!() };
