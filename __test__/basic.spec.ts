@@ -94,7 +94,7 @@ each('clear with a prefix removes the string keys that begin so', async (t, { op
   t.is(await cache.clear({ prefix: 'user:' }), 2);
   t.is(await cache.clear({ prefix: 'ü' }), 1);
   t.is(await cache.clear({ prefix: 'absent' }), 0);
-  t.deepEqual(new Set(await cache.keys()), new Set<string | number>(['users', 'order:1', 1]));
+  t.deepEqual(await cache.keys(), [1, 'order:1', 'users']);
   t.is(await cache.clear({ prefix: '' }), 2, 'every string key begins with the empty string');
   t.deepEqual(await cache.keys(), [1]);
 });

@@ -41,6 +41,14 @@ each('every way of reading gives the same value', async (t, { open }) => {
   }
 });
 
+each('an invalid Date stays one', async (t, { open }) => {
+  const cache = await open();
+  // Apart from the others: Node 20's deepStrictEqual holds no two invalid Dates for equal.
+  await cache.set('key', { when: new Date(NaN) });
+  const { when } = (await cache.get('key')) as { when: Date };
+  t.true(when instanceof Date && Number.isNaN(when.getTime()));
+});
+
 each('a value read is a copy of its own', async (t, { open }) => {
   const cache = await open();
   for (const { name, make } of SAMPLES) {

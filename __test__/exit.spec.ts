@@ -76,9 +76,9 @@ test('a client whose host is silent ends when its calls have timed out', async (
     state.listener = await cc.ClusteredCache.listen();
     return state.listener.endpoint;
   });
-  host.signal('SIGSTOP');
+  await host.freeze();
   const outcome = await withCache({ endpoint: silent, timeout: 200 }, `cache.get('key').then(console.log)`);
-  host.signal('SIGCONT');
+  host.resume();
   t.like(outcome, { ...CLEAN, stdout: 'undefined\n' });
 });
 

@@ -1,12 +1,12 @@
 import test from 'ava';
 import { Agents } from './helpers/agents.ts';
+import { LONG } from './helpers/long.ts';
 import { node } from './helpers/scripts.ts';
 
-/** Few rounds here; `node --expose-gc __test__/memory/leak.mjs 500` looks harder. */
-const ROUNDS = process.env.CC_TEST_LEAK_ROUNDS ?? '4';
+const ROUNDS = LONG ? 100 : 4;
 
 const leak = (env: Record<string, string>) =>
-  node(['--expose-gc', '__test__/memory/leak.mjs', ROUNDS], { env, ms: 55_000 + Number(ROUNDS) * 2_000 });
+  node(['--expose-gc', '__test__/memory/leak.mjs', String(ROUNDS)], { env, ms: 50_000 + ROUNDS * 2_000 });
 
 test('host: memory does not grow with the calls, whether they succeed or fail', async (t) => {
   const outcome = await leak({});

@@ -7,8 +7,11 @@ import { rolesOf } from './helpers/roles.ts';
 
 const each = rolesOf(test);
 
+/** What is tested is that all is answered, not how soon. */
+const PATIENT = { timeout: 40_000, failsafe: 'reject' } as const;
+
 each('more open iterations than allowed are refused, and ending one makes room', async (t, { open }) => {
-  const cache = await open();
+  const cache = await open(PATIENT);
   await cache.mSet(Array.from({ length: 9_000 }, (_, index): [number, number] => [index, index]));
   const iterators: AsyncIterator<unknown>[] = [];
   const error = await failsWith(
@@ -33,7 +36,7 @@ each('more open iterations than allowed are refused, and ending one makes room',
 });
 
 each('thousands of calls in flight are all answered', async (t, { open }) => {
-  const cache = await open();
+  const cache = await open(PATIENT);
   const value = 'x'.repeat(1_000);
   const stored = await Promise.all(Array.from({ length: 20_000 }, (_, index) => cache.set(index, value)));
   t.true(stored.every(Boolean));
@@ -42,7 +45,7 @@ each('thousands of calls in flight are all answered', async (t, { open }) => {
 });
 
 each('megabytes in flight in both directions are all answered', async (t, { open }) => {
-  const cache = await open({ timeout: 30_000 });
+  const cache = await open(PATIENT);
   const values = Array.from({ length: 40 }, (_, index) => Buffer.alloc(2 ** 20, index));
   await Promise.all(values.map((value, index) => cache.set(index, value)));
   const found = await Promise.all(values.flatMap((_, index) => [cache.get(index), cache.get(index)]));
@@ -51,7 +54,7 @@ each('megabytes in flight in both directions are all answered', async (t, { open
 
 each('a thousand namespaces are open at once', async (t, { open }) => {
   const prefix = unique();
-  const caches = await Promise.all(Array.from({ length: 1_000 }, (_, index) => open({ namespace: `${prefix} ${index}` })));
+  const caches = await Promise.all(Array.from({ length: 1_000 }, (_, index) => open({ ...PATIENT, namespace: `${prefix} ${index}` })));
   await Promise.all(caches.map((cache, index) => cache.set('key', index)));
   const found = await Promise.all(caches.map((cache) => cache.get('key')));
   t.deepEqual(found, caches.map((_, index) => index));
@@ -67,7 +70,7 @@ test('a host that takes nothing fills a bounded backlog, then calls are refused'
   });
   const cache = new ClusteredCache<number, Buffer>({ namespace: unique(), endpoint, timeout: 60_000, maxSize: 10 * 2 ** 20 });
   await cache.ready;
-  host.signal('SIGSTOP');
+  await host.freeze();
   const value = Buffer.alloc(8 * 2 ** 20);
   const outcomes: Promise<unknown>[] = [];
   const refused = await failsWith(
@@ -84,7 +87,7 @@ test('a host that takes nothing fills a bounded backlog, then calls are refused'
   );
   t.true(refused instanceof Error);
   t.true(outcomes.length >= 30, `${outcomes.length} were taken`);
-  host.signal('SIGCONT');
+  host.resume();
   t.true((await Promise.all(outcomes)).every(Boolean), 'what was taken is carried out');
   await cache.close();
 });

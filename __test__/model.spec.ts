@@ -1,12 +1,13 @@
 import test from 'ava';
 import { type Agent, Agents } from './helpers/agents.ts';
 import { Cluster } from './helpers/cluster.ts';
+import { LONG } from './helpers/long.ts';
 import { Lru } from './helpers/lru.ts';
 import { unique } from './helpers/names.ts';
 import { Random } from './helpers/random.ts';
 
-/** Operations in all; more by CC_TEST_MODEL_OPERATIONS. A failure prints the seed; CC_TEST_SEED runs it again. */
-const OPERATIONS = Number(process.env.CC_TEST_MODEL_OPERATIONS ?? 5_000);
+const OPERATIONS = LONG ? 200_000 : 5_000;
+/** A failure prints it; CC_TEST_SEED runs it again. */
 const SEED = Number(process.env.CC_TEST_SEED ?? Date.now() % 2 ** 31);
 
 let agents: Agents;

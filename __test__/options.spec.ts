@@ -95,7 +95,7 @@ each("a call's options are refused with name and value, and nothing is stored", 
   await failsWith(t, () => cache.touch('key', { ttl: -1 }), 'ERR_CC_INVALID_OPTION', /ttl/);
   await failsWith(t, () => cache.clear({ prefix: 5 as never }), 'ERR_CC_INVALID_OPTION', /prefix/);
   await failsWith(t, () => cache.keys({ prefix: {} as never }), 'ERR_CC_INVALID_OPTION', /prefix/);
-  await failsWith(t, () => cache.set('key', 1, 5 as never), 'ERR_CC_INVALID_ARGUMENT');
+  await failsWith(t, () => cache.set('key', 1, 5 as never), 'ERR_CC_INVALID_OPTION', /options/);
   t.is(await cache.size(), 0);
 });
 

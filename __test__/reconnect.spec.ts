@@ -168,14 +168,14 @@ test('a write that a stopped host may have got is of unknown outcome', async (t)
   const { host, open } = await setting(t);
   const cache = await open({ timeout: 150, failsafe: 'reject' });
   await cache.incr('n');
-  host.signal('SIGSTOP');
+  await host.freeze();
   try {
     const error = await failsWith(t, cache.incr('n'), 'ERR_CC_UNKNOWN_OUTCOME');
     t.true(error.cause instanceof Error, 'the cause tells why');
     await failsWith(t, cache.set('key', 1), 'ERR_CC_UNKNOWN_OUTCOME');
     await failsWith(t, cache.get('n'), 'ERR_CC_TIMEOUT', /150/);
   } finally {
-    host.signal('SIGCONT');
+    host.resume();
   }
   await back(cache);
   const value = await cache.get('n');
@@ -186,10 +186,10 @@ test('a late answer reaches nobody', async (t) => {
   const { host, open } = await setting(t);
   const cache = await open({ timeout: 150 });
   await cache.mSet([['a', 'of a'], ['b', 'of b']]);
-  host.signal('SIGSTOP');
+  await host.freeze();
   const late = [cache.get('a'), cache.get('b'), cache.get('a')];
   t.deepEqual(await within(Promise.all(late), 'timeouts'), [undefined, undefined, undefined]);
-  host.signal('SIGCONT');
+  host.resume();
   await back(cache);
   t.deepEqual(await Promise.all([cache.get('b'), cache.get('a')]), ['of b', 'of a']);
 });
@@ -200,11 +200,11 @@ test('a host that was stopped and goes on is restored, with the same epoch and d
   await cache.set('key', 'kept');
   cache.on('epoch', () => t.fail('it is the same life'));
   const degraded = event(cache, 'degraded');
-  host.signal('SIGSTOP');
+  await host.freeze();
   t.is(await cache.get('key'), undefined);
   await degraded;
   const restored = event(cache, 'restored');
-  host.signal('SIGCONT');
+  host.resume();
   await back(cache);
   await restored;
   t.is(await cache.get('key'), 'kept');
@@ -215,10 +215,10 @@ test('timeouts are those of the instance', async (t) => {
   const quick = await open({ timeout: 50, failsafe: 'reject' });
   const patient = await open({ timeout: 20_000, failsafe: 'reject', namespace: quick.namespace });
   await patient.set('key', 1);
-  host.signal('SIGSTOP');
+  await host.freeze();
   const answer = patient.get('key');
   await failsWith(t, quick.get('key'), 'ERR_CC_TIMEOUT', /50/);
-  host.signal('SIGCONT');
+  host.resume();
   t.is(await answer, 1);
 });
 

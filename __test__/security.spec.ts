@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -148,12 +148,8 @@ test('a squatter who knows no secret learns nothing and is found out', async (t)
     const error: any = await t.throwsAsync(within(client(t, endpoint, 500).set('key', 'confidential'), 'refusal'));
     t.regex(error.code, /^ERR_CC_(AUTHENTICATION|PROTOCOL|PROTOCOL_VERSION|NO_HOST|LIMIT)$/);
     t.false(Buffer.concat(heard).includes('confidential'));
-    await new Promise((resolve) => {
-      squatter.close(resolve);
-      squatter.emit('drop');
-      resolve(undefined);
-    });
-    rmSync(endpoint, { force: true });
+    // Node removes the socket's file with its server.
+    squatter.close();
   }
 });
 
@@ -256,13 +252,21 @@ test('a second host at a living endpoint is refused, the first goes on', async (
 });
 
 asRoot('without a usable directory every candidate is named, with its reason and the remedy', async (t) => {
+  // A user that nobody is, whose directory in the last resort somebody else has made: us.
+  const uid = 1_000_000 + randomInt(1_000_000);
+  const squatted = `/tmp/clustered-cache-${uid}`;
+  mkdirSync(squatted);
+  t.teardown(() => rmSync(squatted, { recursive: true }));
   const outcome = await script(
     `cc.ClusteredCache.listen().then(() => console.log('listening'), ({ code, message }) => console.log(code, message));`,
-    { env: { TMPDIR: '/proc', XDG_RUNTIME_DIR: '/nonexistent/runtime' }, uid: FOREIGN_UID },
+    { env: { TMPDIR: '/proc', XDG_RUNTIME_DIR: '/nonexistent/runtime' }, uid },
   );
   t.is(outcome.code, 0, outcome.stderr);
   t.regex(outcome.stdout, /^ERR_CC_DIRECTORY /);
-  for (const named of ['/proc', '/nonexistent/runtime', 'TMPDIR', 'endpoint']) t.true(outcome.stdout.includes(named), outcome.stdout);
+  for (const named of ['/nonexistent/runtime', `/run/user/${uid}`, '/proc', squatted, 'TMPDIR', 'endpoint']) {
+    t.true(outcome.stdout.includes(named), `${named}: ${outcome.stdout}`);
+  }
+  t.deepEqual(readdirSync(squatted), []);
 });
 
 asRoot('another user is kept out by the directory, and by the socket should that be open', async (t) => {

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { ClusteredCache } from '../index.js';
-import { Agents } from './helpers/agents.ts';
+import { type Agent, Agents } from './helpers/agents.ts';
 import { Cluster } from './helpers/cluster.ts';
 import { unique } from './helpers/names.ts';
 import { ROOT, script } from './helpers/scripts.ts';
@@ -104,27 +104,42 @@ test('threads of a client process are clients of the same host', async (t) => {
   await cache.close();
 });
 
-for (const loaded of ['a worker that uses the package itself', 'a worker whose main thread never loads it']) {
-  test(`threads of ${loaded} are clients of the primary`, async (t) => {
-    const cluster = await Cluster.start(agents, { workers: 1 });
-    const worker = cluster.worker(0);
-    const options = { namespace: unique(), timeout: 10_000 };
-    await cluster.primary.call(options, 'set', 'key', 'from the primary');
-    if (loaded.includes('itself')) t.is(await worker.call(options, 'get', 'key'), 'from the primary');
-    const answer = await worker.run(({ require }, root, options) => {
-      const { Worker } = require('node:worker_threads');
-      const source = `
-        const { parentPort, workerData: { root, options } } = require('node:worker_threads');
-        const { ClusteredCache } = require(root + 'index.js');
-        const cache = new ClusteredCache(options);
-        cache.get('key').then((value) => parentPort.postMessage({ role: cache.role, value }));
-      `;
-      const thread = new Worker(source, { eval: true, workerData: { root, options } });
-      return new Promise((resolve, reject) => thread.once('message', resolve).once('error', reject));
-    }, ROOT, options);
-    t.deepEqual(answer, { role: 'client', value: 'from the primary' });
-  });
-}
+/** Reads a key in a thread of a worker: the thread's role, and the value or the code of the error. */
+const readInThread = (worker: Agent, options: object): Promise<unknown> =>
+  worker.run(({ require }, root, options) => {
+    const { Worker } = require('node:worker_threads');
+    const source = `
+      const { parentPort, workerData: { root, options } } = require('node:worker_threads');
+      const { ClusteredCache } = require(root + 'index.js');
+      const cache = new ClusteredCache(options);
+      cache.get('key').catch(({ code }) => code).then((value) => parentPort.postMessage({ role: cache.role, value }));
+    `;
+    const thread = new Worker(source, { eval: true, workerData: { root, options } });
+    return new Promise((resolve, reject) => thread.once('message', resolve).once('error', reject));
+  }, ROOT, options);
+
+test('threads of a cluster worker are clients of the primary', async (t) => {
+  const cluster = await Cluster.start(agents, { workers: 1 });
+  const options = { namespace: unique(), timeout: 10_000 };
+  await cluster.primary.call(options, 'set', 'key', 'from the primary');
+  t.is(await cluster.worker(0).call(options, 'get', 'key'), 'from the primary');
+  t.deepEqual(await readInThread(cluster.worker(0), options), { role: 'client', value: 'from the primary' });
+});
+
+test('threads of a cluster worker may ask before its main thread does', async (t) => {
+  const cluster = await Cluster.start(agents, { workers: 1 });
+  const options = { namespace: unique(), timeout: 20_000 };
+  await cluster.primary.call(options, 'set', 'key', 'from the primary');
+  const answer = readInThread(cluster.worker(0), options);
+  await cluster.worker(0).run(({ cc }) => void new cc.ClusteredCache());
+  t.deepEqual(await answer, { role: 'client', value: 'from the primary' });
+});
+
+test('threads of a cluster worker whose main thread never loads the package do not become hosts', async (t) => {
+  const cluster = await Cluster.start(agents, { workers: 1 });
+  const options = { namespace: unique(), timeout: 200, failsafe: 'reject' };
+  t.deepEqual(await readInThread(cluster.worker(0), options), { role: 'client', value: 'ERR_CC_NO_HOST' });
+});
 
 test('a process ends by itself when its threads have ended', async (t) => {
   const outcome = await script(`

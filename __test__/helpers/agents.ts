@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { createRequire } from 'node:module';
 import os from 'node:os';
@@ -14,6 +14,16 @@ const wire = require('../fixtures/wire.cjs') as {
   encode(message: unknown): string;
   listen(socket: net.Socket, receive: (message: never) => void): void;
 };
+
+/** The scheduler's letter for each thread of a process: a signal stops them one after the other. */
+function threadStates(pid: number): string[] {
+  if (process.platform !== 'linux') return [execFileSync('ps', ['-o', 'state=', '-p', String(pid)], { encoding: 'utf8' }).trim()];
+  return readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const line = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+    // The name before it is in parentheses and may contain anything.
+    return line.slice(line.lastIndexOf(')') + 2);
+  });
+}
 
 /** What a test starts as a process of its own. */
 export type Fixture = 'process.cjs' | 'primary.cjs';
@@ -124,6 +134,17 @@ export class Agent {
   /** Sends a signal; with one that ends it, `gone` follows. */
   signal(signal: NodeJS.Signals): void {
     process.kill(this.pid, signal);
+  }
+
+  /** Freezes all of the process's threads; returns when they are frozen. Not for long: {@link resume} it. */
+  async freeze(): Promise<void> {
+    this.signal('SIGSTOP');
+    await until(`process ${this.pid} to stop`, () => threadStates(this.pid).every((state) => /^[tT]/.test(state)));
+  }
+
+  /** Lets a frozen process go on. */
+  resume(): void {
+    this.signal('SIGCONT');
   }
 
   /** Ends the process at once and waits for its end. */

@@ -23,7 +23,7 @@ export async function failsWith(
   let error: any;
   try {
     await (typeof action === 'function' ? action() : action);
-    t.fail(`expected ${code}, but nothing was thrown`);
+    t.fail(`expected ${code} of ${String(action)}, but nothing was thrown`);
   } catch (thrown) {
     error = thrown;
   }

@@ -29,11 +29,6 @@ const nested = (depth: number): unknown => {
   return value;
 };
 
-const errorWith = (error: Error, cause?: unknown): Error => {
-  if (cause !== undefined) error.cause = cause;
-  return error;
-};
-
 const sample = (name: string, make: () => unknown): Sample => ({ name, make });
 
 /** These come back deep-strict-equal to what was set. */
@@ -85,7 +80,6 @@ export const SAMPLES: readonly Sample[] = [
   sample('cycle', cyclic),
   sample('shared part', shared),
   sample('Date', () => new Date(1_700_000_000_123)),
-  sample('invalid Date', () => new Date(NaN)),
   sample('object with Date', () => ({ when: new Date(0) })),
   sample('RegExp', () => /a(b)+\/"c/giu),
   sample('Map', () => new Map<unknown, unknown>([['a', 1], [{ key: 1 }, new Map()], [NaN, undefined]])),
@@ -96,8 +90,8 @@ export const SAMPLES: readonly Sample[] = [
   }),
   sample('Error', () => new Error('message')),
   sample('TypeError', () => new TypeError('bad type')),
-  sample('RangeError with cause', () => errorWith(new RangeError('outer'), errorWith(new SyntaxError('inner')))),
-  sample('Error with a cause that is data', () => errorWith(new Error('outer'), { why: ['because'] })),
+  sample('RangeError with cause', () => new RangeError('outer', { cause: new SyntaxError('inner') })),
+  sample('Error with a cause that is data', () => new Error('outer', { cause: { why: ['because'] } })),
   sample('object with Error', () => ({ error: new Error('inside') })),
   sample('Number object', () => new Number(5)),
   sample('String object', () => new String('five')),
@@ -126,7 +120,7 @@ export const SAMPLES: readonly Sample[] = [
   sample('empty ArrayBuffer', () => new ArrayBuffer(0)),
   sample('everything at once', () => ({
     list: [new Date(1), /x/g, new Map([[1, new Set([2n])]]), undefined, null],
-    error: errorWith(new TypeError('t'), new Error('c')),
+    error: new TypeError('t', { cause: new Error('c') }),
     bytes: [Buffer.from('b'), Uint16Array.of(1), new ArrayBuffer(2)],
   })),
 ];
@@ -155,7 +149,6 @@ export const REDUCED: readonly Sample[] = [
   sample('subclass of Error', () => new (class Special extends Error {})('special')),
   sample('subclass of Array', () => new (class List extends Array<number> {})(1, 2, 3)),
   sample('subclass of Map', () => new (class Index extends Map<number, number> {})([[1, 2]])),
-  sample('arguments', () => (function (..._args: unknown[]) { return arguments; })(1, 2)),
 ];
 
 const detached = <T extends ArrayBuffer | ArrayBufferView>(value: T): T => {

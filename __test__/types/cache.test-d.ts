@@ -2,7 +2,7 @@
 import { expectTypeOf } from 'expect-type';
 import {
   ClusteredCache,
-  ClusteredCacheError,
+  type ClusteredCacheError,
   isClusteredCacheError,
   memoize,
   wrap,
@@ -30,7 +30,7 @@ expectTypeOf(users.ready).resolves.toBeVoid();
 expectTypeOf(users.close()).resolves.toBeVoid();
 
 // @ts-expect-error keys are strings or numbers
-type Wrong = ClusteredCache<boolean, string>;
+void (undefined as unknown as ClusteredCache<boolean, string>);
 // @ts-expect-error an option that does not exist
 void new ClusteredCache({ maximum: 5 });
 // @ts-expect-error an option of the wrong type
