@@ -17,10 +17,7 @@ const steps = [
   ['generated', node('scripts/clean-diff.mjs')],
   ['package', node('scripts/pack-check.mjs')],
   ['demo', script('demo')],
-  [
-    'clippy',
-    cargo('clippy', '--workspace', '--all-targets', '--all-features', '--locked', '--', '-D', 'warnings'),
-  ],
+  ['clippy', cargo('clippy', '--workspace', '--all-targets', '--all-features', '--locked', '--', '-D', 'warnings')],
   [
     'rustdoc',
     cargo('doc', '--workspace', '--no-deps', '--document-private-items', '--locked'),
