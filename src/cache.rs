@@ -84,37 +84,37 @@ impl NativeCache {
     /// The value.
     #[napi(ts_return_type = "unknown")]
     pub fn get<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::Get)
+        self.of_key(env, id, &key, |key| Request::Get(key))
     }
 
     /// The value, touching nothing.
     #[napi(ts_return_type = "unknown")]
     pub fn peek<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::Peek)
+        self.of_key(env, id, &key, |key| Request::Peek(key))
     }
 
     /// Is there a fresh entry?
     #[napi(ts_return_type = "unknown")]
     pub fn has<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::Has)
+        self.of_key(env, id, &key, |key| Request::Has(key))
     }
 
     /// Removes an entry.
     #[napi(ts_return_type = "unknown")]
     pub fn delete<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::Delete)
+        self.of_key(env, id, &key, |key| Request::Delete(key))
     }
 
     /// Removes an entry and answers its value.
     #[napi(ts_return_type = "unknown")]
     pub fn get_and_delete<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::GetAndDelete)
+        self.of_key(env, id, &key, |key| Request::GetAndDelete(key))
     }
 
     /// `[remaining, size, created]`
     #[napi(ts_return_type = "unknown")]
     pub fn info<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, Request::Info)
+        self.of_key(env, id, &key, |key| Request::Info(key))
     }
 
     /// Restarts the time to live.
@@ -183,19 +183,19 @@ impl NativeCache {
     /// `form, value` of each key, perhaps of fewer keys than asked.
     #[napi(ts_return_type = "unknown")]
     pub fn m_get<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
-        self.of_keys(env, id, &keys, Request::MGet)
+        self.of_keys(env, id, &keys, |keys| Request::MGet(keys))
     }
 
     /// A flag of each key.
     #[napi(ts_return_type = "unknown")]
     pub fn m_has<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
-        self.of_keys(env, id, &keys, Request::MHas)
+        self.of_keys(env, id, &keys, |keys| Request::MHas(keys))
     }
 
     /// How many were deleted.
     #[napi(ts_return_type = "unknown")]
     pub fn m_delete<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
-        self.of_keys(env, id, &keys, Request::MDelete)
+        self.of_keys(env, id, &keys, |keys| Request::MDelete(keys))
     }
 
     /// How many were stored. `entries` is flat: key, value, form, ttl or `null`, size or `null`.

@@ -6,6 +6,8 @@
 //! `js.rs` only. No state is kept per environment except in [`link::Link`]; what belongs to the process is in
 //! `process.rs`.
 
+#![expect(unreachable_pub, reason = "what napi exports is public by its macro, and has no other reader")]
+
 mod answer;
 mod cache;
 mod error;

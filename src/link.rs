@@ -60,7 +60,7 @@ impl Link {
     /// A way to the store of this process. `wake` is called when [`Link::drain`] has something; the first element
     /// of `register` receives the form of each answer.
     #[napi(factory)]
-    pub fn host(env: Env, wake: WakeFunction, register: Int32Array) -> napi::Result<Self, String> {
+    pub fn host(env: Env, #[napi(ts_arg_type = "() => void")] wake: WakeFunction, register: Int32Array) -> napi::Result<Self, String> {
         Self::new(env, wake, register, |inbox| {
             let session = Session::new(process::store(), inbox);
             Ok(Backend::Local(Mutex::new(session)))
@@ -71,7 +71,7 @@ impl Link {
     #[napi(factory)]
     pub fn client(
         env: Env,
-        wake: WakeFunction,
+        #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
         register: Int32Array,
         grace: f64,
     ) -> napi::Result<Self, String> {

@@ -98,7 +98,7 @@ fn try_listen(key: String) -> Result<Attachment> {
         return Ok(server.attachment());
     }
     let endpoint = match key.as_str() {
-        "" => HostEndpoint::create(&BaseFacts::from_env())?,
+        "" => HostEndpoint::create(None, &BaseFacts::from_env())?,
         path => HostEndpoint::at(Path::new(path))?,
     };
     let server = Server::start(endpoint)?;
@@ -132,7 +132,7 @@ impl Server {
             endpoint.bind()?
         };
         let (shutdown, stopped) = oneshot::channel::<()>();
-        let config = ServerConfig::new(endpoint.secret().clone(), env!("CARGO_PKG_VERSION"));
+        let config = ServerConfig::new(endpoint.secret().clone());
         runtime.spawn(server::run(listener, store(), config, async move {
             // The sender is only ever dropped.
             let _ = stopped.await;

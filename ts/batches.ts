@@ -3,7 +3,7 @@
 import { encode, type Encoded } from './codec.js';
 import { codedError } from './errors.js';
 import { step, type Steps } from './instance.js';
-import { Form, Fields, type NativeCache } from './native.js';
+import { Fields, type NativeCache } from './native.js';
 import { DELETE_MANY, GET_MANY, HAS_MANY, SCAN, SCAN_END, SET_MANY, DELETE } from './operations.js';
 import { MAX_ENTRY_BYTES, checkCall, show, type KeepOptions } from './options.js';
 import type { Page, PageEntry } from './answers.js';
@@ -95,8 +95,8 @@ export function iterable<T>(name: string, value: Iterable<T>): Iterable<T> {
 }
 
 /** Whether a value is over the bound of every namespace, so that it need not be sent to be refused. */
-export function isOversize({ form, payload }: Encoded): boolean {
-  return encodedBytes(form, payload) > MAX_ENTRY_BYTES;
+export function isOversize({ payload }: Encoded): boolean {
+  return encodedBytes(payload) > MAX_ENTRY_BYTES;
 }
 
 function readyEntry(entry: unknown, defaults: KeepOptions): Ready {
@@ -132,10 +132,10 @@ function* chunks<T>(items: T[], bytesOf: (item: T) => number): Generator<T[]> {
 
 const keyBytes = (key: Key) => (typeof key === 'string' ? key.length * 3 : 8) + 16;
 
-const entryBytes = ({ key, encoded }: Ready) => keyBytes(key) + encodedBytes(encoded.form, encoded.payload) + 32;
+const entryBytes = ({ key, encoded }: Ready) => keyBytes(key) + encodedBytes(encoded.payload) + 32;
 
 /** Bytes of an encoded value; exact only where it matters, near the bound. */
-function encodedBytes(form: Form, payload: unknown): number {
+function encodedBytes(payload: unknown): number {
   if (typeof payload === 'string') {
     return payload.length * 3 <= MAX_BYTES ? payload.length : Buffer.byteLength(payload);
   }

@@ -97,7 +97,7 @@ async function lead<K, V>(
   fetcher: Fetcher<K, V>,
   { ttl, size, signal }: FetchOptions,
 ): Promise<V | undefined> {
-  const settle = (end: number, encoded?: Encoded) => settleLease(context, token, end, encoded, ttl, size);
+  const settle = (end: LoadEnd, encoded?: Encoded) => settleLease(context, token, end, encoded, ttl, size);
   let loaded: Encoded | undefined;
   try {
     const value = await load(key, fetcher, signal);
@@ -138,7 +138,7 @@ async function load<K, V>(key: K, fetcher: Fetcher<K, V>, signal?: AbortSignal):
 async function settleLease(
   { link, native, policy }: FetchContext,
   token: number,
-  end: number,
+  end: LoadEnd,
   encoded: Encoded | undefined,
   ttl: number | undefined,
   size: number | undefined,

@@ -63,6 +63,19 @@ pub const MAX_SCANS_PER_SESSION: usize = 256;
 pub const MAX_HANDLES_PER_SESSION: usize = 65_536;
 /// Bytes a client holds back for a host that does not take them.
 pub const MAX_CLIENT_BACKLOG: usize = 256 * 1024 * 1024;
+/// Late replies (results of other callers' loads) that wait for one connection; over it a value is replaced by an
+/// error, so that a peer that never reads cannot fill the host's memory.
+pub const MAX_LATE_BYTES: usize = 64 * 1024 * 1024;
+/// First size of a read buffer; it grows only as bytes arrive.
+pub const READ_CHUNK: usize = 16 * 1024;
+/// A read buffer that fills up grows to this for the sake of fewer system calls.
+pub const READ_BURST: usize = 256 * 1024;
+/// A buffer of a connection that is empty and larger than this gives its memory back.
+pub const BUFFER_KEPT: usize = 256 * 1024;
+/// First and longest pause of the accept loop after a failure such as running out of descriptors.
+pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
+/// See [`ACCEPT_PAUSE_MIN`].
+pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Time a closing host gives connections to take their last replies.
 pub const SHUTDOWN_DRAIN: Duration = Duration::from_millis(250);
 
@@ -83,6 +96,10 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 /// Longest socket path: macOS and the BSDs allow 104 bytes with the final zero, Linux 108.
 pub const MAX_SOCKET_PATH: usize = 103;
+/// Directories a starting host looks at to remove what killed hosts left behind.
+pub const MAX_SWEPT_DIRECTORIES: usize = 256;
+/// Attempts to create a file or directory under a fresh random name.
+pub const MAX_NAME_ATTEMPTS: usize = 16;
 /// Length of the secret that both sides must know.
 pub const SECRET_BYTES: usize = 32;
 

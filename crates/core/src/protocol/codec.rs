@@ -4,6 +4,7 @@ use bincode::config::{Configuration, LittleEndian, NoLimit, Varint};
 use serde::{Deserialize, Serialize};
 
 use super::frame;
+use super::message::RequestId;
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -38,6 +39,16 @@ pub fn decode<'a, M: Deserialize<'a>>(payload: &'a [u8]) -> Result<M> {
         return Err(Error::new(ErrorKind::Protocol, format!("a frame has {extra} bytes after its message")));
     }
     Ok(message)
+}
+
+/// The number at the front of a request's or response's payload, without reading the rest.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] when the payload begins with no number.
+pub(crate) fn leading_id(payload: &[u8]) -> Result<RequestId> {
+    bincode::serde::borrow_decode_from_slice(payload, CONFIG).map(|(id, _)| id).map_err(|error| {
+        Error::new(ErrorKind::Protocol, "a frame begins with no request number").with_source(error)
+    })
 }
 
 #[cfg(test)]

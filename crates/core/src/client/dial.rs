@@ -1,0 +1,45 @@
+//! One attempt to reach a host: connect, see who it is, shake hands.
+
+use std::sync::Arc;
+
+use super::Target;
+use crate::config::MAX_HELLO_BYTES;
+use crate::endpoint::random_bytes;
+use crate::error::Result;
+use crate::protocol::handshake::{ClientHello, FEATURES, Introduction};
+use crate::transport::{Input, Reader, Stream, Writer};
+
+/// A connection to a host that has proved itself.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) reader: Reader,
+    pub(super) writer: Arc<Writer>,
+    /// What the host has sent after its welcome.
+    pub(super) input: Input,
+    /// The host's life.
+    pub(super) epoch: u64,
+}
+
+/// Reaches the host at `target`.
+///
+/// # Errors
+/// [`crate::ErrorKind::NoHost`] when trying again may help; others when the host refuses, or is none of ours.
+pub(super) async fn dial(target: &Target, package_version: &str) -> Result<Connection> {
+    let stream = Stream::connect(&target.socket).await?;
+    // Before the first byte: a stranger learns nothing, not even a nonce.
+    stream.check_peer()?;
+    let (mut reader, writer) = stream.into_split();
+    let mut input = Input::default();
+    let client = ClientHello::new(&Introduction {
+        secret: &target.secret,
+        package_version,
+        features: FEATURES,
+        nonce: random_bytes()?,
+    });
+    writer.send(client.payload(), MAX_HELLO_BYTES).await?;
+    let challenge = input.receive(&mut reader, MAX_HELLO_BYTES).await?;
+    let (client, proof) = client.answer(&challenge)?;
+    writer.send(&proof, MAX_HELLO_BYTES).await?;
+    let agreed = client.finish(&input.receive(&mut reader, MAX_HELLO_BYTES).await?)?;
+    Ok(Connection { reader, writer: Arc::new(writer), input, epoch: agreed.epoch })
+}

@@ -1,0 +1,187 @@
+//! The task that keeps a client connected: dials, reads, writes what the JavaScript thread could not, and begins again.
+
+use std::future::{pending, poll_fn};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::backoff::Pauses;
+use super::dial::{Connection, dial};
+use super::link::Link;
+use crate::config::{HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::{Input, Reader};
+
+/// Keeps `link` connected until the client is closed.
+pub(super) async fn drive(link: Arc<Link>) {
+    let mut driver =
+        Driver { link: &link, pauses: link.config.backoff.start(), pause_first: false, epoch: None };
+    let life = async {
+        loop {
+            let connection = driver.reach().await;
+            driver.use_up(connection).await;
+        }
+    };
+    tokio::select! {
+        () = link.closed() => {}
+        () = life => {}
+    }
+}
+
+struct Driver<'a> {
+    link: &'a Link,
+    pauses: Pauses,
+    /// The connection before ended without an answer: dialling again at once could turn into a busy loop.
+    pause_first: bool,
+    /// The life of the host of the connection before.
+    epoch: Option<u64>,
+}
+
+impl Driver<'_> {
+    /// Dials until somebody answers. Tells the link when the grace time is over or the host refuses, and goes on.
+    async fn reach(&mut self) -> Connection {
+        let begun = Instant::now();
+        let mut grace = Some(begun + self.link.config.grace);
+        let mut failure = None;
+        loop {
+            let attempt = async {
+                self.pause().await;
+                self.attempt().await
+            };
+            let result = tokio::select! {
+                result = attempt => result,
+                () = until(grace) => {
+                    grace = None;
+                    self.link.unreachable(no_host(begun.elapsed(), failure.as_ref()));
+                    continue;
+                }
+            };
+            match result {
+                Ok(connection) => return connection,
+                Err(error) if is_refusal(&error) => {
+                    grace = None;
+                    self.link.unreachable(error);
+                }
+                Err(error) => failure = Some(error),
+            }
+            self.pause_first = true;
+        }
+    }
+
+    /// One attempt, bounded in time: a host that is stopped accepts connections and then says nothing.
+    async fn attempt(&self) -> Result<Connection> {
+        let Some(target) = self.link.target() else { return pending().await };
+        match timeout(HANDSHAKE_TIMEOUT, dial(&target, &self.link.config.package_version)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(
+                ErrorKind::NoHost,
+                format!("the host at {} does not answer; is it stopped?", target.socket.display()),
+            )),
+        }
+    }
+
+    /// Serves the link with a connection until that is lost.
+    async fn use_up(&mut self, connection: Connection) {
+        let Connection { mut reader, writer, mut input, epoch } = connection;
+        let changed = self.epoch.replace(epoch).is_some_and(|before| before != epoch);
+        if !self.link.connected(&writer, epoch, changed) {
+            // Closed: the driver is about to be dropped.
+            return pending().await;
+        }
+        // From here on the link holds the only writer: closing the client closes the socket.
+        drop(writer);
+        let mut answered = false;
+        let error = tokio::select! {
+            error = self.read(&mut reader, &mut input, &mut answered) => error,
+            error = self.write() => error,
+        };
+        self.link.lost(error);
+        self.pause_first = !answered;
+        if answered {
+            self.pauses.reset();
+        }
+    }
+
+    /// Hands on what arrives, one push for each read.
+    async fn read(&self, reader: &mut Reader, input: &mut Input, answered: &mut bool) -> Error {
+        loop {
+            match input.whole_frames(MAX_FRAME_BYTES) {
+                Ok([]) => {}
+                Ok(frames) => {
+                    self.link.inbox.push_frames(frames);
+                    *answered = true;
+                }
+                Err(error) => return error,
+            }
+            match input.fill(reader).await {
+                Ok(0) => return lost(&"the host closed it"),
+                Ok(_) => {}
+                Err(error) => return lost(&error).with_source(error),
+            }
+        }
+    }
+
+    /// Writes what the JavaScript thread could not.
+    async fn write(&self) -> Error {
+        loop {
+            self.link.behind.notified().await;
+            if let Err(error) = poll_fn(|context| self.link.poll_catch_up(context)).await {
+                return lost::<io::Error>(&error).with_source(error);
+            }
+        }
+    }
+
+    /// Waits before an attempt that follows a failure; a new target is worth trying at once.
+    async fn pause(&mut self) {
+        if !std::mem::take(&mut self.pause_first) {
+            return;
+        }
+        // Without randomness the pauses of many processes may coincide; that is no reason to stop dialling.
+        let pause = self.pauses.next(getrandom::u32().unwrap_or_default());
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.link.retargeted.notified() => self.pauses.reset(),
+        }
+    }
+}
+
+/// Trying again at once cannot help, whatever the grace time.
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ProtocolVersion
+            | ErrorKind::Authentication
+            | ErrorKind::ForeignPeer
+            | ErrorKind::PathTooLong
+    )
+}
+
+fn no_host(waited: Duration, failure: Option<&Error>) -> Error {
+    // A host that is there and has no room, or something else that is there, is not the same as nobody.
+    let kind = failure.map(Error::kind).filter(|kind| matches!(kind, ErrorKind::Limit | ErrorKind::Protocol));
+    let failure = failure.map_or("the host does not answer", Error::message);
+    Error::new(
+        kind.unwrap_or(ErrorKind::NoHost),
+        format!(
+            "no host could be reached for {} ms: {failure}. Check that the primary runs and has opened the cache, or \
+             raise the `timeout` option",
+            waited.as_millis()
+        ),
+    )
+}
+
+fn lost<E: std::fmt::Display + ?Sized>(cause: &E) -> Error {
+    Error::new(
+        ErrorKind::Disconnected,
+        format!("the connection to the host was lost: {cause}. It is restored as soon as a host is there"),
+    )
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,268 @@
+//! The state of the way to the host, shared by the JavaScript thread and the driver task. One lock holds all of it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::Notify;
+
+use super::queue::Queue;
+use super::{ClientConfig, REOPEN_BASE, Target};
+use crate::config::MAX_CLIENT_BACKLOG;
+use crate::error::{Error, ErrorKind, Result};
+use crate::inbox::{Inbox, LinkEvent};
+use crate::protocol::message::{Handle, NamespaceOptions, Request, RequestEnvelope, RequestId};
+use crate::transport::Writer;
+
+/// What the client's handle and its driver share.
+pub(super) struct Link {
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) config: ClientConfig,
+    shared: Mutex<Shared>,
+    /// There is something that only the driver can write.
+    pub(super) behind: Notify,
+    /// The target was replaced.
+    pub(super) retargeted: Notify,
+    /// The client was closed.
+    closed: Notify,
+}
+
+struct Shared {
+    state: State,
+    queue: Queue,
+    /// Namespaces to open first on every connection, and the requests that first opened them.
+    opens: BTreeMap<Handle, Open>,
+    target: Option<Target>,
+}
+
+struct Open {
+    id: RequestId,
+    name: Box<str>,
+    options: NamespaceOptions,
+}
+
+enum State {
+    /// Requests are kept: no target yet, or within the grace time after a start or a loss.
+    Away,
+    /// Requests go out.
+    Connected {
+        writer: Arc<Writer>,
+        /// The kernel did not take everything: until the driver has caught up, only it writes.
+        behind: bool,
+    },
+    /// Requests fail at once with this error.
+    Unreachable(ErrorKind, String),
+    /// The end.
+    Closed,
+}
+
+impl Link {
+    pub(super) fn new(inbox: Arc<Inbox>, config: ClientConfig) -> Self {
+        let shared =
+            Shared { state: State::Away, queue: Queue::default(), opens: BTreeMap::new(), target: None };
+        Self {
+            inbox,
+            config,
+            shared: Mutex::new(shared),
+            behind: Notify::new(),
+            retargeted: Notify::new(),
+            closed: Notify::new(),
+        }
+    }
+
+    // --- for the JavaScript thread ---------------------------------------------------------------------------------
+
+    /// Sets the target; `true` for the first one.
+    pub(super) fn aim(&self, target: Target) -> bool {
+        let first = self.lock().target.replace(target).is_none();
+        if !first {
+            self.retargeted.notify_one();
+        }
+        first
+    }
+
+    pub(super) fn submit(&self, request: &RequestEnvelope<'_>) -> Result<()> {
+        self.lock().push(request)
+    }
+
+    pub(super) fn open(
+        &self,
+        id: RequestId,
+        handle: Handle,
+        name: &str,
+        options: NamespaceOptions,
+    ) -> Result<()> {
+        let mut shared = self.lock();
+        if !matches!(shared.state, State::Closed) {
+            shared.opens.insert(handle, Open { id, name: name.into(), options });
+        }
+        shared.push(&RequestEnvelope { id, handle, request: Request::Open { name, options } })
+    }
+
+    pub(super) fn release(&self, id: RequestId, handle: Handle) -> Result<()> {
+        let mut shared = self.lock();
+        shared.opens.remove(&handle);
+        shared.push(&RequestEnvelope { id, handle, request: Request::Release })
+    }
+
+    /// Writes what the kernel takes at once.
+    pub(super) fn flush(&self) {
+        let mut shared = self.lock();
+        let Shared { state: State::Connected { writer, behind: behind @ false }, queue, .. } = &mut *shared
+        else {
+            return;
+        };
+        if queue.unwritten().is_empty() {
+            return;
+        }
+        // What is left is the driver's, and so is an error: it meets the same one and ends the connection.
+        if let Ok(count) = writer.try_write(queue.unwritten()) {
+            queue.advance(count);
+        }
+        *behind = queue.len() > 0;
+        let wake = *behind;
+        drop(shared);
+        if wake {
+            self.behind.notify_one();
+        }
+    }
+
+    pub(super) fn forget(&self, id: RequestId) -> bool {
+        let mut shared = self.lock();
+        // Opening a namespace is wanted however late: it is sent even if nobody waits for the answer.
+        shared.opens.values().any(|open| open.id == id) || shared.queue.forget(id)
+    }
+
+    pub(super) fn close(&self) {
+        self.flush();
+        let mut shared = self.lock();
+        let before = std::mem::replace(&mut shared.state, State::Closed);
+        shared.queue.drop_all();
+        shared.opens.clear();
+        drop(shared);
+        // Dropping the writer may close the socket, outside the lock.
+        drop(before);
+        self.closed.notify_one();
+    }
+
+    // --- for the driver --------------------------------------------------------------------------------------------
+
+    /// Ends when the client is closed. One task only.
+    pub(super) async fn closed(&self) {
+        while !matches!(self.lock().state, State::Closed) {
+            self.closed.notified().await;
+        }
+    }
+
+    pub(super) fn target(&self) -> Option<Target> {
+        self.lock().target.clone()
+    }
+
+    /// Hands the link its connection; `false` if the client was closed meanwhile.
+    pub(super) fn connected(&self, writer: &Arc<Writer>, epoch: u64, changed: bool) -> bool {
+        let mut shared = self.lock();
+        if matches!(shared.state, State::Closed) {
+            return false;
+        }
+        shared.reopen();
+        // The driver writes what was kept: until then requests of the JavaScript thread line up behind it.
+        let behind = shared.queue.len() > 0;
+        shared.state = State::Connected { writer: Arc::clone(writer), behind };
+        drop(shared);
+        if behind {
+            self.behind.notify_one();
+        }
+        self.inbox.push_event(LinkEvent::Connected { epoch, changed });
+        true
+    }
+
+    /// Takes the broken connection back.
+    pub(super) fn lost(&self, error: Error) {
+        let mut shared = self.lock();
+        if matches!(shared.state, State::Closed) {
+            return;
+        }
+        let before = std::mem::replace(&mut shared.state, State::Away);
+        let through = shared.queue.rewind();
+        drop(shared);
+        drop(before);
+        self.inbox.push_event(LinkEvent::Lost { through, error });
+    }
+
+    /// Gives up on what was kept; requests fail from now on. A second reason replaces the first one silently.
+    pub(super) fn unreachable(&self, error: Error) {
+        let mut shared = self.lock();
+        if matches!(shared.state, State::Closed) {
+            return;
+        }
+        let through = shared.queue.drop_all();
+        let reason = State::Unreachable(error.kind(), error.message().to_owned());
+        let before = std::mem::replace(&mut shared.state, reason);
+        drop(shared);
+        if matches!(before, State::Unreachable(..)) {
+            return;
+        }
+        self.inbox.push_event(LinkEvent::Unreachable { through, error });
+    }
+
+    /// Writes until nothing is left and the JavaScript thread may write again itself.
+    pub(super) fn poll_catch_up(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut shared = self.lock();
+            let Shared { state: State::Connected { writer, behind }, queue, .. } = &mut *shared else {
+                return Poll::Ready(Ok(()));
+            };
+            let bytes = queue.unwritten();
+            if bytes.is_empty() {
+                *behind = false;
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(writer.poll_write(context, bytes))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => queue.advance(count),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Every change below is whole before anything that could panic.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn push(&mut self, request: &RequestEnvelope<'_>) -> Result<()> {
+        match &self.state {
+            State::Closed => {
+                return Err(Error::new(ErrorKind::Closed, "the cache was closed; create a new one"));
+            }
+            State::Unreachable(kind, message) => return Err(Error::new(*kind, message.as_str())),
+            State::Away | State::Connected { .. } => {}
+        }
+        if self.queue.len() > MAX_CLIENT_BACKLOG {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!(
+                    "over {MAX_CLIENT_BACKLOG} bytes of requests wait for the host, which does not take them; await \
+                     earlier calls before making more"
+                ),
+            ));
+        }
+        self.queue.push(request)
+    }
+
+    /// Puts in front what opens all namespaces, except those whose first opening is still on its way.
+    fn reopen(&mut self) {
+        let mut first = Queue::default();
+        for (handle, open) in &self.opens {
+            if !self.queue.holds(open.id) {
+                let request = Request::Open { name: &open.name, options: open.options };
+                let id = REOPEN_BASE + RequestId::from(*handle);
+                // It was encoded before, so it is not too large.
+                let _ = first.push(&RequestEnvelope { id, handle: *handle, request });
+            }
+        }
+        self.queue.put_first(&first);
+    }
+}

@@ -1,0 +1,143 @@
+//! One connection to a host for one JavaScript environment, restored by itself.
+//!
+//! The JavaScript thread appends requests to a buffer and writes the socket itself, once for each turn; a driver task
+//! reads, writes what the kernel did not take, and reconnects. Everything that arrives, and every change of the link,
+//! goes to the [`Inbox`] in order.
+//!
+//! | state | a request |
+//! |---|---|
+//! | not started, or away within the grace time | is kept |
+//! | connected | goes out with the next [`Client::flush`] |
+//! | unreachable | fails at once with the reason |
+//! | closed | fails |
+//!
+//! After a loss the client knows for each request whether the host can have it: frames the kernel took whole are
+//! *lost* (their outcome is unknown), all others are kept and sent on the next connection. Whether to ask again is
+//! the caller's decision, who knows which requests may be repeated.
+
+mod backoff;
+mod dial;
+mod driver;
+mod link;
+mod queue;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use backoff::Backoff;
+
+use crate::config::DEFAULT_TIMEOUT;
+use crate::endpoint::Secret;
+use crate::error::Result;
+use crate::inbox::Inbox;
+use crate::protocol::message::{Handle, NamespaceOptions, RequestEnvelope, RequestId};
+use link::Link;
+
+/// A namespace that is opened again after a reconnect is opened by a request of this number plus its handle. Callers
+/// number their requests below.
+pub const REOPEN_BASE: RequestId = 1 << 52;
+
+/// Where a host is, and what proves that it is the right one.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The socket's path.
+    pub socket: PathBuf,
+    /// What both sides must know.
+    pub secret: Secret,
+}
+
+/// How a client behaves.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// How long requests are kept for a host that is away: the `timeout` option.
+    pub grace: Duration,
+    /// The package's version, for the messages of others.
+    pub package_version: String,
+    /// Pauses between attempts.
+    pub backoff: Backoff,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            grace: DEFAULT_TIMEOUT,
+            package_version: env!("CARGO_PKG_VERSION").to_owned(),
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+/// A client. Dropping it closes it.
+pub struct Client {
+    link: Arc<Link>,
+}
+
+impl Client {
+    /// A client that collects requests at once and is not connected yet.
+    pub fn new(inbox: Arc<Inbox>, config: ClientConfig) -> Arc<Self> {
+        Arc::new(Self { link: Arc::new(Link::new(inbox, config)) })
+    }
+
+    /// Begins to connect; the grace time runs from now. A second call replaces the target of the next attempt, which
+    /// then follows at once if the client is waiting for one.
+    pub fn start(self: &Arc<Self>, runtime: &tokio::runtime::Handle, target: Target) {
+        if self.link.aim(target) {
+            runtime.spawn(driver::drive(Arc::clone(&self.link)));
+        }
+    }
+
+    /// Opens a namespace under `handle`, now and first thing after each reconnect. Remembered even when this fails
+    /// because the host is unreachable.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn open(&self, id: RequestId, handle: Handle, name: &str, options: NamespaceOptions) -> Result<()> {
+        self.link.open(id, handle, name, options)
+    }
+
+    /// Gives a namespace back; it is not opened again.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn release(&self, id: RequestId, handle: Handle) -> Result<()> {
+        self.link.release(id, handle)
+    }
+
+    /// Adds a request to what is to be sent; no system call. Numbers rise strictly.
+    ///
+    /// # Errors
+    /// Nothing was added: the request is too large, too much waits already, the host cannot be reached, or the client
+    /// is closed.
+    pub fn submit(&self, request: &RequestEnvelope<'_>) -> Result<()> {
+        self.link.submit(request)
+    }
+
+    /// Sends what the kernel takes at once, from the calling thread; the driver sends the rest.
+    pub fn flush(&self) {
+        self.link.flush();
+    }
+
+    /// Nobody waits for request `id` any more. `false`: it has not been sent and never will be. `true`: the host may
+    /// have carried it out.
+    pub fn forget(&self, id: RequestId) -> bool {
+        self.link.forget(id)
+    }
+
+    /// Sends what can be sent at once and ends the connection. Twice is fine.
+    pub fn close(&self) {
+        self.link.close();
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.link.close();
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,206 @@
+//! A directory that is ours alone, held open: everything inside it is reached through the descriptor, so that
+//! nobody can exchange it under our feet.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Names a file whatever its name: device and inode.
+pub(super) type FileId = (u64, u64);
+
+/// An open directory of mode 0700 that belongs to this user.
+#[derive(Debug)]
+pub(super) struct PrivateDirectory {
+    descriptor: OwnedFd,
+    path: PathBuf,
+}
+
+impl PrivateDirectory {
+    /// Opens `path` if it is safe.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let (parent, name) = parent_of(path)?;
+        Self::open_in(parent.as_fd(), name, path)?.ok_or_else(|| missing(path))
+    }
+
+    /// Opens `path` if it is safe, creating it if it is missing (its parent must exist).
+    pub(super) fn open_or_create(path: &Path) -> Result<Self> {
+        let (parent, name) = parent_of(path)?;
+        match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {
+                Self::open_in(parent.as_fd(), name, path)?.ok_or_else(|| missing(path))
+            }
+            Err(error) => Err(unusable(path, format!("cannot be created: {error}"))),
+        }
+    }
+
+    /// Creates the directory `name` inside this one. `None`: the name is taken, or somebody removed it at once.
+    pub(super) fn create_inside(&self, name: &str) -> Result<Option<Self>> {
+        let path = self.path.join(name);
+        match rustix::fs::mkdirat(&self.descriptor, name, Mode::RWXU) {
+            Ok(()) => Self::open_in(self.descriptor.as_fd(), OsStr::new(name), &path),
+            Err(Errno::EXIST) => Ok(None),
+            Err(error) => Err(unusable(&path, format!("cannot be created: {error}"))),
+        }
+    }
+
+    /// Opens the directory `name` inside this one if it is there, and safe.
+    pub(super) fn open_inside(&self, name: &OsStr) -> Result<Option<Self>> {
+        Self::open_in(self.descriptor.as_fd(), name, &self.path.join(name))
+    }
+
+    /// Where it was found.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its descriptor.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    /// Takes the lock on it for as long as this value lives. `false`: another process holds it.
+    pub(super) fn try_lock(&self) -> Result<bool> {
+        try_lock(&self.descriptor, &self.path)
+    }
+
+    /// Device and inode of the directory itself.
+    pub(super) fn id(&self) -> Option<FileId> {
+        rustix::fs::fstat(&self.descriptor).ok().map(|stat| file_id(&stat))
+    }
+
+    /// Device and inode of what is called `name` inside, links not followed.
+    pub(super) fn id_inside(&self, name: &OsStr) -> Option<FileId> {
+        self.stat_inside(name).ok().map(|stat| file_id(&stat))
+    }
+
+    /// What is called `name` inside, links not followed.
+    pub(super) fn stat_inside(&self, name: &OsStr) -> Result<Stat, Errno> {
+        rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Removes the file `name` inside; a missing one is fine.
+    pub(super) fn remove_file(&self, name: &OsStr) -> Result<(), Errno> {
+        match rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Removes the empty directory `name` inside.
+    pub(super) fn remove_directory(&self, name: &OsStr) -> Result<(), Errno> {
+        rustix::fs::unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR)
+    }
+
+    fn open_in(parent: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<Option<Self>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let descriptor = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
+            Ok(descriptor) => descriptor,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                return Err(unusable(path, "is no directory, or a link to one".to_owned()));
+            }
+            Err(error) => return Err(unusable(path, format!("cannot be opened: {error}"))),
+        };
+        let stat = rustix::fs::fstat(&descriptor)
+            .map_err(|error| unusable(path, format!("cannot be examined: {error}")))?;
+        check_ours(&stat).map_err(|reason| unusable(path, reason))?;
+        Ok(Some(Self { descriptor, path: path.to_owned() }))
+    }
+}
+
+/// Refuses a file or directory that is not ours or open to others.
+pub(super) fn check_ours(stat: &Stat) -> Result<(), String> {
+    let own = rustix::process::geteuid().as_raw();
+    if stat.st_uid != own {
+        return Err(format!("belongs to user {}, not to user {own}", stat.st_uid));
+    }
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if mode.intersects(Mode::RWXG | Mode::RWXO) {
+        return Err(format!("is open to other users (mode {:03o})", mode.bits() & 0o777));
+    }
+    Ok(())
+}
+
+/// Takes the lock of an open file. `false`: another process holds it.
+pub(super) fn try_lock(descriptor: impl AsFd, path: &Path) -> Result<bool> {
+    match rustix::fs::flock(descriptor, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(unusable(path, format!("cannot be locked: {error}"))),
+    }
+}
+
+/// Device and inode of `stat`.
+#[expect(clippy::unnecessary_cast, reason = "the fields have other widths on other systems")]
+pub(super) fn file_id(stat: &Stat) -> FileId {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+/// Opens the directory that holds `path`, following links: it need not be ours, but nobody else may be able to
+/// exchange what is inside it.
+fn parent_of(path: &Path) -> Result<(OwnedFd, &OsStr)> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(unusable(path, "is no path inside a directory".to_owned()));
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let descriptor = rustix::fs::open(parent, flags, Mode::empty()).map_err(|error| match error {
+        Errno::NOENT => missing(parent),
+        error => unusable(parent, format!("cannot be opened: {error}")),
+    })?;
+    let stat = rustix::fs::fstat(&descriptor)
+        .map_err(|error| unusable(parent, format!("cannot be examined: {error}")))?;
+    check_parent(&stat, rustix::process::geteuid().as_raw()).map_err(|reason| unusable(parent, reason))?;
+    Ok((descriptor, name))
+}
+
+/// Whoever may rename things in the parent could put another directory in our place: the parent must be sticky, or
+/// belong to us or to root and not be writable by everybody.
+fn check_parent(stat: &Stat, own: u32) -> Result<(), String> {
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if mode.contains(Mode::SVTX) {
+        return Ok(());
+    }
+    if stat.st_uid != own && stat.st_uid != 0 {
+        return Err(format!("belongs to user {} and is not sticky", stat.st_uid));
+    }
+    let foreign_writers = if stat.st_uid == own { Mode::WOTH } else { Mode::WOTH | Mode::WGRP };
+    if mode.intersects(foreign_writers) {
+        return Err(format!(
+            "can be changed by other users (mode {:03o}) and is not sticky",
+            mode.bits() & 0o777
+        ));
+    }
+    Ok(())
+}
+
+/// Is it a socket?
+pub(super) fn is_socket(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Socket
+}
+
+fn missing(path: &Path) -> Error {
+    Error::new(
+        ErrorKind::Directory,
+        format!(
+            "{} does not exist: start the host first, or create the directory with mode 0700",
+            path.display()
+        ),
+    )
+}
+
+/// The error for a directory or file that will not be used, with the remedy.
+pub(super) fn unusable(path: &Path, reason: String) -> Error {
+    Error::new(
+        ErrorKind::Directory,
+        format!(
+            "{} {reason}: use a directory of mode 0700 that belongs to this user (`endpoint` option)",
+            path.display()
+        ),
+    )
+}

@@ -1,0 +1,311 @@
+//! The host's side of an endpoint: finds or creates the directory, holds the lock, cleans up.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::io::Errno;
+
+use super::directory::{FileId, PrivateDirectory, file_id, is_socket, try_lock};
+use super::secret_file::{SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path};
+use super::{BaseFacts, Secret, random_name};
+use crate::config::{MAX_NAME_ATTEMPTS, MAX_SOCKET_PATH, MAX_SWEPT_DIRECTORIES};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::{self, Listener};
+
+/// The directory of all hosts of a user, inside a directory that is the user's already.
+const BASE_NAME: &str = "clustered-cache";
+/// The name under which a socket is bound before it gets its own in one step; nobody else is in that directory.
+const UNBORN_NAME: &str = "t";
+/// Digits of the name of a host's directory.
+const HOST_NAME_DIGITS: usize = 32;
+/// Bytes of a host's directory and socket after those of the base: two separators, the digits, the name.
+const HOST_PATH_TAIL: usize = HOST_NAME_DIGITS + 3;
+
+/// Socket path and secret of one host, held for the host's life.
+#[derive(Debug)]
+pub struct HostEndpoint {
+    directory: PrivateDirectory,
+    /// The socket's name in the directory.
+    name: OsString,
+    path: PathBuf,
+    secret: Secret,
+    hold: Hold,
+    /// The socket this endpoint has bound: only that very one is removed at the end.
+    bound: Mutex<Option<FileId>>,
+}
+
+/// What keeps other hosts away.
+#[derive(Debug)]
+enum Hold {
+    /// The directory is this host's alone and locked; it goes with the host. The base is where it is removed from.
+    Directory(PrivateDirectory),
+    /// The secret's file is locked; it stays.
+    #[expect(dead_code, reason = "held for its lock")]
+    SecretFile(File),
+}
+
+impl HostEndpoint {
+    /// Makes an endpoint of its own: in the directory `base`, or in the first fit one of those that `facts` offers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Directory`] that lists every candidate with the reason against it.
+    pub fn create(base: Option<&Path>, facts: &BaseFacts) -> Result<Self> {
+        let base = match base {
+            Some(path) => open_base(path)?,
+            None => choose_base(facts)?,
+        };
+        sweep(&base);
+        for _ in 0..MAX_NAME_ATTEMPTS {
+            if let Some((directory, secret)) = create_host_directory(&base)? {
+                let path = directory.path().join(SOCKET_NAME);
+                let hold = Hold::Directory(base);
+                return Ok(Self {
+                    directory,
+                    name: SOCKET_NAME.into(),
+                    path,
+                    secret,
+                    hold,
+                    bound: Mutex::default(),
+                });
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Directory,
+            format!(
+                "no directory could be created in {}; something keeps removing them",
+                base.path().display()
+            ),
+        ))
+    }
+
+    /// Takes the endpoint at a socket path that the user chose. Its directory is created if it is missing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] when another host listens there, [`ErrorKind::Directory`] when the directory is
+    /// not fit.
+    pub fn at(path: &Path) -> Result<Self> {
+        let (directory, name) = split_socket_path(path)?;
+        let path = directory.join(&name);
+        let directory = PrivateDirectory::open_or_create(&directory)?;
+        let (lock, secret) = hold_secret(&directory, &name, &path)?;
+        refuse_occupied(&directory, &name, &path)?;
+        let hold = Hold::SecretFile(lock);
+        Ok(Self { directory, name, path, secret, hold, bound: Mutex::default() })
+    }
+
+    /// The socket's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The secret that clients need.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// Listens at [`Self::path`], inside a runtime ([`tokio::runtime::Handle::enter`] is enough). The socket appears
+    /// under its name only when connections to it succeed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PathTooLong`], or [`ErrorKind::System`] when the system refuses.
+    pub fn bind(&self) -> Result<Listener> {
+        let unborn = self.unborn_name()?;
+        let unborn_path = self.directory.path().join(&unborn);
+        let listener = Listener::bind(&unborn_path)?;
+        let id = self.directory.id_inside(&unborn);
+        let here = self.directory.descriptor();
+        if let Err(error) = rustix::fs::renameat(here, &unborn, here, &self.name) {
+            // The error to report is that of the rename.
+            let _ = self.directory.remove_file(&unborn);
+            return Err(Error::system(format!("cannot create {}", self.path.display()), error.into()));
+        }
+        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        Ok(listener)
+    }
+
+    /// The name under which the socket is bound before it gets its own. A host's own directory holds nothing else,
+    /// so there the shortest name does and leaves the more room for the base.
+    fn unborn_name(&self) -> Result<OsString> {
+        match self.hold {
+            Hold::Directory(_) => Ok(UNBORN_NAME.into()),
+            Hold::SecretFile(_) => Ok(format!(".{}", random_name::<4>()?).into()),
+        }
+    }
+}
+
+impl Drop for HostEndpoint {
+    /// Removes what is this host's and no successor's. What cannot be removed is swept by the next host.
+    fn drop(&mut self) {
+        let bound = *self.bound.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if bound.is_some() && bound == self.directory.id_inside(&self.name) {
+            let _ = self.directory.remove_file(&self.name);
+        }
+        let Hold::Directory(base) = &self.hold else { return };
+        let _ = self.directory.remove_file(OsStr::new(SECRET_NAME));
+        if let Some(name) = self.directory.path().file_name()
+            && base.id_inside(name) == self.directory.id()
+        {
+            let _ = base.remove_directory(name);
+        }
+    }
+}
+
+// --- a directory of its own ------------------------------------------------------------------------------------
+
+/// One attempt to make, lock and furnish a directory in `base`. `None`: another process was in the way.
+fn create_host_directory(base: &PrivateDirectory) -> Result<Option<(PrivateDirectory, Secret)>> {
+    let name = random_name::<{ HOST_NAME_DIGITS / 2 }>()?;
+    let Some(directory) = base.create_inside(&name)? else { return Ok(None) };
+    // A host that sweeps at this very moment may take the new directory for a dead host's: then it either holds the
+    // lock or has removed the directory.
+    if !directory.try_lock()? || directory.id() != base.id_inside(OsStr::new(&name)) {
+        return Ok(None);
+    }
+    Ok(create_secret(&directory, OsStr::new(SECRET_NAME))?.map(|secret| (directory, secret)))
+}
+
+/// The first candidate that is fit.
+fn choose_base(facts: &BaseFacts) -> Result<PrivateDirectory> {
+    let own = rustix::process::geteuid().as_raw();
+    let of_session = facts.run_user.as_ref().map(|run_user| run_user.join(own.to_string()));
+    let mut reasons = Vec::new();
+    // A session's directory must be ours before anything is created in it; a temporary one is everybody's.
+    for directory in facts.xdg_runtime_dir.iter().cloned().chain(of_session) {
+        match PrivateDirectory::open(&directory).and_then(|_| open_base(&directory.join(BASE_NAME))) {
+            Ok(base) => return Ok(base),
+            Err(error) => reasons.push(error),
+        }
+    }
+    for directory in &facts.temp_dirs {
+        match open_base(&directory.join(format!("{BASE_NAME}-{own}"))) {
+            Ok(base) => return Ok(base),
+            Err(error) => reasons.push(error),
+        }
+    }
+    Err(no_base(&reasons))
+}
+
+fn open_base(path: &Path) -> Result<PrivateDirectory> {
+    let path = std::path::absolute(path)
+        .map_err(|error| Error::system(format!("cannot resolve {}", path.display()), error))?;
+    let length = path.as_os_str().len() + HOST_PATH_TAIL;
+    if length > MAX_SOCKET_PATH {
+        return Err(Error::new(
+            ErrorKind::PathTooLong,
+            format!(
+                "{} is too long: a socket in it would have a path of {length} bytes and systems allow \
+                 {MAX_SOCKET_PATH}; choose a shorter directory with the `endpoint` option or TMPDIR",
+                path.display()
+            ),
+        ));
+    }
+    PrivateDirectory::open_or_create(&path)
+}
+
+fn no_base(reasons: &[Error]) -> Error {
+    let reasons: Vec<&str> = reasons.iter().map(Error::message).collect();
+    Error::new(
+        ErrorKind::Directory,
+        format!(
+            "no directory is fit for the host's socket; set the `endpoint` option or TMPDIR to a directory this user \
+             can write. Tried: {}",
+            reasons.join("; ")
+        ),
+    )
+}
+
+/// Removes directories of hosts that were killed: those whose lock is free. Best effort, and only a bounded number
+/// at a time; what is not exactly a host's directory stays.
+fn sweep(base: &PrivateDirectory) {
+    let Ok(entries) = rustix::fs::Dir::read_from(base.descriptor()) else { return };
+    for entry in entries.take(MAX_SWEPT_DIRECTORIES).flatten() {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if is_host_name(name) {
+            let _ = sweep_one(base, name);
+        }
+    }
+}
+
+fn sweep_one(base: &PrivateDirectory, name: &OsStr) -> Result<(), Errno> {
+    let Ok(Some(left_behind)) = base.open_inside(name) else { return Ok(()) };
+    if !left_behind.try_lock().unwrap_or(false) {
+        return Ok(());
+    }
+    for entry in rustix::fs::Dir::read_from(left_behind.descriptor())?.take(MAX_SWEPT_DIRECTORIES) {
+        let entry = entry?;
+        let file = OsStr::from_bytes(entry.file_name().to_bytes());
+        if is_hosts_file(file) {
+            left_behind.remove_file(file)?;
+        }
+    }
+    base.remove_directory(name)
+}
+
+fn is_host_name(name: &OsStr) -> bool {
+    name.len() == HOST_NAME_DIGITS && is_hexadecimal(name.as_bytes())
+}
+
+/// Is it something a host creates in its directory? A secret is written under a dot and random digits.
+fn is_hosts_file(name: &OsStr) -> bool {
+    [SOCKET_NAME, UNBORN_NAME, SECRET_NAME].iter().any(|known| name == *known)
+        || name
+            .as_bytes()
+            .strip_prefix(b".")
+            .is_some_and(|digits| !digits.is_empty() && is_hexadecimal(digits))
+}
+
+fn is_hexadecimal(digits: &[u8]) -> bool {
+    digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+// --- a path that the user chose --------------------------------------------------------------------------------
+
+/// Opens the secret beside the socket, or creates it, and takes its lock.
+fn hold_secret(directory: &PrivateDirectory, socket: &OsStr, path: &Path) -> Result<(File, Secret)> {
+    let name = beside(socket);
+    for _ in 0..MAX_NAME_ATTEMPTS {
+        let Some((file, secret)) = open_secret(directory, &name)? else {
+            create_secret(directory, &name)?;
+            continue;
+        };
+        if !try_lock(&file, &directory.path().join(&name))? {
+            return Err(occupied(path, "another host"));
+        }
+        // Somebody may have removed the file before we had the lock: then the lock means nothing.
+        let held = rustix::fs::fstat(&file).ok().map(|stat| file_id(&stat));
+        if held.is_some() && held == directory.id_inside(&name) {
+            return Ok((file, secret));
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Directory,
+        format!("the secret beside {} could not be created; something keeps removing it", path.display()),
+    ))
+}
+
+/// A socket that nobody serves may be replaced; anything else at its path may not.
+fn refuse_occupied(directory: &PrivateDirectory, name: &OsStr, path: &Path) -> Result<()> {
+    match directory.stat_inside(name) {
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(Error::system(format!("cannot examine {}", path.display()), error.into())),
+        Ok(stat) if !is_socket(&stat) => Err(Error::new(
+            ErrorKind::InvalidOption,
+            format!(
+                "option `endpoint` is {}, which is no socket; allowed is a path that is free",
+                path.display()
+            ),
+        )),
+        Ok(_) if transport::has_listener(path)? => Err(occupied(path, "another program")),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn occupied(path: &Path, by: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidOption,
+        format!("{by} listens at {}: stop it, connect to it, or choose another `endpoint`", path.display()),
+    )
+}

@@ -1,0 +1,157 @@
+//! Where a host is found and what proves that it is the host: directory, socket path and secret.
+//!
+//! Two layouts, both inside a directory that belongs to this user and is closed to all others:
+//!
+//! | | [`HostEndpoint::create`] | [`HostEndpoint::at`] |
+//! |---|---|---|
+//! | for | a host whose clients are told the path | a path the user chose |
+//! | socket | `<base>/<32 hex digits>/s` | the path |
+//! | secret | `secret` in the same directory | `<path>.secret` |
+//! | lock | the directory | the secret |
+//! | after the host | everything is removed | the secret stays, so that clients survive a restart |
+//!
+//! A lock is a `flock` held for life; the kernel frees it however the host ends. Unsafe directories and files are
+//! refused, never repaired: a repair would be a favour to whoever prepared them.
+
+#[cfg(unix)]
+mod directory;
+#[cfg(unix)]
+mod host;
+#[cfg(unix)]
+mod secret_file;
+#[cfg(windows)]
+mod windows;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+#[cfg(unix)]
+pub use host::HostEndpoint;
+#[cfg(unix)]
+pub use secret_file::read_secret;
+#[cfg(windows)]
+pub use windows::{HostEndpoint, read_secret};
+
+use crate::config::SECRET_BYTES;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What both sides must know. It travels by Node's own channel between parent and child, or by a 0600 file.
+#[derive(Clone)]
+pub struct Secret([u8; SECRET_BYTES]);
+
+impl Secret {
+    /// A fresh secret from the system's random source.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`] when the source fails.
+    pub fn generate() -> Result<Self> {
+        random_bytes().map(Self)
+    }
+
+    /// The secret made of these bytes.
+    pub fn from_bytes(bytes: [u8; SECRET_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes, to hand to a child process. Comparing secrets is the handshake's job (in constant time).
+    pub fn as_bytes(&self) -> &[u8; SECRET_BYTES] {
+        &self.0
+    }
+}
+
+impl TryFrom<&[u8]> for Secret {
+    type Error = Error;
+
+    fn try_from(bytes: &[u8]) -> Result<Self> {
+        bytes.try_into().map(Self).map_err(|_| {
+            Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "a secret has {SECRET_BYTES} bytes, not {}: pass on the one the host gave",
+                    bytes.len()
+                ),
+            )
+        })
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What the environment says about directories, gathered once by whoever starts a host.
+#[derive(Debug, Clone, Default)]
+pub struct BaseFacts {
+    /// `$XDG_RUNTIME_DIR`.
+    pub xdg_runtime_dir: Option<PathBuf>,
+    /// The directory under which a login session has its own, named by user id: `/run/user`.
+    pub run_user: Option<PathBuf>,
+    /// Directories for temporary files, the preferred one first.
+    pub temp_dirs: Vec<PathBuf>,
+}
+
+impl BaseFacts {
+    /// The facts of this process. The library itself never calls this.
+    pub fn from_env() -> Self {
+        let mut temp_dirs = vec![std::env::temp_dir()];
+        // A long TMPDIR, as on macOS, may leave no room for a socket's name.
+        if cfg!(unix) && temp_dirs[0].as_path() != Path::new("/tmp") {
+            temp_dirs.push(PathBuf::from("/tmp"));
+        }
+        Self {
+            xdg_runtime_dir: std::env::var_os("XDG_RUNTIME_DIR")
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from),
+            run_user: cfg!(target_os = "linux").then(|| PathBuf::from("/run/user")),
+            temp_dirs,
+        }
+    }
+}
+
+/// Random bytes for names, nonces and secrets.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::new(ErrorKind::System, format!("the system's random source failed: {error}"))
+            .with_source(error)
+    })?;
+    Ok(bytes)
+}
+
+/// A name of `2 * N` hexadecimal digits that nobody can guess.
+pub(crate) fn random_name<const N: usize>() -> Result<String> {
+    use std::fmt::Write as _;
+    let mut name = String::with_capacity(2 * N);
+    for byte in random_bytes::<N>()? {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_shows_itself() {
+        let secret = Secret::from_bytes([0xAB; SECRET_BYTES]);
+        assert_eq!(format!("{secret:?}"), "Secret(..)");
+    }
+
+    #[test]
+    fn secrets_and_names_differ_each_time() {
+        assert_ne!(Secret::generate().unwrap().as_bytes(), Secret::generate().unwrap().as_bytes());
+        let name = random_name::<16>().unwrap();
+        assert_eq!(name.len(), 32);
+        assert_ne!(name, random_name::<16>().unwrap());
+    }
+
+    #[test]
+    fn a_secret_of_another_length_is_refused() {
+        assert_eq!(Secret::try_from([0; 31].as_slice()).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert!(Secret::try_from([0; 32].as_slice()).is_ok());
+    }
+}

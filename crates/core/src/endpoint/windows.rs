@@ -1,0 +1,67 @@
+//! Named pipes have no directory: a random name and a secret that only travels from parent to child. Not covered by
+//! the project's tests yet.
+
+use std::path::{Path, PathBuf};
+
+use super::{BaseFacts, Secret, random_name};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::Listener;
+
+/// Pipe name and secret of one host.
+#[derive(Debug)]
+pub struct HostEndpoint {
+    path: PathBuf,
+    secret: Secret,
+}
+
+impl HostEndpoint {
+    /// Makes an endpoint with a random name; pipes live in one place, so directories do not matter.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`] when the system's random source fails.
+    pub fn create(_base: Option<&Path>, _facts: &BaseFacts) -> Result<Self> {
+        let path = PathBuf::from(format!(r"\\.\pipe\clustered-cache-{}", random_name::<16>()?));
+        Ok(Self { path, secret: Secret::generate()? })
+    }
+
+    /// Not on this system: there is no safe place for the secret.
+    ///
+    /// # Errors
+    /// Always [`ErrorKind::InvalidOption`].
+    pub fn at(path: &Path) -> Result<Self> {
+        Err(unsupported(path))
+    }
+
+    /// The pipe's name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The secret that clients need.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// Listens at [`Self::path`], inside a runtime.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`] when the system refuses.
+    pub fn bind(&self) -> Result<Listener> {
+        Listener::bind(&self.path)
+    }
+}
+
+/// Not on this system: secrets are not kept in files.
+///
+/// # Errors
+/// Always [`ErrorKind::InvalidOption`].
+pub fn read_secret(socket: &Path) -> Result<Secret> {
+    Err(unsupported(socket))
+}
+
+fn unsupported(path: &Path) -> Error {
+    Error::new(
+        ErrorKind::InvalidOption,
+        format!("option `endpoint` is {}; Windows allows only hosts that fork their clients", path.display()),
+    )
+}

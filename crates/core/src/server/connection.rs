@@ -1,0 +1,182 @@
+//! One peer: reads a batch of requests, carries them out, writes the replies. Everything happens in one task, so that
+//! a batch costs one read and one write.
+
+use std::future::{pending, poll_fn};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::ServerLimits;
+use super::greeting::Greeted;
+use super::mailbox::LateReplies;
+use super::output::Output;
+use crate::config::MAX_FRAME_BYTES;
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::codec;
+use crate::protocol::message::{RequestEnvelope, Response};
+use crate::session::Session;
+use crate::store::Store;
+use crate::transport::Input;
+
+/// Serves a peer until it goes, misbehaves, or the server closes.
+pub(super) async fn serve(
+    greeted: Greeted,
+    store: &Arc<Store>,
+    limits: ServerLimits,
+    mut closing: watch::Receiver<bool>,
+) {
+    let _joined = Joined::new(Arc::clone(store));
+    let late = Arc::new(LateReplies::new(limits.late_bytes));
+    let Greeted { mut reader, writer, input } = greeted;
+    let mut peer = Peer {
+        input,
+        output: Output::default(),
+        session: Session::new(Arc::clone(store), Arc::clone(&late) as _),
+        limits,
+        ending: false,
+        deadlines: Deadlines::default(),
+    };
+    loop {
+        peer.work(&late);
+        if peer.ending && peer.output.is_empty() {
+            return;
+        }
+        let (reads, deadline, ending) = (peer.may_read(), peer.deadlines.earliest(), peer.ending);
+        let Peer { input, output, .. } = &mut peer;
+        tokio::select! {
+            // The order matters: what ends the connection first, then what makes room, then what needs room.
+            biased;
+            _ = closing.wait_for(|closing| *closing), if !ending => peer.end(),
+            () = until(deadline) => return,
+            written = poll_fn(|context| writer.poll_write(context, output.pending())), if !output.is_empty() => {
+                match written {
+                    Ok(count) if count > 0 => peer.wrote(count),
+                    _ => return,
+                }
+            }
+            () = late.arrived(), if reads => {}
+            read = input.fill(&mut reader), if reads => {
+                if !matches!(read, Ok(count) if count > 0) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Counts a peer while it is served, however that ends.
+struct Joined(Arc<Store>);
+
+impl Joined {
+    fn new(store: Arc<Store>) -> Self {
+        store.client_joined();
+        Self(store)
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.0.client_left();
+    }
+}
+
+/// What is known of a peer, apart from its socket.
+struct Peer {
+    input: Input,
+    output: Output,
+    session: Session,
+    limits: ServerLimits,
+    /// Nothing more is read; what is left to write still goes, within its time.
+    ending: bool,
+    deadlines: Deadlines,
+}
+
+/// When patience ends. Most of the time none is set, and no timer runs.
+#[derive(Default)]
+struct Deadlines {
+    /// For the rest of a started frame.
+    frame: Option<Instant>,
+    /// For the peer to take something.
+    stall: Option<Instant>,
+    /// For the last output of a connection that ends.
+    end: Option<Instant>,
+}
+
+impl Deadlines {
+    fn earliest(&self) -> Option<Instant> {
+        [self.frame, self.stall, self.end].into_iter().flatten().min()
+    }
+}
+
+impl Peer {
+    /// Over the high water the peer must take replies before it may ask for more.
+    fn may_read(&self) -> bool {
+        !self.ending && self.output.pending().len() < self.limits.output_high_water
+    }
+
+    /// Carries out what has arrived, as far as there is room for replies, and collects late replies.
+    fn work(&mut self, late: &LateReplies) {
+        let mut finished = false;
+        while self.may_read() {
+            match self.step() {
+                Ok(true) => finished = true,
+                Ok(false) => break,
+                Err(error) => {
+                    self.output.reply(0, Response::from_error(&error));
+                    self.end();
+                }
+            }
+        }
+        if self.may_read() {
+            late.take_into(self.output.tail());
+        }
+        self.set_deadlines(finished);
+    }
+
+    /// Carries out one request; `false` if none has arrived whole.
+    fn step(&mut self) -> Result<bool> {
+        let Self { input, output, session, .. } = self;
+        let Some(payload) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
+        let request: RequestEnvelope<'_> = codec::decode(payload)?;
+        if request.id == 0 {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "request number 0 is reserved; number requests from 1",
+            ));
+        }
+        session.execute(&request, &mut |response| output.reply(request.id, response));
+        Ok(true)
+    }
+
+    fn set_deadlines(&mut self, finished_a_frame: bool) {
+        let frame = self.deadlines.frame.filter(|_| !finished_a_frame);
+        // While we do not read, a frame cannot be finished: that is not the peer's fault.
+        let waits_for_rest = self.may_read() && self.input.has_rest();
+        self.deadlines.frame =
+            waits_for_rest.then(|| frame.unwrap_or_else(|| Instant::now() + self.limits.frame_timeout));
+        let over = !self.ending && !self.may_read();
+        let stall = self.deadlines.stall;
+        self.deadlines.stall =
+            over.then(|| stall.unwrap_or_else(|| Instant::now() + self.limits.output_stall_timeout));
+    }
+
+    /// The peer took something: its patience starts anew.
+    fn wrote(&mut self, count: usize) {
+        self.output.advance(count);
+        self.deadlines.stall = None;
+    }
+
+    /// Reads nothing more and leaves once the output is gone.
+    fn end(&mut self) {
+        self.ending = true;
+        self.deadlines.end = Some(Instant::now() + self.limits.shutdown_drain);
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,87 @@
+//! A stranger on a socket becomes a peer, or goes: the handshake with its time limit.
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::ServerConfig;
+use super::slots::{NoSeat, Seat, Slot};
+use crate::config::MAX_HELLO_BYTES;
+use crate::endpoint::random_bytes;
+use crate::error::{Error, ErrorKind};
+use crate::protocol::handshake::{FEATURES, HostChallenge, Introduction, Refusal};
+use crate::store::Store;
+use crate::transport::{Input, Reader, Stream, Writer};
+
+/// A peer that has proved itself, and what it has sent since.
+#[derive(Debug)]
+pub(super) struct Greeted {
+    pub(super) reader: Reader,
+    pub(super) writer: Writer,
+    pub(super) input: Input,
+}
+
+/// The handshake. `None`: the stranger failed, was too slow or too old, or the server closes.
+pub(super) async fn greet(
+    stream: Stream,
+    config: &ServerConfig,
+    store: &Store,
+    mut slot: Slot,
+    mut closing: watch::Receiver<bool>,
+) -> Option<(Greeted, Seat)> {
+    let (reader, writer) = stream.into_split();
+    let mut greeted = Greeted { reader, writer, input: Input::default() };
+    let proved = tokio::select! {
+        proved = timeout(config.limits.handshake_timeout, greeted.prove(config, store)) => proved.ok()?,
+        () = slot.displaced() => return None,
+        _ = closing.wait_for(|closing| *closing) => return None,
+    };
+    let answer = match proved {
+        Ok(()) => slot.promote().map_err(no_seat),
+        Err(refusal) => Err(refusal),
+    };
+    // A peer that does not take the last word of the handshake within its time is none.
+    let last_word = async {
+        match answer {
+            Ok(seat) => {
+                greeted.writer.send(HostChallenge::welcome(), MAX_HELLO_BYTES).await.ok().map(|()| seat)
+            }
+            Err(refusal) => {
+                greeted.writer.send(&refusal.reply?, MAX_HELLO_BYTES).await.ok()?;
+                None
+            }
+        }
+    };
+    let seat = timeout(config.limits.handshake_timeout, last_word).await.ok()??;
+    Some((greeted, seat))
+}
+
+impl Greeted {
+    /// The handshake up to the client's proof.
+    async fn prove(&mut self, config: &ServerConfig, store: &Store) -> Result<(), Refusal> {
+        let own = Introduction {
+            secret: &config.secret,
+            package_version: &config.package_version,
+            features: FEATURES,
+            nonce: random_bytes().map_err(broken)?,
+        };
+        let hello = self.input.receive(&mut self.reader, MAX_HELLO_BYTES).await.map_err(broken)?;
+        let host = HostChallenge::new(&own, store.epoch(), &hello)?;
+        self.writer.send(host.payload(), MAX_HELLO_BYTES).await.map_err(broken)?;
+        let proof = self.input.receive(&mut self.reader, MAX_HELLO_BYTES).await.map_err(broken)?;
+        host.verify(&proof).map(drop)
+    }
+}
+
+/// Nothing can be said to a peer that is gone or speaks no frames.
+fn broken(error: Error) -> Refusal {
+    Refusal { error, reply: None }
+}
+
+fn no_seat(reason: NoSeat) -> Refusal {
+    match reason {
+        NoSeat::Displaced => broken(Error::new(ErrorKind::Limit, "too many handshakes at once")),
+        NoSeat::Full(seats) => Refusal::limit(&format!(
+            "it serves {seats} processes already; close some, or run fewer workers for each host"
+        )),
+    }
+}

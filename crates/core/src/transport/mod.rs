@@ -1,0 +1,74 @@
+//! Local sockets: the only module that names the transport crate and tokio's socket types.
+//!
+//! A [`Stream`] comes apart into a [`Reader`], owned by the one task that reads, and a [`Writer`] that any thread may
+//! try without waiting: the JavaScript thread writes the socket itself and leaves to a task only what the kernel
+//! does not take.
+//!
+//! What the transport crate does by default and is not used here: names in the abstract namespace (no permissions),
+//! removal of the socket by path at drop (it would remove a successor's), `try_overwrite` (it would displace a live
+//! host), and its peer credentials on Linux (they refuse a peer of a sibling pid namespace). A connect to a host
+//! whose backlog is full returns an unconnected socket: [`Stream::check_peer`] tells, and the caller tries again.
+
+mod input;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+pub(crate) use input::Input;
+#[cfg(unix)]
+pub(crate) use unix::has_listener;
+#[cfg(unix)]
+pub use unix::{Listener, Reader, Stream, Writer};
+#[cfg(windows)]
+pub use windows::{Listener, Reader, Stream, Writer};
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::frame;
+
+impl Writer {
+    /// Sends one frame of at most `max` bytes, waiting as often as it takes. For the handshake; not cancel-safe.
+    pub(crate) async fn send(&self, payload: &[u8], max: usize) -> Result<()> {
+        let mut framed = Vec::with_capacity(payload.len() + frame::HEADER_BYTES);
+        frame::append(&mut framed, max, |out| {
+            out.extend_from_slice(payload);
+            Ok(())
+        })?;
+        self.write_all(&framed).await.map_err(|error| interrupted(&error).with_source(error))
+    }
+
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match poll_fn(|context| self.poll_write(context, bytes)).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                taken => bytes = &bytes[taken..],
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Input {
+    /// Receives one frame of at most `max` bytes. For the handshake.
+    pub(crate) async fn receive(&mut self, reader: &mut Reader, max: usize) -> Result<Vec<u8>> {
+        loop {
+            if let Some(payload) = self.next_frame(max)? {
+                return Ok(payload.to_vec());
+            }
+            match self.fill(reader).await {
+                Ok(0) => return Err(interrupted(&"the other side closed the connection")),
+                Ok(_) => {}
+                Err(error) => return Err(interrupted(&error).with_source(error)),
+            }
+        }
+    }
+}
+
+/// Trying again may help.
+fn interrupted(cause: &dyn fmt::Display) -> Error {
+    Error::new(ErrorKind::NoHost, format!("the handshake was interrupted: {cause}"))
+}

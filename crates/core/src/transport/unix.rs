@@ -1,0 +1,234 @@
+//! Unix domain sockets with file system names.
+
+use std::io;
+use std::path::Path;
+use std::task::{Context, Poll, ready};
+
+use interprocess::local_socket::{ConnectOptions, GenericFilePath, ListenerOptions, Name, ToFsName};
+use interprocess::os::unix::uds_local_socket::tokio as uds;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::config::MAX_SOCKET_PATH;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The user id the kernel reports for a socket that is connected to nobody.
+const NO_PEER: u32 = u32::MAX;
+
+/// A bound socket that accepts connections. Dropping it leaves the name in the file system: the
+/// [endpoint](crate::endpoint) owns that.
+#[derive(Debug)]
+pub struct Listener(uds::Listener);
+
+impl Listener {
+    /// Listens at `path`, which must be free, inside a runtime ([`tokio::runtime::Handle::enter`] is enough).
+    ///
+    /// On Linux the socket has mode 0600 before it has a name. Elsewhere the system cannot do that, and the
+    /// endpoint's 0700 directory alone keeps other users away.
+    pub(crate) fn bind(path: &Path) -> Result<Self> {
+        check_length(path)?;
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "a listener was bound outside a runtime: enter one first",
+            ));
+        }
+        let attempt = || format!("cannot listen at {}", path.display());
+        let name = fs_name(path).map_err(|error| Error::system(attempt(), error))?;
+        private(ListenerOptions::new().name(name).reclaim_name(false))
+            .create_tokio_as::<uds::Listener>()
+            .map(Self)
+            .map_err(|error| Error::system(attempt(), error))
+    }
+
+    /// The next connection; its peer is not checked yet.
+    pub(crate) async fn accept(&self) -> io::Result<Stream> {
+        self.0.inner().accept().await.map(|(stream, _)| Stream::from_tokio(stream))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn private(options: ListenerOptions<'_>) -> ListenerOptions<'_> {
+    use interprocess::os::unix::local_socket::ListenerOptionsExt;
+    options.mode(0o600)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn private(options: ListenerOptions<'_>) -> ListenerOptions<'_> {
+    options
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Stream {
+    reader: OwnedReadHalf,
+    writer: OwnedWriteHalf,
+}
+
+impl Stream {
+    /// Connects to the host at `path`. The result may be connected to nobody: see [`Self::check_peer`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::PathTooLong`], or [`ErrorKind::NoHost`] when nobody listens there.
+    pub async fn connect(path: &Path) -> Result<Self> {
+        check_length(path)?;
+        let failed = |error: io::Error| {
+            Error::new(ErrorKind::NoHost, format!("cannot connect to {}: {error}", path.display()))
+                .with_source(error)
+        };
+        let options = ConnectOptions::new().name(fs_name(path).map_err(failed)?);
+        let stream = options.connect_tokio_as::<uds::Stream>().await.map_err(failed)?;
+        Ok(Self::from_tokio(stream.into()))
+    }
+
+    /// Refuses a peer of another user.
+    ///
+    /// The kernel fixed the peer's user when the connection was made; a pid is never looked at, so peers of other
+    /// pid namespaces count. Where this process itself runs as the overflow user (an unmapped user of a container),
+    /// equal ids prove little, and the secret alone decides.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ForeignPeer`], or [`ErrorKind::NoHost`] when there is no peer: try again.
+    pub fn check_peer(&self) -> Result<()> {
+        let stream: &UnixStream = self.writer.as_ref();
+        let peer = stream.peer_cred().map_err(|error| no_peer().with_source(error))?;
+        judge(peer.uid(), rustix::process::geteuid().as_raw())
+    }
+
+    /// Takes the two directions apart.
+    pub fn into_split(self) -> (Reader, Writer) {
+        (Reader(self.reader), Writer(self.writer))
+    }
+
+    fn from_tokio(stream: UnixStream) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self { reader, writer }
+    }
+}
+
+/// The receiving direction of a [`Stream`].
+#[derive(Debug)]
+pub struct Reader(OwnedReadHalf);
+
+impl Reader {
+    /// Appends what has arrived to `buffer`, at most its spare capacity; 0 means the peer is gone. Cancel-safe.
+    ///
+    /// A read that leaves room proves that nothing more has arrived, so that a batch of requests costs one system
+    /// call (the halves of tokio's stream know that; its `try_read` does not).
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn read_buf(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.0.read_buf(buffer).await
+    }
+}
+
+/// The sending direction of a [`Stream`]. Dropping it ends the peer's reading.
+#[derive(Debug)]
+pub struct Writer(OwnedWriteHalf);
+
+impl Writer {
+    /// Writes what the kernel takes at once, from any thread.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when it takes nothing now, or the connection broke.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    /// As [`Self::try_write`], but has the task woken when it is worth another try. One task only.
+    pub fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let stream: &UnixStream = self.0.as_ref();
+        loop {
+            ready!(stream.poll_write_ready(context))?;
+            match stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+/// Does anybody listen at `path`? Never waits, even when that listener's backlog is full.
+pub(crate) fn has_listener(path: &Path) -> Result<bool> {
+    check_length(path)?;
+    let attempt =
+        |error: rustix::io::Errno| Error::system(format!("cannot probe {}", path.display()), error.into());
+    let address = SocketAddrUnix::new(path).map_err(attempt)?;
+    let probe = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).map_err(attempt)?;
+    rustix::io::fcntl_setfd(&probe, rustix::io::FdFlags::CLOEXEC).map_err(attempt)?;
+    rustix::io::ioctl_fionbio(&probe, true).map_err(attempt)?;
+    match rustix::net::connect(&probe, &address) {
+        Ok(()) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INPROGRESS) => Ok(true),
+        Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::NOENT) => Ok(false),
+        Err(error) => Err(attempt(error)),
+    }
+}
+
+fn fs_name(path: &Path) -> io::Result<Name<'_>> {
+    path.to_fs_name::<GenericFilePath>()
+}
+
+fn check_length(path: &Path) -> Result<()> {
+    let length = path.as_os_str().len();
+    if length <= MAX_SOCKET_PATH {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::PathTooLong,
+        format!(
+            "the socket path {} has {length} bytes; systems allow {MAX_SOCKET_PATH}: choose a shorter directory with \
+             the `endpoint` option or TMPDIR",
+            path.display()
+        ),
+    ))
+}
+
+fn judge(peer: u32, own: u32) -> Result<()> {
+    match peer {
+        NO_PEER => Err(no_peer()),
+        peer if peer == own => Ok(()),
+        peer => Err(Error::new(
+            ErrorKind::ForeignPeer,
+            format!(
+                "the other side runs as user {peer}, this process as user {own}: run both as the same user"
+            ),
+        )),
+    }
+}
+
+fn no_peer() -> Error {
+    Error::new(ErrorKind::NoHost, "the host has no room for another connection now; trying again may help")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OVERFLOW_USER: u32 = 65_534;
+
+    #[test]
+    fn only_a_peer_of_the_same_user_is_let_in() {
+        assert!(judge(1000, 1000).is_ok());
+        assert!(judge(0, 0).is_ok());
+        for (peer, own) in [(0, 1000), (1000, 0), (OVERFLOW_USER, 1000), (1000, OVERFLOW_USER)] {
+            assert_eq!(judge(peer, own).unwrap_err().kind(), ErrorKind::ForeignPeer);
+        }
+        assert!(judge(OVERFLOW_USER, OVERFLOW_USER).is_ok(), "there the secret decides");
+    }
+
+    #[test]
+    fn a_socket_that_is_connected_to_nobody_asks_for_another_try() {
+        assert_eq!(judge(NO_PEER, 1000).unwrap_err().kind(), ErrorKind::NoHost);
+    }
+
+    #[test]
+    fn a_path_over_the_limit_is_refused_with_its_length_and_the_remedy() {
+        let path = format!("/{}", "d".repeat(MAX_SOCKET_PATH));
+        let error = check_length(Path::new(&path)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PathTooLong);
+        assert!(error.message().contains("104") && error.message().contains("TMPDIR"), "{error}");
+    }
+}
