@@ -60,9 +60,7 @@ pub(crate) fn to_js<'env>(env: &Env, response: &Response<'_>) -> Result<(Form, U
         Response::Lease(token) => Ok((Form::Lease, js::number(env, *token as f64)?)),
         Response::Waiting => Ok((Form::Waiting, js::undefined(env)?)),
         Response::Error { code, message } => error_to_js(env, code, message),
-        Response::Failed(Blob(bytes)) => {
-            Ok((Form::Failed, compound(env, |list| list.value(bytes))?))
-        }
+        Response::Failed(Blob(bytes)) => Ok((Form::Failed, compound(env, |list| list.value(bytes))?)),
         other => Ok((Form::List, compound(env, |list| list.response(other))?)),
     }
 }

@@ -59,7 +59,13 @@ impl NativeCache {
 
     /// Opens the namespace.
     #[napi(ts_return_type = "unknown")]
-    pub fn open<'env>(&self, env: &'env Env, id: f64, name: String, options: NativeNamespaceOptions) -> Answer<'env> {
+    pub fn open<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        name: String,
+        options: NativeNamespaceOptions,
+    ) -> Answer<'env> {
         self.run(env, id, |scratch| {
             scratch.extend_from_slice(name.as_bytes());
             let name = std::str::from_utf8(scratch).unwrap_or_default();
@@ -182,19 +188,34 @@ impl NativeCache {
 
     /// `form, value` of each key, perhaps of fewer keys than asked.
     #[napi(ts_return_type = "unknown")]
-    pub fn m_get<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
+    pub fn m_get<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>,
+    ) -> Answer<'env> {
         self.of_keys(env, id, &keys, |keys| Request::MGet(keys))
     }
 
     /// A flag of each key.
     #[napi(ts_return_type = "unknown")]
-    pub fn m_has<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
+    pub fn m_has<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>,
+    ) -> Answer<'env> {
         self.of_keys(env, id, &keys, |keys| Request::MHas(keys))
     }
 
     /// How many were deleted.
     #[napi(ts_return_type = "unknown")]
-    pub fn m_delete<'env>(&self, env: &'env Env, id: f64, #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>) -> Answer<'env> {
+    pub fn m_delete<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>,
+    ) -> Answer<'env> {
         self.of_keys(env, id, &keys, |keys| Request::MDelete(keys))
     }
 
@@ -220,7 +241,8 @@ impl NativeCache {
             }
             let mut start = 0;
             let entries = spans.into_iter().map(|(middle, end, keep)| {
-                let entry = NewEntry { key: Blob(&scratch[start..middle]), value: Blob(&scratch[middle..end]), keep };
+                let entry =
+                    NewEntry { key: Blob(&scratch[start..middle]), value: Blob(&scratch[middle..end]), keep };
                 start = end;
                 entry
             });
@@ -306,7 +328,9 @@ impl NativeCache {
                 value::append(env, &value, form, scratch)?;
             }
             let loaded = match end {
-                LoadEnd::Value => Loaded::Value { value: Blob(scratch), keep: options::keep(ttl, None, size) },
+                LoadEnd::Value => {
+                    Loaded::Value { value: Blob(scratch), keep: options::keep(ttl, None, size) }
+                }
                 LoadEnd::Nothing => Loaded::Nothing,
                 LoadEnd::Failed => Loaded::Failed(Blob(scratch)),
                 LoadEnd::Abandoned => Loaded::Abandoned,

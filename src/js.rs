@@ -63,9 +63,8 @@ pub(crate) fn append_text(env: &Env, string: &Unknown<'_>, out: &mut Vec<u8>) ->
 fn utf16_length(env: &Env, string: &Unknown<'_>) -> Result<usize> {
     let mut units = 0;
     // SAFETY: with a null buffer N-API only tells the length.
-    let status = unsafe {
-        sys::napi_get_value_string_utf16(env.raw(), string.raw(), ptr::null_mut(), 0, &mut units)
-    };
+    let status =
+        unsafe { sys::napi_get_value_string_utf16(env.raw(), string.raw(), ptr::null_mut(), 0, &mut units) };
     check(status, "measure a string")?;
     Ok(units)
 }
@@ -126,9 +125,8 @@ pub(crate) fn text<'env>(env: &Env, wtf8: &[u8]) -> Result<Unknown<'env>> {
 fn text_of_units<'env>(env: &Env, units: &[u16]) -> Result<Unknown<'env>> {
     let mut value = ptr::null_mut();
     // SAFETY: pointer and length are of one live slice; N-API copies it.
-    let status = unsafe {
-        sys::napi_create_string_utf16(env.raw(), units.as_ptr(), units.len() as isize, &mut value)
-    };
+    let status =
+        unsafe { sys::napi_create_string_utf16(env.raw(), units.as_ptr(), units.len() as isize, &mut value) };
     check(status, "create a string")?;
     Ok(unknown(env, value))
 }

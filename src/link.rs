@@ -60,7 +60,11 @@ impl Link {
     /// A way to the store of this process. `wake` is called when [`Link::drain`] has something; the first element
     /// of `register` receives the form of each answer.
     #[napi(factory)]
-    pub fn host(env: Env, #[napi(ts_arg_type = "() => void")] wake: WakeFunction, register: Int32Array) -> napi::Result<Self, String> {
+    pub fn host(
+        env: Env,
+        #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
+        register: Int32Array,
+    ) -> napi::Result<Self, String> {
         Self::new(env, wake, register, |inbox| {
             let session = Session::new(process::store(), inbox);
             Ok(Backend::Local(Mutex::new(session)))
@@ -115,11 +119,8 @@ impl Link {
     pub fn connect(&self, endpoint: String, secret: Option<String>) -> napi::Result<(), String> {
         let Some(Backend::Remote(client)) = &*self.state.backend.borrow() else { return Ok(()) };
         let socket = PathBuf::from(endpoint);
-        let secret = match secret {
-            Some(hex) => Secret::from_hex(&hex),
-            None => clustered_cache_core::endpoint::read_secret(&socket),
-        };
-        let target = Target { socket, secret: secret.map_err(|error| to_napi(&error))? };
+        let secret = secret.as_deref().map(Secret::from_hex).transpose().map_err(|error| to_napi(&error))?;
+        let target = Target { socket, secret };
         client.start(&process::client_runtime().map_err(|error| to_napi(&error))?, target);
         Ok(())
     }
@@ -193,7 +194,8 @@ impl LinkState {
             Err(error) => answer::error(env, &error),
         }));
         let (form, value) = contained.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::Internal, "clustered-cache met a bug of its own; please report it");
+            let error =
+                Error::new(ErrorKind::Internal, "clustered-cache met a bug of its own; please report it");
             answer::error(env, &error)
         })?;
         if scratch.capacity() > SCRATCH_KEPT {

@@ -43,7 +43,9 @@ fn append_plain(env: &Env, value: &Unknown<'_>, out: &mut Vec<u8>) -> Result<()>
         ValueType::Object if js::is_buffer(env, value).map_err(from_napi)? => {
             append_bytes(env, value, value_tag::BUFFER, out)
         }
-        other => Err(Error::new(ErrorKind::InvalidValue, format!("a value of type {other} cannot be cached"))),
+        other => {
+            Err(Error::new(ErrorKind::InvalidValue, format!("a value of type {other} cannot be cached")))
+        }
     }
 }
 

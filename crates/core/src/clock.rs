@@ -29,7 +29,9 @@ impl Clock {
     pub fn wall_ms(&self) -> f64 {
         match self {
             Self::System => system::wall_ms(),
-            Self::Manual(clock) => clock.wall_offset_ms as f64 + clock.now.load(Ordering::SeqCst) as f64 / 1e3,
+            Self::Manual(clock) => {
+                clock.wall_offset_ms as f64 + clock.now.load(Ordering::SeqCst) as f64 / 1e3
+            }
         }
     }
 }

@@ -69,7 +69,10 @@ pub fn check_key(key: &[u8]) -> Result<()> {
     if key.len() > MAX_KEY_BYTES {
         return Err(Error::new(
             ErrorKind::InvalidKey,
-            format!("a key of {} bytes is over the limit of {MAX_KEY_BYTES}; use a hash of it as the key", key.len()),
+            format!(
+                "a key of {} bytes is over the limit of {MAX_KEY_BYTES}; use a hash of it as the key",
+                key.len()
+            ),
         ));
     }
     match key {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Target;
 use crate::config::MAX_HELLO_BYTES;
-use crate::endpoint::random_bytes;
+use crate::endpoint::{random_bytes, read_secret};
 use crate::error::Result;
 use crate::protocol::handshake::{ClientHello, FEATURES, Introduction};
 use crate::transport::{Input, Reader, Stream, Writer};
@@ -25,13 +25,17 @@ pub(super) struct Connection {
 /// # Errors
 /// [`crate::ErrorKind::NoHost`] when trying again may help; others when the host refuses, or is none of ours.
 pub(super) async fn dial(target: &Target, package_version: &str) -> Result<Connection> {
+    let secret = match &target.secret {
+        Some(secret) => secret.clone(),
+        None => read_secret(&target.socket)?,
+    };
     let stream = Stream::connect(&target.socket).await?;
     // Before the first byte: a stranger learns nothing, not even a nonce.
     stream.check_peer()?;
     let (mut reader, writer) = stream.into_split();
     let mut input = Input::default();
     let client = ClientHello::new(&Introduction {
-        secret: &target.secret,
+        secret: &secret,
         package_version,
         features: FEATURES,
         nonce: random_bytes()?,

@@ -43,8 +43,9 @@ pub const REOPEN_BASE: RequestId = 1 << 52;
 pub struct Target {
     /// The socket's path.
     pub socket: PathBuf,
-    /// What both sides must know.
-    pub secret: Secret,
+    /// What both sides must know; `None` reads the file beside the socket anew for each attempt, so that a host that
+    /// comes later, or comes back with another secret, is found.
+    pub secret: Option<Secret>,
 }
 
 /// How a client behaves.

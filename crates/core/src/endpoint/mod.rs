@@ -53,6 +53,26 @@ impl Secret {
         Self(bytes)
     }
 
+    /// The secret that [`Self::to_hex`] wrote.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for anything else.
+    pub fn from_hex(hex: &str) -> Result<Self> {
+        let digits: Option<Vec<u8>> =
+            hex.chars().map(|digit| digit.to_digit(16).map(|digit| digit as u8)).collect();
+        let bytes: Vec<u8> = digits
+            .unwrap_or_default()
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+            .collect();
+        Self::try_from(bytes.as_slice())
+    }
+
+    /// Its bytes in hexadecimal, for Node's own channel between parent and child.
+    pub fn to_hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Its bytes, to hand to a child process. Comparing secrets is the handshake's job (in constant time).
     pub fn as_bytes(&self) -> &[u8; SECRET_BYTES] {
         &self.0

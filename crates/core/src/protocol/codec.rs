@@ -54,7 +54,9 @@ pub(crate) fn leading_id(payload: &[u8]) -> Result<RequestId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::message::{Blob, Keep, NewEntry, Request, RequestEnvelope, Response, ResponseEnvelope};
+    use crate::protocol::message::{
+        Blob, Keep, NewEntry, Request, RequestEnvelope, Response, ResponseEnvelope,
+    };
 
     fn round_trip(request: Request<'_>) {
         let mut out = Vec::new();
@@ -77,7 +79,8 @@ mod tests {
     #[test]
     fn decoded_bytes_are_borrowed_from_the_frame() {
         let mut out = Vec::new();
-        append_frame(&mut out, &ResponseEnvelope { id: 1, response: Response::Value(Blob(b"value")) }).unwrap();
+        append_frame(&mut out, &ResponseEnvelope { id: 1, response: Response::Value(Blob(b"value")) })
+            .unwrap();
         let (payload, _) = frame::split(&out, MAX_FRAME_BYTES).unwrap().unwrap();
         let envelope: ResponseEnvelope<'_> = decode(payload).unwrap();
         let Response::Value(Blob(bytes)) = envelope.response else { unreachable!() };
