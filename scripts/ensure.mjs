@@ -13,8 +13,7 @@ const OLDEST_NODE = 20;
 
 /** The addon's file for this machine, such as `clustered-cache.linux-x64-gnu.node`. */
 const isAddon = (file) =>
-  file.startsWith(`${manifest.napi.binaryName}.${process.platform}-${process.arch}`) &&
-  file.endsWith('.node');
+  file.startsWith(`${manifest.napi.binaryName}.${process.platform}-${process.arch}`) && file.endsWith('.node');
 
 const steps = [
   {
@@ -35,8 +34,7 @@ const steps = [
       process.platform,
       process.arch,
     ],
-    made: () =>
-      readdirSync(at()).some(isAddon) && existsSync(at('binding.js')) && existsSync(at('binding.d.ts')),
+    made: () => readdirSync(at()).some(isAddon) && existsSync(at('binding.js')) && existsSync(at('binding.d.ts')),
     before: requireCargo,
     command: () => [...npm(), 'run', '--silent', 'addon', '--', '--', '--locked'],
   },
@@ -83,8 +81,7 @@ function progress(head) {
     process.stdout.write(head);
     return { onLine: () => {}, end: (text) => console.log(text) };
   }
-  const show = (text) =>
-    process.stdout.write(`\r\x1b[2K${`${head}${text}`.slice(0, process.stdout.columns - 1)}`);
+  const show = (text) => process.stdout.write(`\r\x1b[2K${`${head}${text}`.slice(0, process.stdout.columns - 1)}`);
   show('');
   return { onLine: (line) => show(` ${line}`), end: (text) => console.log(`\r\x1b[2K${head}${text}`) };
 }
@@ -115,9 +112,7 @@ async function bring({ name, doing, inputs, facts, made, before, command }, forc
 function chosen(names) {
   const unknown = names.filter((name) => !steps.some((step) => step.name === name));
   if (unknown.length > 0) {
-    throw new Error(
-      `No such step: ${unknown.join(', ')}. There are: ${steps.map((step) => step.name).join(', ')}`,
-    );
+    throw new Error(`No such step: ${unknown.join(', ')}. There are: ${steps.map((step) => step.name).join(', ')}`);
   }
   return names.length === 0 ? steps : steps.filter((step) => names.includes(step.name));
 }

@@ -35,9 +35,7 @@ async function install(version) {
 
 await main(async () => {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    console.log(
-      `${PACKAGE} does not run on ${process.platform}-${process.arch}: other Node releases are left out.`,
-    );
+    console.log(`${PACKAGE} does not run on ${process.platform}-${process.arch}: other Node releases are left out.`);
     return;
   }
   const [, ava] = tool('ava');

@@ -37,17 +37,14 @@ async function step(name, body) {
 
 /** Packs a folder; resolves to the tarball's path. Refuses to ship what only a build or a test needs. */
 async function pack(folder) {
-  const output = await mustRun(
-    [...npm(), 'pack', '--json', '--loglevel=error', '--pack-destination', temporary],
-    { cwd: folder },
-  );
+  const output = await mustRun([...npm(), 'pack', '--json', '--loglevel=error', '--pack-destination', temporary], {
+    cwd: folder,
+  });
   // A lifecycle script may have written before the list.
   const listed = JSON.parse(output.slice(output.search(/^[[{]/m)));
   const [{ filename, files, name }] = Array.isArray(listed) ? listed : Object.values(listed);
   const main = name === manifest.name;
-  const stray = files
-    .map((file) => file.path)
-    .filter((path) => main && !/^(lib\/.*\.(js|d\.ts)|[^/]+)$/.test(path));
+  const stray = files.map((file) => file.path).filter((path) => main && !/^(lib\/.*\.(js|d\.ts)|[^/]+)$/.test(path));
   if (stray.length > 0)
     throw new Error(`The tarball of ${name} has files that do not belong there: ${stray.join(', ')}`);
   return join(temporary, filename);
@@ -74,10 +71,9 @@ async function project(name, type, packages) {
   const folder = join(temporary, name);
   mkdirSync(folder);
   writeJson(join(folder, 'package.json'), { name, private: true, type });
-  await mustRun(
-    [...npm(), 'install', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', ...packages],
-    { cwd: folder },
-  );
+  await mustRun([...npm(), 'install', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', ...packages], {
+    cwd: folder,
+  });
   return folder;
 }
 
@@ -108,9 +104,7 @@ async function useWithoutAddon(tarball) {
   const print = `try { require('clustered-cache') } catch (error) { console.log(error.code) }`;
   const printed = (await mustRun([process.execPath, '--eval', print], { cwd: folder })).trim();
   if (printed !== 'ERR_CC_NATIVE_MISSING') {
-    throw new Error(
-      `Without the addon, loading should fail with ERR_CC_NATIVE_MISSING; it printed: ${printed}`,
-    );
+    throw new Error(`Without the addon, loading should fail with ERR_CC_NATIVE_MISSING; it printed: ${printed}`);
   }
 }
 

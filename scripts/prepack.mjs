@@ -5,10 +5,7 @@ import { at, main, manifest, mustRun, readJson } from './support/project.mjs';
 
 /** Every version that is written down, with where. They are raised together, or a release mixes two. */
 function* versions() {
-  yield [
-    'Cargo.toml',
-    /^\[workspace\.package\]\nversion = "(.+)"$/m.exec(readFileSync(at('Cargo.toml'), 'utf8'))?.[1],
-  ];
+  yield ['Cargo.toml', /^\[workspace\.package\]\nversion = "(.+)"$/m.exec(readFileSync(at('Cargo.toml'), 'utf8'))?.[1]];
   yield ['package-lock.json', readJson(at('package-lock.json')).version];
   for (const platform of readdirSync(at('npm'))) {
     yield [`npm/${platform}/package.json`, readJson(at('npm', platform, 'package.json')).version];
@@ -19,8 +16,7 @@ await main(async () => {
   await mustRun([process.execPath, at('scripts', 'ensure.mjs'), 'typescript']);
 
   const missing = [...manifest.files, 'README.md', 'LICENSE'].filter((file) => !existsSync(at(file)));
-  if (missing.length > 0)
-    throw new Error(`The package lists files that are not there: ${missing.join(', ')}`);
+  if (missing.length > 0) throw new Error(`The package lists files that are not there: ${missing.join(', ')}`);
 
   const other = [...versions()].filter(([, version]) => version !== manifest.version);
   if (other.length > 0) {

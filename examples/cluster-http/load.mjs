@@ -45,9 +45,7 @@ async function startServer() {
   const lines = createInterface({ input: child.stdout });
   const [greeting] = await Promise.race([
     once(lines, 'line'),
-    ended.then(([code]) =>
-      Promise.reject(new Error(`the server ended with code ${code} before it listened`)),
-    ),
+    ended.then(([code]) => Promise.reject(new Error(`the server ended with code ${code} before it listened`))),
   ]);
   return {
     greeting,
@@ -57,12 +55,8 @@ async function startServer() {
       child.kill('SIGTERM');
       child.disconnect();
       const late = AbortSignal.timeout(TO_END);
-      const [code, signal] = await Promise.race([
-        ended,
-        once(late, 'abort').then(() => [`nothing in ${TO_END} ms`]),
-      ]);
-      if (code !== 0 && process.platform !== 'win32')
-        throw new Error(`the server ended with ${signal ?? code}`);
+      const [code, signal] = await Promise.race([ended, once(late, 'abort').then(() => [`nothing in ${TO_END} ms`])]);
+      if (code !== 0 && process.platform !== 'win32') throw new Error(`the server ended with ${signal ?? code}`);
     },
   };
 }
