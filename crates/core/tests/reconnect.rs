@@ -213,3 +213,42 @@ fn a_closed_client_dials_no_more() {
     listener.set_nonblocking(true).unwrap();
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_host_whose_backlog_is_full_is_dialled_until_there_is_room() {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixListener;
+
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
+
+    let _watch = watch("a_host_whose_backlog_is_full_is_dialled_until_there_is_room");
+    let directory = TempDir::new();
+    let path = directory.path().join("own");
+    let address = SocketAddrUnix::new(&path).unwrap();
+    let open = |flags| -> OwnedFd { socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap() };
+    let listener = open(SocketFlags::CLOEXEC);
+    bind(&listener, &address).unwrap();
+    listen(&listener, 0).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let next = open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
+        match connect(&next, &address) {
+            Ok(()) => waiting.push(next),
+            Err(error) => break assert_eq!(error, rustix::io::Errno::AGAIN),
+        }
+    }
+    let secret = Secret::from_bytes([4; 32]);
+    let client = TestClient::new(SOON);
+    client.start(Target { socket: path, secret: secret.clone() });
+    let (_, kind, message) = client.unreachable();
+    assert_eq!(kind, ErrorKind::NoHost);
+    assert!(message.contains("no room"), "{message}");
+
+    let listener = UnixListener::from(listener);
+    for _ in &waiting {
+        drop(listener.accept().unwrap());
+    }
+    let _host = Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
+    client.connected();
+}
