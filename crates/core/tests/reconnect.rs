@@ -220,13 +220,16 @@ fn a_host_whose_backlog_is_full_is_dialled_until_there_is_room() {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixListener;
 
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
+    use rustix::net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    };
 
     let _watch = watch("a_host_whose_backlog_is_full_is_dialled_until_there_is_room");
     let directory = TempDir::new();
     let path = directory.path().join("own");
     let address = SocketAddrUnix::new(&path).unwrap();
-    let open = |flags| -> OwnedFd { socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap() };
+    let open =
+        |flags| -> OwnedFd { socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap() };
     let listener = open(SocketFlags::CLOEXEC);
     bind(&listener, &address).unwrap();
     listen(&listener, 0).unwrap();
