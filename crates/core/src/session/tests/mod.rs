@@ -8,6 +8,7 @@ mod handles;
 mod loads;
 mod many;
 mod scans;
+mod threads;
 
 use std::sync::Arc;
 use std::time::Duration;
