@@ -12,7 +12,7 @@ use clustered_cache_core::config::{MAX_FRAME_BYTES, MAX_UNAUTHENTICATED};
 use clustered_cache_core::protocol::message::{Request, Response};
 use clustered_cache_core::server::ServerLimits;
 use clustered_cache_core::testing::TempDir;
-use support::{Host, Raw, TestClient, request_frame, watch};
+use support::{Host, Raw, SHORT, TestClient, request_frame, watch};
 
 const SOON: Duration = Duration::from_millis(40);
 
@@ -136,7 +136,7 @@ fn a_client_too_many_is_told_and_gets_in_when_there_is_room() {
     let limits = ServerLimits { connections: 1, ..ServerLimits::default() };
     let host = Host::with_limits(&directory, limits);
     let first = served(&host);
-    let second = TestClient::new(SOON);
+    let second = TestClient::new(SHORT);
     second.start(host.target());
     let (_, kind, message) = second.unreachable();
     assert_eq!(kind, ErrorKind::Limit);

@@ -4,17 +4,13 @@
 
 mod support;
 
-use std::time::Duration;
-
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{REOPEN_BASE, Target};
 use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::protocol::message::{Blob, NamespaceOptions, Request, RequestId, Response};
 use clustered_cache_core::server::ServerLimits;
 use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
-use support::{Host, LONG, Raw, TestClient, own_listener, watch};
-
-const SOON: Duration = Duration::from_millis(40);
+use support::{Host, LONG, Raw, SHORT, TestClient, own_listener, watch};
 
 #[test]
 fn after_a_host_was_killed_the_next_one_is_found_and_all_namespaces_are_open_again() {
@@ -97,7 +93,7 @@ fn after_the_grace_time_requests_fail_at_once_until_a_host_is_back() {
     let directory = TempDir::new();
     let path = directory.path().join("s");
     let first = Host::at(&path);
-    let client = TestClient::new(SOON);
+    let client = TestClient::new(SHORT);
     client.start(first.target());
     client.connected();
     client.open(1, "n");
@@ -124,11 +120,10 @@ fn after_the_grace_time_requests_fail_at_once_until_a_host_is_back() {
 fn before_the_start_no_grace_time_runs() {
     let _watch = watch("before_the_start_no_grace_time_runs");
     let directory = TempDir::new();
-    let client = TestClient::new(SOON);
+    let client = TestClient::new(SHORT);
     let waited = client.submit(1, Request::Ping);
-    std::thread::yield_now();
-    // Another client with the same grace time reports first.
-    let other = TestClient::new(SOON);
+    // Another client with the same grace time runs out of it meanwhile.
+    let other = TestClient::new(SHORT);
     other.start(Target { socket: directory.path().join("nobody"), secret: Secret::from_bytes([1; 32]) });
     assert_eq!(other.unreachable().1, ErrorKind::NoHost);
     let host = Host::new(&directory);
@@ -242,7 +237,7 @@ fn a_host_whose_backlog_is_full_is_dialled_until_there_is_room() {
         }
     }
     let secret = Secret::from_bytes([4; 32]);
-    let client = TestClient::new(SOON);
+    let client = TestClient::new(SHORT);
     client.start(Target { socket: path, secret: secret.clone() });
     let (_, kind, message) = client.unreachable();
     assert_eq!(kind, ErrorKind::NoHost);

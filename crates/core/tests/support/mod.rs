@@ -30,6 +30,8 @@ use tokio::sync::oneshot;
 
 /// No test waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// For grace times that run out, but not before the first attempts have failed, on a busy machine neither.
+pub(crate) const SHORT: Duration = Duration::from_millis(500);
 /// For grace times that are not to run out in a test.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 
