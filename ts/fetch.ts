@@ -67,13 +67,15 @@ export async function fetchOnce<K extends string | number, V>(
   return await lead(context, found.lease, key, fetcher, options);
 }
 
-async function find({ link, native, policy }: FetchContext, key: unknown, options: FetchOptions): Promise<Found> {
+async function find(context: FetchContext, key: unknown, options: FetchOptions): Promise<Found> {
+  const { link, native, policy } = context;
   const { forceRefresh = false, lease = DEFAULTS.lease, signal } = options;
   const id = link.nextId();
-  const found = link.outcome(id, native.fetch(id, key, forceRefresh, lease), FETCH, policy);
+  const operation = { ...FETCH, orphaned: (form: Form, answer: unknown) => returnLease(context, form, answer) };
+  const found = link.outcome(id, native.fetch(id, key, forceRefresh, lease), operation, policy);
   if (!signal) return await found;
   const onAbort = () => {
-    if (link.abandon(id, signal.reason)) cancelWait({ link, native, policy }, id);
+    if (link.abandon(id, signal.reason)) cancelWait(context, id);
   };
   signal.addEventListener('abort', onAbort, { once: true });
   try {
@@ -83,10 +85,21 @@ async function find({ link, native, policy }: FetchContext, key: unknown, option
   }
 }
 
+/** Tells the host that nobody waits any more. If the answer is on its way already, it is taken when it comes. */
 function cancelWait({ link, native, policy }: FetchContext, target: number): void {
   const id = link.nextId();
-  // Its only answer of interest is none: the caller has its own already.
-  link.outcome(id, native.cancelWait(id, target), CANCEL_WAIT, policy).catch(() => {});
+  link.outcome(id, native.cancelWait(id, target), CANCEL_WAIT, policy).then(
+    (cancelled) => cancelled && link.disown(target),
+    // Without a host there is no wait left to cancel.
+    () => {},
+  );
+}
+
+/** A lease that came too late for its caller goes to the next in line. */
+function returnLease(context: FetchContext, form: Form, answer: unknown): void {
+  if (form !== Form.Lease) return;
+  // A lease that cannot be given back passes on by itself when its time is over.
+  settleLease(context, answer as number, LoadEnd.Abandoned).catch(() => {});
 }
 
 /** Loads under a lease and tells the host how it ended. */
@@ -139,9 +152,9 @@ async function settleLease(
   { link, native, policy }: FetchContext,
   token: number,
   end: LoadEnd,
-  encoded: Encoded | undefined,
-  ttl: number | undefined,
-  size: number | undefined,
+  encoded?: Encoded,
+  ttl?: number,
+  size?: number,
 ): Promise<void> {
   const id = link.nextId();
   const answer = native.settle(id, token, end, encoded?.payload, encoded?.form ?? Form.Plain, ttl, size);

@@ -1,13 +1,12 @@
 /** What every cache instance is, whatever it does: its link, its namespace, its life and its events. */
 
 import { EventEmitter } from 'node:events';
-import type { Settings } from './answers.js';
 import { codedError } from './errors.js';
-import { type Link, type LinkListener, type Operation, type Policy } from './link.js';
+import type { Link, LinkListener, Operation, Policy } from './link.js';
 import { linkFor } from './links.js';
 import type { NativeCache, NativeOptions } from './native.js';
 import { OPEN, RELEASE } from './operations.js';
-import { checkOptions, type CacheOptions, type InstanceOptions } from './options.js';
+import { checkOptions, type CacheOptions } from './options.js';
 
 /** Events of a cache and what their listeners get. */
 export interface CacheEvents {
@@ -48,7 +47,7 @@ export abstract class Instance {
     const { instance, shared } = checkOptions(options);
     this.namespace = instance.namespace;
     this.policy = { timeout: instance.timeout, failsafe: instance.failsafe };
-    this.link = this.#linkTo(instance);
+    this.link = linkFor(instance);
     const { cache, handle } = this.link.attach(this.#listener());
     this.native = cache;
     this.#handle = handle;
@@ -158,14 +157,10 @@ export abstract class Instance {
 
   // --- life ------------------------------------------------------------------------------------------------------
 
-  #linkTo(instance: InstanceOptions): Link {
-    return linkFor(instance);
-  }
-
   async #open(shared: NativeOptions): Promise<void> {
     const id = this.link.nextId();
     const answer = this.native.open(id, this.namespace, shared);
-    await (this.link.outcome(id, answer, OPEN, this.policy, false) satisfies Promise<Settings>);
+    await this.link.outcome(id, answer, OPEN, this.policy, false);
   }
 
   async #close(): Promise<void> {
