@@ -489,8 +489,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions): Promise<V | undefined> {
     if (this.closedError) return Promise.reject(this.closedError);
-    const { link, native, policy } = this;
-    return fetchOnce({ link, native, policy }, key, fetcher, options);
+    const { link, native, policy, leases } = this;
+    return fetchOnce({ link, native, policy, leases }, key, fetcher, options);
   }
 
   // --- life and metrics ------------------------------------------------------------------------------------------

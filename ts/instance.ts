@@ -6,6 +6,7 @@ import type { Link, LinkListener, Operation, Policy } from './link.js';
 import { linkFor } from './links.js';
 import type { NativeCache, NativeOptions } from './native.js';
 import { OPEN, RELEASE } from './operations.js';
+import { giveBack } from './lease.js';
 import { checkOptions, type CacheOptions } from './options.js';
 
 /** Events of a cache and what their listeners get. */
@@ -38,6 +39,8 @@ export abstract class Instance {
   protected readonly link: Link;
   protected readonly native: NativeCache;
   protected readonly policy: Policy;
+  /** Leases of loads that this instance leads just now. */
+  protected readonly leases = new Set<number>();
   readonly #handle: number;
   readonly #events = new EventEmitter<CacheEvents>();
   readonly #ready: Promise<void>;
@@ -140,6 +143,7 @@ export abstract class Instance {
 
   /** Runs an operation of several steps. */
   protected async run<T>(steps: Steps<T>): Promise<T> {
+    if (this.closedError) throw this.closedError;
     let next = steps.next();
     while (!next.done) {
       const { operation, start } = next.value;
@@ -150,6 +154,7 @@ export abstract class Instance {
 
   /** Runs an operation of several steps in the host. */
   protected runNow<T>(steps: Steps<T>): T {
+    if (this.closedError) throw this.closedError;
     let next = steps.next();
     while (!next.done) next = steps.next(this.askNow(next.value.operation, next.value.start) as never);
     return next.value;
@@ -164,6 +169,9 @@ export abstract class Instance {
   }
 
   async #close(): Promise<void> {
+    // What is being loaded here is another's to load: the next in line need not wait for the lease to end.
+    const { link, native, policy, leases } = this;
+    await Promise.all([...leases].map((token) => giveBack({ link, native, policy, leases }, token)));
     const id = this.link.nextId();
     const released = this.link.outcome(id, this.native.release(id), RELEASE, this.policy);
     // Without a host there is nothing to give back.

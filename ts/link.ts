@@ -75,6 +75,7 @@ export class Link {
   #flushing = false;
   #timer: NodeJS.Timeout | undefined;
   #timerEnd = Infinity;
+  #isConnected = false;
   #isDegraded = false;
   #isProbing = false;
   readonly #onIdle: () => void;
@@ -242,10 +243,12 @@ export class Link {
     if (change === LinkChange.Connected) {
       const [epoch, changed] = details as [number, boolean];
       log('connected, epoch %d', epoch);
+      this.#isConnected = true;
       if (this.#isDegraded) this.#restore();
       if (changed) this.#announce((listener) => listener.epoch(epoch));
       return;
     }
+    this.#isConnected = false;
     this.#orphans.clear();
     const [through, code, message] = details as [number, string, string];
     log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
@@ -308,7 +311,7 @@ export class Link {
       return this.#probe(policy);
     }
     const sent = this.#native.forget(id);
-    const error = sent
+    const error = this.#isConnected
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
       : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout));
     if (sent) this.#orphan(id, pending);

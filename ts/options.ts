@@ -107,7 +107,7 @@ const INSTANCE_OPTIONS = {
   namespace: namespaceName,
   timeout: timeLimit,
   failsafe: oneOf('resolve', 'reject'),
-  endpoint: text,
+  endpoint: path,
   role: oneOf('host', 'client'),
 } as const;
 
@@ -173,7 +173,7 @@ const CALL_OPTIONS: Record<string, (name: string, value: unknown) => unknown> = 
   forceRefresh: boolean,
   signal: abortSignal,
   prefix: text,
-  endpoint: text,
+  endpoint: path,
 };
 
 /** The refusal of an option; the message names it, its value and what is allowed. */
@@ -230,6 +230,10 @@ function boolean(name: string, value: unknown): void {
 
 function text(name: string, value: unknown): void {
   if (typeof value !== 'string') throw invalidOption(name, value, 'a string');
+}
+
+function path(name: string, value: unknown): void {
+  if (typeof value !== 'string' || value === '') throw invalidOption(name, value, "the path of a host's socket");
 }
 
 function namespaceName(name: string, value: unknown): void {

@@ -82,6 +82,9 @@ export function wrap<K extends string | number, V, S>(
       throw codedError('ERR_CC_INVALID_ARGUMENT', `\`codec.${name}\` must be a function`);
     }
   }
+  if (typeof (cache as Partial<ClusteredCache> | undefined)?.fetch !== 'function') {
+    throw codedError('ERR_CC_INVALID_ARGUMENT', '`cache` must be a ClusteredCache');
+  }
   const inner = cache as ClusteredCache<K, S>;
   const passed = Object.fromEntries(
     PASSED.map((name) => [name, (inner[name] as (...args: unknown[]) => unknown).bind(inner)]),
