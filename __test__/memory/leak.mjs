@@ -39,7 +39,10 @@ const PATHS = {
   },
   count: (cache, n) => cache.count(`n${n % 50}`, 1, { ttl: 1_000 }),
   'many at once': async (cache, n) => {
-    await cache.mSet([[`m${n % 50}`, object], ['m', buffer]]);
+    await cache.mSet([
+      [`m${n % 50}`, object],
+      ['m', buffer],
+    ]);
     await cache.mGet([`m${n % 50}`, 'm', 'absent']);
   },
   iterate: async (cache) => {
@@ -53,9 +56,11 @@ const PATHS = {
   'fetch that fails': (cache, n) =>
     Promise.all(
       [1, 2].map(() =>
-        cache.fetch(`e${n}`, async () => {
-          throw new Error('loader', { cause: new Error('cause') });
-        }).catch(ignore),
+        cache
+          .fetch(`e${n}`, async () => {
+            throw new Error('loader', { cause: new Error('cause') });
+          })
+          .catch(ignore),
       ),
     ),
   'fetch that is aborted': async (cache, n) => {
@@ -87,7 +92,7 @@ const PATHS = {
     await cache.destroy();
     await cache.close();
   },
-  'conflicts': async () => {
+  conflicts: async () => {
     const cache = open({ max: 5 });
     await cache.ready.catch(ignore);
     await cache.close();
