@@ -1,10 +1,12 @@
 'use strict';
 
-// CommonJS entrance. One name per line, so that Node finds each when index.mjs imports this file.
-const lib = require('./lib/index.js');
+// Two copies of this package in one process (two versions in node_modules, say) would be two caches. Whichever is
+// loaded first serves both, as long as they have the same contract.
+const CONTRACT = Symbol.for('clustered-cache@0');
+const api = (globalThis[CONTRACT] ??= require('./lib/index.js'));
 
-module.exports.ClusteredCache = lib.ClusteredCache;
-module.exports.ClusteredCacheError = lib.ClusteredCacheError;
-module.exports.isClusteredCacheError = lib.isClusteredCacheError;
-module.exports.memoize = lib.memoize;
-module.exports.wrap = lib.wrap;
+exports.ClusteredCache = api.ClusteredCache;
+exports.ClusteredCacheError = api.ClusteredCacheError;
+exports.isClusteredCacheError = api.isClusteredCacheError;
+exports.memoize = api.memoize;
+exports.wrap = api.wrap;

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import cluster from 'node:cluster';
-import { once } from 'node:events';
+import { on } from 'node:events';
 import { ClusteredCache } from 'clustered-cache';
 
 const LIMIT = 10;
@@ -20,10 +20,17 @@ async function admit(client) {
   };
 }
 
+/** What a worker reports. Others may send messages too, this package among them. */
+async function report(worker) {
+  for await (const [message] of on(worker, 'message')) {
+    if ('admitted' in message) return message;
+  }
+}
+
 if (cluster.isPrimary) {
   const workers = [cluster.fork(), cluster.fork()];
-  const reports = await Promise.all(workers.map((worker) => once(worker, 'message')));
-  const admitted = reports.reduce((sum, [report]) => sum + report.admitted, 0);
+  const reports = await Promise.all(workers.map(report));
+  const admitted = reports.reduce((sum, { admitted }) => sum + admitted, 0);
 
   assert.equal(admitted, LIMIT);
   console.log(`${admitted} of ${2 * 20} requests admitted, whatever worker they came to`);

@@ -1,6 +1,9 @@
 //! The exported cache class. Every method builds one request and returns its answer; `id` numbers it, the form of
 //! the answer is in the link's register. Times are milliseconds, sizes bytes.
 
+#![expect(clippy::redundant_closure, reason = "a variant as a function takes one lifetime, not any")]
+#![expect(clippy::too_many_arguments, reason = "flat arguments cost less than an object at this boundary")]
+
 use std::rc::Rc;
 
 use clustered_cache_core::error::Result;
@@ -131,7 +134,6 @@ impl NativeCache {
 
     /// Stores an entry.
     #[napi(ts_return_type = "unknown")]
-    #[expect(clippy::too_many_arguments, reason = "flat arguments cost less than an object at this boundary")]
     pub fn set<'env>(
         &self,
         env: &'env Env,
@@ -149,7 +151,6 @@ impl NativeCache {
 
     /// Stores an entry if there is no fresh one.
     #[napi(ts_return_type = "unknown")]
-    #[expect(clippy::too_many_arguments, reason = "flat arguments cost less than an object at this boundary")]
     pub fn set_if_absent<'env>(
         &self,
         env: &'env Env,
@@ -168,7 +169,6 @@ impl NativeCache {
 
     /// `[value, remaining, created]`
     #[napi(ts_return_type = "unknown")]
-    #[expect(clippy::too_many_arguments, reason = "flat arguments cost less than an object at this boundary")]
     pub fn count<'env>(
         &self,
         env: &'env Env,
@@ -311,7 +311,6 @@ impl NativeCache {
 
     /// Ends a load. Does the lease still count?
     #[napi(ts_return_type = "unknown")]
-    #[expect(clippy::too_many_arguments, reason = "flat arguments cost less than an object at this boundary")]
     pub fn settle<'env>(
         &self,
         env: &'env Env,

@@ -67,7 +67,7 @@ impl Link {
     ) -> napi::Result<Self, String> {
         Self::new(env, wake, register, |inbox| {
             let session = Session::new(process::store(), inbox);
-            Ok(Backend::Local(Mutex::new(session)))
+            Ok(Backend::Local(Box::new(Mutex::new(session))))
         })
     }
 

@@ -155,13 +155,35 @@ export const asSettings: Read<Settings> = (_form, answer) => {
 export function asStats(namespace: string): Read<CacheStats> {
   return (_form, answer) => {
     const [
-      size, calculatedSize, hits, misses, sets, deletes, evictions, expirations,
-      leads, waits, takeovers, clients, epoch, uptime,
+      size,
+      calculatedSize,
+      hits,
+      misses,
+      sets,
+      deletes,
+      evictions,
+      expirations,
+      leads,
+      waits,
+      takeovers,
+      clients,
+      epoch,
+      uptime,
     ] = answer as StatsFields;
     return {
-      namespace, size, calculatedSize, hits, misses, sets, deletes, evictions, expirations,
+      namespace,
+      size,
+      calculatedSize,
+      hits,
+      misses,
+      sets,
+      deletes,
+      evictions,
+      expirations,
       fetches: { leads, waits, takeovers },
-      clients, epoch, uptime,
+      clients,
+      epoch,
+      uptime,
     };
   };
 }

@@ -3,7 +3,7 @@
 import { encode, type Encoded } from './codec.js';
 import { codedError } from './errors.js';
 import { step, type Steps } from './instance.js';
-import { Fields, type NativeCache } from './native.js';
+import type { Fields, NativeCache } from './native.js';
 import { DELETE_MANY, GET_MANY, HAS_MANY, SCAN, SCAN_END, SET_MANY, DELETE } from './operations.js';
 import { MAX_ENTRY_BYTES, checkCall, show, type KeepOptions } from './options.js';
 import type { Page, PageEntry } from './answers.js';
@@ -28,7 +28,7 @@ export function* getMany(native: NativeCache, keys: Key[]): Steps<Map<Key, unkno
   const values: unknown[] = [];
   for (const chunk of chunks(keys, keyBytes)) {
     // A reply that would grow too large answers only the first of the keys.
-    for (let rest = chunk; rest.length > 0; ) {
+    for (let rest = chunk; rest.length > 0;) {
       const asked = rest;
       const part = yield* step(GET_MANY, (id) => native.mGet(id, asked));
       if (part.length === 0) break;
@@ -57,9 +57,16 @@ export function* deleteMany(native: NativeCache, keys: Key[]): Steps<number> {
 export function* setMany(native: NativeCache, entries: Iterable<unknown>, options: KeepOptions): Steps<number> {
   const ready = Array.from(iterable('entries', entries), (entry) => readyEntry(entry, options));
   let stored = 0;
-  for (const chunk of chunks(ready.filter((entry) => !isOversize(entry.encoded)), entryBytes)) {
+  for (const chunk of chunks(
+    ready.filter((entry) => !isOversize(entry.encoded)),
+    entryBytes,
+  )) {
     const flat = chunk.flatMap(({ key, encoded, options: { ttl, size } }) => [
-      key, encoded.payload, encoded.form, ttl ?? null, size ?? null,
+      key,
+      encoded.payload,
+      encoded.form,
+      ttl ?? null,
+      size ?? null,
     ]);
     stored += yield* step(SET_MANY, (id) => native.mSet(id, flat));
   }
@@ -74,7 +81,7 @@ export function* setMany(native: NativeCache, entries: Iterable<unknown>, option
 export function* scanAll(native: NativeCache, fields: Fields, prefix?: string): Steps<PageEntry[]> {
   const first = yield* step(SCAN, (id) => native.scan(id, fields, prefix, PAGE));
   const all = first.entries;
-  for (let { cursor } = first; cursor !== 0; ) {
+  for (let { cursor } = first; cursor !== 0;) {
     const at = cursor;
     const page: Page = yield* step(SCAN, (id) => native.scanNext(id, at, PAGE));
     for (const entry of page.entries) all.push(entry);
@@ -101,7 +108,10 @@ export function isOversize({ payload }: Encoded): boolean {
 
 function readyEntry(entry: unknown, defaults: KeepOptions): Ready {
   if (!Array.isArray(entry) || entry.length < 2) {
-    throw codedError('ERR_CC_INVALID_ARGUMENT', `an entry is ${show(entry)}; [key, value] or [key, value, options] is needed`);
+    throw codedError(
+      'ERR_CC_INVALID_ARGUMENT',
+      `an entry is ${show(entry)}; [key, value] or [key, value, options] is needed`,
+    );
   }
   const [key, value, own] = entry as [Key, unknown, KeepOptions | undefined];
   checkKey(key);

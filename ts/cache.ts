@@ -9,7 +9,15 @@ import { HostOperations } from './host-operations.js';
 import { hostLink } from './links.js';
 import { Fields, native, translated } from './native.js';
 import * as operations from './operations.js';
-import { checkListen, type CacheOptions, type CountOptions, type FetchOptions, type KeepOptions, type ListenOptions, type SetOptions } from './options.js';
+import {
+  checkListen,
+  type CacheOptions,
+  type CountOptions,
+  type FetchOptions,
+  type KeepOptions,
+  type ListenOptions,
+  type SetOptions,
+} from './options.js';
 import * as procedures from './procedures.js';
 import type { Dump, DumpedEntry } from './procedures.js';
 
@@ -109,7 +117,9 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   static getAllCaches(): Map<string, ClusteredCache<string | number>> {
     ClusteredCache.#requireHost('getAllCaches');
     return new Map(
-      native.hostNamespaces().map((namespace) => [namespace, new ClusteredCache<string | number>({ namespace, role: 'host' })]),
+      native
+        .hostNamespaces()
+        .map((namespace) => [namespace, new ClusteredCache<string | number>({ namespace, role: 'host' })]),
     );
   }
 
@@ -479,8 +489,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions): Promise<V | undefined> {
     if (this.closedError) return Promise.reject(this.closedError);
-    const { link, native, policy } = this;
-    return fetchOnce({ link, native, policy }, key, fetcher, options);
+    const { link, native, policy, leases } = this;
+    return fetchOnce({ link, native, policy, leases }, key, fetcher, options);
   }
 
   // --- life and metrics ------------------------------------------------------------------------------------------

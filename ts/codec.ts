@@ -137,12 +137,10 @@ function serialize(value: object): Buffer {
   return serializer.releaseBuffer();
 }
 
-/** V8 reports what it cannot clone by plain errors; what a getter threw is another's error and passes. */
+/** V8 reports what it cannot clone by errors of its own; what a getter threw is another's error and passes. */
 function isCloneFailure(error: unknown): error is Error {
   return (
-    error instanceof Error &&
-    error.constructor === Error &&
-    /could not be cloned|Unserializable host object|is detached/.test(error.message)
+    error instanceof Error && /could not be cloned|Unserializable host object|detached ArrayBuffer/.test(error.message)
   );
 }
 

@@ -51,7 +51,9 @@ export function isClusterPrimary(): boolean {
 function startedAsClusterWorker(): boolean {
   if (process.platform !== 'linux') return false;
   try {
-    return readFileSync('/proc/self/environ', 'latin1').split('\0').some((one) => one.startsWith('NODE_UNIQUE_ID='));
+    return readFileSync('/proc/self/environ', 'latin1')
+      .split('\0')
+      .some((one) => one.startsWith('NODE_UNIQUE_ID='));
   } catch {
     return false;
   }

@@ -5,10 +5,12 @@
 
 import type { Read } from './answers.js';
 import { decode, encode, type Encoded } from './codec.js';
-import { Form, LoadEnd, type NativeCache } from './native.js';
-import { REJECT, isLinkFailure, type Link, type Operation, type Policy } from './link.js';
+import { Form, LoadEnd } from './native.js';
+import { giveBack, settleLease, type FetchContext } from './lease.js';
+import { REJECT, isLinkFailure, type Operation } from './link.js';
 import { DEFAULTS, checkCall, type FetchOptions } from './options.js';
-import { CANCEL_WAIT, SETTLE } from './operations.js';
+import { isOversize } from './batches.js';
+import { CANCEL_WAIT } from './operations.js';
 import { codedError } from './errors.js';
 import { packError, unpackError } from './remote-error.js';
 
@@ -20,13 +22,6 @@ export interface FetcherContext {
 
 /** Loads the value of a key. `undefined` is not stored. */
 export type Fetcher<K, V> = (key: K, context: FetcherContext) => V | undefined | Promise<V | undefined>;
-
-/** What a fetch needs of its cache. */
-export interface FetchContext {
-  link: Link;
-  native: NativeCache;
-  policy: Policy;
-}
 
 type Found = { lease: number } | { value: unknown };
 
@@ -67,13 +62,15 @@ export async function fetchOnce<K extends string | number, V>(
   return await lead(context, found.lease, key, fetcher, options);
 }
 
-async function find({ link, native, policy }: FetchContext, key: unknown, options: FetchOptions): Promise<Found> {
+async function find(context: FetchContext, key: unknown, options: FetchOptions): Promise<Found> {
+  const { link, native, policy } = context;
   const { forceRefresh = false, lease = DEFAULTS.lease, signal } = options;
   const id = link.nextId();
-  const found = link.outcome(id, native.fetch(id, key, forceRefresh, lease), FETCH, policy);
+  const operation = { ...FETCH, orphaned: (form: Form, answer: unknown) => returnLease(context, form, answer) };
+  const found = link.outcome(id, native.fetch(id, key, forceRefresh, lease), operation, policy);
   if (!signal) return await found;
   const onAbort = () => {
-    if (link.abandon(id, signal.reason)) cancelWait({ link, native, policy }, id);
+    if (link.abandon(id, signal.reason)) cancelWait(context, id);
   };
   signal.addEventListener('abort', onAbort, { once: true });
   try {
@@ -83,10 +80,21 @@ async function find({ link, native, policy }: FetchContext, key: unknown, option
   }
 }
 
+/** Tells the host that nobody waits any more. If the answer is on its way already, it is taken when it comes. */
 function cancelWait({ link, native, policy }: FetchContext, target: number): void {
   const id = link.nextId();
-  // Its only answer of interest is none: the caller has its own already.
-  link.outcome(id, native.cancelWait(id, target), CANCEL_WAIT, policy).catch(() => {});
+  link.outcome(id, native.cancelWait(id, target), CANCEL_WAIT, policy).then(
+    (cancelled) => cancelled && link.disown(target),
+    // Without a host there is no wait left to cancel.
+    () => {},
+  );
+}
+
+/** A lease that came too late for its caller goes to the next in line. */
+function returnLease(context: FetchContext, form: Form, answer: unknown): void {
+  if (form !== Form.Lease) return;
+  // A lease that cannot be given back passes on by itself when its time is over.
+  giveBack(context, answer as number).catch(() => {});
 }
 
 /** Loads under a lease and tells the host how it ended. */
@@ -97,24 +105,24 @@ async function lead<K, V>(
   fetcher: Fetcher<K, V>,
   { ttl, size, signal }: FetchOptions,
 ): Promise<V | undefined> {
-  const settle = (end: LoadEnd, encoded?: Encoded) => settleLease(context, token, end, encoded, ttl, size);
+  const { leases } = context;
+  leases.add(token);
   let loaded: Encoded | undefined;
   try {
     const value = await load(key, fetcher, signal);
     // Encoded here, so that a value that cannot be cached fails for the leader and its waiters alike.
     loaded = value === undefined ? undefined : encode(value);
   } catch (error) {
-    if (signal?.aborted) await settle(LoadEnd.Abandoned);
-    else await settle(LoadEnd.Failed, encode(packError(error)));
+    if (signal?.aborted) await giveBack(context, token);
+    else await settleLease(context, token, LoadEnd.Failed, encode(packError(error)));
     throw error;
   }
-  if (!loaded) {
-    await settle(LoadEnd.Nothing);
-    return undefined;
-  }
-  await settle(LoadEnd.Value, loaded);
+  if (!loaded) await settleLease(context, token, LoadEnd.Nothing);
+  // What is too large to be stored is too large to be handed on: each caller loads its own.
+  else if (isOversize(loaded)) await giveBack(context, token);
+  else await settleLease(context, token, LoadEnd.Value, loaded, ttl, size);
   // A copy, as everybody else gets: the leader must not see a richer object than its waiters.
-  return decodeOwn(loaded) as V;
+  return loaded && (decodeOwn(loaded) as V);
 }
 
 /** Runs the fetcher; an abort of the signal ends the wait for it at once. */
@@ -131,24 +139,6 @@ async function load<K, V>(key: K, fetcher: Fetcher<K, V>, signal?: AbortSignal):
     return await Promise.race([fetcher(key, { signal }), aborted]);
   } finally {
     stopListening();
-  }
-}
-
-/** A host that is lost meanwhile has lost the lease too: the loaded value is still this caller's. */
-async function settleLease(
-  { link, native, policy }: FetchContext,
-  token: number,
-  end: LoadEnd,
-  encoded: Encoded | undefined,
-  ttl: number | undefined,
-  size: number | undefined,
-): Promise<void> {
-  const id = link.nextId();
-  const answer = native.settle(id, token, end, encoded?.payload, encoded?.form ?? Form.Plain, ttl, size);
-  try {
-    await link.outcome(id, answer, SETTLE, policy);
-  } catch (error) {
-    if (!isLinkFailure(error)) throw error;
   }
 }
 

@@ -153,6 +153,9 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
   }
 
   #refusal(code: ErrorCode, method: string, why: string): Error {
-    return codedError(code, `${method}() was called in a client: ${why}; await ${method.replace('Sync', '')}() instead`);
+    return codedError(
+      code,
+      `${method}() was called in a client: ${why}; await ${method.replace('Sync', '')}() instead`,
+    );
   }
 }

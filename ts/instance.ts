@@ -1,13 +1,13 @@
 /** What every cache instance is, whatever it does: its link, its namespace, its life and its events. */
 
 import { EventEmitter } from 'node:events';
-import type { Settings } from './answers.js';
 import { codedError } from './errors.js';
-import { type Link, type LinkListener, type Operation, type Policy } from './link.js';
+import type { Link, LinkListener, Operation, Policy } from './link.js';
 import { linkFor } from './links.js';
 import type { NativeCache, NativeOptions } from './native.js';
 import { OPEN, RELEASE } from './operations.js';
-import { checkOptions, type CacheOptions, type InstanceOptions } from './options.js';
+import { giveBack } from './lease.js';
+import { checkOptions, type CacheOptions } from './options.js';
 
 /** Events of a cache and what their listeners get. */
 export interface CacheEvents {
@@ -39,6 +39,8 @@ export abstract class Instance {
   protected readonly link: Link;
   protected readonly native: NativeCache;
   protected readonly policy: Policy;
+  /** Leases of loads that this instance leads just now. */
+  protected readonly leases = new Set<number>();
   readonly #handle: number;
   readonly #events = new EventEmitter<CacheEvents>();
   readonly #ready: Promise<void>;
@@ -48,7 +50,7 @@ export abstract class Instance {
     const { instance, shared } = checkOptions(options);
     this.namespace = instance.namespace;
     this.policy = { timeout: instance.timeout, failsafe: instance.failsafe };
-    this.link = this.#linkTo(instance);
+    this.link = linkFor(instance);
     const { cache, handle } = this.link.attach(this.#listener());
     this.native = cache;
     this.#handle = handle;
@@ -141,6 +143,7 @@ export abstract class Instance {
 
   /** Runs an operation of several steps. */
   protected async run<T>(steps: Steps<T>): Promise<T> {
+    if (this.closedError) throw this.closedError;
     let next = steps.next();
     while (!next.done) {
       const { operation, start } = next.value;
@@ -151,6 +154,7 @@ export abstract class Instance {
 
   /** Runs an operation of several steps in the host. */
   protected runNow<T>(steps: Steps<T>): T {
+    if (this.closedError) throw this.closedError;
     let next = steps.next();
     while (!next.done) next = steps.next(this.askNow(next.value.operation, next.value.start) as never);
     return next.value;
@@ -158,17 +162,16 @@ export abstract class Instance {
 
   // --- life ------------------------------------------------------------------------------------------------------
 
-  #linkTo(instance: InstanceOptions): Link {
-    return linkFor(instance);
-  }
-
   async #open(shared: NativeOptions): Promise<void> {
     const id = this.link.nextId();
     const answer = this.native.open(id, this.namespace, shared);
-    await (this.link.outcome(id, answer, OPEN, this.policy, false) satisfies Promise<Settings>);
+    await this.link.outcome(id, answer, OPEN, this.policy, false);
   }
 
   async #close(): Promise<void> {
+    // What is being loaded here is another's to load: the next in line need not wait for the lease to end.
+    const { link, native, policy, leases } = this;
+    await Promise.all([...leases].map((token) => giveBack({ link, native, policy, leases }, token)));
     const id = this.link.nextId();
     const released = this.link.outcome(id, this.native.release(id), RELEASE, this.policy);
     // Without a host there is nothing to give back.

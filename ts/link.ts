@@ -24,6 +24,8 @@ export interface Operation<T> {
   degraded: T | typeof REJECT;
   /** It changes something, so that its loss on the way leaves the outcome unknown. */
   writes: boolean;
+  /** Takes an answer that comes after its caller has given up, where one must not be left lying: a lease. */
+  orphaned?: (form: Form, answer: unknown) => void;
 }
 
 /** What an instance says about its operations. */
@@ -63,6 +65,8 @@ export class Link {
   /** Native code writes the form of each answer into its first element. */
   readonly #register = new Int32Array(1);
   readonly #pending = new Map<number, Pending>();
+  /** Requests whose callers have given up, but whose answers matter to others. */
+  readonly #orphans = new Map<number, (form: Form, answer: unknown) => void>();
   readonly #listeners = new Map<number, LinkListener>();
   readonly #caches = new Map<number, NativeCache>();
   #lastId = 0;
@@ -71,6 +75,7 @@ export class Link {
   #flushing = false;
   #timer: NodeJS.Timeout | undefined;
   #timerEnd = Infinity;
+  #isConnected = false;
   #isDegraded = false;
   #isProbing = false;
   readonly #onIdle: () => void;
@@ -162,11 +167,18 @@ export class Link {
     this.#flush();
   }
 
-  /** Ends the wait of request `id` without an outcome from the host. */
+  /** Ends the wait of request `id` without an outcome from the host. `false` when it has ended already. */
   abandon(id: number, error: unknown): boolean {
     const pending = this.#take(id);
-    pending?.reject(error);
-    return pending !== undefined;
+    if (!pending) return false;
+    this.#orphan(id, pending);
+    pending.reject(error);
+    return true;
+  }
+
+  /** The host will not answer the abandoned request `id` any more. */
+  disown(id: number): void {
+    this.#orphans.delete(id);
   }
 
   // --- sending ---------------------------------------------------------------------------------------------------
@@ -203,14 +215,24 @@ export class Link {
     if (form === Form.Waiting) return this.#wait(id);
     if (this.#isDegraded) this.#restore();
     const pending = this.#take(id);
-    // One that was given up on: its deadline has passed.
-    if (!pending) return;
+    if (!pending) return this.#onOrphan(id, form, answer);
     try {
       if (form === Form.Error) pending.reject(answeredError(answer));
       else pending.resolve(pending.operation.read(form, answer) as never);
     } catch (error) {
       pending.reject(error);
     }
+  }
+
+  /** The answer to a request that was given up. */
+  #onOrphan(id: number, form: Form, answer: unknown): void {
+    const take = this.#orphans.get(id);
+    this.#orphans.delete(id);
+    take?.(form, answer);
+  }
+
+  #orphan(id: number, { operation: { orphaned } }: Pending): void {
+    if (orphaned) this.#orphans.set(id, orphaned);
   }
 
   #onReopened(handle: number, form: Form, answer: unknown): void {
@@ -221,10 +243,13 @@ export class Link {
     if (change === LinkChange.Connected) {
       const [epoch, changed] = details as [number, boolean];
       log('connected, epoch %d', epoch);
+      this.#isConnected = true;
       if (this.#isDegraded) this.#restore();
       if (changed) this.#announce((listener) => listener.epoch(epoch));
       return;
     }
+    this.#isConnected = false;
+    this.#orphans.clear();
     const [through, code, message] = details as [number, string, string];
     log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
     const error = codedError(knownCode(code), message);
@@ -286,9 +311,10 @@ export class Link {
       return this.#probe(policy);
     }
     const sent = this.#native.forget(id);
-    const error = sent
+    const error = this.#isConnected
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
       : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout));
+    if (sent) this.#orphan(id, pending);
     this.#fail(id, error, sent);
     this.#degrade(error);
   }

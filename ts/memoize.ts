@@ -38,7 +38,7 @@ export function memoize<K extends string | number, A extends unknown[], R>(
   keyFn: (...args: A) => K,
   options?: Omit<FetchOptions, 'forceRefresh' | 'signal'>,
 ): Memoized<A, R> {
-  for (const [name, value] of Object.entries({ fn, keyFn })) {
+  for (const [name, value] of Object.entries({ 'cache.fetch': cache?.fetch, fn, keyFn })) {
     if (typeof value !== 'function') throw codedError('ERR_CC_INVALID_ARGUMENT', `\`${name}\` must be a function`);
   }
   const target = cache as FetchingCache<K, R>;

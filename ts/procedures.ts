@@ -11,7 +11,14 @@ import { step, type Steps } from './instance.js';
 import { Fields, type NativeCache } from './native.js';
 import * as operations from './operations.js';
 import {
-  checkCall, checkShared, show, sharedOptions, type CacheOptions, type CountOptions, type KeepOptions, type SetOptions,
+  checkCall,
+  checkShared,
+  show,
+  sharedOptions,
+  type CacheOptions,
+  type CountOptions,
+  type KeepOptions,
+  type SetOptions,
 } from './options.js';
 
 export type { Steps } from './instance.js';

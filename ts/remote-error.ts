@@ -22,7 +22,13 @@ interface PackedError {
 type Packed = { error: PackedError } | { thrown: unknown };
 
 const BUILT_IN: Record<string, ErrorConstructor> = {
-  Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError,
+  Error,
+  TypeError,
+  RangeError,
+  SyntaxError,
+  ReferenceError,
+  EvalError,
+  URIError,
 } as Record<string, ErrorConstructor>;
 
 /** What a loader threw, as a value that can be cached. */

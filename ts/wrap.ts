@@ -13,8 +13,28 @@ export interface Codec<V, S = unknown> {
 
 /** Methods that handle no values and pass through unchanged. */
 const PASSED = [
-  'delete', 'has', 'mHas', 'mDelete', 'clear', 'keys', 'size', 'calculatedSize', 'incr', 'decr', 'count', 'info',
-  'getRemainingTTL', 'touch', 'purgeStale', 'healthCheck', 'stats', 'destroy', 'max', 'maxSize', 'ttl', 'allowStale',
+  'delete',
+  'has',
+  'mHas',
+  'mDelete',
+  'clear',
+  'keys',
+  'size',
+  'calculatedSize',
+  'incr',
+  'decr',
+  'count',
+  'info',
+  'getRemainingTTL',
+  'touch',
+  'purgeStale',
+  'healthCheck',
+  'stats',
+  'destroy',
+  'max',
+  'maxSize',
+  'ttl',
+  'allowStale',
   'close',
 ] as const;
 
@@ -62,6 +82,9 @@ export function wrap<K extends string | number, V, S>(
       throw codedError('ERR_CC_INVALID_ARGUMENT', `\`codec.${name}\` must be a function`);
     }
   }
+  if (typeof (cache as Partial<ClusteredCache> | undefined)?.fetch !== 'function') {
+    throw codedError('ERR_CC_INVALID_ARGUMENT', '`cache` must be a ClusteredCache');
+  }
   const inner = cache as ClusteredCache<K, S>;
   const passed = Object.fromEntries(
     PASSED.map((name) => [name, (inner[name] as (...args: unknown[]) => unknown).bind(inner)]),
@@ -103,7 +126,9 @@ class View<K extends string | number, V, S> {
   }
 
   #decodePairs(pairs: [K, S | undefined][]): Promise<[K, V | undefined][]> {
-    return Promise.all(pairs.map(async ([key, stored]): Promise<[K, V | undefined]> => [key, await this.#decode(stored)]));
+    return Promise.all(
+      pairs.map(async ([key, stored]): Promise<[K, V | undefined]> => [key, await this.#decode(stored)]),
+    );
   }
 
   #encodeEntries(entries: Iterable<BatchEntry<K, V>>): Promise<BatchEntry<K, S>[]> {

@@ -13,7 +13,7 @@ use crate::session::Session;
 /// A way to a store.
 pub enum Backend {
     /// The store lives in this process. The lock is never contended: one environment runs on one thread.
-    Local(Mutex<Session>),
+    Local(Box<Mutex<Session>>),
     /// The store lives in the host.
     Remote(Arc<Client>),
 }

@@ -151,7 +151,10 @@ mod tests {
     fn counted() -> (Inbox, Arc<AtomicUsize>) {
         let wakes = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&wakes);
-        (Inbox::new(move || drop(counter.fetch_add(1, Ordering::SeqCst))), wakes)
+        let wake = move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        };
+        (Inbox::new(wake), wakes)
     }
 
     #[test]

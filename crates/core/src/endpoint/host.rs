@@ -89,6 +89,7 @@ impl HostEndpoint {
     pub fn at(path: &Path) -> Result<Self> {
         let (directory, name) = split_socket_path(path)?;
         let path = directory.join(&name);
+        transport::check_length(&directory.join(unborn_beside(&name)))?;
         let directory = PrivateDirectory::open_or_create(&directory)?;
         let (lock, secret) = hold_secret(&directory, &name, &path)?;
         refuse_occupied(&directory, &name, &path)?;
@@ -112,7 +113,8 @@ impl HostEndpoint {
     /// # Errors
     /// [`ErrorKind::PathTooLong`], or [`ErrorKind::System`] when the system refuses.
     pub fn bind(&self) -> Result<Listener> {
-        let unborn = self.unborn_name()?;
+        let unborn = self.unborn_name();
+        self.remove_stillborn(&unborn)?;
         let unborn_path = self.directory.path().join(&unborn);
         let listener = Listener::bind(&unborn_path)?;
         let id = self.directory.id_inside(&unborn);
@@ -126,12 +128,26 @@ impl HostEndpoint {
         Ok(listener)
     }
 
-    /// The name under which the socket is bound before it gets its own. A host's own directory holds nothing else,
-    /// so there the shortest name does and leaves the more room for the base.
-    fn unborn_name(&self) -> Result<OsString> {
+    /// The name under which the socket is bound before it gets its own. Whoever holds the lock is the only one to use
+    /// it. In a host's own directory the shortest name leaves the most room for the base.
+    fn unborn_name(&self) -> OsString {
         match self.hold {
-            Hold::Directory(_) => Ok(UNBORN_NAME.into()),
-            Hold::SecretFile(_) => Ok(format!(".{}", random_name::<4>()?).into()),
+            Hold::Directory(_) => UNBORN_NAME.into(),
+            Hold::SecretFile(_) => unborn_beside(&self.name),
+        }
+    }
+
+    /// A host that was killed while it bound its socket left it under the first name.
+    fn remove_stillborn(&self, name: &OsStr) -> Result<()> {
+        match self.directory.stat_inside(name) {
+            Ok(stat) if is_socket(&stat) => self.directory.remove_file(name).map_err(|error| {
+                Error::system(
+                    format!("cannot remove {}", self.directory.path().join(name).display()),
+                    error.into(),
+                )
+            }),
+            // Anything else in its place is refused by the bind.
+            _ => Ok(()),
         }
     }
 }
@@ -301,6 +317,12 @@ fn refuse_occupied(directory: &PrivateDirectory, name: &OsStr, path: &Path) -> R
         Ok(_) if transport::has_listener(path)? => Err(occupied(path, "another program")),
         Ok(_) => Ok(()),
     }
+}
+
+fn unborn_beside(name: &OsStr) -> OsString {
+    let mut name = name.to_owned();
+    name.push("~");
+    name
 }
 
 fn occupied(path: &Path, by: &str) -> Error {

@@ -3,6 +3,8 @@
 
 mod checks;
 mod handles;
+mod loads;
+mod many;
 mod requests;
 mod scans;
 
@@ -19,9 +21,10 @@ use crate::store::{Effects, Member, Namespace, State, Store};
 
 /// Where late answers go: those of fetches that were answered with [`Response::Waiting`].
 ///
-/// Called from any thread, outside all locks of the store. A late answer may come before `Waiting` itself has left
-/// the `reply` of [`Session::execute`], so whoever implements this queues behind the replies of the same session.
-/// One may also come after a session was dropped.
+/// Called from any thread, also from within [`Session::execute`], and outside all locks of the store. A late answer
+/// may come before `Waiting` itself was handed to `reply`, so whoever implements this queues it behind the replies
+/// of the same session. One may also come after the session was dropped; and a lease may be on its way when
+/// `CancelWait` is answered with `false`: whoever gets one and does not load settles it as abandoned.
 pub trait Mailbox: Send + Sync {
     /// Takes the late answer to request `id`.
     fn deliver(&self, id: RequestId, response: Response<'_>);

@@ -17,9 +17,9 @@ mod windows;
 
 pub(crate) use input::Input;
 #[cfg(unix)]
-pub(crate) use unix::has_listener;
-#[cfg(unix)]
 pub use unix::{Listener, Reader, Stream, Writer};
+#[cfg(unix)]
+pub(crate) use unix::{check_length, has_listener};
 #[cfg(windows)]
 pub use windows::{Listener, Reader, Stream, Writer};
 

@@ -171,7 +171,8 @@ fn fs_name(path: &Path) -> io::Result<Name<'_>> {
     path.to_fs_name::<GenericFilePath>()
 }
 
-fn check_length(path: &Path) -> Result<()> {
+/// Refuses a path that does not fit a socket's address.
+pub(crate) fn check_length(path: &Path) -> Result<()> {
     let length = path.as_os_str().len();
     if length <= MAX_SOCKET_PATH {
         return Ok(());

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import test from 'ava';
+import { failsWith } from './helpers/errors.ts';
+import { rolesOf } from './helpers/roles.ts';
+import { REDUCED, REFUSED, SAMPLES } from './helpers/values.ts';
+
+const each = rolesOf(test);
+
+const same = (actual: unknown, expected: unknown, what: string) => {
+  try {
+    assert.deepStrictEqual(actual, expected);
+  } catch (error) {
+    throw new Error(`${what}: ${(error as Error).message}`, { cause: error });
+  }
+};
+
+each('what structured clone accepts comes back deep-strict-equal', async (t, { open }) => {
+  const cache = await open();
+  for (const { name, make } of SAMPLES) {
+    const value = make();
+    t.is(await cache.set('key', value), true, name);
+    const found = await cache.get('key');
+    same(found, value, name);
+    same(value, make(), `${name}: the value itself is untouched`);
+    if (Object.is(value, -0)) t.true(Object.is(found, -0));
+  }
+});
+
+each('every way of reading gives the same value', async (t, { open }) => {
+  const cache = await open();
+  t.is(await cache.mSet(SAMPLES.map(({ name, make }): [string, unknown] => [name, make()])), SAMPLES.length);
+  const found = await cache.mGet(SAMPLES.map(({ name }) => name));
+  const entries = new Map(await cache.entries());
+  for (const { name, make } of SAMPLES) {
+    const value = make();
+    same(found.get(name), value, `mGet: ${name}`);
+    same(await cache.peek(name), value, `peek: ${name}`);
+    same(entries.get(name), value, `entries: ${name}`);
+    same(await cache.fetch(name, () => t.fail(name)), value, `fetch: ${name}`);
+    same(await cache.getAndDelete(name), value, `getAndDelete: ${name}`);
+  }
+});
+
+each('an invalid Date stays one', async (t, { open }) => {
+  const cache = await open();
+  // Apart from the others: Node 20's deepStrictEqual holds no two invalid Dates for equal.
+  await cache.set('key', { when: new Date(NaN) });
+  const { when } = (await cache.get('key')) as { when: Date };
+  t.true(when instanceof Date && Number.isNaN(when.getTime()));
+});
+
+each('a value read is a copy of its own', async (t, { open }) => {
+  const cache = await open();
+  for (const { name, make } of SAMPLES) {
+    const value = make();
+    if (typeof value !== 'object' || value === null) continue;
+    await cache.set('key', value);
+    const [first, second] = [await cache.get('key'), await cache.get('key')];
+    t.not(first, value, name);
+    t.not(first, second, name);
+  }
+});
+
+each('changing a value after set or after get changes nothing in the cache', async (t, { open }) => {
+  const cache = await open();
+  const object = { list: [1, 2], bytes: Buffer.from('abc') };
+  await cache.set('object', object);
+  object.list.push(3);
+  object.bytes[0] = 0;
+  const found = (await cache.get('object')) as typeof object;
+  t.deepEqual(found, { list: [1, 2], bytes: Buffer.from('abc') });
+  found.list.length = 0;
+  found.bytes.fill(0);
+  t.deepEqual(await cache.get('object'), { list: [1, 2], bytes: Buffer.from('abc') });
+
+  const bytes = Buffer.from('bytes');
+  const stored = cache.set('bytes', bytes);
+  bytes.fill(0);
+  await stored;
+  t.is(String(await cache.get('bytes')), 'bytes', 'it was copied before set returned');
+});
+
+each('Buffers come back as Buffers and Uint8Arrays as Uint8Arrays', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('both', { buffer: Buffer.from('a'), bytes: Uint8Array.of(1) });
+  const both = (await cache.get('both')) as { buffer: Buffer; bytes: Uint8Array };
+  t.true(Buffer.isBuffer(both.buffer));
+  t.false(Buffer.isBuffer(both.bytes));
+  await cache.set('bytes', Uint8Array.of(1));
+  t.false(Buffer.isBuffer(await cache.get('bytes')));
+});
+
+each('an own __proto__ key stays data', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('key', JSON.parse('{"__proto__":{"admin":true}}'));
+  const found = (await cache.get('key')) as any;
+  t.is(found.admin, undefined);
+  t.is(Object.getPrototypeOf(found), Object.prototype);
+  t.true(Object.hasOwn(found, '__proto__'));
+});
+
+each('shared parts and cycles are restored as such', async (t, { open }) => {
+  const cache = await open();
+  const part = {};
+  await cache.set('shared', { a: part, b: part });
+  const shared = (await cache.get('shared')) as any;
+  t.is(shared.a, shared.b);
+  const cycle: any = {};
+  cycle.self = cycle;
+  await cache.set('cycle', cycle);
+  const found = (await cache.get('cycle')) as any;
+  t.is(found.self, found);
+});
+
+each('what structured clone reduces comes back as structured clone gives it', async (t, { open }) => {
+  const cache = await open();
+  for (const { name, make } of REDUCED) {
+    t.is(await cache.set('key', make()), true, name);
+    const [found, expected] = [await cache.get('key'), structuredClone(make())];
+    // Stacks name the line that made the error: not the same line twice.
+    if (expected instanceof Error) t.deepEqual([(found as Error).name, (found as Error).message], [expected.name, expected.message]);
+    else same(found, expected, name);
+  }
+});
+
+each('errors keep name, message, stack and cause', async (t, { open }) => {
+  const cache = await open();
+  const error = new TypeError('outer', { cause: new RangeError('inner') });
+  await cache.set('error', error);
+  const found = (await cache.get('error')) as TypeError;
+  t.true(found instanceof TypeError);
+  t.is(found.stack, error.stack);
+  t.true(found.cause instanceof RangeError);
+  t.is((found.cause as Error).message, 'inner');
+});
+
+each('functions, symbols and detached buffers are refused, and what was there stays', async (t, { open }) => {
+  const cache = await open();
+  for (const { name, make } of REFUSED) {
+    const wrappings = [(value: unknown) => value, (value: unknown) => ({ value }), (value: unknown) => [1, value], (value: unknown) => new Map([[1, value]])];
+    for (const wrapping of wrappings) {
+      await cache.set('key', 'old');
+      const error = await failsWith(t, () => cache.set('key', wrapping(make())), 'ERR_CC_DATA_CLONE');
+      t.true(error instanceof Error, name);
+      await failsWith(t, () => cache.setIfAbsent('new', wrapping(make())), 'ERR_CC_DATA_CLONE');
+      t.is(await cache.get('key'), 'old', name);
+    }
+  }
+  t.is(await cache.size(), 1);
+});
+
+each("the refusal carries structured clone's own words", async (t, { open }) => {
+  const cache = await open();
+  const refused = { callback() {} };
+  let words = '';
+  try {
+    structuredClone(refused);
+  } catch (error) {
+    words = (error as Error).message;
+  }
+  const error = await failsWith(t, () => cache.set('key', refused), 'ERR_CC_DATA_CLONE');
+  t.true(error.message.includes(words), `${error.message} / ${words}`);
+});
+
+each('a getter that throws is reported and nothing is stored', async (t, { open }) => {
+  const cache = await open();
+  const failure = new Error('getter');
+  const trap = { a: 1, get b(): never { throw failure; } };
+  for (const value of [trap, [trap], { inner: trap }, new Map([[1, trap]])]) {
+    const error = await t.throwsAsync(async () => cache.set('key', value));
+    t.true(error === failure || error?.cause === failure, String(error));
+  }
+  t.is(await cache.has('key'), false);
+});
+
+each('a getter is asked once', async (t, { open }) => {
+  const cache = await open();
+  let asked = 0;
+  await cache.set('key', { get count() { return (asked += 1); } });
+  t.deepEqual(await cache.get('key'), { count: 1 });
+  t.is(asked, 1);
+});
+
+each('null and undefined are refused as values', async (t, { open }) => {
+  const cache = await open();
+  await failsWith(t, () => cache.set('key', undefined), 'ERR_CC_INVALID_VALUE');
+  await failsWith(t, () => cache.set('key', null), 'ERR_CC_INVALID_VALUE', /cacheNull/);
+  await failsWith(t, () => cache.setIfAbsent('key', null), 'ERR_CC_INVALID_VALUE', /cacheNull/);
+  await failsWith(t, () => cache.mSet([['key', null]]), 'ERR_CC_INVALID_VALUE', /cacheNull/);
+  t.is(await cache.size(), 0);
+});
+
+each('cacheNull keeps null, never undefined', async (t, { open }) => {
+  const cache = await open({ cacheNull: true });
+  t.is(await cache.set('key', null), true);
+  t.is(await cache.get('key'), null);
+  t.is(await cache.has('key'), true);
+  t.is((await cache.mGet(['key'])).get('key'), null);
+  await failsWith(t, () => cache.set('key', undefined), 'ERR_CC_INVALID_VALUE');
+  t.is(await cache.get('key'), null);
+});
+
+each('a value nested deeper than the stack is refused, not fatal', async (t, { open }) => {
+  const cache = await open();
+  let value: unknown = 1;
+  for (let level = 0; level < 1_000_000; level += 1) value = [value];
+  await t.throwsAsync(async () => cache.set('key', value));
+  t.is(await cache.has('key'), false);
+  t.is(await cache.set('key', 1), true);
+});

@@ -1,0 +1,69 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import test from 'ava';
+import { node, ROOT } from './helpers/scripts.ts';
+
+const RUNNABLE = /\.(?:[cm]?js|[cm]?ts)$/;
+/** A fenced block whose info string says `run`: ```js run */
+const BLOCK = /^```(js|ts) run$\n([\s\S]*?)^```$/gm;
+
+/** An ESM or TypeScript file needs to be told apart by its ending; blocks are ESM unless they require. */
+const ending = (language: string, source: string): string => {
+  const commonjs = /\brequire\(['"]clustered-cache/.test(source);
+  if (language === 'ts') return commonjs ? 'cts' : 'mts';
+  return commonjs ? 'cjs' : 'mjs';
+};
+
+const run = (file: string, cwd: string) =>
+  node([...(file.endsWith('ts') ? [`--import=${import.meta.resolve('tsx')}`] : []), file], { cwd, ms: 40_000 });
+
+const examples = readdirSync(path.join(ROOT, 'examples'), { withFileTypes: true })
+  .filter((entry) => entry.isFile() && RUNNABLE.test(entry.name))
+  .map(({ name }) => name);
+
+test('there are examples', (t) => {
+  t.true(examples.length >= 4, examples.join());
+});
+
+for (const name of examples) {
+  test(`examples/${name} runs to its end`, async (t) => {
+    const outcome = await run(path.join(ROOT, 'examples', name), ROOT);
+    t.is(outcome.code, 0, `${outcome.stdout}\n${outcome.stderr}`);
+    t.false(outcome.hung);
+    t.is(outcome.stderr, '');
+    t.true(outcome.stdout.length > 0, 'it shows something');
+  });
+}
+
+let project: string;
+test.before(() => {
+  project = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'cc-readme-')));
+  mkdirSync(path.join(project, 'node_modules'));
+  symlinkSync(ROOT, path.join(project, 'node_modules', 'clustered-cache'), 'dir');
+});
+test.after.always(() => rmSync(project, { recursive: true, force: true }));
+
+const blocks = ['README.md', ...readdirSync(path.join(ROOT, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)].flatMap(
+  (file) =>
+    [...readFileSync(path.join(ROOT, file), 'utf8').matchAll(BLOCK)].map(([, language, source], index) => ({
+      title: `${file}, runnable block ${index + 1}`,
+      name: `${file.replace(/\W/g, '-')}-${index + 1}.${ending(language!, source!)}`,
+      source: source!,
+    })),
+);
+
+test('the README has blocks that run', (t) => {
+  t.true(blocks.some(({ title }) => title.startsWith('README.md')));
+});
+
+for (const { title, name, source } of blocks) {
+  test(`${title} runs to its end`, async (t) => {
+    const file = path.join(project, name);
+    writeFileSync(file, source);
+    const outcome = await run(file, project);
+    t.is(outcome.code, 0, `${source}\n${outcome.stdout}\n${outcome.stderr}`);
+    t.false(outcome.hung);
+    t.is(outcome.stderr, '');
+  });
+}

@@ -1,0 +1,243 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ClusteredCache } from '../../index.js';
+import { unique } from './names.ts';
+import { deferred, until, within } from './wait.ts';
+
+const require = createRequire(import.meta.url);
+const wire = require('../fixtures/wire.cjs') as {
+  encode(message: unknown): string;
+  listen(socket: net.Socket, receive: (message: never) => void): void;
+};
+
+/** The scheduler's letter for each thread of a process: a signal stops them one after the other. */
+function threadStates(pid: number): string[] {
+  if (process.platform !== 'linux') return [execFileSync('ps', ['-o', 'state=', '-p', String(pid)], { encoding: 'utf8' }).trim()];
+  return readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const line = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+    // The name before it is in parentheses and may contain anything.
+    return line.slice(line.lastIndexOf(')') + 2);
+  });
+}
+
+/** What a test starts as a process of its own. */
+export type Fixture = 'process.cjs' | 'primary.cjs';
+
+/** What the scope of a process offers to the functions a test runs in it; see fixtures/agent.cjs. */
+export interface Scope {
+  cc: typeof import('../../index.js');
+  cache(options?: object): ClusteredCache<string | number, any>;
+  state: Record<string, any>;
+  block(ms: number): void;
+  require: NodeJS.Require;
+  control: net.Socket;
+  cluster: typeof import('node:cluster').default;
+  describe(error: unknown): Described;
+  fork(token: string): number;
+  forkHelper(token: string, file: Fixture, env: Record<string, string>): void;
+}
+
+/** An error as a process describes it. */
+export interface Described {
+  thrown?: unknown;
+  name: string;
+  message: string;
+  code?: string;
+  stack: string;
+  classes: string[];
+  cause?: Described;
+}
+
+/** An error that was thrown in another process. */
+export class RemoteError extends Error {
+  readonly code: string | undefined;
+  /** Names of its class and their parents, there. */
+  readonly classes: readonly string[];
+  readonly described: Described;
+
+  constructor(described: Described) {
+    super(described.thrown === undefined ? described.message : String(described.thrown));
+    this.name = described.name ?? 'RemoteError';
+    this.code = described.code;
+    this.classes = described.classes ?? [];
+    this.described = described;
+  }
+}
+
+/** A process ended before it answered. */
+export class AgentGone extends Error {
+  override readonly name = 'AgentGone';
+}
+
+interface Pending {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+/** A process that carries out commands. */
+export class Agent {
+  readonly pid: number;
+  /** Settles when the process is gone: its end of the channel is closed by the kernel, however it died. */
+  readonly gone: Promise<void>;
+  readonly #socket: net.Socket;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 1;
+
+  constructor(socket: net.Socket, pid: number) {
+    this.pid = pid;
+    this.#socket = socket;
+    this.gone = new Promise((resolve) => socket.once('close', () => resolve()));
+    void this.gone.then(() => this.#failPending());
+  }
+
+  /** The channel brought a message. @internal */
+  receive(message: { id: number; value?: unknown; error?: Described }): void {
+    const pending = this.#pending.get(message.id);
+    this.#pending.delete(message.id);
+    if (message.error) pending?.reject(new RemoteError(message.error));
+    else pending?.resolve(message.value);
+  }
+
+  /** Runs `fn` in the process. It sees nothing of this file: only its scope and its arguments. */
+  run<A extends unknown[], R>(fn: (scope: Scope, ...args: A) => R, ...args: A): Promise<Awaited<R>> {
+    const id = this.#nextId++;
+    const answer = new Promise<Awaited<R>>((resolve, reject) => {
+      this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
+    });
+    // Nobody may be waiting yet when the process dies; whoever awaits the answer still gets the error.
+    answer.catch(() => {});
+    if (this.#socket.destroyed) this.#failPending();
+    else this.#socket.write(wire.encode({ id, source: fn.toString(), args }));
+    return within(answer, `command to process ${this.pid}`, 60_000);
+  }
+
+  /** Calls a method of the process's cache with these options. */
+  call(options: object, method: string, ...args: unknown[]): Promise<any> {
+    return this.run(
+      (scope, options, method, args) => (scope.cache(options) as any)[method](...args),
+      options,
+      method,
+      args,
+    );
+  }
+
+  /** Stops the process's event loop; returns when it is about to stop. */
+  async block(ms: number): Promise<void> {
+    await this.run(({ block, control }, ms) => void setImmediate(() => control.write('', () => block(ms))), ms);
+  }
+
+  /** Sends a signal; with one that ends it, `gone` follows. */
+  signal(signal: NodeJS.Signals): void {
+    process.kill(this.pid, signal);
+  }
+
+  /** Freezes all of the process's threads; returns when they are frozen. Not for long: {@link resume} it. */
+  async freeze(): Promise<void> {
+    this.signal('SIGSTOP');
+    await until(`process ${this.pid} to stop`, () => threadStates(this.pid).every((state) => /^[tT]/.test(state)));
+  }
+
+  /** Lets a frozen process go on. */
+  resume(): void {
+    this.signal('SIGCONT');
+  }
+
+  /** Ends the process at once and waits for its end. */
+  async kill(): Promise<void> {
+    if (!this.#socket.destroyed) this.signal('SIGKILL');
+    await within(this.gone, `end of process ${this.pid}`);
+  }
+
+  get alive(): boolean {
+    return !this.#socket.destroyed;
+  }
+
+  #failPending(): void {
+    for (const { reject } of this.#pending.values()) {
+      reject(new AgentGone(`process ${this.pid} ended before it answered`));
+    }
+    this.#pending.clear();
+  }
+}
+
+export interface SpawnOptions {
+  env?: Record<string, string>;
+  execArgv?: string[];
+}
+
+/** All processes of one spec file, and the channel they take commands by. */
+export class Agents {
+  readonly #directory = mkdtempSync(path.join(os.tmpdir(), 'cc-test-'));
+  readonly #server = net.createServer((socket) => this.#accept(socket));
+  readonly #expected = new Map<string, (agent: Agent) => void>();
+  readonly #agents = new Set<Agent>();
+  readonly #children = new Set<ChildProcess>();
+
+  /** Must be closed when the file's tests are over; no process of a test outlives it. */
+  static async start(): Promise<Agents> {
+    const agents = new Agents();
+    await new Promise<void>((resolve) => agents.#server.listen(agents.control, resolve));
+    agents.#server.unref();
+    return agents;
+  }
+
+  /** Path of the control channel. */
+  get control(): string {
+    return path.join(this.#directory, 'control');
+  }
+
+  /** Starts a process of its own. */
+  async spawn(fixture: Fixture = 'process.cjs', options: SpawnOptions = {}): Promise<Agent> {
+    const { token, agent } = this.expect();
+    const file = fileURLToPath(new URL(`../fixtures/${fixture}`, import.meta.url));
+    const { NODE_OPTIONS: _loaderOfTheSpecs, ...inherited } = process.env;
+    const child = spawn(process.execPath, [...(options.execArgv ?? []), file], {
+      env: { ...inherited, CC_TEST_CONTROL: this.control, CC_TEST_TOKEN: token, ...options.env },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    this.#children.add(child);
+    const died = deferred<never>();
+    child.once('exit', (code, signal) => {
+      this.#children.delete(child);
+      died.reject(new AgentGone(`${fixture} ended at start: code ${code}, signal ${signal}`));
+    });
+    died.promise.catch(() => {});
+    return Promise.race([agent, died.promise]);
+  }
+
+  /** Expects a process that another one starts: pass it the token. */
+  expect(): { token: string; agent: Promise<Agent> } {
+    const token = unique('agent');
+    const { promise, resolve } = deferred<Agent>();
+    this.#expected.set(token, resolve);
+    return { token, agent: within(promise, `hello of ${token}`) };
+  }
+
+  /** Ends every process, by its id, and the channel. */
+  async close(): Promise<void> {
+    const agents = [...this.#agents].filter((agent) => agent.alive);
+    for (const agent of agents) agent.signal('SIGKILL');
+    for (const child of this.#children) child.kill('SIGKILL');
+    await Promise.all(agents.map((agent) => within(agent.gone, `end of process ${agent.pid}`)));
+    await until('end of all children', () => this.#children.size === 0);
+    this.#server.close();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  #accept(socket: net.Socket): void {
+    let agent: Agent | undefined;
+    socket.on('error', () => socket.destroy());
+    wire.listen(socket, (message: any) => {
+      if (agent) return agent.receive(message);
+      agent = new Agent(socket, message.pid);
+      this.#agents.add(agent);
+      this.#expected.get(message.hello)?.(agent);
+      this.#expected.delete(message.hello);
+    });
+  }
+}

@@ -1,0 +1,2 @@
+/** `npm run test:long`: tests that have a long form take it. */
+export const LONG = process.env.CLUSTERED_CACHE_TEST_LONG === '1';

@@ -1,0 +1,87 @@
+import type { ExecutionContext, TestFn } from 'ava';
+import { ClusteredCache } from '../../index.js';
+import { type Agent, Agents } from './agents.ts';
+import { unique } from './names.ts';
+
+export type Role = 'host' | 'client';
+export const ROLES: readonly Role[] = ['host', 'client'];
+
+type Options = NonNullable<ConstructorParameters<typeof ClusteredCache>[0]>;
+export type AnyCache = ClusteredCache<string | number, any>;
+
+/** What a behaviour is tested with: the same code runs where the data live and where they do not. */
+export interface Bench {
+  role: Role;
+  /** A namespace of its own, unless `options` names one. */
+  open(options?: Options): Promise<AnyCache>;
+  /** Options that reach a namespace in this role. */
+  options(options?: Options): Options;
+  /** Another process that is a client of the same host, started at the first call, and options that reach it there. */
+  peer(): Promise<Agent>;
+  /** Options by which a peer reaches the namespace. */
+  reach(cache: AnyCache, options?: Options): Promise<Options>;
+}
+
+export type Behaviour = (t: ExecutionContext, bench: Bench) => Promise<void>;
+
+/**
+ * Registers `behaviour` twice: in this process as the host, and in this process as the client of another one. Call
+ * `rolesOf` once in a spec file.
+ */
+export function rolesOf(test: TestFn): {
+  (title: string, behaviour: Behaviour): void;
+  serial(title: string, behaviour: Behaviour): void;
+} {
+  let agents: Agents;
+  let endpoint: string;
+  const peers = new Map<Role, Promise<Agent>>();
+  let listener: ReturnType<typeof ClusteredCache.listen> | undefined;
+  const endpointOf = async (role: Role): Promise<string> =>
+    role === 'client' ? endpoint : (await (listener ??= ClusteredCache.listen())).endpoint;
+  test.before(async () => {
+    agents = await Agents.start();
+    const host = await agents.spawn();
+    endpoint = await host.run(async ({ cc, state }) => {
+      state.listener = await cc.ClusteredCache.listen();
+      return state.listener.endpoint;
+    });
+  });
+  test.after.always(async () => {
+    await agents?.close();
+    await (await listener)?.close();
+  });
+
+  const bench = (role: Role, t: ExecutionContext): Bench => {
+    const options = (given: Options = {}): Options => ({
+      namespace: unique(),
+      ...(role === 'client' && { endpoint }),
+      ...given,
+    });
+    return {
+      role,
+      options,
+      open: async (given) => {
+        const cache: AnyCache = new ClusteredCache(options(given));
+        t.teardown(() => cache.close());
+        await cache.ready;
+        return cache;
+      },
+      peer: async () => {
+        const known = await peers.get(role);
+        if (known?.alive) return known;
+        const started = agents.spawn();
+        peers.set(role, started);
+        return started;
+      },
+      reach: async (cache, given = {}) => ({
+        namespace: cache.namespace,
+        endpoint: await endpointOf(role),
+        ...given,
+      }),
+    };
+  };
+  const register = (define: TestFn | TestFn['serial']) => (title: string, behaviour: Behaviour) => {
+    for (const role of ROLES) define(`${role}: ${title}`, (t) => behaviour(t, bench(role, t)));
+  };
+  return Object.assign(register(test), { serial: register(test.serial) });
+}

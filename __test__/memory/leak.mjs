@@ -1,0 +1,130 @@
+// Looks for growth: runs every path again and again, the failing ones too, and compares the memory after forced
+// collections. `node --expose-gc __test__/memory/leak.mjs [rounds]`; exits 1 when memory grows with the rounds.
+import { ClusteredCache, wrap } from '../../index.mjs';
+
+const ROUNDS = Number(process.argv[2] ?? 20);
+const CALLS = 500;
+/** Growth that is noise: caches of the engine, pages of the allocator. */
+const ALLOWED_HEAP = 3 * 2 ** 20;
+const ALLOWED_RSS = 24 * 2 ** 20;
+
+if (!globalThis.gc) {
+  console.error('run with --expose-gc');
+  process.exit(2);
+}
+
+const endpoint = process.env.CC_LEAK_ENDPOINT;
+const role = endpoint ? 'client' : 'host';
+const open = (options = {}) => new ClusteredCache({ namespace: 'leak', ...(endpoint && { endpoint }), ...options });
+const ignore = () => {};
+const buffer = Buffer.alloc(10_000, 1);
+const object = { id: 1, name: 'x'.repeat(200), list: [1, 2, 3], when: new Date(0) };
+const cyclic = { self: null };
+cyclic.self = cyclic;
+const typed = { encode: (value) => JSON.stringify(value), decode: (text) => JSON.parse(text) };
+
+/** Each path: one call, with a number that differs from call to call. */
+const PATHS = {
+  'set and get objects': async (cache, n) => {
+    await cache.set(n % 50, object);
+    await cache.get(n % 50);
+  },
+  'set and get buffers': async (cache, n) => {
+    await cache.set(`b${n % 50}`, buffer);
+    await cache.get(`b${n % 50}`);
+  },
+  'delete and clear': async (cache, n) => {
+    await cache.set('gone', cyclic);
+    await (n % 10 ? cache.delete('gone') : cache.clear());
+  },
+  count: (cache, n) => cache.count(`n${n % 50}`, 1, { ttl: 1_000 }),
+  'many at once': async (cache, n) => {
+    await cache.mSet([[`m${n % 50}`, object], ['m', buffer]]);
+    await cache.mGet([`m${n % 50}`, 'm', 'absent']);
+  },
+  iterate: async (cache) => {
+    for await (const _ of cache) break;
+    await cache.keys({ prefix: 'm' });
+  },
+  fetch: async (cache, n) => {
+    await Promise.all([1, 2].map(() => cache.fetch(`f${n}`, async () => object, { ttl: 1 })));
+    await cache.delete(`f${n}`);
+  },
+  'fetch that fails': (cache, n) =>
+    Promise.all(
+      [1, 2].map(() =>
+        cache.fetch(`e${n}`, async () => {
+          throw new Error('loader', { cause: new Error('cause') });
+        }).catch(ignore),
+      ),
+    ),
+  'fetch that is aborted': async (cache, n) => {
+    const controller = new AbortController();
+    const answer = cache.fetch(`a${n}`, () => new Promise(ignore), { signal: controller.signal }).catch(ignore);
+    controller.abort();
+    await answer;
+  },
+  'refused keys': (cache) => cache.get(Symbol('key')).catch(ignore),
+  'refused values': (cache) => cache.set('key', ignore).catch(ignore),
+  'refused counters': async (cache) => {
+    await cache.set('text', 'text');
+    await cache.incr('text').catch(ignore);
+  },
+  'values over the limit': (cache) => cache.set('large', 'x'.repeat(200_000)),
+  codec: async (cache) => {
+    const view = wrap(cache, typed);
+    await view.set('w', object);
+    await view.get('w');
+  },
+  'open and close': async () => {
+    const cache = open();
+    await cache.get('key');
+    await cache.close();
+  },
+  'namespaces destroyed': async (_cache, n) => {
+    const cache = open({ namespace: `leak ${n}` });
+    await cache.set('key', object);
+    await cache.destroy();
+    await cache.close();
+  },
+  'conflicts': async () => {
+    const cache = open({ max: 5 });
+    await cache.ready.catch(ignore);
+    await cache.close();
+  },
+};
+
+async function settle() {
+  for (let pass = 0; pass < 4; pass += 1) {
+    globalThis.gc();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { heapUsed, external, arrayBuffers, rss } = process.memoryUsage();
+  return { heap: heapUsed + external + arrayBuffers, rss };
+}
+
+const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
+
+const cache = open({ max: 1_000, maxEntrySize: 100_000 });
+await cache.ready;
+let calls = 0;
+const round = async (path) => {
+  for (let batch = 0; batch < CALLS; batch += 50) {
+    await Promise.all(Array.from({ length: 50 }, () => path(cache, (calls += 1))));
+  }
+};
+
+let failed = false;
+for (const [name, path] of Object.entries(PATHS)) {
+  // The first rounds fill caches that are meant to stay.
+  for (let warm = 0; warm < Math.max(3, ROUNDS / 4); warm += 1) await round(path);
+  const before = await settle();
+  for (let done = 0; done < ROUNDS; done += 1) await round(path);
+  const after = await settle();
+  const [heap, rss] = [after.heap - before.heap, after.rss - before.rss];
+  const grown = heap > ALLOWED_HEAP || rss > ALLOWED_RSS;
+  failed ||= grown;
+  console.log(`${grown ? 'GROWS' : 'ok   '} ${role} ${name}: heap ${megabytes(heap)}, rss ${megabytes(rss)}`);
+}
+await cache.close();
+process.exitCode = failed ? 1 : 0;

@@ -1,0 +1,180 @@
+import test from 'ava';
+import { type AnyCache, rolesOf } from './helpers/roles.ts';
+import { until } from './helpers/wait.ts';
+
+const each = rolesOf(test);
+
+/** Long enough that no test run is slower. */
+const LONG = 600_000;
+
+/** Waits until the entry's time is over, without reading (and so removing) it. */
+const expired = (cache: AnyCache, key: string) =>
+  until(`expiry of ${key}`, async () => (await cache.getRemainingTTL(key)) === 0);
+
+each('an entry without ttl stays for ever', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('key', 1);
+  t.is(await cache.getRemainingTTL('key'), Infinity);
+  await cache.set('zero', 1, { ttl: 0 });
+  t.is(await cache.getRemainingTTL('zero'), Infinity);
+});
+
+each('an absent entry has no time left', async (t, { open }) => {
+  const cache = await open();
+  t.is(await cache.getRemainingTTL('key'), 0);
+});
+
+each("the namespace's ttl counts where the call names none", async (t, { open }) => {
+  const cache = await open({ ttl: LONG });
+  await cache.set('key', 1);
+  const remaining = await cache.getRemainingTTL('key');
+  t.true(remaining > LONG / 2 && remaining <= LONG, String(remaining));
+  await cache.set('own', 1, { ttl: LONG * 2 });
+  t.true((await cache.getRemainingTTL('own')) > LONG);
+  await cache.set('none', 1, { ttl: 0 });
+  t.is(await cache.getRemainingTTL('none'), Infinity);
+});
+
+each('an expired entry is gone for every way of reading', async (t, { open }) => {
+  const cache = await open();
+  await cache.mSet([['key', 1], ['other', 2]], { ttl: 20 });
+  await expired(cache, 'key');
+  await expired(cache, 'other');
+  t.is(await cache.peek('key'), undefined);
+  t.is(await cache.has('key'), false);
+  t.is(await cache.info('key'), undefined);
+  t.is((await cache.mGet(['key'])).get('key'), undefined);
+  t.is((await cache.mHas(['key'])).get('key'), false);
+  t.deepEqual(await cache.keys(), []);
+  t.deepEqual(await cache.entries(), []);
+  for await (const entry of cache) t.fail(String(entry));
+  t.is(await cache.getAndDelete('other'), undefined);
+  t.is(await cache.get('key'), undefined);
+});
+
+each('a fractional ttl is kept', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('key', 1, { ttl: 0.5 });
+  await expired(cache, 'key');
+  t.is(await cache.get('key'), undefined);
+});
+
+each('setting again starts a new life', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('key', 1, { ttl: 5 });
+  await cache.set('key', 2);
+  t.is(await cache.getRemainingTTL('key'), Infinity);
+});
+
+each('expiresAt is a moment on the wall clock', async (t, { open }) => {
+  const cache = await open();
+  t.is(await cache.set('key', 1, { expiresAt: Date.now() + LONG }), true);
+  const remaining = await cache.getRemainingTTL('key');
+  t.true(Math.abs(remaining - LONG) < 10_000, String(remaining));
+});
+
+each('an expiresAt that is past stores nothing and removes what was there', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('key', 'old');
+  t.is(await cache.set('key', 'new', { expiresAt: Date.now() - 1 }), false);
+  t.is(await cache.has('key'), false);
+  t.is(await cache.size(), 0);
+});
+
+each('touch gives a new ttl from now', async (t, { open }) => {
+  const cache = await open({ ttl: LONG });
+  t.is(await cache.touch('key'), false);
+  await cache.set('key', 1, { ttl: 2 * LONG });
+  t.is(await cache.touch('key', { ttl: 3 * LONG }), true);
+  t.true((await cache.getRemainingTTL('key')) > 2 * LONG);
+  t.is(await cache.touch('key'), true);
+  t.true((await cache.getRemainingTTL('key')) <= LONG, "the namespace's ttl when none is named");
+  t.is(await cache.touch('key', { ttl: 0 }), true);
+  t.is(await cache.getRemainingTTL('key'), Infinity);
+});
+
+each('touch does not wake what has expired', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('key', 1, { ttl: 5 });
+  await expired(cache, 'key');
+  t.is(await cache.touch('key', { ttl: LONG }), false);
+  t.is(await cache.get('key'), undefined);
+});
+
+each('allowStale returns a stale value once', async (t, { open }) => {
+  const cache = await open({ allowStale: true });
+  await cache.set('key', 1, { ttl: 5 });
+  await expired(cache, 'key');
+  t.is(await cache.peek('key'), 1, 'peek leaves it where it is');
+  t.is(await cache.get('key'), 1);
+  t.is(await cache.get('key'), undefined);
+});
+
+each('noDeleteOnStaleGet keeps a stale entry where it is', async (t, { open }) => {
+  const cache = await open({ allowStale: true, noDeleteOnStaleGet: true });
+  await cache.set('key', 1, { ttl: 5 });
+  await expired(cache, 'key');
+  t.is(await cache.get('key'), 1);
+  t.is(await cache.get('key'), 1);
+  t.is(await cache.size(), 1);
+});
+
+each('without noDeleteOnStaleGet a read removes a stale entry', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('key', 1, { ttl: 5 });
+  await expired(cache, 'key');
+  t.is(await cache.size(), 1, 'present until somebody meets it, as in lru-cache');
+  t.is(await cache.get('key'), undefined);
+  t.is(await cache.size(), 0);
+});
+
+each('updateAgeOnGet restarts the time at every get', async (t, { open }) => {
+  const cache = await open({ updateAgeOnGet: true });
+  await cache.set('key', 1, { ttl: LONG });
+  await until('some age', async () => (await cache.getRemainingTTL('key')) < LONG - 20);
+  const before = await cache.getRemainingTTL('key');
+  await cache.has('key');
+  t.true((await cache.getRemainingTTL('key')) <= before, 'has does not');
+  await cache.get('key');
+  t.true((await cache.getRemainingTTL('key')) > before);
+});
+
+each('updateAgeOnHas restarts the time at every has', async (t, { open }) => {
+  const cache = await open({ updateAgeOnHas: true });
+  await cache.set('key', 1, { ttl: LONG });
+  await until('some age', async () => (await cache.getRemainingTTL('key')) < LONG - 20);
+  const before = await cache.getRemainingTTL('key');
+  await cache.get('key');
+  t.true((await cache.getRemainingTTL('key')) <= before, 'get does not');
+  await cache.has('key');
+  t.true((await cache.getRemainingTTL('key')) > before);
+});
+
+each('ttlAutopurge removes entries when their time is over, met or not', async (t, { open }) => {
+  const cache = await open({ ttlAutopurge: true });
+  await cache.mSet([['a', 1], ['b', 2]], { ttl: 20 });
+  await cache.set('stays', 3);
+  await until('autopurge', async () => (await cache.size()) === 1);
+  t.is((await cache.stats()).expirations, 2);
+  t.deepEqual(await cache.keys(), ['stays']);
+});
+
+each('purgeStale removes what is stale and tells whether anything was', async (t, { open }) => {
+  const cache = await open();
+  await cache.mSet([['a', 1], ['b', 2]], { ttl: 5 });
+  await cache.set('stays', 3);
+  await expired(cache, 'a');
+  await expired(cache, 'b');
+  t.is(await cache.size(), 3);
+  t.is(await cache.purgeStale(), true);
+  t.is(await cache.size(), 1);
+  t.is(await cache.purgeStale(), false);
+});
+
+each('remaining time runs down', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('key', 1, { ttl: LONG });
+  const first = await cache.getRemainingTTL('key');
+  await until('less time left', async () => (await cache.getRemainingTTL('key')) < first);
+  t.pass();
+});

@@ -1,0 +1,136 @@
+// Types as users meet them. Checked by `npm run check`; never run.
+import { expectTypeOf } from 'expect-type';
+import {
+  ClusteredCache,
+  type ClusteredCacheError,
+  isClusteredCacheError,
+  memoize,
+  wrap,
+} from '../../index.js';
+
+interface User {
+  id: number;
+  name: string;
+}
+
+// --- construct ---------------------------------------------------------------------------------------------------
+
+expectTypeOf(new ClusteredCache()).toEqualTypeOf<ClusteredCache<string, unknown>>();
+const users = new ClusteredCache<string, User>({ namespace: 'users', max: 10, ttl: 1_000, allowStale: true });
+const numbered = new ClusteredCache<number, string>();
+const mixed = new ClusteredCache<string | number, User | null>({ cacheNull: true });
+
+expectTypeOf(ClusteredCache.getInstance<string, User>({})).resolves.toEqualTypeOf<ClusteredCache<string, User>>();
+expectTypeOf(ClusteredCache.bootstrap).returns.toBeVoid();
+expectTypeOf(ClusteredCache.listen).returns.resolves.toMatchTypeOf<{ endpoint: string; close(): Promise<void> }>();
+expectTypeOf(ClusteredCache.getAllCaches()).toExtend<Map<string, unknown>>();
+expectTypeOf(users.role).toEqualTypeOf<'host' | 'client'>();
+expectTypeOf(users.namespace).toBeString();
+expectTypeOf(users.ready).resolves.toBeVoid();
+expectTypeOf(users.close()).resolves.toBeVoid();
+
+// @ts-expect-error keys are strings or numbers
+void (undefined as unknown as ClusteredCache<boolean, string>);
+// @ts-expect-error an option that does not exist
+void new ClusteredCache({ maximum: 5 });
+// @ts-expect-error an option of the wrong type
+void new ClusteredCache({ max: '5' });
+// @ts-expect-error a value that is not one of the two
+void new ClusteredCache({ failsafe: 'throw' });
+
+// --- core --------------------------------------------------------------------------------------------------------
+
+expectTypeOf(users.get('1')).resolves.toEqualTypeOf<User | undefined>();
+expectTypeOf(users.peek('1')).resolves.toEqualTypeOf<User | undefined>();
+expectTypeOf(users.getAndDelete('1')).resolves.toEqualTypeOf<User | undefined>();
+expectTypeOf(users.set('1', { id: 1, name: 'Ada' })).resolves.toBeBoolean();
+expectTypeOf(users.setIfAbsent('1', { id: 1, name: 'Ada' }, { ttl: 5 })).resolves.toBeBoolean();
+expectTypeOf(users.delete('1')).resolves.toBeBoolean();
+expectTypeOf(users.has('1')).resolves.toBeBoolean();
+expectTypeOf(users.clear({ prefix: 'a' })).resolves.toBeNumber();
+expectTypeOf(users.mGet(['1'])).resolves.toEqualTypeOf<Map<string, User | undefined>>();
+expectTypeOf(users.mHas(new Set(['1']))).resolves.toEqualTypeOf<Map<string, boolean>>();
+expectTypeOf(users.mSet([['1', { id: 1, name: 'Ada' }], ['2', { id: 2, name: 'Alan' }, { ttl: 5 }]])).resolves.toBeNumber();
+expectTypeOf(users.mSet(new Map([['1', { id: 1, name: 'Ada' }]]))).resolves.toBeNumber();
+expectTypeOf(users.mDelete(['1'])).resolves.toBeNumber();
+expectTypeOf(users.keys()).resolves.toEqualTypeOf<string[]>();
+expectTypeOf(users.values()).resolves.toEqualTypeOf<User[]>();
+expectTypeOf(users.entries({ prefix: 'a' })).resolves.toEqualTypeOf<[string, User][]>();
+expectTypeOf(numbered.keys()).resolves.toEqualTypeOf<number[]>();
+expectTypeOf(mixed.get(1)).resolves.toEqualTypeOf<User | null | undefined>();
+expectTypeOf(users.size()).resolves.toBeNumber();
+expectTypeOf(users.incr('n', 1, { ttl: 5, min: 0, max: 9 })).resolves.toBeNumber();
+expectTypeOf(users.count('n')).resolves.toEqualTypeOf<{ value: number; remainingTTL: number; created: boolean }>();
+expectTypeOf(users.info('1')).resolves.exclude<undefined>().toHaveProperty('remainingTTL').toBeNumber();
+expectTypeOf(users.getRemainingTTL('1')).resolves.toBeNumber();
+expectTypeOf(users.touch('1', { ttl: 5 })).resolves.toBeBoolean();
+expectTypeOf(users.purgeStale()).resolves.toBeBoolean();
+expectTypeOf(users.load).parameter(0).toExtend<Iterable<unknown>>();
+expectTypeOf(users.getSync('1')).toEqualTypeOf<User | undefined>();
+expectTypeOf(users.setSync('1', { id: 1, name: 'Ada' })).toBeBoolean();
+expectTypeOf(users.incrSync('n')).toBeNumber();
+
+for await (const [key, value] of users) {
+  expectTypeOf(key).toBeString();
+  expectTypeOf(value).toEqualTypeOf<User>();
+}
+
+void users.load(await users.dump());
+
+// @ts-expect-error a key of the wrong type
+void users.get(1);
+// @ts-expect-error a value of the wrong type
+void users.set('1', 'Ada');
+// @ts-expect-error counters have no absolute end
+void users.incr('n', 1, { expiresAt: 5 });
+
+// --- loading -----------------------------------------------------------------------------------------------------
+
+expectTypeOf(users.fetch('1', async () => ({ id: 1, name: 'Ada' }))).resolves.toEqualTypeOf<User | undefined>();
+void users.fetch('1', (key, { signal }) => {
+  expectTypeOf(key).toBeString();
+  expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+  return undefined;
+}, { ttl: 5, lease: 5, forceRefresh: true, signal: AbortSignal.timeout(5) });
+// @ts-expect-error what the fetcher returns is no value of the cache
+void users.fetch('1', () => 'Ada');
+
+const load = memoize(users, async (id: number, _fresh: boolean): Promise<User> => ({ id, name: 'Ada' }), (id) => `user:${id}`);
+expectTypeOf(load).parameters.toEqualTypeOf<[id: number, fresh: boolean]>();
+expectTypeOf(load(1, true)).resolves.toEqualTypeOf<User>();
+expectTypeOf(load.refresh(1, true)).resolves.toEqualTypeOf<User>();
+expectTypeOf(load.forget(1, true)).resolves.toBeBoolean();
+// @ts-expect-error arguments are those of the function
+void load('1', true);
+
+const dates = wrap(numbered, { encode: (date: Date) => date.toISOString(), decode: (text) => new Date(text) });
+expectTypeOf(dates.get(1)).resolves.toEqualTypeOf<Date | undefined>();
+expectTypeOf(dates.set(1, new Date())).resolves.toBeBoolean();
+expectTypeOf(dates.mGet([1])).resolves.toEqualTypeOf<Map<number, Date | undefined>>();
+expectTypeOf(dates.values()).resolves.toEqualTypeOf<Date[]>();
+expectTypeOf(dates.fetch(1, async () => new Date())).resolves.toEqualTypeOf<Date | undefined>();
+expectTypeOf(dates.cache).toEqualTypeOf<ClusteredCache<number, string>>();
+expectTypeOf(dates.has(1)).resolves.toBeBoolean();
+// @ts-expect-error values are those of the codec
+void dates.set(1, 'today');
+
+// --- life, metrics, errors ---------------------------------------------------------------------------------------
+
+expectTypeOf(users.stats()).resolves.toExtend<{ hits: number; misses: number; fetches: { leads: number } }>();
+expectTypeOf(users.max()).resolves.toEqualTypeOf<number | undefined>();
+expectTypeOf(users.maxSize(5)).resolves.toBeNumber();
+expectTypeOf(users.allowStale(true)).resolves.toBeBoolean();
+expectTypeOf(users.on('degraded', (error) => expectTypeOf(error).toExtend<Error>())).toEqualTypeOf<typeof users>();
+users.on('restored', () => {}).on('epoch', (epoch) => expectTypeOf(epoch).toBeNumber());
+// @ts-expect-error an event that does not exist
+users.on('lost', () => {});
+
+const problem: unknown = undefined;
+if (isClusteredCacheError(problem)) {
+  expectTypeOf(problem).toExtend<Error>();
+  expectTypeOf(problem.code).toExtend<string>();
+  if (problem.code === 'ERR_CC_TIMEOUT') expectTypeOf(problem.message).toBeString();
+  // @ts-expect-error a code that does not exist
+  if (problem.code === 'ERR_CC_NO_SUCH_CODE') problem.message.trim();
+}
+expectTypeOf<ClusteredCacheError>().toExtend<Error>();

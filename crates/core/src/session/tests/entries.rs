@@ -1,0 +1,154 @@
+use super::*;
+use crate::error::ErrorKind;
+use crate::value::value_tag;
+
+#[test]
+fn what_was_set_is_there_until_it_is_deleted() {
+    let mut bench = Bench::plain();
+    assert_eq!(bench.get("k"), None);
+    assert!(bench.set("k", "one"));
+    assert!(bench.set("k", "two"));
+    assert_eq!(bench.get("k").as_deref(), Some("two"));
+    assert!(bench.has("k"));
+    assert!(bench.flag(Request::Delete(Blob(&text_key("k")))));
+    assert!(!bench.flag(Request::Delete(Blob(&text_key("k")))));
+    assert!(!bench.has("k"));
+}
+
+#[test]
+fn a_number_and_its_text_are_two_keys() {
+    let mut bench = Bench::plain();
+    let number = [&[2][..], &1_f64.to_le_bytes()].concat();
+    bench.flag(Request::Set(new_entry(&number, &text_value("number"))));
+    bench.set("1", "text");
+    assert_eq!(bench.get("1").as_deref(), Some("text"));
+    assert_eq!(value_of(&bench.ask(Request::Get(Blob(&number)))).as_deref(), Some("number"));
+}
+
+#[test]
+fn only_get_and_set_touch_the_order_of_use() {
+    let mut bench = Bench::plain();
+    for key in ["a", "b", "c"] {
+        bench.set(key, "v");
+    }
+    bench.peek("a");
+    bench.has("a");
+    bench.remaining("a");
+    bench.flag(Request::Touch { key: Blob(&text_key("a")), ttl: None });
+    assert_eq!(bench.keys(), ["c", "b", "a"]);
+    bench.get("a");
+    assert_eq!(bench.keys(), ["a", "c", "b"]);
+    bench.set("b", "w");
+    assert_eq!(bench.keys(), ["b", "a", "c"]);
+}
+
+#[test]
+fn set_if_absent_stores_once() {
+    let mut bench = Bench::with_ttl(10);
+    let (key, one, two) = (text_key("k"), text_value("one"), text_value("two"));
+    assert!(bench.flag(Request::SetIfAbsent(new_entry(&key, &one))));
+    assert!(!bench.flag(Request::SetIfAbsent(new_entry(&key, &two))));
+    assert_eq!(bench.get("k").as_deref(), Some("one"));
+    bench.advance(10);
+    assert!(bench.flag(Request::SetIfAbsent(new_entry(&key, &two))), "a stale entry is absent");
+    assert_eq!(bench.get("k").as_deref(), Some("two"));
+}
+
+#[test]
+fn get_and_delete_hands_the_value_to_one_caller() {
+    let mut bench = Bench::with_ttl(10);
+    let key = text_key("k");
+    bench.set("k", "v");
+    assert_eq!(value_of(&bench.ask(Request::GetAndDelete(Blob(&key)))).as_deref(), Some("v"));
+    assert_eq!(value_of(&bench.ask(Request::GetAndDelete(Blob(&key)))), None);
+    bench.set("k", "v");
+    bench.advance(10);
+    assert_eq!(value_of(&bench.ask(Request::GetAndDelete(Blob(&key)))), None);
+    let stats = bench.stats();
+    assert_eq!((stats.size, stats.deletes, stats.expirations, stats.hits, stats.misses), (0, 1, 1, 0, 0));
+}
+
+#[test]
+fn clear_takes_a_prefix_of_string_keys_or_everything() {
+    let mut bench = Bench::plain();
+    let number = [&[2][..], &7_f64.to_le_bytes()].concat();
+    bench.flag(Request::Set(new_entry(&number, &text_value("v"))));
+    for key in ["user:1", "user:2", "post:1"] {
+        bench.set(key, "v");
+    }
+    assert_eq!(bench.number(Request::Clear(Some(Blob(&text_key("user:"))))), 2.0);
+    assert_eq!(bench.number(Request::Clear(Some(Blob(&text_key(""))))), 1.0);
+    assert_eq!(bench.number(Request::Clear(None)), 1.0);
+    assert_eq!(bench.number(Request::Clear(None)), 0.0);
+    assert_eq!(bench.stats().deletes, 4);
+    let reply = bench.ask(Request::Clear(Some(Blob(&number))));
+    assert_eq!(reply.error(), Some(ErrorKind::InvalidArgument));
+}
+
+#[test]
+fn null_is_a_value_only_where_it_was_asked_for() {
+    let null = [value_tag::NULL];
+    let key = text_key("k");
+    let mut bench = Bench::plain();
+    assert_eq!(bench.ask(Request::Set(new_entry(&key, &null))).error(), Some(ErrorKind::InvalidValue));
+    let mut bench = Bench::new(NamespaceOptions { cache_null: Some(true), ..Default::default() });
+    assert!(bench.flag(Request::Set(new_entry(&key, &null))));
+    assert_eq!(bench.ask(Request::Get(Blob(&key))), Response::Value(Blob(&null)));
+}
+
+#[test]
+fn bad_keys_values_and_times_are_refused_and_change_nothing() {
+    let mut bench = Bench::plain();
+    bench.set("k", "v");
+    let (key, value) = (text_key("k"), text_value("w"));
+    let kept = |keep| NewEntry { key: Blob(&key), value: Blob(&value), keep };
+    for (request, kind) in [
+        (Request::Get(Blob(b"")), ErrorKind::InvalidKey),
+        (Request::Has(Blob(b"\x09")), ErrorKind::InvalidKey),
+        (Request::Delete(Blob(&[1; 65_537])), ErrorKind::InvalidKey),
+        (Request::Set(new_entry(&key, b"\xff")), ErrorKind::InvalidValue),
+        (Request::Set(new_entry(&key, b"")), ErrorKind::InvalidValue),
+        (Request::Set(kept(Keep { ttl: Some(u64::MAX), ..Keep::default() })), ErrorKind::InvalidOption),
+        (Request::Set(kept(Keep { size: Some(0), ..Keep::default() })), ErrorKind::InvalidOption),
+        (
+            Request::Set(kept(Keep { expires_at: Some(f64::NAN), ..Keep::default() })),
+            ErrorKind::InvalidOption,
+        ),
+        (Request::SetIfAbsent(kept(Keep { size: Some(0), ..Keep::default() })), ErrorKind::InvalidOption),
+        (Request::Touch { key: Blob(&key), ttl: Some(u64::MAX) }, ErrorKind::InvalidOption),
+        (Request::Fetch { key: Blob(b"\x07"), force: false, lease: 1 }, ErrorKind::InvalidKey),
+    ] {
+        let reply = bench.ask(request.clone());
+        assert_eq!(reply.error(), Some(kind), "{request:?}: {reply:?}");
+    }
+    assert_eq!(bench.get("k").as_deref(), Some("v"));
+}
+
+#[test]
+fn statistics_count_what_happened() {
+    let mut bench = Bench::plain();
+    bench.store.client_joined();
+    bench.set("a", "v");
+    bench.set("b", "vv");
+    bench.get("a");
+    bench.get("none");
+    bench.peek("a");
+    bench.has("none");
+    bench.flag(Request::Delete(Blob(&text_key("a"))));
+    bench.advance(5);
+    let expected = Stats {
+        size: 1,
+        calculated_size: 5,
+        hits: 1,
+        misses: 1,
+        sets: 2,
+        deletes: 1,
+        clients: 1,
+        epoch: bench.store.epoch(),
+        uptime: 5 * MS,
+        ..Stats::default()
+    };
+    assert_eq!(bench.stats(), expected);
+    bench.store.client_left();
+    assert_eq!(bench.stats().clients, 0);
+}

@@ -1,0 +1,236 @@
+use super::*;
+
+fn options(change: impl FnOnce(&mut NamespaceOptions)) -> NamespaceOptions {
+    let mut options = NamespaceOptions { ttl: Some(10 * MS), ..Default::default() };
+    change(&mut options);
+    options
+}
+
+#[test]
+fn an_entry_is_stale_from_its_deadline_on() {
+    let mut bench = Bench::with_ttl(10);
+    bench.set("k", "v");
+    bench.advance(9);
+    assert_eq!(bench.remaining("k"), Some(Some(MS)));
+    assert_eq!(bench.get("k").as_deref(), Some("v"));
+    bench.advance(1);
+    assert!(!bench.has("k"));
+    assert_eq!(bench.peek("k"), None);
+    assert_eq!(bench.remaining("k"), None);
+    assert_eq!(bench.stats().size, 1, "it is there until it is met");
+    assert_eq!(bench.get("k"), None);
+    let stats = bench.stats();
+    assert_eq!((stats.size, stats.expirations, stats.hits, stats.misses), (0, 1, 1, 1));
+}
+
+#[test]
+fn an_entrys_own_time_wins_and_zero_is_for_ever() {
+    let mut bench = Bench::with_ttl(10);
+    bench.set_for("long", "v", ttl(20));
+    bench.set_for("ever", "v", ttl(0));
+    bench.advance(15);
+    assert!(bench.has("long"));
+    assert_eq!(bench.remaining("ever"), Some(None));
+}
+
+#[test]
+fn an_end_in_the_calendar_is_kept_and_a_past_one_removes_what_was_there() {
+    let mut bench = Bench::plain();
+    let wall = bench.store.clock().wall_ms();
+    let until = |at: f64| Keep { expires_at: Some(at), ttl: Some(1), ..Keep::default() };
+    assert!(bench.set_for("k", "v", until(wall + 5.0)));
+    assert_eq!(bench.remaining("k"), Some(Some(5 * MS)));
+    assert!(!bench.set_for("k", "w", until(wall)));
+    assert_eq!(bench.stats().size, 0);
+}
+
+#[test]
+fn a_past_end_leaves_a_fresh_entry_alone_when_only_an_absent_one_was_to_be_stored() {
+    let mut bench = Bench::plain();
+    bench.set("k", "v");
+    let (key, value) = (text_key("k"), text_value("w"));
+    let keep = Keep { expires_at: Some(1.0), ..Keep::default() };
+    assert!(!bench.flag(Request::SetIfAbsent(NewEntry { key: Blob(&key), value: Blob(&value), keep })));
+    assert_eq!(bench.get("k").as_deref(), Some("v"));
+}
+
+#[test]
+fn reads_restart_the_time_only_where_that_was_asked_for() {
+    let mut plain = Bench::new(options(|_| ()));
+    let mut on_get = Bench::new(options(|options| options.update_age_on_get = Some(true)));
+    let mut on_has = Bench::new(options(|options| options.update_age_on_has = Some(true)));
+    for bench in [&mut plain, &mut on_get, &mut on_has] {
+        bench.set("k", "v");
+        bench.advance(6);
+        bench.get("k");
+    }
+    assert_eq!(plain.remaining("k"), Some(Some(4 * MS)));
+    assert_eq!(on_get.remaining("k"), Some(Some(10 * MS)));
+    assert_eq!(on_has.remaining("k"), Some(Some(4 * MS)));
+    assert!(on_has.has("k"));
+    assert_eq!(on_has.remaining("k"), Some(Some(10 * MS)));
+    on_get.has("k");
+    on_get.advance(6);
+    on_get.peek("k");
+    on_get.has("k");
+    assert_eq!(on_get.remaining("k"), Some(Some(4 * MS)));
+}
+
+#[test]
+fn reads_do_not_move_an_end_in_the_calendar() {
+    let mut bench = Bench::new(options(|options| options.update_age_on_get = Some(true)));
+    let keep = Keep { expires_at: Some(bench.store.clock().wall_ms() + 8.0), ..Keep::default() };
+    bench.set_for("k", "v", keep);
+    bench.advance(5);
+    bench.get("k");
+    assert_eq!(bench.remaining("k"), Some(Some(3 * MS)));
+}
+
+#[test]
+fn a_stale_entry_is_returned_once_where_that_is_allowed() {
+    let mut bench = Bench::new(options(|options| options.allow_stale = Some(true)));
+    bench.set("k", "v");
+    bench.advance(10);
+    assert_eq!(bench.peek("k").as_deref(), Some("v"));
+    assert!(!bench.has("k"));
+    assert_eq!(bench.get("k").as_deref(), Some("v"));
+    assert_eq!(bench.get("k"), None);
+    let stats = bench.stats();
+    assert_eq!((stats.hits, stats.misses, stats.expirations), (1, 1, 1));
+}
+
+#[test]
+fn a_stale_entry_stays_unpromoted_where_reads_do_not_delete_it() {
+    let keep_stale = |options: &mut NamespaceOptions| {
+        options.allow_stale = Some(true);
+        options.no_delete_on_stale_get = Some(true);
+    };
+    let mut bench = Bench::new(options(keep_stale));
+    bench.set("old", "v");
+    bench.set_for("new", "v", ttl(0));
+    bench.advance(10);
+    assert_eq!(bench.get("old").as_deref(), Some("v"));
+    assert_eq!(bench.get("old").as_deref(), Some("v"));
+    assert_eq!(bench.keys(), ["new", "old"]);
+    bench.ask(Request::Tune(NamespaceOptions { allow_stale: Some(false), ..Default::default() }));
+    assert_eq!(bench.get("old"), None);
+    let stats = bench.stats();
+    assert_eq!((stats.size, stats.hits, stats.misses, stats.expirations), (2, 2, 1, 0));
+}
+
+#[test]
+fn touch_gives_a_new_time_from_now() {
+    let mut bench = Bench::with_ttl(10);
+    bench.set("k", "v");
+    bench.advance(4);
+    let key = text_key("k");
+    let mut touch = |ttl| bench.flag(Request::Touch { key: Blob(&key), ttl });
+    assert!(touch(Some(30 * MS)));
+    assert_eq!(bench.remaining("k"), Some(Some(30 * MS)));
+    let mut touch = |ttl| bench.flag(Request::Touch { key: Blob(&key), ttl });
+    assert!(touch(None));
+    assert_eq!(bench.remaining("k"), Some(Some(10 * MS)));
+    bench.advance(10);
+    let mut touch = |ttl| bench.flag(Request::Touch { key: Blob(&key), ttl });
+    assert!(!touch(Some(0)), "a stale entry is not revived");
+    assert!(!bench.has("k"));
+}
+
+#[test]
+fn info_tells_when_an_entry_was_stored() {
+    let mut bench = Bench::plain();
+    let stored = bench.store.clock().wall_ms();
+    bench.set_for("k", "v", Keep { size: Some(7), ..Keep::default() });
+    bench.advance(250);
+    let reply = bench.ask(Request::Info(Blob(&text_key("k"))));
+    assert_eq!(reply, Response::Info { remaining: None, size: 7, created: stored });
+}
+
+#[test]
+fn purge_stale_removes_what_is_stale_and_only_that() {
+    let mut bench = Bench::with_ttl(10);
+    assert!(!bench.flag(Request::PurgeStale));
+    bench.set("a", "v");
+    bench.set("b", "v");
+    bench.set_for("c", "v", ttl(0));
+    bench.advance(10);
+    assert!(bench.flag(Request::PurgeStale));
+    assert!(!bench.flag(Request::PurgeStale));
+    let stats = bench.stats();
+    assert_eq!((stats.size, stats.expirations), (1, 2));
+}
+
+#[test]
+fn a_namespace_that_purges_by_itself_is_clean_after_each_tick() {
+    let mut bench = Bench::new(options(|options| options.ttl_autopurge = Some(true)));
+    assert_eq!(bench.store.tick(), None);
+    bench.set("a", "v");
+    bench.set_for("b", "v", ttl(30));
+    bench.set_for("c", "v", ttl(0));
+    let now = bench.store.clock().now();
+    assert_eq!(bench.store.tick(), Some(now + 10 * MS));
+    bench.advance(10);
+    assert_eq!(bench.store.tick(), Some(now + 30 * MS));
+    assert_eq!(bench.stats().size, 2);
+    bench.flag(Request::Touch { key: Blob(&text_key("c")), ttl: Some(5 * MS) });
+    bench.flag(Request::Delete(Blob(&text_key("b"))));
+    bench.advance(20);
+    assert_eq!(bench.store.tick(), None);
+    let stats = bench.stats();
+    assert_eq!((stats.size, stats.expirations), (0, 2));
+}
+
+#[test]
+fn purging_can_be_switched_on_and_off_at_run_time() {
+    let mut bench = Bench::with_ttl(10);
+    let autopurge = |on| NamespaceOptions { ttl_autopurge: Some(on), ..Default::default() };
+    bench.set("a", "v");
+    bench.ask(Request::Tune(autopurge(true)));
+    bench.advance(10);
+    assert_eq!(bench.store.tick(), None);
+    assert_eq!(bench.stats().size, 0);
+    bench.set("b", "v");
+    bench.ask(Request::Tune(autopurge(false)));
+    bench.advance(10);
+    bench.store.tick();
+    assert_eq!(bench.stats().size, 1);
+}
+
+#[test]
+fn a_tick_is_bounded_and_asks_to_be_called_again() {
+    use crate::config::TICK_STEPS;
+    let mut bench = Bench::new(options(|options| options.ttl_autopurge = Some(true)));
+    for number in 0..TICK_STEPS + 5 {
+        let (key, value) = (text_key(&number.to_string()), text_value("v"));
+        bench.user.ask(0, Request::Set(new_entry(&key, &value)));
+    }
+    bench.advance(10);
+    let again = bench.store.tick();
+    assert!(again.is_some_and(|moment| moment <= bench.store.clock().now()));
+    assert_eq!(bench.stats().size, 5);
+    assert_eq!(bench.store.tick(), None);
+    assert_eq!(bench.stats().size, 0);
+}
+
+#[test]
+fn the_waker_is_called_for_earlier_deadlines_only() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let mut bench = Bench::new(options(|options| options.ttl_autopurge = Some(true)));
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&wakes);
+    let store = Arc::downgrade(&bench.store);
+    bench.store.set_waker(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        // No lock is held: the waker may call back.
+        store.upgrade().unwrap().namespaces();
+    });
+    let mut woken_by = |keep| {
+        bench.set_for("any", "v", ttl(0));
+        bench.set_for(&format!("{keep:?}"), "v", keep);
+        wakes.swap(0, Ordering::SeqCst)
+    };
+    assert_eq!(woken_by(ttl(20)), 1);
+    assert_eq!(woken_by(ttl(30)), 0);
+    assert_eq!(woken_by(ttl(0)), 0);
+    assert_eq!(woken_by(ttl(10)), 1);
+}

@@ -1,0 +1,137 @@
+//! Behaviour as a user of a session sees it.
+
+mod bounds;
+mod counters;
+mod entries;
+mod expiry;
+mod handles;
+mod loads;
+mod many;
+mod scans;
+mod threads;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::ManualClock;
+use crate::protocol::message::{Blob, Keep, NamespaceOptions, NewEntry, Request, Response, Stats};
+use crate::store::Store;
+use crate::testing::{Reply, User, manual_store, new_entry, text_key, text_value};
+
+/// Microseconds of a millisecond.
+const MS: u64 = 1_000;
+
+/// A user of one namespace whose time stands still.
+struct Bench {
+    store: Arc<Store>,
+    hands: Arc<ManualClock>,
+    user: User,
+}
+
+impl Bench {
+    fn new(options: NamespaceOptions) -> Self {
+        let (store, hands) = manual_store();
+        let user = User::with_open(&store, "n", options);
+        Self { store, hands, user }
+    }
+
+    fn plain() -> Self {
+        Self::new(NamespaceOptions::default())
+    }
+
+    fn with_ttl(ms: u64) -> Self {
+        Self::new(NamespaceOptions { ttl: Some(ms * MS), ..Default::default() })
+    }
+
+    /// Another user of the same namespace.
+    fn join(&self) -> User {
+        User::with_open(&self.store, "n", NamespaceOptions::default())
+    }
+
+    fn advance(&self, ms: u64) {
+        self.hands.advance(Duration::from_millis(ms));
+    }
+
+    fn ask(&mut self, request: Request<'_>) -> Reply {
+        let reply = self.user.ask(0, request);
+        self.store.validate();
+        reply
+    }
+
+    fn flag(&mut self, request: Request<'_>) -> bool {
+        match self.ask(request).response() {
+            Response::Flag(flag) => flag,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn number(&mut self, request: Request<'_>) -> f64 {
+        match self.ask(request).response() {
+            Response::Number(number) => number,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> bool {
+        self.set_for(key, value, Keep::default())
+    }
+
+    fn set_for(&mut self, key: &str, value: &str, keep: Keep) -> bool {
+        let (key, value) = (text_key(key), text_value(value));
+        self.flag(Request::Set(NewEntry { key: Blob(&key), value: Blob(&value), keep }))
+    }
+
+    fn get(&mut self, key: &str) -> Option<String> {
+        value_of(&self.ask(Request::Get(Blob(&text_key(key)))))
+    }
+
+    fn peek(&mut self, key: &str) -> Option<String> {
+        value_of(&self.ask(Request::Peek(Blob(&text_key(key)))))
+    }
+
+    fn has(&mut self, key: &str) -> bool {
+        self.flag(Request::Has(Blob(&text_key(key))))
+    }
+
+    fn stats(&mut self) -> Stats {
+        match self.ask(Request::Stats).response() {
+            Response::Stats(stats) => stats,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Microseconds; `None` when there is no entry.
+    fn remaining(&mut self, key: &str) -> Option<Option<u64>> {
+        match self.ask(Request::Info(Blob(&text_key(key)))).response() {
+            Response::Info { remaining, .. } => Some(remaining),
+            Response::Missing => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Keys, most recently used first.
+    fn keys(&mut self) -> Vec<String> {
+        let fields = crate::protocol::message::ScanFields::Keys;
+        let reply = self.ask(Request::Scan { fields, prefix: None, limit: 1_000 });
+        match reply.response() {
+            Response::Page { cursor: 0, items } => items.iter().map(|item| text_of(item.key.0)).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn ttl(ms: u64) -> Keep {
+    Keep { ttl: Some(ms * MS), ..Keep::default() }
+}
+
+fn text_of(tagged: &[u8]) -> String {
+    String::from_utf8(tagged[1..].to_vec()).unwrap()
+}
+
+fn value_of(reply: &Reply) -> Option<String> {
+    match reply.response() {
+        Response::Value(value) => Some(text_of(value.0)),
+        Response::Missing => None,
+        other => panic!("{other:?}"),
+    }
+}

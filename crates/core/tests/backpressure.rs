@@ -1,0 +1,128 @@
+//! Peers that do not take what they are sent.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
+
+use std::io::{ErrorKind as IoErrorKind, Write};
+use std::time::Duration;
+
+use clustered_cache_core::client::Target;
+use clustered_cache_core::endpoint::Secret;
+use clustered_cache_core::protocol::message::{Blob, Request, Response};
+use clustered_cache_core::server::ServerLimits;
+use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
+use support::{Host, LONG, Raw, TestClient, own_listener, request_frame, watch};
+
+const SOON: Duration = Duration::from_millis(60);
+const VALUE: usize = 100_000;
+
+fn small(stall: Duration) -> ServerLimits {
+    ServerLimits { output_high_water: 4 * VALUE, output_stall_timeout: stall, ..ServerLimits::default() }
+}
+
+/// A peer that has stored a value under `key`.
+fn with_value(host: &Host, key: &[u8]) -> Raw {
+    let mut raw = host.raw().greet(&host.target().secret).opened("n");
+    raw.request(2, 1, Request::Set(new_entry(key, &text_value(&"x".repeat(VALUE)))));
+    assert_eq!(raw.reply().unwrap().1, Response::Flag(true));
+    raw
+}
+
+/// Asks for the value without ever reading, until the host takes no more requests. Returns how many it took.
+fn ask_without_reading(raw: &mut Raw, key: &[u8]) -> u64 {
+    raw.stream.set_write_timeout(Some(SOON)).unwrap();
+    for id in 3.. {
+        match raw.stream.write_all(&request_frame(id, 1, Request::Get(Blob(key)))) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), IoErrorKind::WouldBlock | IoErrorKind::TimedOut) => {
+                return id;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    unreachable!("the host takes requests for ever")
+}
+
+#[test]
+fn a_peer_that_never_reads_is_dropped_and_nobody_else_notices() {
+    let _watch = watch("a_peer_that_never_reads_is_dropped_and_nobody_else_notices");
+    let directory = TempDir::new();
+    let host = Host::with_limits(&directory, small(SOON));
+    let key = text_key("k");
+    let mut deaf = with_value(&host, &key);
+    let other = host.client();
+    other.open(1, "n");
+    for id in 3..40 {
+        deaf.request(id, 1, Request::Get(Blob(&key)));
+    }
+    loop {
+        let Response::Stats(stats) = other.ask(1, Request::Stats).response() else { panic!("no stats") };
+        if stats.clients == 1 {
+            break;
+        }
+    }
+    assert!(matches!(other.ask(1, Request::Get(Blob(&key))).response(), Response::Value(_)));
+}
+
+#[test]
+fn over_the_high_water_a_host_reads_nothing_more_and_goes_on_once_it_is_read() {
+    let _watch = watch("over_the_high_water_a_host_reads_nothing_more_and_goes_on_once_it_is_read");
+    let directory = TempDir::new();
+    let host = Host::with_limits(&directory, small(LONG));
+    let key = text_key("k");
+    let mut deaf = with_value(&host, &key);
+    let asked = ask_without_reading(&mut deaf, &key);
+    let other = host.client();
+    other.open(1, "n");
+    let Response::Stats(stats) = other.ask(1, Request::Stats).response() else { panic!("no stats") };
+    assert!(
+        stats.hits < 100,
+        "{} of {asked} requests were carried out for a peer that reads nothing",
+        stats.hits
+    );
+    // Every request that was sent whole is answered in the end, in order.
+    for id in 3..asked {
+        assert_eq!(deaf.reply().unwrap().0, id);
+    }
+}
+
+#[test]
+fn a_peer_that_reads_slowly_is_not_dropped() {
+    let _watch = watch("a_peer_that_reads_slowly_is_not_dropped");
+    let directory = TempDir::new();
+    let host = Host::with_limits(&directory, small(LONG));
+    let key = text_key("k");
+    let mut slow = with_value(&host, &key);
+    for id in 3..60 {
+        slow.request(id, 1, Request::Get(Blob(&key)));
+    }
+    for id in 3..60 {
+        assert_eq!(slow.reply().unwrap().0, id);
+    }
+}
+
+#[test]
+fn a_client_whose_host_does_not_read_keeps_its_thread_free_and_forgets_on_demand() {
+    let _watch = watch("a_client_whose_host_does_not_read_keeps_its_thread_free_and_forgets_on_demand");
+    const COUNT: u64 = 200;
+    let directory = TempDir::new();
+    let (socket, listener) = own_listener(&directory);
+    let secret = Secret::from_bytes([4; 32]);
+    let client = TestClient::new(LONG);
+    client.start(Target { socket, secret: secret.clone() });
+    let mut host = Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
+    client.connected();
+    let (key, value) = (text_key("k"), text_value(&"x".repeat(VALUE)));
+    for _ in 0..COUNT {
+        client.submit(1, Request::Set(new_entry(&key, &value)));
+        client.client.flush();
+    }
+    // Far more than a socket holds: the first is on its way, the last is not.
+    assert!(client.client.forget(1));
+    assert!(!client.client.forget(COUNT));
+    assert!(!client.client.forget(COUNT - 2));
+    let received: Vec<u64> = (0..COUNT - 2).map(|_| host.requested().unwrap()).collect();
+    let expected: Vec<u64> = (1..=COUNT).filter(|id| ![COUNT, COUNT - 2].contains(id)).collect();
+    assert_eq!(received, expected);
+}

@@ -1,0 +1,83 @@
+//! Loading once in the cluster, over real sockets.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
+
+use std::time::Duration;
+
+use clustered_cache_core::protocol::message::{Blob, Keep, Loaded, Request, Response};
+use clustered_cache_core::testing::{TempDir, text_key, text_value};
+use support::{Host, TestClient, watch};
+
+const MINUTE: u64 = 60_000_000;
+
+fn fetch(key: &[u8], lease: u64) -> Request<'_> {
+    Request::Fetch { key: Blob(key), force: false, lease }
+}
+
+/// A leader with its token, and a waiter with the number of its request.
+fn leader_and_waiter(host: &Host, key: &[u8], lease: u64) -> (TestClient, u64, TestClient, u64) {
+    let (leader, waiter) = (host.client(), host.client());
+    leader.open(1, "n");
+    waiter.open(1, "n");
+    let Response::Lease(token) = leader.ask(1, fetch(key, lease)).response() else { panic!("no lease") };
+    let waiting = waiter.submit(1, fetch(key, MINUTE));
+    waiter.client.flush();
+    assert_eq!(waiter.reply_to(waiting), Response::Waiting);
+    (leader, token, waiter, waiting)
+}
+
+#[test]
+fn a_waiter_is_answered_with_the_leaders_value_and_others_are_not_held_up() {
+    let _watch = watch("a_waiter_is_answered_with_the_leaders_value_and_others_are_not_held_up");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let (key, value) = (text_key("k"), text_value("loaded"));
+    let (leader, token, waiter, waiting) = leader_and_waiter(&host, &key, MINUTE);
+    assert_eq!(waiter.ask(1, Request::Ping), Response::Flag(true), "a wait holds up nothing");
+    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default() };
+    assert_eq!(leader.ask(1, Request::Settle { token, loaded }), Response::Flag(true));
+    assert_eq!(waiter.reply_to(waiting), Response::Value(Blob(&value)));
+}
+
+#[test]
+fn the_waiter_of_a_leader_that_is_gone_leads() {
+    let _watch = watch("the_waiter_of_a_leader_that_is_gone_leads");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let (leader, _, waiter, waiting) = leader_and_waiter(&host, &text_key("k"), MINUTE);
+    drop(leader);
+    assert!(matches!(waiter.reply_to(waiting).response(), Response::Lease(_)));
+}
+
+#[test]
+fn the_waiter_of_a_leader_that_takes_too_long_leads() {
+    let _watch = watch("the_waiter_of_a_leader_that_takes_too_long_leads");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let lease = Duration::from_millis(30).as_micros() as u64;
+    let (leader, token, waiter, waiting) = leader_and_waiter(&host, &text_key("k"), lease);
+    assert!(matches!(waiter.reply_to(waiting).response(), Response::Lease(_)));
+    let late = Request::Settle { token, loaded: Loaded::Nothing };
+    assert_eq!(leader.ask(1, late), Response::Flag(false));
+}
+
+#[test]
+fn a_value_far_over_the_sockets_buffer_reaches_every_waiter() {
+    let _watch = watch("a_value_far_over_the_sockets_buffer_reaches_every_waiter");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let (key, value) = (text_key("k"), text_value(&"x".repeat(3_000_000)));
+    let (leader, token, waiter, waiting) = leader_and_waiter(&host, &key, MINUTE);
+    let more: Vec<_> = (0..3).map(|_| waiter.submit(1, fetch(&key, MINUTE))).collect();
+    waiter.client.flush();
+    for id in &more {
+        assert_eq!(waiter.reply_to(*id), Response::Waiting);
+    }
+    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default() };
+    assert_eq!(leader.ask(1, Request::Settle { token, loaded }), Response::Flag(true));
+    for id in more.into_iter().chain([waiting]) {
+        assert_eq!(waiter.reply_to(id), Response::Value(Blob(&value)));
+    }
+}

@@ -1,0 +1,147 @@
+//! What a host bears from a peer, and what not.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
+
+use std::io::Write;
+use std::time::Duration;
+
+use clustered_cache_core::ErrorKind;
+use clustered_cache_core::config::{MAX_FRAME_BYTES, MAX_UNAUTHENTICATED};
+use clustered_cache_core::protocol::message::{Request, Response};
+use clustered_cache_core::server::ServerLimits;
+use clustered_cache_core::testing::TempDir;
+use support::{Host, Raw, TestClient, request_frame, watch};
+
+const SOON: Duration = Duration::from_millis(40);
+
+fn served(host: &Host) -> Raw {
+    host.raw().greet(&host.target().secret).opened("n")
+}
+
+/// The host says what was wrong under number 0, closes, and goes on serving others.
+fn expect_refusal(mut raw: Raw, host: &Host) {
+    let (id, reply) = raw.reply().unwrap();
+    assert_eq!((id, reply.error()), (0, Some(ErrorKind::Protocol)), "{reply:?}");
+    raw.expect_end();
+    host.client().open(1, "others");
+}
+
+#[test]
+fn a_frame_over_the_limit_ends_the_connection_before_its_bytes_arrive() {
+    let _watch = watch("a_frame_over_the_limit_ends_the_connection_before_its_bytes_arrive");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    for length in [MAX_FRAME_BYTES as u32 + 1, u32::MAX] {
+        let mut raw = served(&host);
+        raw.stream.write_all(&length.to_le_bytes()).unwrap();
+        expect_refusal(raw, &host);
+    }
+}
+
+#[test]
+fn a_frame_that_holds_no_request_ends_the_connection() {
+    let _watch = watch("a_frame_that_holds_no_request_ends_the_connection");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    for garbage in [&b""[..], &[0xff; 40], &[1, 0, 250]] {
+        let mut raw = served(&host);
+        raw.send(garbage);
+        expect_refusal(raw, &host);
+    }
+}
+
+#[test]
+fn the_reserved_number_ends_the_connection_after_what_came_before_was_answered() {
+    let _watch = watch("the_reserved_number_ends_the_connection_after_what_came_before_was_answered");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let mut raw = served(&host);
+    let both = [request_frame(2, 1, Request::Ping), request_frame(0, 1, Request::Ping)].concat();
+    raw.stream.write_all(&both).unwrap();
+    let (id, reply) = raw.reply().unwrap();
+    assert_eq!((id, reply.response()), (2, Response::Flag(true)));
+    expect_refusal(raw, &host);
+}
+
+#[test]
+fn a_frame_that_is_not_finished_in_time_ends_the_connection() {
+    let _watch = watch("a_frame_that_is_not_finished_in_time_ends_the_connection");
+    let directory = TempDir::new();
+    let limits = ServerLimits { frame_timeout: SOON, ..ServerLimits::default() };
+    let host = Host::with_limits(&directory, limits);
+    let mut idle = served(&host);
+    let mut slow = served(&host);
+    let frame = request_frame(2, 1, Request::Ping);
+    slow.stream.write_all(&frame[..frame.len() - 1]).unwrap();
+    slow.expect_end();
+    // Without a started frame a peer may be silent for as long as it likes.
+    idle.request(2, 1, Request::Ping);
+    assert_eq!(idle.reply().unwrap().0, 2);
+}
+
+#[test]
+fn a_frame_that_comes_byte_by_byte_is_served() {
+    let _watch = watch("a_frame_that_comes_byte_by_byte_is_served");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let mut raw = served(&host);
+    for byte in request_frame(2, 1, Request::Ping) {
+        raw.stream.write_all(&[byte]).unwrap();
+    }
+    assert_eq!(raw.reply().unwrap().0, 2);
+}
+
+#[test]
+fn a_stranger_who_says_nothing_is_dropped_after_its_time() {
+    let _watch = watch("a_stranger_who_says_nothing_is_dropped_after_its_time");
+    let directory = TempDir::new();
+    let limits = ServerLimits { handshake_timeout: SOON, ..ServerLimits::default() };
+    let host = Host::with_limits(&directory, limits);
+    host.raw().expect_end();
+    let mut half = host.raw();
+    half.stream.write_all(&[20, 0, 0, 0, b'C', b'C']).unwrap();
+    half.expect_end();
+}
+
+#[test]
+fn a_hello_over_the_limit_for_strangers_is_not_even_read() {
+    let _watch = watch("a_hello_over_the_limit_for_strangers_is_not_even_read");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let mut raw = host.raw();
+    raw.stream.write_all(&257_u32.to_le_bytes()).unwrap();
+    raw.expect_end();
+}
+
+#[test]
+fn the_oldest_of_too_many_strangers_goes_and_the_newest_is_served() {
+    let _watch = watch("the_oldest_of_too_many_strangers_goes_and_the_newest_is_served");
+    let directory = TempDir::new();
+    let limits = ServerLimits { handshake_timeout: support::LONG, ..ServerLimits::default() };
+    let host = Host::with_limits(&directory, limits);
+    let mut strangers: Vec<Raw> = (0..MAX_UNAUTHENTICATED).map(|_| host.raw()).collect();
+    let newest = host.raw().greet(&host.target().secret).opened("n");
+    strangers.remove(0).expect_end();
+    // Room is left where the newest one was: the second oldest is still welcome.
+    drop(strangers.remove(0).greet(&host.target().secret).opened("n"));
+    drop(newest);
+}
+
+#[test]
+fn a_client_too_many_is_told_and_gets_in_when_there_is_room() {
+    let _watch = watch("a_client_too_many_is_told_and_gets_in_when_there_is_room");
+    let directory = TempDir::new();
+    let limits = ServerLimits { connections: 1, ..ServerLimits::default() };
+    let host = Host::with_limits(&directory, limits);
+    let first = served(&host);
+    let second = TestClient::new(SOON);
+    second.start(host.target());
+    let (_, kind, message) = second.unreachable();
+    assert_eq!(kind, ErrorKind::Limit);
+    assert!(message.contains("1 processes"), "{message}");
+    drop(first);
+    second.connected();
+    second.open(1, "n");
+}

@@ -1,0 +1,254 @@
+//! Hosts that go and come back, and what clients know then.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
+
+use std::time::Duration;
+
+use clustered_cache_core::ErrorKind;
+use clustered_cache_core::client::{REOPEN_BASE, Target};
+use clustered_cache_core::endpoint::Secret;
+use clustered_cache_core::protocol::message::{Blob, NamespaceOptions, Request, RequestId, Response};
+use clustered_cache_core::server::ServerLimits;
+use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
+use support::{Host, LONG, Raw, TestClient, own_listener, watch};
+
+const SOON: Duration = Duration::from_millis(40);
+
+#[test]
+fn after_a_host_was_killed_the_next_one_is_found_and_all_namespaces_are_open_again() {
+    let _watch = watch("after_a_host_was_killed_the_next_one_is_found_and_all_namespaces_are_open_again");
+    let directory = TempDir::new();
+    let path = directory.path().join("host").join("cache.sock");
+    let first = Host::at(&path);
+    let client = first.client();
+    let epoch = first.store.epoch();
+    assert_eq!(client.connected(), (epoch, false));
+    client.open(1, "one");
+    client.open(2, "two");
+    client.open(3, "given back");
+    let released = client.next_id();
+    client.client.release(released, 3).unwrap();
+    client.client.flush();
+    assert_eq!(client.reply_to(released), Response::Flag(true));
+
+    first.kill();
+    assert_eq!(client.lost(), released, "everything was sent");
+    let second = Host::at(&path);
+    assert_eq!(client.connected(), (second.store.epoch(), true));
+    for handle in [1, 2] {
+        let reply = client.reply_to(REOPEN_BASE + handle);
+        assert!(matches!(reply.response(), Response::Opened(_)), "{reply:?}");
+        assert_eq!(client.ask(handle as u32, Request::Ping), Response::Flag(true));
+    }
+    assert!(client.ask(3, Request::Ping).error().is_some(), "what was given back stays closed");
+    let mut names = second.store.namespaces();
+    names.sort();
+    assert_eq!(names, ["one", "two"]);
+}
+
+#[test]
+fn a_connection_that_breaks_while_its_host_lives_finds_the_same_life() {
+    let _watch = watch("a_connection_that_breaks_while_its_host_lives_finds_the_same_life");
+    let directory = TempDir::new();
+    let mut host = Host::at(&directory.path().join("s"));
+    let client = host.client();
+    client.open(1, "n");
+    let epoch = host.store.epoch();
+    assert_eq!(client.connected(), (epoch, false));
+    host.stop();
+    client.lost();
+    let (store, endpoint) = host.into_parts();
+    let _host = Host::serve(store, endpoint, ServerLimits::default());
+    assert_eq!(client.connected(), (epoch, false));
+}
+
+#[test]
+fn requests_made_while_the_host_is_away_are_kept_for_the_next_one() {
+    let _watch = watch("requests_made_while_the_host_is_away_are_kept_for_the_next_one");
+    let directory = TempDir::new();
+    let path = directory.path().join("s");
+    let first = Host::at(&path);
+    let client = first.client();
+    client.connected();
+    client.open(1, "n");
+    first.kill();
+    let through = client.lost();
+    let (key, value) = (text_key("k"), text_value("v"));
+    let set = client.submit(1, Request::Set(new_entry(&key, &value)));
+    let given_up = client.submit(1, Request::Delete(Blob(&key)));
+    let late_open = client.next_id();
+    client.client.open(late_open, 2, "late", NamespaceOptions::default()).unwrap();
+    let got = client.submit(1, Request::Get(Blob(&key)));
+    client.client.flush();
+    assert!(set > through);
+    assert!(!client.client.forget(given_up), "it was never sent");
+    assert!(client.client.forget(late_open), "opening is wanted however late");
+    let _second = Host::at(&path);
+    assert_eq!(client.reply_to(set), Response::Flag(true));
+    assert_eq!(client.reply_to(got), Response::Value(Blob(&value)));
+    assert!(matches!(client.reply_to(late_open).response(), Response::Opened(_)));
+}
+
+#[test]
+fn after_the_grace_time_requests_fail_at_once_until_a_host_is_back() {
+    let _watch = watch("after_the_grace_time_requests_fail_at_once_until_a_host_is_back");
+    let directory = TempDir::new();
+    let path = directory.path().join("s");
+    let first = Host::at(&path);
+    let client = TestClient::new(SOON);
+    client.start(first.target());
+    client.connected();
+    client.open(1, "n");
+    first.kill();
+    let through = client.lost();
+    let kept: Vec<RequestId> = (0..3).map(|_| client.submit(1, Request::Ping)).collect();
+    let (dropped, kind, message) = client.unreachable();
+    assert_eq!((dropped, kind), (kept[2], ErrorKind::NoHost));
+    assert!(dropped > through);
+    assert!(message.contains("`timeout`") && message.contains("primary"), "{message}");
+    assert_eq!(client.try_submit(1, Request::Ping).unwrap_err().kind(), ErrorKind::NoHost);
+    assert!(!client.client.forget(kept[0]), "it was dropped unsent");
+    let opening = client.next_id();
+    assert!(client.client.open(opening, 2, "wanted", NamespaceOptions::default()).is_err());
+
+    let second = Host::at(&path);
+    assert_eq!(client.connected(), (second.store.epoch(), true));
+    assert!(matches!(client.reply_to(REOPEN_BASE + 1).response(), Response::Opened(_)));
+    assert!(matches!(client.reply_to(REOPEN_BASE + 2).response(), Response::Opened(_)));
+    assert_eq!(client.ask(2, Request::Ping), Response::Flag(true));
+}
+
+#[test]
+fn before_the_start_no_grace_time_runs() {
+    let _watch = watch("before_the_start_no_grace_time_runs");
+    let directory = TempDir::new();
+    let client = TestClient::new(SOON);
+    let waited = client.submit(1, Request::Ping);
+    std::thread::yield_now();
+    // Another client with the same grace time reports first.
+    let other = TestClient::new(SOON);
+    other.start(Target { socket: directory.path().join("nobody"), secret: Secret::from_bytes([1; 32]) });
+    assert_eq!(other.unreachable().1, ErrorKind::NoHost);
+    let host = Host::new(&directory);
+    client.start(host.target());
+    assert!(matches!(client.next(), support::Seen::Connected { .. }));
+    assert_eq!(client.reply_to(waited).error(), Some(ErrorKind::Protocol), "the handle is not open");
+}
+
+#[test]
+fn a_new_target_is_tried_and_the_old_one_left() {
+    let _watch = watch("a_new_target_is_tried_and_the_old_one_left");
+    let directory = TempDir::new();
+    let first = Host::new(&directory);
+    let second = Host::new(&directory);
+    let client = first.client();
+    assert_eq!(client.connected(), (first.store.epoch(), false));
+    client.start(second.target());
+    first.kill();
+    client.lost();
+    assert_eq!(client.connected(), (second.store.epoch(), true));
+}
+
+#[test]
+fn what_the_kernel_took_whole_is_lost_and_the_rest_is_sent_again() {
+    let _watch = watch("what_the_kernel_took_whole_is_lost_and_the_rest_is_sent_again");
+    const COUNT: u64 = 60;
+    let directory = TempDir::new();
+    let (socket, listener) = own_listener(&directory);
+    let secret = Secret::from_bytes([4; 32]);
+    let client = TestClient::new(LONG);
+    client.start(Target { socket, secret: secret.clone() });
+    let accept = || Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
+    let deaf = accept();
+    client.connected();
+    let (key, value) = (text_key("k"), text_value(&"x".repeat(50_000)));
+    for _ in 0..COUNT {
+        client.submit(1, Request::Set(new_entry(&key, &value)));
+        client.client.flush();
+    }
+    let withdrawn = COUNT - 1;
+    assert!(!client.client.forget(withdrawn));
+    drop(deaf);
+    let through = client.lost();
+    assert!(through < withdrawn, "a socket does not hold that much");
+    let mut next = accept();
+    let expected: Vec<u64> = (through + 1..=COUNT).filter(|id| *id != withdrawn).collect();
+    let received: Vec<u64> = expected.iter().map(|_| next.requested().unwrap()).collect();
+    assert_eq!(received, expected);
+    client.connected();
+    assert!(client.client.forget(through), "its outcome is unknown");
+}
+
+#[test]
+fn a_host_that_hangs_up_again_and_again_is_dialled_again_and_again() {
+    let _watch = watch("a_host_that_hangs_up_again_and_again_is_dialled_again_and_again");
+    let directory = TempDir::new();
+    let (socket, listener) = own_listener(&directory);
+    let secret = Secret::from_bytes([4; 32]);
+    let client = TestClient::new(LONG);
+    client.start(Target { socket, secret: secret.clone() });
+    for _ in 0..5 {
+        drop(Raw::over(listener.accept().unwrap().0).welcome(&secret, 1));
+        client.connected();
+        client.lost();
+    }
+}
+
+#[test]
+fn a_closed_client_dials_no_more() {
+    let _watch = watch("a_closed_client_dials_no_more");
+    let directory = TempDir::new();
+    let (socket, listener) = own_listener(&directory);
+    let secret = Secret::from_bytes([4; 32]);
+    let client = TestClient::new(LONG);
+    client.start(Target { socket, secret: secret.clone() });
+    let mut raw = Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
+    client.connected();
+    client.client.close();
+    raw.expect_end();
+    // Joining the client's threads proves that nothing of it is left.
+    drop(client);
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_host_whose_backlog_is_full_is_dialled_until_there_is_room() {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixListener;
+
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
+
+    let _watch = watch("a_host_whose_backlog_is_full_is_dialled_until_there_is_room");
+    let directory = TempDir::new();
+    let path = directory.path().join("own");
+    let address = SocketAddrUnix::new(&path).unwrap();
+    let open = |flags| -> OwnedFd { socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap() };
+    let listener = open(SocketFlags::CLOEXEC);
+    bind(&listener, &address).unwrap();
+    listen(&listener, 0).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let next = open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
+        match connect(&next, &address) {
+            Ok(()) => waiting.push(next),
+            Err(error) => break assert_eq!(error, rustix::io::Errno::AGAIN),
+        }
+    }
+    let secret = Secret::from_bytes([4; 32]);
+    let client = TestClient::new(SOON);
+    client.start(Target { socket: path, secret: secret.clone() });
+    let (_, kind, message) = client.unreachable();
+    assert_eq!(kind, ErrorKind::NoHost);
+    assert!(message.contains("no room"), "{message}");
+
+    let listener = UnixListener::from(listener);
+    for _ in &waiting {
+        drop(listener.accept().unwrap());
+    }
+    let _host = Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
+    client.connected();
+}

@@ -1,0 +1,78 @@
+//! How a host ends.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
+
+use std::time::Duration;
+
+use clustered_cache_core::protocol::message::{Blob, Request, Response};
+use clustered_cache_core::server::ServerLimits;
+use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
+use support::{Host, Raw, watch};
+
+#[test]
+fn a_host_that_ends_hands_out_the_replies_it_owes() {
+    let _watch = watch("a_host_that_ends_hands_out_the_replies_it_owes");
+    let directory = TempDir::new();
+    let limits = ServerLimits { shutdown_drain: support::PATIENCE, ..ServerLimits::default() };
+    let mut host = Host::with_limits(&directory, limits);
+    let mut raw = host.raw().greet(&host.target().secret).opened("n");
+    let (key, value) = (text_key("k"), text_value(&"x".repeat(3_000_000)));
+    raw.request(2, 1, Request::Set(new_entry(&key, &value)));
+    raw.reply().unwrap();
+    raw.request(3, 1, Request::Get(Blob(&key)));
+    // The first bytes of the reply prove that the request was carried out; the rest is still with the host.
+    let mut first = [0; 1];
+    std::io::Read::read_exact(&mut raw.stream, &mut first).unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut rest = Vec::new();
+        std::io::Read::read_to_end(&mut raw.stream, &mut rest).unwrap();
+        rest.len()
+    });
+    host.stop();
+    assert!(reading.join().unwrap() > 3_000_000);
+}
+
+#[test]
+fn a_peer_that_does_not_read_cannot_hold_up_the_end() {
+    let _watch = watch("a_peer_that_does_not_read_cannot_hold_up_the_end");
+    let directory = TempDir::new();
+    let limits = ServerLimits { shutdown_drain: Duration::from_millis(30), ..ServerLimits::default() };
+    let mut host = Host::with_limits(&directory, limits);
+    let mut deaf = host.raw().greet(&host.target().secret).opened("n");
+    let (key, value) = (text_key("k"), text_value(&"x".repeat(3_000_000)));
+    deaf.request(2, 1, Request::Set(new_entry(&key, &value)));
+    deaf.reply().unwrap();
+    deaf.request(3, 1, Request::Get(Blob(&key)));
+    let stranger = host.raw();
+    host.stop();
+    drop((deaf, stranger));
+}
+
+#[test]
+fn a_host_that_ends_tells_its_clients_and_takes_no_new_ones() {
+    let _watch = watch("a_host_that_ends_tells_its_clients_and_takes_no_new_ones");
+    let directory = TempDir::new();
+    let mut host = Host::new(&directory);
+    let client = host.client();
+    client.open(1, "n");
+    client.connected();
+    let socket = host.target().socket;
+    host.stop();
+    client.lost();
+    assert!(std::os::unix::net::UnixStream::connect(&socket).is_err());
+}
+
+#[test]
+fn killing_a_host_breaks_connections_and_its_endpoint_leaves_nothing() {
+    let _watch = watch("killing_a_host_breaks_connections_and_its_endpoint_leaves_nothing");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let mut raw: Raw = host.raw().greet(&host.target().secret).opened("n");
+    raw.request(2, 1, Request::Ping);
+    assert_eq!(raw.reply().unwrap().1, Response::Flag(true));
+    host.kill();
+    raw.expect_end();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
