@@ -86,7 +86,11 @@ impl Host {
 
     pub(crate) fn target(&self) -> Target {
         let endpoint = self.endpoint.as_ref().unwrap();
-        Target { socket: endpoint.path().to_owned(), secret: endpoint.secret().clone() }
+        Target { socket: endpoint.path().to_owned(), secret: Some(endpoint.secret().clone()) }
+    }
+
+    pub(crate) fn secret(&self) -> Secret {
+        self.endpoint.as_ref().unwrap().secret().clone()
     }
 
     /// A client of this host that is kept waiting rather than turned away.
@@ -282,6 +286,7 @@ impl TestClient {
                         Seen::Unreachable { through, kind: error.kind(), message: error.message().to_owned() }
                     }
                 });
+                true
             })
             .unwrap();
     }
