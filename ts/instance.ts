@@ -19,7 +19,7 @@ export interface CacheEvents {
   epoch: [epoch: number];
 }
 
-/** One step of an operation: what is asked and how native code is asked it. */
+/** One thing to ask: what it is, and how native code is asked it. */
 export interface Step<T> {
   operation: Operation<T>;
   start: (id: number) => unknown;
@@ -28,9 +28,9 @@ export interface Step<T> {
 /** An operation of several steps, written once and run in both ways, awaited or at once. */
 export type Steps<T> = Generator<Step<unknown>, T, never>;
 
-/** What `yield` in {@link Steps} gives back: `const flag = yield* step(HAS, (id) => native.has(id, key))`. */
-export function* step<T>(operation: Operation<T>, start: (id: number) => unknown): Generator<Step<unknown>, T, never> {
-  return (yield { operation, start } as Step<unknown>) as T;
+/** What `yield` in {@link Steps} gives back: `const flag = yield* step({ operation: HAS, start })`. */
+export function* step<T>(one: Step<T>): Generator<Step<unknown>, T, never> {
+  return (yield one as Step<unknown>) as T;
 }
 
 export abstract class Instance {
@@ -129,6 +129,18 @@ export abstract class Instance {
     try {
       const id = this.link.nextId();
       return this.link.outcome(id, start(id), operation, policy);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** Prepares one thing and asks it. */
+  protected do<T>(prepare: () => Step<T>): Promise<T> {
+    const closed = this.closedError;
+    if (closed) return Promise.reject(closed);
+    try {
+      const { operation, start } = prepare();
+      return this.ask(operation, start);
     } catch (error) {
       return Promise.reject(error as Error);
     }

@@ -14,6 +14,10 @@ const log = debug('link');
 /** Ids from here on are native code's own: it opens namespaces again after a reconnect. */
 const REOPEN_BASE = 2 ** 52;
 
+/** Answers taken from native code at a time, and the numbers of each: id, form and three that go with it. */
+const ANSWERS = 512;
+const ANSWER_NUMBERS = 5;
+
 /** Stands for an outcome that nobody may make up. */
 export const REJECT = Symbol('reject');
 
@@ -25,7 +29,7 @@ export interface Operation<T> {
   /** It changes something, so that its loss on the way leaves the outcome unknown. */
   writes: boolean;
   /** Takes an answer that comes after its caller has given up, where one must not be left lying: a lease. */
-  orphaned?: (form: Form, answer: unknown) => void;
+  orphaned?: (form: Form, number: number) => void;
 }
 
 /** What an instance says about its operations. */
@@ -62,17 +66,19 @@ const PROBE: Operation<unknown> = { read: (_form, answer) => answer, degraded: R
 export class Link {
   readonly isHost: boolean;
   readonly #native: NativeLink;
-  /** Native code writes the form of each answer into its first element. */
-  readonly #register = new Int32Array(1);
+  /** Native code writes here what needs no JavaScript value; see `src/answer.rs` and `src/link.rs`. */
+  readonly #register = new Float64Array(1 + ANSWERS * ANSWER_NUMBERS);
   readonly #pending = new Map<number, Pending>();
   /** Requests whose callers have given up, but whose answers matter to others. */
-  readonly #orphans = new Map<number, (form: Form, answer: unknown) => void>();
+  readonly #orphans = new Map<number, (form: Form, number: number) => void>();
   readonly #listeners = new Map<number, LinkListener>();
   readonly #caches = new Map<number, NativeCache>();
   #lastId = 0;
   #lastHandle = 0;
   #holding = 0;
   #flushing = false;
+  /** When the first request of this turn was made, in ms of `performance.now()`. */
+  #turn = 0;
   #timer: NodeJS.Timeout | undefined;
   #timerEnd = Infinity;
   #isConnected = false;
@@ -123,14 +129,9 @@ export class Link {
     return ++this.#lastId;
   }
 
-  /** The form of the answer that native code has just given. */
-  get form(): Form {
-    return this.#register[0] as Form;
-  }
-
   /** The outcome of request `id`, given native code's immediate answer. */
-  outcome<T>(id: number, answer: unknown, operation: Operation<T>, policy: Policy, holds = true): Promise<T> {
-    const form = this.form;
+  outcome<T>(id: number, value: unknown, operation: Operation<T>, policy: Policy, holds = true): Promise<T> {
+    const form = this.#register[0] as Form;
     if (form === Form.Pending || form === Form.Waiting) {
       return new Promise<T>((resolve, reject) => {
         this.#keep(id, { operation, policy, resolve: resolve as never, reject, deadline: 0, holds, waits: false });
@@ -138,18 +139,18 @@ export class Link {
       });
     }
     try {
-      if (form !== Form.Error) return Promise.resolve(operation.read(form, answer));
-      return this.#withoutHost(answeredError(answer), operation, policy);
+      if (form !== Form.Error) return Promise.resolve(operation.read(form, value, this.#register, 1));
+      return this.#withoutHost(answeredError(value), operation, policy);
     } catch (error) {
       return Promise.reject(error as Error);
     }
   }
 
   /** The outcome of a request that the host answers at once in its own process. */
-  immediate<T>(answer: unknown, operation: Operation<T>): T {
-    const form = this.form;
-    if (form === Form.Error) throw answeredError(answer);
-    return operation.read(form, answer);
+  immediate<T>(value: unknown, operation: Operation<T>): T {
+    const form = this.#register[0] as Form;
+    if (form === Form.Error) throw answeredError(value);
+    return operation.read(form, value, this.#register, 1);
   }
 
   /** Keeps the process alive until `promise` settles. */
@@ -184,7 +185,9 @@ export class Link {
   // --- sending ---------------------------------------------------------------------------------------------------
 
   #keep(id: number, pending: Pending): void {
-    pending.deadline = performance.now() + pending.policy.timeout;
+    // One look at the clock serves all that a turn asks.
+    if (!this.#flushing) this.#turn = performance.now();
+    pending.deadline = this.#turn + pending.policy.timeout;
     this.#pending.set(id, pending);
     if (pending.holds && this.#holding++ === 0) this.#native.ref();
     this.#arm(pending.deadline);
@@ -202,33 +205,42 @@ export class Link {
   // --- receiving -------------------------------------------------------------------------------------------------
 
   #drain(): void {
-    const batch = this.#native.drain();
-    for (let at = 0; at < batch.length; at += 3) {
-      const id = batch[at] as number;
-      if (id === 0) this.#onChange(batch[at + 1] as number, batch[at + 2] as unknown[]);
-      else if (id >= REOPEN_BASE) this.#onReopened(id - REOPEN_BASE, batch[at + 1] as Form, batch[at + 2]);
-      else this.#onAnswer(id, batch[at + 1] as Form, batch[at + 2]);
+    const register = this.#register;
+    for (;;) {
+      const values = this.#native.drain();
+      const count = register[0] as number;
+      // What is read here may itself ask, and an immediate answer is written over the register.
+      const numbers = register.slice(0, 1 + count * ANSWER_NUMBERS);
+      let used = 0;
+      for (let at = 1; at < numbers.length; at += ANSWER_NUMBERS) {
+        const form = numbers[at + 1] as Form;
+        const value = HAS_VALUE[form] || numbers[at] === 0 ? values[used++] : undefined;
+        this.#onAnswer(numbers[at] as number, form, value, numbers, at + 2);
+      }
+      if (count < ANSWERS) return;
     }
   }
 
-  #onAnswer(id: number, form: Form, answer: unknown): void {
+  #onAnswer(id: number, form: Form, value: unknown, numbers: Float64Array, at: number): void {
+    if (id === 0) return this.#onChange(form as number, value as unknown[]);
+    if (id >= REOPEN_BASE) return this.#onReopened(id - REOPEN_BASE, form, value);
     if (form === Form.Waiting) return this.#wait(id);
     if (this.#isDegraded) this.#restore();
     const pending = this.#take(id);
-    if (!pending) return this.#onOrphan(id, form, answer);
+    if (!pending) return this.#onOrphan(id, form, numbers[at] as number);
     try {
-      if (form === Form.Error) pending.reject(answeredError(answer));
-      else pending.resolve(pending.operation.read(form, answer) as never);
+      if (form === Form.Error) pending.reject(answeredError(value));
+      else pending.resolve(pending.operation.read(form, value, numbers, at) as never);
     } catch (error) {
       pending.reject(error);
     }
   }
 
   /** The answer to a request that was given up. */
-  #onOrphan(id: number, form: Form, answer: unknown): void {
+  #onOrphan(id: number, form: Form, number: number): void {
     const take = this.#orphans.get(id);
     this.#orphans.delete(id);
-    take?.(form, answer);
+    take?.(form, number);
   }
 
   #orphan(id: number, { operation: { orphaned } }: Pending): void {
@@ -276,6 +288,8 @@ export class Link {
     const id = this.nextId();
     this.outcome(id, cache.ping(id), PROBE, { timeout: policy.timeout, failsafe: 'reject' })
       .catch((error: Error) => {
+        // A refusal is a sign of life too.
+        if (!isLinkFailure(error)) return;
         for (const [id, { waits }] of [...this.#pending]) if (waits) this.#fail(id, error);
       })
       .finally(() => (this.#isProbing = false));
@@ -358,6 +372,10 @@ export class Link {
     return pending;
   }
 }
+
+/** Forms whose answers have a value besides their numbers, by number. */
+const HAS_VALUE: boolean[] = [];
+for (const form of [Form.Plain, Form.Json, Form.V8, Form.Error, Form.List, Form.Failed]) HAS_VALUE[form] = true;
 
 /** Codes that say "the host could not be asked", as opposed to "the host said no". */
 const LINK_FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
