@@ -5,7 +5,7 @@ import { ClusteredCache, wrap } from '../../index.mjs';
 const ROUNDS = Number(process.argv[2] ?? 20);
 const CALLS = 500;
 /** Growth that is noise: caches of the engine, pages of the allocator. */
-const ALLOWED_HEAP = 3 * 2 ** 20;
+const ALLOWED_HEAP = 2 ** 20;
 const ALLOWED_RSS = 24 * 2 ** 20;
 
 if (!globalThis.gc) {
@@ -119,17 +119,27 @@ const round = async (path) => {
   }
 };
 
+/** Memory gained by another `ROUNDS` rounds. */
+async function growth(path) {
+  const before = await settle();
+  for (let done = 0; done < ROUNDS; done += 1) await round(path);
+  const after = await settle();
+  return { heap: after.heap - before.heap, rss: after.rss - before.rss };
+}
+
+const isTooMuch = ({ heap, rss }) => heap > ALLOWED_HEAP || rss > ALLOWED_RSS;
+
 let failed = false;
 for (const [name, path] of Object.entries(PATHS)) {
   // The first rounds fill caches that are meant to stay.
   for (let warm = 0; warm < Math.max(3, ROUNDS / 4); warm += 1) await round(path);
-  const before = await settle();
-  for (let done = 0; done < ROUNDS; done += 1) await round(path);
-  const after = await settle();
-  const [heap, rss] = [after.heap - before.heap, after.rss - before.rss];
-  const grown = heap > ALLOWED_HEAP || rss > ALLOWED_RSS;
-  failed ||= grown;
-  console.log(`${grown ? 'GROWS' : 'ok   '} ${role} ${name}: heap ${megabytes(heap)}, rss ${megabytes(rss)}`);
+  // A leak grows with every measurement; an allocator that takes a larger step once does not.
+  let gained = await growth(path);
+  for (let again = 0; again < 2 && isTooMuch(gained); again += 1) gained = await growth(path);
+  failed ||= isTooMuch(gained);
+  console.log(
+    `${isTooMuch(gained) ? 'GROWS' : 'ok   '} ${role} ${name}: heap ${megabytes(gained.heap)}, rss ${megabytes(gained.rss)}`,
+  );
 }
 await cache.close();
 process.exitCode = failed ? 1 : 0;
