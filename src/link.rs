@@ -254,7 +254,7 @@ impl Batch<'_, '_> {
         if let Err(error) = self.try_take(incoming) {
             self.failure.get_or_insert(error);
         }
-        1 + (self.count + 1) * ANSWER_NUMBERS <= self.register.len()
+        (self.count + 1) * ANSWER_NUMBERS < self.register.len()
     }
 
     fn try_take(&mut self, incoming: Incoming<'_>) -> napi::Result<()> {

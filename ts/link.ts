@@ -82,6 +82,8 @@ export class Link {
   #timer: NodeJS.Timeout | undefined;
   #timerEnd = Infinity;
   #isConnected = false;
+  /** Why there is no host, as far as it is known. */
+  #reason: string | undefined;
   #isDegraded = false;
   #isProbing = false;
   readonly #onIdle: () => void;
@@ -122,6 +124,11 @@ export class Link {
   connect(endpoint: string, secret?: string): void {
     log('connecting to %s', endpoint);
     translated(() => this.#native.connect(endpoint, secret));
+  }
+
+  /** Tells why there is no host to connect to, for those who wait for it in vain. */
+  blame(reason: string): void {
+    this.#reason = reason;
   }
 
   /** A number for the next request; numbers grow, so that a late answer can never meet another request. */
@@ -327,7 +334,7 @@ export class Link {
     const sent = this.#native.forget(id);
     const error = this.#isConnected
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
-      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout));
+      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#reason));
     if (sent) this.#orphan(id, pending);
     this.#fail(id, error, sent);
     this.#degrade(error);
@@ -400,7 +407,8 @@ function unknownOutcome(cause: Error): Error {
   );
 }
 
-function noHostMessage(timeout: number): string {
+function noHostMessage(timeout: number, reason?: string): string {
+  if (reason !== undefined) return `the host cannot be reached: ${reason}`;
   return (
     `no host was found within ${timeout} ms; in a cluster, load clustered-cache in the primary ` +
     '(a plain import is enough), elsewhere start the host or check option `endpoint`'
