@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { ClusteredCache } from '../index.js';
-import { Agents } from './helpers/agents.ts';
+import { Agents, type Scope } from './helpers/agents.ts';
 import { patient, unique } from './helpers/names.ts';
 import { node, ROOT, script } from './helpers/scripts.ts';
 import { until } from './helpers/wait.ts';
@@ -198,15 +199,23 @@ test('a host that ends leaves no files', async (t) => {
 });
 
 test('files of a host that was killed are swept by the next', async (t) => {
-  const host = await agents.spawn();
-  const left = await host.run(async ({ cc }) => (await cc.ClusteredCache.listen()).endpoint);
-  t.true(existsSync(left));
-  await host.kill();
+  // A directory of its own, where no host of another test sweeps first.
+  const runtime = mkdtempSync(path.join(os.tmpdir(), 'cc-sweep-'));
+  t.teardown(() => rmSync(runtime, { recursive: true, force: true }));
+  const options = { env: { XDG_RUNTIME_DIR: runtime } };
+  const listen = async ({ cc }: Scope) => (await cc.ClusteredCache.listen()).endpoint;
+  const [killed, living, next] = [
+    await agents.spawn(undefined, options),
+    await agents.spawn(undefined, options),
+    await agents.spawn(undefined, options),
+  ];
+  const [left, kept] = [await killed.run(listen), await living.run(listen)];
+  t.true(left.startsWith(runtime));
+  await killed.kill();
   t.true(existsSync(left), 'nobody could remove them');
-  const next = await agents.spawn();
-  await next.run(async ({ cc }) => void (await cc.ClusteredCache.listen()));
+  await next.run(listen);
   await until('the sweep', () => !existsSync(left));
-  t.true(existsSync(endpoint), 'those of a living host stay');
+  t.true(existsSync(kept), 'those of a living host stay');
 });
 
 test('a listener that was closed keeps no process alive', async (t) => {

@@ -141,17 +141,17 @@ impl Link {
     /// each; returned are the values of those that have one, in order. A change of the link is an answer to id 0.
     /// When the register is full, there may be more.
     #[napi(ts_return_type = "unknown[]")]
-    pub fn drain<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+    pub fn drain<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>, String> {
         let mut register = self.state.register.borrow_mut();
-        let mut batch =
-            Batch { env, values: List::new(env)?, register: &mut register, count: 0, failure: None };
+        let values = List::new(env).map_err(|error| to_napi(&from_napi(error)))?;
+        let mut batch = Batch { env, values, register: &mut register, count: 0, failure: None };
         let drained = self.state.inbox.drain(&mut |incoming| batch.take(incoming));
         let Batch { values, count, failure, .. } = batch;
         register.write(0, &[count as f64]);
         if let Some(error) = failure {
-            return Err(error);
+            return Err(to_napi(&from_napi(error)));
         }
-        drained.map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        drained.map_err(|error| to_napi(&error))?;
         Ok(values.into_unknown())
     }
 

@@ -193,11 +193,14 @@ export abstract class Instance {
   }
 
   #listener(): LinkListener {
+    // Later: a listener that throws must not keep other callers from their answers.
+    const emit = <E extends keyof CacheEvents>(event: E, ...args: CacheEvents[E]) =>
+      process.nextTick(() => this.#events.emit(event, ...(args as never)));
     return {
-      degraded: (error) => void this.#events.emit('degraded', error),
-      restored: () => void this.#events.emit('restored'),
-      epoch: (epoch) => void this.#events.emit('epoch', epoch),
-      reopened: (error) => void (error && this.#events.emit('degraded', error)),
+      degraded: (error) => emit('degraded', error),
+      restored: () => emit('restored'),
+      epoch: (epoch) => emit('epoch', epoch),
+      reopened: (error) => error && emit('degraded', error),
     };
   }
 }

@@ -5,9 +5,10 @@
 
 import { answeredError, type Read } from './answers.js';
 import { debug } from './debug.js';
-import { codedError, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
+import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
 import { Form, LinkChange, native, translated, type NativeCache, type NativeLink } from './native.js';
 import type { Failsafe } from './options.js';
+import { PendingRequests, type Pending } from './pending.js';
 
 const log = debug('link');
 
@@ -47,19 +48,6 @@ export interface LinkListener {
   reopened(error: Error | undefined): void;
 }
 
-interface Pending {
-  operation: Operation<unknown>;
-  policy: Policy;
-  resolve: (value: never) => void;
-  reject: (error: unknown) => void;
-  /** When it has taken too long, in ms of `performance.now()`. */
-  deadline: number;
-  /** It keeps the process alive. */
-  holds: boolean;
-  /** The host has answered that another loads the key: how long that takes is the lease's affair. */
-  waits: boolean;
-}
-
 /** The question whether the host still lives, asked while fetches wait for a load. */
 const PROBE: Operation<unknown> = { read: (_form, answer) => answer, degraded: REJECT, writes: false };
 
@@ -68,19 +56,16 @@ export class Link {
   readonly #native: NativeLink;
   /** Native code writes here what needs no JavaScript value; see `src/answer.rs` and `src/link.rs`. */
   readonly #register = new Float64Array(1 + ANSWERS * ANSWER_NUMBERS);
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending: PendingRequests;
   /** Requests whose callers have given up, but whose answers matter to others. */
   readonly #orphans = new Map<number, (form: Form, number: number) => void>();
   readonly #listeners = new Map<number, LinkListener>();
   readonly #caches = new Map<number, NativeCache>();
   #lastId = 0;
   #lastHandle = 0;
-  #holding = 0;
   #flushing = false;
   /** When the first request of this turn was made, in ms of `performance.now()`. */
   #turn = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #timerEnd = Infinity;
   #isConnected = false;
   /** Why there is no host, as far as it is known. */
   #reason: string | undefined;
@@ -90,6 +75,13 @@ export class Link {
 
   /** `onIdle` is called when the last user has left; the link is closed then. */
   constructor(role: 'host' | 'client', grace: number, onIdle: () => void) {
+    this.#pending = new PendingRequests({
+      hold: () => this.#native.ref(),
+      release: () => this.#native.unref(),
+      // After a blocked loop timers run before the answers that arrived meanwhile.
+      beforeDeadlines: () => this.#drain(),
+      overdue: (id, pending) => this.#expire(id, pending),
+    });
     this.isHost = role === 'host';
     this.#onIdle = onIdle;
     const wake = () => this.#drain();
@@ -113,8 +105,8 @@ export class Link {
     if (!this.#caches.delete(handle) || this.#caches.size > 0 || this.isHost) return;
     this.#flush();
     this.#native.close();
-    clearTimeout(this.#timer);
-    for (const id of [...this.#pending.keys()]) {
+    this.#pending.close();
+    for (const [id] of this.#pending.all()) {
       this.#fail(id, codedError('ERR_CC_CLOSED', 'the cache was closed before the host answered'));
     }
     this.#onIdle();
@@ -162,11 +154,11 @@ export class Link {
 
   /** Keeps the process alive until `promise` settles. */
   async holdOpenWhile<T>(promise: Promise<T>): Promise<T> {
-    if (this.#holding++ === 0) this.#native.ref();
+    this.#pending.hold();
     try {
       return await promise;
     } finally {
-      if (--this.#holding === 0) this.#native.unref();
+      this.#pending.release();
     }
   }
 
@@ -177,7 +169,7 @@ export class Link {
 
   /** Ends the wait of request `id` without an outcome from the host. `false` when it has ended already. */
   abandon(id: number, error: unknown): boolean {
-    const pending = this.#take(id);
+    const pending = this.#pending.take(id);
     if (!pending) return false;
     this.#orphan(id, pending);
     pending.reject(error);
@@ -195,9 +187,7 @@ export class Link {
     // One look at the clock serves all that a turn asks.
     if (!this.#flushing) this.#turn = performance.now();
     pending.deadline = this.#turn + pending.policy.timeout;
-    this.#pending.set(id, pending);
-    if (pending.holds && this.#holding++ === 0) this.#native.ref();
-    this.#arm(pending.deadline);
+    this.#pending.add(id, pending);
     if (this.#flushing || this.isHost) return;
     this.#flushing = true;
     // After the microtasks: all that one turn asks goes out in one write.
@@ -212,6 +202,16 @@ export class Link {
   // --- receiving -------------------------------------------------------------------------------------------------
 
   #drain(): void {
+    try {
+      this.#readAll();
+    } catch (error) {
+      // Bytes that are no answer, from a host of another make: what has not been answered never will be.
+      const failure = fromNative(error) as Error;
+      for (const [id] of this.#pending.all()) this.#fail(id, failure, true);
+    }
+  }
+
+  #readAll(): void {
     const register = this.#register;
     for (;;) {
       const values = this.#native.drain();
@@ -233,7 +233,7 @@ export class Link {
     if (id >= REOPEN_BASE) return this.#onReopened(id - REOPEN_BASE, form, value);
     if (form === Form.Waiting) return this.#wait(id);
     if (this.#isDegraded) this.#restore();
-    const pending = this.#take(id);
+    const pending = this.#pending.take(id);
     if (!pending) return this.#onOrphan(id, form, numbers[at] as number);
     try {
       if (form === Form.Error) pending.reject(answeredError(value));
@@ -272,7 +272,7 @@ export class Link {
     const [through, code, message] = details as [number, string, string];
     log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
     const error = codedError(knownCode(code), message);
-    for (const id of [...this.#pending.keys()]) {
+    for (const [id] of this.#pending.all()) {
       if (id <= through) this.#fail(id, error, change === LinkChange.Lost);
     }
     this.#degrade(error);
@@ -297,38 +297,16 @@ export class Link {
       .catch((error: Error) => {
         // A refusal is a sign of life too.
         if (!isLinkFailure(error)) return;
-        for (const [id, { waits }] of [...this.#pending]) if (waits) this.#fail(id, error);
+        for (const [id, { waits }] of this.#pending.all()) if (waits) this.#fail(id, error);
       })
       .finally(() => (this.#isProbing = false));
-  }
-
-  #arm(deadline: number): void {
-    if (deadline >= this.#timerEnd) return;
-    clearTimeout(this.#timer);
-    this.#timerEnd = deadline;
-    const delay = Math.max(0, Math.ceil(deadline - performance.now()));
-    this.#timer = setTimeout(() => this.#onTimer(), delay);
-    this.#timer.unref();
-  }
-
-  #onTimer(): void {
-    this.#timerEnd = Infinity;
-    // After a blocked loop timers run before the answers that arrived meanwhile: these come first.
-    this.#drain();
-    const now = performance.now();
-    let next = Infinity;
-    for (const [id, pending] of [...this.#pending]) {
-      if (pending.deadline > now) next = Math.min(next, pending.deadline);
-      else this.#expire(id, pending);
-    }
-    if (next < Infinity) this.#arm(next);
   }
 
   #expire(id: number, pending: Pending): void {
     const { policy } = pending;
     if (pending.waits) {
       pending.deadline = performance.now() + policy.timeout;
-      this.#arm(pending.deadline);
+      this.#pending.arm(pending.deadline);
       return this.#probe(policy);
     }
     const sent = this.#native.forget(id);
@@ -344,7 +322,7 @@ export class Link {
 
   /** Ends request `id` without an answer; `sent` when the host may have carried it out. */
   #fail(id: number, error: Error, sent = false): void {
-    const pending = this.#take(id);
+    const pending = this.#pending.take(id);
     if (!pending) return;
     const { operation, policy } = pending;
     const reason = sent && operation.writes ? unknownOutcome(error) : error;
@@ -369,14 +347,6 @@ export class Link {
 
   #announce(tell: (listener: LinkListener) => void): void {
     for (const listener of [...this.#listeners.values()]) tell(listener);
-  }
-
-  #take(id: number): Pending | undefined {
-    const pending = this.#pending.get(id);
-    if (!pending) return undefined;
-    this.#pending.delete(id);
-    if (pending.holds && --this.#holding === 0) this.#native.unref();
-    return pending;
   }
 }
 
