@@ -380,6 +380,22 @@ test('without a host a worker is told what to do', async (t) => {
   );
 });
 
+test('a worker that has waited in vain is answered at once, until the primary is there', async (t) => {
+  const cluster = await Cluster.start(agents, { workers: 1, load: 'after' });
+  const worker = cluster.worker(0);
+  const namespace = unique();
+  t.is(await worker.call({ namespace, timeout: 100 }, 'get', 'key'), undefined, 'the first one waits');
+  const patientOnes = { namespace, timeout: 3_600_000 };
+  t.is(await worker.call(patientOnes, 'set', 'key', 1), false, 'not for an hour');
+  const restored = worker.run(
+    ({ cache }, options) => new Promise<boolean>((resolve) => cache(options).once('restored', () => resolve(true))),
+    patientOnes,
+  );
+  await cluster.primary.run(({ cc }) => void cc.ClusteredCache.bootstrap());
+  t.true(await restored);
+  t.is(await worker.call(patientOnes, 'set', 'key', 2), true);
+});
+
 test('options in conflict are told in the worker that names them', async (t) => {
   const namespace = unique();
   await shared.worker(0).call({ namespace, max: 5, timeout: 15_000 }, 'set', 'key', 1);

@@ -23,13 +23,14 @@ export interface FetcherContext {
 /** Loads the value of a key. `undefined` is not stored. */
 export type Fetcher<K, V> = (key: K, context: FetcherContext) => V | undefined | Promise<V | undefined>;
 
-type Found = { lease: number } | { value: unknown };
+/** `thrown` is what another caller's fetcher threw; it is told apart from failures on the way to the host. */
+type Found = { lease: number } | { value: unknown } | { thrown: unknown };
 
 const readFound: Read<Found> = (form, value, numbers, at) => {
   if (form === Form.Lease) return { lease: numbers[at] as number };
   if (form === Form.Failed) {
     const [errorForm, packed] = value as [Form, unknown];
-    throw unpackError(decode(errorForm, packed));
+    return { thrown: unpackError(decode(errorForm, packed)) };
   }
   return { value: asValue(form, value, numbers, at) };
 };
@@ -58,6 +59,7 @@ export async function fetchOnce<K extends string | number, V>(
     // Without a host the read is a miss like any other; its value is nobody else's.
     return await load(key, fetcher, options.signal);
   }
+  if ('thrown' in found) throw found.thrown;
   if ('value' in found) return found.value as V;
   return await lead(context, found.lease, key, fetcher, options);
 }

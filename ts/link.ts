@@ -69,6 +69,11 @@ export class Link {
   #isConnected = false;
   /** Why there is no host, as far as it is known. */
   #reason: string | undefined;
+  /** Nobody has told where the host is, for longer than the grace time: until somebody does, requests fail at once. */
+  #away: Error | undefined;
+  /** How long requests wait for a host, and until when they do now, in ms of `performance.now()`. */
+  readonly #grace: number;
+  #graceEnd: number;
   #isDegraded = false;
   #isProbing = false;
   readonly #onIdle: () => void;
@@ -83,6 +88,8 @@ export class Link {
       overdue: (id, pending) => this.#expire(id, pending),
     });
     this.isHost = role === 'host';
+    this.#grace = grace;
+    this.#graceEnd = performance.now() + grace;
     this.#onIdle = onIdle;
     const wake = () => this.#drain();
     this.#native = translated(() =>
@@ -132,6 +139,10 @@ export class Link {
   outcome<T>(id: number, value: unknown, operation: Operation<T>, policy: Policy, holds = true): Promise<T> {
     const form = this.#register[0] as Form;
     if (form === Form.Pending || form === Form.Waiting) {
+      if (this.#away) {
+        this.#native.forget(id);
+        return this.#withoutHost(this.#away, operation, policy);
+      }
       return new Promise<T>((resolve, reject) => {
         this.#keep(id, { operation, policy, resolve: resolve as never, reject, deadline: 0, holds, waits: false });
         if (form === Form.Waiting) this.#wait(id);
@@ -263,10 +274,12 @@ export class Link {
       const [epoch, changed] = details as [number, boolean];
       log('connected, epoch %d', epoch);
       this.#isConnected = true;
+      this.#away = undefined;
       if (this.#isDegraded) this.#restore();
       if (changed) this.#announce((listener) => listener.epoch(epoch));
       return;
     }
+    if (this.#isConnected) this.#graceEnd = performance.now() + this.#grace;
     this.#isConnected = false;
     this.#orphans.clear();
     const [through, code, message] = details as [number, string, string];
@@ -313,6 +326,7 @@ export class Link {
     const error = this.#isConnected
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
       : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#reason));
+    if (!this.#isConnected && performance.now() >= this.#graceEnd) this.#away = error;
     if (sent) this.#orphan(id, pending);
     this.#fail(id, error, sent);
     this.#degrade(error);
