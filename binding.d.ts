@@ -75,17 +75,21 @@ export type NativeCache = ClusteredCache
 /** One JavaScript environment's way to a store. */
 export declare class Link {
   /**
-   * A way to the store of this process. `wake` is called when [`Link::drain`] has something; the first element
-   * of `register` receives the form of each answer.
+   * A way to the store of this process. `wake` is called when [`Link::drain`] has something; `register` receives
+   * `form, number, number, number` of each immediate answer, and what `drain` says.
    */
-  static host(wake: () => void, register: Int32Array): Link
+  static host(wake: () => void, register: Float64Array): Link
   /** A way to the store of another process, which [`Link::connect`] names. Until then requests wait. */
-  static client(wake: () => void, register: Int32Array, grace: number): Link
+  static client(wake: () => void, register: Float64Array, grace: number): Link
   /** Names the host: the path of its socket, and the secret unless it lies in the file beside the socket. */
   connect(endpoint: string, secret?: string | undefined | null): void
   /** Sends what has been asked since the last call. */
   flush(): void
-  /** All that has arrived, flat: `id, form, answer` for an answer and `0, change, [..]` for a change of the link. */
+  /**
+   * What has arrived: the register receives the number of answers, then `id, form, number, number, number` of
+   * each; returned are the values of those that have one, in order. A change of the link is an answer to id 0.
+   * When the register is full, there may be more.
+   */
   drain(): unknown[]
   /** Gives a request up. `true` when it may have reached the host, `false` when it never will. */
   forget(id: number): boolean
@@ -136,12 +140,18 @@ export declare enum Form {
   Error = 6,
   /** A flat array whose meaning the operation knows. */
   List = 7,
-  /** A lease token: the caller is to load the key. */
+  /** The first number is the token of a lease: the caller is to load the key. */
   Lease = 8,
   /** Another caller loads the key; its result comes later, under the same id. */
   Waiting = 9,
   /** `[form, value]`: the encoded error of another caller's loader. */
   Failed = 10,
+  /** The first number is the answer. */
+  Number = 11,
+  /** The first number is 1 or 0. */
+  Flag = 12,
+  /** The numbers are those that the operation knows. */
+  Numbers = 13,
 }
 
 /** The names of all namespaces of this process's store. */
@@ -150,7 +160,10 @@ export declare function hostNamespaces(): Array<string>
 /** Whether this process has a store of its own. */
 export declare function isHosting(): boolean
 
-/** What a batch of [`Link::drain`] holds besides answers; the JavaScript layer switches on it. */
+/**
+ * What a batch of [`Link::drain`] holds besides answers, under the id 0 and in the place of the form; the JavaScript
+ * layer switches on it.
+ */
 export declare enum LinkChange {
   /** `[epoch, changed]` */
   Connected = 0,

@@ -58,7 +58,10 @@ each('getAndDelete gives the value to exactly one caller', async (t, { open }) =
   const cache = await open();
   await cache.set('key', [1, 2, 3]);
   const answers = await Promise.all(Array.from({ length: 20 }, () => cache.getAndDelete('key')));
-  t.deepEqual(answers.filter((answer) => answer !== undefined), [[1, 2, 3]]);
+  t.deepEqual(
+    answers.filter((answer) => answer !== undefined),
+    [[1, 2, 3]],
+  );
   t.is(await cache.has('key'), false);
 });
 
@@ -75,14 +78,18 @@ each('setIfAbsent takes a ttl and succeeds again when it is over', async (t, { o
   const remaining = await cache.getRemainingTTL('key');
   t.true(remaining > 0 && remaining <= 60_000, String(remaining));
   await cache.touch('key', { ttl: 1 });
-  while (!(await cache.setIfAbsent('key', 2))) t.is(await cache.peek('key') ?? 1, 1);
+  while (!(await cache.setIfAbsent('key', 2))) t.is((await cache.peek('key')) ?? 1, 1);
   t.is(await cache.get('key'), 2);
 });
 
 each('clear removes everything and tells how much that was', async (t, { open }) => {
   const cache = await open();
   t.is(await cache.clear(), 0);
-  await cache.mSet([['a', 1], ['b', 2], [3, 'three']]);
+  await cache.mSet([
+    ['a', 1],
+    ['b', 2],
+    [3, 'three'],
+  ]);
   t.is(await cache.clear(), 3);
   t.is(await cache.size(), 0);
   t.is(await cache.calculatedSize(), 0);
@@ -90,7 +97,14 @@ each('clear removes everything and tells how much that was', async (t, { open })
 
 each('clear with a prefix removes the string keys that begin so', async (t, { open }) => {
   const cache = await open();
-  await cache.mSet([['user:1', 1], ['user:2', 2], ['users', 3], ['order:1', 4], [1, 5], ['üser:1', 6]]);
+  await cache.mSet([
+    ['user:1', 1],
+    ['user:2', 2],
+    ['users', 3],
+    ['order:1', 4],
+    [1, 5],
+    ['üser:1', 6],
+  ]);
   t.is(await cache.clear({ prefix: 'user:' }), 2);
   t.is(await cache.clear({ prefix: 'ü' }), 1);
   t.is(await cache.clear({ prefix: 'absent' }), 0);

@@ -6,7 +6,11 @@ const each = rolesOf(test);
 
 each('max evicts the least recently used', async (t, { open }) => {
   const cache = await open({ max: 3 });
-  await cache.mSet([['a', 1], ['b', 2], ['c', 3]]);
+  await cache.mSet([
+    ['a', 1],
+    ['b', 2],
+    ['c', 3],
+  ]);
   await cache.get('a');
   await cache.set('d', 4);
   t.deepEqual(await cache.keys(), ['d', 'a', 'c']);
@@ -18,7 +22,13 @@ each('max evicts the least recently used', async (t, { open }) => {
 
 each('max 1 keeps the last', async (t, { open }) => {
   const cache = await open({ max: 1 });
-  t.is(await cache.mSet([['a', 1], ['b', 2]]), 2);
+  t.is(
+    await cache.mSet([
+      ['a', 1],
+      ['b', 2],
+    ]),
+    2,
+  );
   t.deepEqual(await cache.entries(), [['b', 2]]);
 });
 
@@ -45,7 +55,10 @@ each('an explicit size is reckoned with instead of the bytes', async (t, { open 
 
 each('one large entry evicts as many as it needs', async (t, { open }) => {
   const cache = await open({ maxSize: 10 });
-  await cache.mSet(Array.from({ length: 10 }, (_, index): [number, number] => [index, index]), { size: 1 });
+  await cache.mSet(
+    Array.from({ length: 10 }, (_, index): [number, number] => [index, index]),
+    { size: 1 },
+  );
   await cache.set('large', 1, { size: 7 });
   t.deepEqual(await cache.keys(), ['large', 9, 8, 7]);
 });

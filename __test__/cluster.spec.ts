@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'ava';
 import { AgentGone, Agents, type RemoteError } from './helpers/agents.ts';
 import { Cluster, type ClusterOptions } from './helpers/cluster.ts';
-import { unique } from './helpers/names.ts';
+import { patient, unique } from './helpers/names.ts';
 import { SAMPLES } from './helpers/values.ts';
 import { until, within } from './helpers/wait.ts';
 
@@ -27,7 +27,7 @@ for (const variant of VARIANTS) {
   const title = `workers forked ${variant.load === 'before' ? 'after' : 'before'} the primary loads the package`;
   test.serial(`${title} share its cache (${variant.serialization} messages, ${variant.worker})`, async (t) => {
     const { primary, workers } = await Cluster.start(agents, variant);
-    const options = { timeout: 20_000 };
+    const options = { timeout: 15_000 };
     // In the `after` variants nobody is there yet to answer: the calls wait.
     const stored = workers.map((worker, index) => worker.call(options, 'set', `from ${index}`, { index }));
     if (variant.load === 'after') await primary.run(({ cc }) => void cc.ClusteredCache.bootstrap());
@@ -37,10 +37,12 @@ for (const variant of VARIANTS) {
       t.deepEqual(await agent.call(options, 'get', 'from 1'), { index: 1 });
     }
     const where = await Promise.all(
-      [primary, ...workers].map((agent) => agent.run(({ cache }, options) => {
-        const { role, transport } = cache(options);
-        return `${role} ${transport}`;
-      }, options)),
+      [primary, ...workers].map((agent) =>
+        agent.run(({ cache }, options) => {
+          const { role, transport } = cache(options);
+          return `${role} ${transport}`;
+        }, options),
+      ),
     );
     t.deepEqual(where, ['host direct', 'client socket', 'client socket']);
     await primary.kill();
@@ -51,14 +53,18 @@ for (const variant of VARIANTS) {
 test('a plain import in the primary is enough for its workers', async (t) => {
   const cluster = await Cluster.start(agents, { load: 'after' });
   await cluster.primary.run(({ cc }) => typeof cc);
-  t.is(await cluster.worker(0).call({ timeout: 20_000 }, 'set', 'key', 1), true);
-  t.is(await cluster.worker(1).call({ timeout: 20_000 }, 'get', 'key'), 1);
+  t.is(await cluster.worker(0).call({ timeout: 15_000 }, 'set', 'key', 1), true);
+  t.is(await cluster.worker(1).call({ timeout: 15_000 }, 'get', 'key'), 1);
 });
 
 test('values keep their fidelity from worker to worker', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const [first, second] = [shared.worker(0), shared.worker(1)];
-  await first.call(options, 'mSet', SAMPLES.map(({ name, make }) => [name, make()]));
+  await first.call(
+    options,
+    'mSet',
+    SAMPLES.map(({ name, make }) => [name, make()]),
+  );
   for (const { name, make } of SAMPLES) {
     const value = make();
     // The channel of the test itself carries what V8 serializes; an error made anew here has its own stack.
@@ -69,7 +75,7 @@ test('values keep their fidelity from worker to worker', async (t) => {
 });
 
 test('every method works in a worker', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const worker = shared.worker(0);
   const call = (method: string, ...args: unknown[]) => worker.call(options, method, ...args);
   t.is(await call('set', 'a', 1, { ttl: 600_000 }), true);
@@ -80,9 +86,27 @@ test('every method works in a worker', async (t) => {
   t.is(await call('incr', 'n'), 1);
   t.is(await call('decr', 'n', 3), -2);
   t.is((await call('count', 'n', 2)).value, 0);
-  t.is(await call('mSet', [['b', 2], ['c', 3]]), 2);
-  t.deepEqual(await call('mGet', ['b', 'x']), new Map([['b', 2], ['x', undefined]]));
-  t.deepEqual(await call('mHas', ['b', 'x']), new Map([['b', true], ['x', false]]));
+  t.is(
+    await call('mSet', [
+      ['b', 2],
+      ['c', 3],
+    ]),
+    2,
+  );
+  t.deepEqual(
+    await call('mGet', ['b', 'x']),
+    new Map([
+      ['b', 2],
+      ['x', undefined],
+    ]),
+  );
+  t.deepEqual(
+    await call('mHas', ['b', 'x']),
+    new Map([
+      ['b', true],
+      ['x', false],
+    ]),
+  );
   t.deepEqual(await call('keys'), ['b', 'c', 'n', 'a']);
   t.deepEqual(await call('values', { prefix: 'b' }), [2]);
   t.deepEqual(await call('entries', { prefix: 'c' }), [['c', 3]]);
@@ -102,18 +126,21 @@ test('every method works in a worker', async (t) => {
   t.is(await call('size'), 2);
   t.is((await call('stats')).evictions, 1);
   t.is(await call('healthCheck').then(() => true), true);
-  t.is(await worker.run(async ({ cache }, options) => {
-    let entries = 0;
-    for await (const _ of cache(options)) entries += 1;
-    return entries;
-  }, options), 2);
+  t.is(
+    await worker.run(async ({ cache }, options) => {
+      let entries = 0;
+      for await (const _ of cache(options)) entries += 1;
+      return entries;
+    }, options),
+    2,
+  );
   t.is(await worker.run(({ cache }, options) => cache(options).fetch('f', () => 'loaded'), options), 'loaded');
   t.is(await call('destroy').then(() => true), true);
   t.is(await call('size'), 0);
 });
 
 test('what only a host can do is refused in a worker', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const worker = shared.worker(0);
   for (const method of ['setSync', 'deleteSync', 'incrSync']) {
     await t.throwsAsync(worker.call(options, method, 'key', 1), { code: 'ERR_CC_NOT_HOST' }, method);
@@ -121,11 +148,14 @@ test('what only a host can do is refused in a worker', async (t) => {
   for (const method of ['getSync', 'peekSync', 'hasSync']) {
     await t.throwsAsync(worker.call(options, method, 'key'), { code: 'ERR_CC_NO_SHARED_TABLE' }, method);
   }
-  await t.throwsAsync(worker.run(({ cc }) => cc.ClusteredCache.getAllCaches().size), { code: 'ERR_CC_NOT_HOST' });
+  await t.throwsAsync(
+    worker.run(({ cc }) => cc.ClusteredCache.getAllCaches().size),
+    { code: 'ERR_CC_NOT_HOST' },
+  );
 });
 
 test('counters are exact whoever counts', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const count = async ({ cache }: { cache(options: object): any }, options: object) => {
     const target = cache(options);
     const seen: number[] = [];
@@ -142,15 +172,17 @@ test('counters are exact whoever counts', async (t) => {
 });
 
 test('setIfAbsent succeeds for one process only', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   for (let round = 0; round < 20; round += 1) {
-    const answers = await Promise.all(shared.workers.map((worker) => worker.call(options, 'setIfAbsent', round, worker.pid)));
+    const answers = await Promise.all(
+      shared.workers.map((worker) => worker.call(options, 'setIfAbsent', round, worker.pid)),
+    );
     t.is(answers.filter(Boolean).length, 1);
   }
 });
 
 test('a key is loaded once in the whole cluster', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const load = ({ cache, state }: { cache(options: object): any; state: Record<string, any> }, options: object) => {
     state.loads ??= 0;
     return Promise.all(
@@ -167,11 +199,14 @@ test('a key is loaded once in the whole cluster', async (t) => {
   const answers = await Promise.all(everybody.map((agent) => agent.run(load, options)));
   for (const answer of answers) t.deepEqual(answer, answers[0]);
   const loads = await Promise.all(everybody.map((agent) => agent.run(({ state }) => state.loads)));
-  t.is(loads.reduce((sum, one) => sum + one, 0), 10);
+  t.is(
+    loads.reduce((sum, one) => sum + one, 0),
+    10,
+  );
 });
 
 test('an acknowledged write is seen by every later read of every process', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const everybody = [shared.primary, ...shared.workers];
   for (let round = 0; round < 100; round += 1) {
     const writer = everybody[round % everybody.length]!;
@@ -181,26 +216,30 @@ test('an acknowledged write is seen by every later read of every process', async
   }
 });
 
-test('workers are served while the primary\'s event loop is blocked', async (t) => {
+test("workers are served while the primary's event loop is blocked", async (t) => {
   const cluster = await Cluster.start(agents);
-  const options = { namespace: unique() };
+  const options = patient();
   await Promise.all(cluster.workers.map((worker) => worker.call(options, 'get', 'key')));
   const BLOCKED = 2_000;
   await cluster.primary.block(BLOCKED);
   const order: string[] = [];
   const awake = cluster.primary.run(() => {}).then(() => order.push('primary'));
-  const served = await Promise.all(cluster.workers.map((worker) => worker.run(async ({ cache }, options) => {
-    const target = cache(options);
-    let slowest = 0;
-    for (let round = 0; round < 200; round += 1) {
-      const start = performance.now();
-      await target.set('key', round);
-      await target.get('key');
-      await target.incr('n');
-      slowest = Math.max(slowest, performance.now() - start);
-    }
-    return slowest;
-  }, options)));
+  const served = await Promise.all(
+    cluster.workers.map((worker) =>
+      worker.run(async ({ cache }, options) => {
+        const target = cache(options);
+        let slowest = 0;
+        for (let round = 0; round < 200; round += 1) {
+          const start = performance.now();
+          await target.set('key', round);
+          await target.get('key');
+          await target.incr('n');
+          slowest = Math.max(slowest, performance.now() - start);
+        }
+        return slowest;
+      }, options),
+    ),
+  );
   order.push('workers');
   await awake;
   t.deepEqual(order, ['workers', 'primary']);
@@ -210,7 +249,7 @@ test('workers are served while the primary\'s event loop is blocked', async (t) 
 
 test('a worker that is killed leaves the others and the data alone', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 2 });
-  const options = { namespace: unique() };
+  const options = patient();
   const [first, second] = [cluster.worker(0), cluster.worker(1)];
   await first.call(options, 'set', 'key', 'from the first');
   await second.call(options, 'get', 'key');
@@ -228,9 +267,9 @@ test('a worker that is killed leaves the others and the data alone', async (t) =
   t.is(await third.call(options, 'get', 'key'), 'from the first');
 });
 
-test("a worker that exits in the middle of calls does no harm", async (t) => {
+test('a worker that exits in the middle of calls does no harm', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
-  const options = { namespace: unique() };
+  const options = patient();
   for (let round = 0; round < 5; round += 1) {
     const worker = await cluster.fork();
     const dying = worker.run(({ cache }, options) => {
@@ -242,20 +281,23 @@ test("a worker that exits in the middle of calls does no harm", async (t) => {
     }, options);
     await t.throwsAsync(dying, { instanceOf: AgentGone });
   }
-  t.is(await cluster.worker(0).run(({ cache }, options) => cache(options).fetch('key', () => 'alive'), options), 'alive');
+  t.is(
+    await cluster.worker(0).run(({ cache }, options) => cache(options).fetch('key', () => 'alive'), options),
+    'alive',
+  );
 });
 
 test('a worker that has left the cluster still reaches the cache', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const worker = cluster.worker(0);
-  const options = { namespace: unique() };
+  const options = patient();
   await worker.call(options, 'set', 'key', 1);
   await worker.run(({ require }) => {
     const { worker } = require('node:cluster');
     return new Promise((resolve) => worker.once('disconnect', () => resolve(true)).disconnect());
   });
   t.is(await worker.call(options, 'get', 'key'), 1);
-  t.is(await worker.call({ ...options, timeout: 900 }, 'incr', 'n'), 1, 'a new instance as well');
+  t.is(await worker.call({ ...options, timeout: 14_000 }, 'incr', 'n'), 1, 'a new instance as well');
 });
 
 test("the application's own messages arrive as they are sent", async (t) => {
@@ -273,14 +315,19 @@ test("the application's own messages arrive as they are sent", async (t) => {
     process.send?.('text');
     process.send?.(null as never, () => {});
   });
-  await worker.call({ namespace: unique() }, 'set', 'key', 1);
-  const received = await until('messages', () => cluster.primary.run(({ state }) => state.received.length >= 3 && state.received));
-  t.deepEqual(received.filter((message: any) => !message?.['clustered-cache']), [{ application: 'to primary' }, 'text', null]);
+  await worker.call(patient(), 'set', 'key', 1);
+  const received = await until('messages', () =>
+    cluster.primary.run(({ state }) => state.received.length >= 3 && state.received),
+  );
+  t.deepEqual(
+    received.filter((message: any) => !message?.['clustered-cache']),
+    [{ application: 'to primary' }, 'text', null],
+  );
 });
 
 test('a helper that a worker forks is a host of its own', async (t) => {
   const worker = shared.worker(0);
-  const options = { namespace: unique() };
+  const options = patient();
   await worker.call(options, 'set', 'key', 'of the cluster');
   const helper = await shared.forkHelper(worker);
   t.is(await helper.run(({ cache }, options) => cache(options).role, options), 'host');
@@ -291,7 +338,7 @@ test('a helper that a worker forks is a host of its own', async (t) => {
 
 test("a helper with the cluster's endpoint in its environment shares the cache", async (t) => {
   const endpoint = await shared.primary.run(async ({ cc }) => (await cc.ClusteredCache.listen()).endpoint);
-  const options = { namespace: unique() };
+  const options = patient();
   await shared.worker(0).call(options, 'set', 'key', 'of the cluster');
   const helper = await shared.forkHelper(shared.worker(0), 'process.cjs', { CLUSTERED_CACHE_ENDPOINT: endpoint });
   t.is(await helper.run(({ cache }, options) => cache(options).role, options), 'client');
@@ -301,7 +348,7 @@ test("a helper with the cluster's endpoint in its environment shares the cache",
 });
 
 test('a cluster inside a worker of another is a cluster of its own', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const outer = shared.worker(0);
   const primary = await shared.forkHelper(outer, 'primary.cjs', Cluster.environment({ load: 'before' }));
   const inner = await Cluster.of(agents, primary, 2);
@@ -327,13 +374,16 @@ test('without a host a worker is told what to do', async (t) => {
   t.is(await worker.call(lenient, 'get', 'key'), undefined);
   t.is(await worker.call(lenient, 'set', 'key', 1), false);
   await t.throwsAsync(worker.call(lenient, 'incr', 'key'), { code: 'ERR_CC_NO_HOST' });
-  t.is(await worker.run(({ cache }, options) => cache(options).fetch('key', () => 'loaded here'), lenient), 'loaded here');
+  t.is(
+    await worker.run(({ cache }, options) => cache(options).fetch('key', () => 'loaded here'), lenient),
+    'loaded here',
+  );
 });
 
 test('options in conflict are told in the worker that names them', async (t) => {
   const namespace = unique();
-  await shared.worker(0).call({ namespace, max: 5 }, 'set', 'key', 1);
-  const conflict = { namespace, max: 6 };
+  await shared.worker(0).call({ namespace, max: 5, timeout: 15_000 }, 'set', 'key', 1);
+  const conflict = { namespace, max: 6, timeout: 15_000 };
   await t.throwsAsync(
     shared.worker(1).run(({ cache }, options) => cache(options).ready, conflict),
     { code: 'ERR_CC_OPTIONS_CONFLICT', message: /max/ },

@@ -118,7 +118,8 @@ each('what structured clone reduces comes back as structured clone gives it', as
     t.is(await cache.set('key', make()), true, name);
     const [found, expected] = [await cache.get('key'), structuredClone(make())];
     // Stacks name the line that made the error: not the same line twice.
-    if (expected instanceof Error) t.deepEqual([(found as Error).name, (found as Error).message], [expected.name, expected.message]);
+    if (expected instanceof Error)
+      t.deepEqual([(found as Error).name, (found as Error).message], [expected.name, expected.message]);
     else same(found, expected, name);
   }
 });
@@ -137,7 +138,12 @@ each('errors keep name, message, stack and cause', async (t, { open }) => {
 each('functions, symbols and detached buffers are refused, and what was there stays', async (t, { open }) => {
   const cache = await open();
   for (const { name, make } of REFUSED) {
-    const wrappings = [(value: unknown) => value, (value: unknown) => ({ value }), (value: unknown) => [1, value], (value: unknown) => new Map([[1, value]])];
+    const wrappings = [
+      (value: unknown) => value,
+      (value: unknown) => ({ value }),
+      (value: unknown) => [1, value],
+      (value: unknown) => new Map([[1, value]]),
+    ];
     for (const wrapping of wrappings) {
       await cache.set('key', 'old');
       const error = await failsWith(t, () => cache.set('key', wrapping(make())), 'ERR_CC_DATA_CLONE');
@@ -165,7 +171,12 @@ each("the refusal carries structured clone's own words", async (t, { open }) => 
 each('a getter that throws is reported and nothing is stored', async (t, { open }) => {
   const cache = await open();
   const failure = new Error('getter');
-  const trap = { a: 1, get b(): never { throw failure; } };
+  const trap = {
+    a: 1,
+    get b(): never {
+      throw failure;
+    },
+  };
   for (const value of [trap, [trap], { inner: trap }, new Map([[1, trap]])]) {
     const error = await t.throwsAsync(async () => cache.set('key', value));
     t.true(error === failure || error?.cause === failure, String(error));
@@ -176,7 +187,11 @@ each('a getter that throws is reported and nothing is stored', async (t, { open 
 each('a getter is asked once', async (t, { open }) => {
   const cache = await open();
   let asked = 0;
-  await cache.set('key', { get count() { return (asked += 1); } });
+  await cache.set('key', {
+    get count() {
+      return (asked += 1);
+    },
+  });
   t.deepEqual(await cache.get('key'), { count: 1 });
   t.is(asked, 1);
 });

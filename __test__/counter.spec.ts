@@ -26,7 +26,10 @@ each('a number that was set can be counted on', async (t, { open }) => {
 each('increments in flight at once all count', async (t, { open }) => {
   const cache = await open();
   const answers = await Promise.all(Array.from({ length: 1_000 }, () => cache.incr('n')));
-  t.deepEqual(answers, Array.from({ length: 1_000 }, (_, index) => index + 1));
+  t.deepEqual(
+    answers,
+    Array.from({ length: 1_000 }, (_, index) => index + 1),
+  );
 });
 
 each('ttl counts only when the counter is created, so the window is not extended', async (t, { open }) => {

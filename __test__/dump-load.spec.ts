@@ -7,11 +7,19 @@ const each = rolesOf(test);
 
 each('a dump is loaded with order, time left and size', async (t, { open }) => {
   const [from, to] = [await open(), await open()];
-  await from.mSet([['a', { n: 1 }], [2, 'two', { ttl: 600_000 }], ['c', 3n, { size: 9 }]]);
+  await from.mSet([
+    ['a', { n: 1 }],
+    [2, 'two', { ttl: 600_000 }],
+    ['c', 3n, { size: 9 }],
+  ]);
   await from.get('a');
   const dump = await from.dump();
   t.is(await to.load(dump), 3);
-  t.deepEqual(await to.entries(), [['a', { n: 1 }], ['c', 3n], [2, 'two']]);
+  t.deepEqual(await to.entries(), [
+    ['a', { n: 1 }],
+    ['c', 3n],
+    [2, 'two'],
+  ]);
   const remaining = await to.getRemainingTTL(2);
   t.true(remaining > 500_000 && remaining <= 600_000, String(remaining));
   t.is(await to.getRemainingTTL('a'), Infinity);
@@ -20,7 +28,11 @@ each('a dump is loaded with order, time left and size', async (t, { open }) => {
 
 each('a dump survives structured clone and, without binary values, JSON', async (t, { open }) => {
   const [from, cloned, parsed] = [await open(), await open(), await open()];
-  await from.mSet([['a', { n: [1, 'two', null] }], ['b', 'text', { ttl: 600_000 }], [3, 4.5]]);
+  await from.mSet([
+    ['a', { n: [1, 'two', null] }],
+    ['b', 'text', { ttl: 600_000 }],
+    [3, 4.5],
+  ]);
   const dump = await from.dump();
   t.is(await cloned.load(structuredClone(dump)), 3);
   t.is(await parsed.load(JSON.parse(JSON.stringify(dump))), 3);
@@ -48,7 +60,11 @@ each('what is stale is not dumped', async (t, { open }) => {
 
 each('the most recently used survive where not all fit', async (t, { open }) => {
   const [from, to] = [await open(), await open({ max: 2 })];
-  await from.mSet([['a', 1], ['b', 2], ['c', 3]]);
+  await from.mSet([
+    ['a', 1],
+    ['b', 2],
+    ['c', 3],
+  ]);
   await to.load(await from.dump());
   t.deepEqual(await to.keys(), ['c', 'b']);
 });

@@ -34,8 +34,14 @@ test('the TypeScript layer lists the same codes', (t) => {
 
 test('the documentation explains the same codes', (t) => {
   t.deepEqual(codesIn('docs/errors.md'), codes);
-  const headings = read('docs/errors.md').split('\n').filter((line) => /^(#+ |\|).*ERR_CC_/.test(line));
-  for (const code of codes) t.true(headings.some((line) => line.includes(code)), `${code} has a heading or a row of its own`);
+  const headings = read('docs/errors.md')
+    .split('\n')
+    .filter((line) => /^(#+ |\|).*ERR_CC_/.test(line));
+  for (const code of codes)
+    t.true(
+      headings.some((line) => line.includes(code)),
+      `${code} has a heading or a row of its own`,
+    );
 });
 
 test('every code the TypeScript layer throws is in the table', (t) => {
@@ -62,7 +68,15 @@ test('programming errors are TypeErrors and RangeErrors, the rest ClusteredCache
 });
 
 test('isClusteredCacheError is false for whatever else is thrown', (t) => {
-  for (const other of [new Error('x'), Object.assign(new Error('x'), { code: 'ENOENT' }), undefined, null, 'ERR_CC_CLOSED', 5, {}]) {
+  for (const other of [
+    new Error('x'),
+    Object.assign(new Error('x'), { code: 'ENOENT' }),
+    undefined,
+    null,
+    'ERR_CC_CLOSED',
+    5,
+    {},
+  ]) {
     t.false(isClusteredCacheError(other), String(other));
   }
 });

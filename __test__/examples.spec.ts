@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -44,13 +53,17 @@ test.before(() => {
 });
 test.after.always(() => rmSync(project, { recursive: true, force: true }));
 
-const blocks = ['README.md', ...readdirSync(path.join(ROOT, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)].flatMap(
-  (file) =>
-    [...readFileSync(path.join(ROOT, file), 'utf8').matchAll(BLOCK)].map(([, language, source], index) => ({
-      title: `${file}, runnable block ${index + 1}`,
-      name: `${file.replace(/\W/g, '-')}-${index + 1}.${ending(language!, source!)}`,
-      source: source!,
-    })),
+const blocks = [
+  'README.md',
+  ...readdirSync(path.join(ROOT, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+].flatMap((file) =>
+  [...readFileSync(path.join(ROOT, file), 'utf8').matchAll(BLOCK)].map(([, language, source], index) => ({
+    title: `${file}, runnable block ${index + 1}`,
+    name: `${file.replace(/\W/g, '-')}-${index + 1}.${ending(language!, source!)}`,
+    source: source!,
+  })),
 );
 
 test('the README has blocks that run', (t) => {

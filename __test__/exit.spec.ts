@@ -1,9 +1,10 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { ClusteredCache } from '../index.js';
-import { Agents } from './helpers/agents.ts';
-import { unique } from './helpers/names.ts';
+import { Agents, type Scope } from './helpers/agents.ts';
+import { patient, unique } from './helpers/names.ts';
 import { node, ROOT, script } from './helpers/scripts.ts';
 import { until } from './helpers/wait.ts';
 
@@ -21,11 +22,14 @@ test.before(async () => {
 test.after.always(() => agents?.close());
 
 /** Each role of a script, by its options. */
-const roles = (): [string, Record<string, string>][] => [['host', {}], ['client', { endpoint }]];
+const roles = (): [string, Record<string, string>][] => [
+  ['host', {}],
+  ['client', { endpoint }],
+];
 
 /** A script that uses `cache`, a cache in each role. */
 const withCache = (options: object, source: string, given = {}) =>
-  script(`const cache = new cc.ClusteredCache(${JSON.stringify({ namespace: unique(), ...options })});\n${source}`, given);
+  script(`const cache = new cc.ClusteredCache(${JSON.stringify({ ...patient(), ...options })});\n${source}`, given);
 
 const CLEAN = { code: 0, signal: null, hung: false, stderr: '' };
 
@@ -36,22 +40,33 @@ test('a process that only loads the package ends by itself', async (t) => {
 test('a process with an idle cache ends by itself', async (t) => {
   for (const [role, options] of roles()) {
     t.like(await withCache(options, ''), CLEAN, `${role}, never used`);
-    t.like(await withCache(options, 'cache.set("key", 1).then(() => console.log("done"))'), { ...CLEAN, stdout: 'done\n' }, role);
+    t.like(
+      await withCache(options, 'cache.set("key", 1).then(() => console.log("done"))'),
+      { ...CLEAN, stdout: 'done\n' },
+      role,
+    );
     t.like(await withCache(options, 'cache.close()'), CLEAN, `${role}, closed`);
-    t.like(await withCache({ ...options, ttlAutopurge: true, ttl: 600_000 }, 'cache.set("key", 1)'), CLEAN, `${role}, timers`);
+    t.like(
+      await withCache({ ...options, ttlAutopurge: true, ttl: 600_000 }, 'cache.set("key", 1)'),
+      CLEAN,
+      `${role}, timers`,
+    );
     t.like(await withCache(options, 'cache.on("degraded", () => {}); cache.get("key")'), CLEAN, `${role}, listeners`);
   }
 });
 
 test('a process does not end while a call is pending', async (t) => {
   for (const [role, options] of roles()) {
-    const outcome = await withCache(options, `
+    const outcome = await withCache(
+      options,
+      `
       const steps = async () => {
         for (let round = 0; round < 100; round += 1) await cache.incr('n');
         console.log(await cache.get('n'));
       };
       steps();
-    `);
+    `,
+    );
     t.like(outcome, { ...CLEAN, stdout: '100\n' }, role);
   }
 });
@@ -85,16 +100,24 @@ test('a client whose host is silent ends when its calls have timed out', async (
 test('a client without a host ends by itself, and nothing is unhandled', async (t) => {
   const nowhere = path.join(path.dirname(endpoint), 'nowhere');
   t.like(await withCache({ endpoint: nowhere, timeout: 100 }, ''), CLEAN, 'never used');
-  t.like(await withCache({ endpoint: nowhere, timeout: 100 }, `cache.get('key').then(console.log)`), { ...CLEAN, stdout: 'undefined\n' });
+  t.like(await withCache({ endpoint: nowhere, timeout: 100 }, `cache.get('key').then(console.log)`), {
+    ...CLEAN,
+    stdout: 'undefined\n',
+  });
   t.like(
-    await withCache({ endpoint: nowhere, timeout: 100, failsafe: 'reject' }, `cache.get('key').catch(({ code }) => console.log(code))`),
+    await withCache(
+      { endpoint: nowhere, timeout: 100, failsafe: 'reject' },
+      `cache.get('key').catch(({ code }) => console.log(code))`,
+    ),
     { ...CLEAN, stdout: 'ERR_CC_NO_HOST\n' },
   );
 });
 
 test('a conflict that nobody awaits is no unhandled rejection', async (t) => {
   const namespace = unique();
-  const outcome = await withCache({ namespace, endpoint, max: 5 }, `
+  const outcome = await withCache(
+    { namespace, endpoint, max: 5 },
+    `
     const steps = async () => {
       await cache.set('key', 1);
       const other = new cc.ClusteredCache({ namespace: cache.namespace, endpoint: ${JSON.stringify(endpoint)}, max: 6 });
@@ -102,31 +125,38 @@ test('a conflict that nobody awaits is no unhandled rejection', async (t) => {
       await other.get('key').catch(({ code }) => console.log(code));
     };
     steps();
-  `);
+  `,
+  );
   t.like(outcome, { ...CLEAN, stdout: 'ERR_CC_OPTIONS_CONFLICT\n' });
 });
 
 test('process.exit in the middle of calls does no harm', async (t) => {
   for (const [role, options] of roles()) {
-    const outcome = await withCache(options, `
+    const outcome = await withCache(
+      options,
+      `
       for (let index = 0; index < 1000; index += 1) cache.set(index, 'x'.repeat(1000));
       cache.fetch('key', () => new Promise(() => {}));
       (async () => { for await (const _ of cache); })();
       cache.get('key').then(() => process.exit(7));
       setImmediate(() => setImmediate(() => process.exit(7)));
-    `);
+    `,
+    );
     t.like(outcome, { ...CLEAN, code: 7 }, role);
   }
 });
 
 test('what was asked before process.exit is sent', async (t) => {
   const namespace = unique();
-  const outcome = await withCache({ namespace, endpoint }, `
+  const outcome = await withCache(
+    { namespace, endpoint },
+    `
     cache.ready.then(() => {
       for (let index = 0; index < 10; index += 1) cache.set(index, index);
       process.exit(0);
     });
-  `);
+  `,
+  );
   t.like(outcome, CLEAN);
   const cache = new ClusteredCache<number, number>({ namespace, endpoint });
   await until('the last words', async () => (await cache.size()) === 10);
@@ -136,7 +166,10 @@ test('what was asked before process.exit is sent', async (t) => {
 
 test("an application's uncaught error ends the process as ever", async (t) => {
   for (const [role, options] of roles()) {
-    const outcome = await withCache(options, `cache.set('key', 1).then(() => { throw new Error('of the application'); });`);
+    const outcome = await withCache(
+      options,
+      `cache.set('key', 1).then(() => { throw new Error('of the application'); });`,
+    );
     t.is(outcome.code, 1, role);
     t.regex(outcome.stderr, /of the application/);
   }
@@ -166,15 +199,23 @@ test('a host that ends leaves no files', async (t) => {
 });
 
 test('files of a host that was killed are swept by the next', async (t) => {
-  const host = await agents.spawn();
-  const left = await host.run(async ({ cc }) => (await cc.ClusteredCache.listen()).endpoint);
-  t.true(existsSync(left));
-  await host.kill();
+  // A directory of its own, where no host of another test sweeps first.
+  const runtime = mkdtempSync(path.join(os.tmpdir(), 'cc-sweep-'));
+  t.teardown(() => rmSync(runtime, { recursive: true, force: true }));
+  const options = { env: { XDG_RUNTIME_DIR: runtime } };
+  const listen = async ({ cc }: Scope) => (await cc.ClusteredCache.listen()).endpoint;
+  const [killed, living, next] = [
+    await agents.spawn(undefined, options),
+    await agents.spawn(undefined, options),
+    await agents.spawn(undefined, options),
+  ];
+  const [left, kept] = [await killed.run(listen), await living.run(listen)];
+  t.true(left.startsWith(runtime));
+  await killed.kill();
   t.true(existsSync(left), 'nobody could remove them');
-  const next = await agents.spawn();
-  await next.run(async ({ cc }) => void (await cc.ClusteredCache.listen()));
+  await next.run(listen);
   await until('the sweep', () => !existsSync(left));
-  t.true(existsSync(endpoint), 'those of a living host stay');
+  t.true(existsSync(kept), 'those of a living host stay');
 });
 
 test('a listener that was closed keeps no process alive', async (t) => {

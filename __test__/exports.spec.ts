@@ -39,22 +39,33 @@ function consumer(name: string, source: string, env: Record<string, string> = {}
 const CLEAN = { code: 0, stderr: '' };
 
 test('the public names are these and no more', async (t) => {
-  t.deepEqual(Object.keys(commonjs).filter((name) => name !== 'default' && name !== 'module.exports').sort(), NAMES);
+  t.deepEqual(
+    Object.keys(commonjs)
+      .filter((name) => name !== 'default' && name !== 'module.exports')
+      .sort(),
+    NAMES,
+  );
   const cjs = await consumer('names.cjs', `console.log(Object.keys(require('clustered-cache')).sort().join())`);
   t.like(cjs, { ...CLEAN, stdout: `${NAMES.join()}\n` });
-  const esm = await consumer('names.mjs', `import * as cc from 'clustered-cache'; console.log(Object.keys(cc).sort().join())`);
+  const esm = await consumer(
+    'names.mjs',
+    `import * as cc from 'clustered-cache'; console.log(Object.keys(cc).sort().join())`,
+  );
   t.like(esm, { ...CLEAN, stdout: `${NAMES.join()}\n` });
 });
 
 test('ESM and CommonJS in one process are the same cache', async (t) => {
-  const outcome = await consumer('both.mjs', `
+  const outcome = await consumer(
+    'both.mjs',
+    `
     import { createRequire } from 'node:module';
     import { ClusteredCache } from 'clustered-cache';
     const required = createRequire(import.meta.url)('clustered-cache');
     const cache = new ClusteredCache();
     await cache.set('key', 'shared');
     console.log(required.ClusteredCache === ClusteredCache, await new required.ClusteredCache().get('key'));
-  `);
+  `,
+  );
   t.like(outcome, { ...CLEAN, stdout: 'true shared\n' });
 });
 
@@ -67,9 +78,21 @@ test('ESM, CommonJS and TypeScript processes share one cache', async (t) => {
   `;
   const outcomes = [
     await consumer('a.mjs', `import { ClusteredCache } from 'clustered-cache'; const LANGUAGE = 'ESM'; ${use}`, env),
-    await consumer('b.cjs', `const { ClusteredCache } = require('clustered-cache'); const LANGUAGE = 'CommonJS'; ${use}`, env),
-    await consumer('c.mts', `import { ClusteredCache } from 'clustered-cache'; const LANGUAGE: string = 'TypeScript'; ${use}`, env),
-    await consumer('d.cts', `import { ClusteredCache } from 'clustered-cache'; const LANGUAGE: string = 'TypeScript CJS'; ${use}`, env),
+    await consumer(
+      'b.cjs',
+      `const { ClusteredCache } = require('clustered-cache'); const LANGUAGE = 'CommonJS'; ${use}`,
+      env,
+    ),
+    await consumer(
+      'c.mts',
+      `import { ClusteredCache } from 'clustered-cache'; const LANGUAGE: string = 'TypeScript'; ${use}`,
+      env,
+    ),
+    await consumer(
+      'd.cts',
+      `import { ClusteredCache } from 'clustered-cache'; const LANGUAGE: string = 'TypeScript CJS'; ${use}`,
+      env,
+    ),
   ];
   t.deepEqual(
     outcomes.map(({ stdout }) => stdout.trim()),
@@ -79,12 +102,18 @@ test('ESM, CommonJS and TypeScript processes share one cache', async (t) => {
 });
 
 test('package.json can be read, internals cannot', async (t) => {
-  const outcome = await consumer('internals.cjs', `
+  const outcome = await consumer(
+    'internals.cjs',
+    `
     console.log(require('clustered-cache/package.json').name);
     try { require('clustered-cache/lib/link.js'); } catch (error) { console.log(error.code); }
     try { require('clustered-cache/binding.js'); } catch (error) { console.log(error.code); }
-  `);
-  t.like(outcome, { ...CLEAN, stdout: 'clustered-cache\nERR_PACKAGE_PATH_NOT_EXPORTED\nERR_PACKAGE_PATH_NOT_EXPORTED\n' });
+  `,
+  );
+  t.like(outcome, {
+    ...CLEAN,
+    stdout: 'clustered-cache\nERR_PACKAGE_PATH_NOT_EXPORTED\nERR_PACKAGE_PATH_NOT_EXPORTED\n',
+  });
 });
 
 test('DEBUG prints life-cycle messages, and nothing is printed without it', async (t) => {

@@ -5,16 +5,27 @@ const each = rolesOf(test);
 
 each('keys, values and entries come most recently used first', async (t, { open }) => {
   const cache = await open();
-  await cache.mSet([['a', 1], ['b', 2], [3, 'three']]);
+  await cache.mSet([
+    ['a', 1],
+    ['b', 2],
+    [3, 'three'],
+  ]);
   await cache.get('a');
   t.deepEqual(await cache.keys(), ['a', 3, 'b']);
   t.deepEqual(await cache.values(), [1, 'three', 2]);
-  t.deepEqual(await cache.entries(), [['a', 1], [3, 'three'], ['b', 2]]);
+  t.deepEqual(await cache.entries(), [
+    ['a', 1],
+    [3, 'three'],
+    ['b', 2],
+  ]);
 });
 
 each('iterating is not a use', async (t, { open }) => {
   const cache = await open();
-  await cache.mSet([['a', 1], ['b', 2]]);
+  await cache.mSet([
+    ['a', 1],
+    ['b', 2],
+  ]);
   const before = await cache.keys();
   await cache.entries();
   for await (const _ of cache);
@@ -25,7 +36,12 @@ each('iterating is not a use', async (t, { open }) => {
 
 each('a prefix picks string keys', async (t, { open }) => {
   const cache = await open();
-  await cache.mSet([['a:1', 1], ['a:2', 2], ['b:1', 3], [1, 4]]);
+  await cache.mSet([
+    ['a:1', 1],
+    ['a:2', 2],
+    ['b:1', 3],
+    [1, 4],
+  ]);
   t.deepEqual(await cache.keys({ prefix: 'a:' }), ['a:2', 'a:1']);
   t.deepEqual(await cache.values({ prefix: 'b' }), [3]);
   t.deepEqual(await cache.entries({ prefix: 'c' }), []);

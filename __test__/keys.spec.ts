@@ -11,7 +11,13 @@ each("1 and '1' are two keys and come back with their type", async (t, { open })
   t.is(await cache.get(1), 'number');
   t.is(await cache.get('1'), 'string');
   t.deepEqual(await cache.keys(), ['1', 1]);
-  t.deepEqual([...(await cache.mGet([1, '1']))], [[1, 'number'], ['1', 'string']]);
+  t.deepEqual(
+    [...(await cache.mGet([1, '1']))],
+    [
+      [1, 'number'],
+      ['1', 'string'],
+    ],
+  );
   t.is(await cache.delete(1), true);
   t.is(await cache.has('1'), true);
 });
@@ -33,7 +39,23 @@ each('-0 is the key 0', async (t, { open }) => {
 
 each('every string is a key', async (t, { open }) => {
   const cache = await open();
-  const keys = ['', ' ', '\0', 'a\0b', '__proto__', 'constructor', 'ключ', '鍵', '🔑', 'e\u0301', '\u00e9', '\ud800', '\udc00', '\ud800a', '\ud83d\udd11!'];
+  const keys = [
+    '',
+    ' ',
+    '\0',
+    'a\0b',
+    '__proto__',
+    'constructor',
+    'ключ',
+    '鍵',
+    '🔑',
+    'e\u0301',
+    '\u00e9',
+    '\ud800',
+    '\udc00',
+    '\ud800a',
+    '\ud83d\udd11!',
+  ];
   for (const [index, key] of keys.entries()) await cache.set(key, index);
   t.is(await cache.size(), keys.length);
   for (const [index, key] of keys.entries()) t.is(await cache.get(key), index, JSON.stringify(key));
@@ -62,7 +84,22 @@ each('keys of 64 KiB encoded are taken, longer ones refused', async (t, { open }
 
 each('what is neither string nor finite number is refused by every method', async (t, { open }) => {
   const cache = await open();
-  const bad: unknown[] = [undefined, null, NaN, Infinity, -Infinity, true, 1n, Symbol('k'), {}, [], ['a'], () => {}, new Date(), new String('k')];
+  const bad: unknown[] = [
+    undefined,
+    null,
+    NaN,
+    Infinity,
+    -Infinity,
+    true,
+    1n,
+    Symbol('k'),
+    {},
+    [],
+    ['a'],
+    () => {},
+    new Date(),
+    new String('k'),
+  ];
   for (const key of bad as never[]) {
     const calls: [string, () => unknown][] = [
       ['get', () => cache.get(key)],
@@ -72,7 +109,14 @@ each('what is neither string nor finite number is refused by every method', asyn
       ['has', () => cache.has(key)],
       ['peek', () => cache.peek(key)],
       ['mGet', () => cache.mGet(['good', key])],
-      ['mSet', () => cache.mSet([['good', 1], [key, 1]])],
+      [
+        'mSet',
+        () =>
+          cache.mSet([
+            ['good', 1],
+            [key, 1],
+          ]),
+      ],
       ['mHas', () => cache.mHas([key])],
       ['mDelete', () => cache.mDelete(['good', key])],
       ['getAndDelete', () => cache.getAndDelete(key)],
@@ -94,7 +138,9 @@ each('what is neither string nor finite number is refused by every method', asyn
 
 each('a refusal never throws where a promise is promised', async (t, { open }) => {
   const cache = await open();
-  const calls = [cache.get, cache.set, cache.delete, cache.has, cache.incr, cache.mGet, cache.fetch] as ((...args: unknown[]) => Promise<unknown>)[];
+  const calls = [cache.get, cache.set, cache.delete, cache.has, cache.incr, cache.mGet, cache.fetch] as ((
+    ...args: unknown[]
+  ) => Promise<unknown>)[];
   for (const call of calls) {
     const answer = call.call(cache, Symbol('bad'));
     t.true(answer instanceof Promise);

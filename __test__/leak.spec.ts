@@ -21,10 +21,11 @@ test('client: memory does not grow with the calls, in the client and in its host
     state.listener = await cc.ClusteredCache.listen();
     return state.listener.endpoint;
   });
-  const memory = () => host.run(() => {
-    (globalThis as any).gc();
-    return process.memoryUsage.rss();
-  });
+  const memory = () =>
+    host.run(() => {
+      (globalThis as any).gc();
+      return process.memoryUsage.rss();
+    });
   // The first run brings the host to the size it works with.
   t.is((await leak({ CC_LEAK_ENDPOINT: endpoint })).code, 0);
   const before = await memory();

@@ -54,10 +54,15 @@ each('megabytes in flight in both directions are all answered', async (t, { open
 
 each('a thousand namespaces are open at once', async (t, { open }) => {
   const prefix = unique();
-  const caches = await Promise.all(Array.from({ length: 1_000 }, (_, index) => open({ ...PATIENT, namespace: `${prefix} ${index}` })));
+  const caches = await Promise.all(
+    Array.from({ length: 1_000 }, (_, index) => open({ ...PATIENT, namespace: `${prefix} ${index}` })),
+  );
   await Promise.all(caches.map((cache, index) => cache.set('key', index)));
   const found = await Promise.all(caches.map((cache) => cache.get('key')));
-  t.deepEqual(found, caches.map((_, index) => index));
+  t.deepEqual(
+    found,
+    caches.map((_, index) => index),
+  );
 });
 
 test('a host that takes nothing fills a bounded backlog, then calls are refused', async (t) => {
@@ -68,7 +73,12 @@ test('a host that takes nothing fills a bounded backlog, then calls are refused'
     state.listener = await cc.ClusteredCache.listen();
     return state.listener.endpoint;
   });
-  const cache = new ClusteredCache<number, Buffer>({ namespace: unique(), endpoint, timeout: 60_000, maxSize: 10 * 2 ** 20 });
+  const cache = new ClusteredCache<number, Buffer>({
+    namespace: unique(),
+    endpoint,
+    timeout: 60_000,
+    maxSize: 10 * 2 ** 20,
+  });
   await cache.ready;
   await host.freeze();
   const value = Buffer.alloc(8 * 2 ** 20);

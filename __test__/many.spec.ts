@@ -5,16 +5,37 @@ const each = rolesOf(test);
 
 each('mSet stores and mGet reads in the order of the keys', async (t, { open }) => {
   const cache = await open();
-  t.is(await cache.mSet([['a', 1], [2, 'two'], ['c', { deep: [3] }]]), 3);
+  t.is(
+    await cache.mSet([
+      ['a', 1],
+      [2, 'two'],
+      ['c', { deep: [3] }],
+    ]),
+    3,
+  );
   const found = await cache.mGet(['c', 'absent', 2, 'a']);
   t.true(found instanceof Map);
-  t.deepEqual([...found], [['c', { deep: [3] }], ['absent', undefined], [2, 'two'], ['a', 1]]);
+  t.deepEqual(
+    [...found],
+    [
+      ['c', { deep: [3] }],
+      ['absent', undefined],
+      [2, 'two'],
+      ['a', 1],
+    ],
+  );
 });
 
 each('mGet answers a repeated key once and no key at all with nothing', async (t, { open }) => {
   const cache = await open();
   await cache.set('a', 1);
-  t.deepEqual([...(await cache.mGet(['a', 'b', 'a']))], [['a', 1], ['b', undefined]]);
+  t.deepEqual(
+    [...(await cache.mGet(['a', 'b', 'a']))],
+    [
+      ['a', 1],
+      ['b', undefined],
+    ],
+  );
   t.is((await cache.mGet([])).size, 0);
   t.is(await cache.mSet([]), 0);
   t.is(await cache.mDelete([]), 0);
@@ -23,15 +44,33 @@ each('mGet answers a repeated key once and no key at all with nothing', async (t
 
 each('mHas and mDelete answer for each key', async (t, { open }) => {
   const cache = await open();
-  await cache.mSet([['a', 1], ['b', 2]]);
-  t.deepEqual([...(await cache.mHas(['b', 'absent', 'a']))], [['b', true], ['absent', false], ['a', true]]);
+  await cache.mSet([
+    ['a', 1],
+    ['b', 2],
+  ]);
+  t.deepEqual(
+    [...(await cache.mHas(['b', 'absent', 'a']))],
+    [
+      ['b', true],
+      ['absent', false],
+      ['a', true],
+    ],
+  );
   t.is(await cache.mDelete(['a', 'absent', 'b', 'a']), 2);
   t.is(await cache.size(), 0);
 });
 
 each('any iterable is taken: sets, maps and generators', async (t, { open }) => {
   const cache = await open();
-  t.is(await cache.mSet(new Map([['a', 1], ['b', 2]])), 2);
+  t.is(
+    await cache.mSet(
+      new Map([
+        ['a', 1],
+        ['b', 2],
+      ]),
+    ),
+    2,
+  );
   function* keys() {
     yield 'a';
     yield 'b';
@@ -42,7 +81,14 @@ each('any iterable is taken: sets, maps and generators', async (t, { open }) => 
 
 each('the options of an entry win over those of the call', async (t, { open }) => {
   const cache = await open();
-  await cache.mSet([['long', 1], ['short', 2, { ttl: 1_000 }], ['sized', 3, { size: 9 }]], { ttl: 100_000, size: 5 });
+  await cache.mSet(
+    [
+      ['long', 1],
+      ['short', 2, { ttl: 1_000 }],
+      ['sized', 3, { size: 9 }],
+    ],
+    { ttl: 100_000, size: 5 },
+  );
   t.true((await cache.getRemainingTTL('long')) > 90_000);
   t.true((await cache.getRemainingTTL('short')) <= 1_000);
   t.is((await cache.info('long'))?.size, 5);
@@ -65,10 +111,16 @@ each('thousands of entries are stored, read, counted and deleted in one call', a
 
 each('values of many times the size of a message arrive whole', async (t, { open }) => {
   const cache = await open();
-  const entries = Array.from({ length: 12 }, (_, index): [string, Buffer] => [`k${index}`, Buffer.alloc(2 ** 20, index)]);
+  const entries = Array.from({ length: 12 }, (_, index): [string, Buffer] => [
+    `k${index}`,
+    Buffer.alloc(2 ** 20, index),
+  ]);
   t.is(await cache.mSet(entries), 12);
   const found = await cache.mGet(entries.map(([key]) => key));
-  t.deepEqual([...found.keys()], entries.map(([key]) => key));
+  t.deepEqual(
+    [...found.keys()],
+    entries.map(([key]) => key),
+  );
   t.true(entries.every(([key, value]) => value.equals(found.get(key) as Buffer)));
   t.is((await cache.entries()).length, 12);
   t.is((await cache.stats()).hits, 12, 'each was read once');
@@ -77,7 +129,14 @@ each('values of many times the size of a message arrive whole', async (t, { open
 each('an entry over the limit is left out of the count, the rest is stored', async (t, { open }) => {
   const cache = await open({ maxEntrySize: 1_000 });
   await cache.set('large', 'old');
-  t.is(await cache.mSet([['a', 1], ['large', 'x'.repeat(2_000)], ['b', 2]]), 2);
+  t.is(
+    await cache.mSet([
+      ['a', 1],
+      ['large', 'x'.repeat(2_000)],
+      ['b', 2],
+    ]),
+    2,
+  );
   t.deepEqual(await cache.get('large'), undefined, 'no older value is left under that key');
   t.is(await cache.size(), 2);
 });
@@ -111,10 +170,28 @@ each('an iterable that throws midway stores nothing and its own error arrives', 
 
 each('one bad entry among good ones stores nothing', async (t, { open }) => {
   const cache = await open();
-  const bad: [string, unknown][] = [['a', 1], ['b', () => {}], ['c', 3]];
+  const bad: [string, unknown][] = [
+    ['a', 1],
+    ['b', () => {}],
+    ['c', 3],
+  ];
   await t.throwsAsync(async () => cache.mSet(bad), { code: 'ERR_CC_DATA_CLONE' });
-  await t.throwsAsync(async () => cache.mSet([['a', 1], [{} as never, 2]]), { code: 'ERR_CC_INVALID_KEY' });
-  await t.throwsAsync(async () => cache.mSet([['a', 1], ['b', undefined]]), { code: 'ERR_CC_INVALID_VALUE' });
+  await t.throwsAsync(
+    async () =>
+      cache.mSet([
+        ['a', 1],
+        [{} as never, 2],
+      ]),
+    { code: 'ERR_CC_INVALID_KEY' },
+  );
+  await t.throwsAsync(
+    async () =>
+      cache.mSet([
+        ['a', 1],
+        ['b', undefined],
+      ]),
+    { code: 'ERR_CC_INVALID_VALUE' },
+  );
   await t.throwsAsync(async () => cache.mSet([['a', 1], 'b' as never]), { code: 'ERR_CC_INVALID_ARGUMENT' });
   t.is(await cache.size(), 0);
 });

@@ -11,14 +11,21 @@ const keyOf = (a: number, b: string) => `${a}:${b}`;
 each('a memoized function runs once for each key', async (t, { open }) => {
   const cache = await open();
   const calls: [number, string][] = [];
-  const join = memoize(cache, async (a: number, b: string) => {
-    calls.push([a, b]);
-    return { joined: `${a}${b}` };
-  }, keyOf);
+  const join = memoize(
+    cache,
+    async (a: number, b: string) => {
+      calls.push([a, b]);
+      return { joined: `${a}${b}` };
+    },
+    keyOf,
+  );
   t.deepEqual(await join(1, 'x'), { joined: '1x' });
   t.deepEqual(await join(1, 'x'), { joined: '1x' });
   t.deepEqual(await join(2, 'x'), { joined: '2x' });
-  t.deepEqual(calls, [[1, 'x'], [2, 'x']]);
+  t.deepEqual(calls, [
+    [1, 'x'],
+    [2, 'x'],
+  ]);
   t.deepEqual(await cache.get('1:x'), { joined: '1x' });
 });
 
@@ -26,10 +33,14 @@ each('calls at the same time share one run', async (t, { open }) => {
   const cache = await open();
   const gate = deferred<number>();
   let runs = 0;
-  const slow = memoize(cache, () => {
-    runs += 1;
-    return gate.promise;
-  }, () => 'slow');
+  const slow = memoize(
+    cache,
+    () => {
+      runs += 1;
+      return gate.promise;
+    },
+    () => 'slow',
+  );
   const answers = [slow(), slow(), slow()];
   gate.resolve(7);
   t.deepEqual(await Promise.all(answers), [7, 7, 7]);
@@ -39,7 +50,11 @@ each('calls at the same time share one run', async (t, { open }) => {
 each('refresh runs the function again, forget removes the value', async (t, { open }) => {
   const cache = await open();
   let runs = 0;
-  const next = memoize(cache, (_name: string) => (runs += 1), (name) => name);
+  const next = memoize(
+    cache,
+    (_name: string) => (runs += 1),
+    (name) => name,
+  );
   t.is(await next('a'), 1);
   t.is(await next.refresh('a'), 2);
   t.is(await next('a'), 2);
@@ -50,7 +65,12 @@ each('refresh runs the function again, forget removes the value', async (t, { op
 
 each('options are those of fetch', async (t, { open }) => {
   const cache = await open();
-  const value = memoize(cache, () => 1, () => 'key', { ttl: 600_000, size: 3 });
+  const value = memoize(
+    cache,
+    () => 1,
+    () => 'key',
+    { ttl: 600_000, size: 3 },
+  );
   await value();
   const info = await cache.info('key');
   t.is(info?.size, 3);
@@ -61,11 +81,15 @@ each('an error of the function is not remembered', async (t, { open }) => {
   const cache = await open();
   const failure = new Error('first time');
   let runs = 0;
-  const flaky = memoize(cache, () => {
-    runs += 1;
-    if (runs === 1) throw failure;
-    return runs;
-  }, () => 'key');
+  const flaky = memoize(
+    cache,
+    () => {
+      runs += 1;
+      if (runs === 1) throw failure;
+      return runs;
+    },
+    () => 'key',
+  );
   t.is(await t.throwsAsync(flaky()), failure);
   t.is(await flaky(), 2);
 });
@@ -73,9 +97,19 @@ each('an error of the function is not remembered', async (t, { open }) => {
 each('an error of keyFn and a key that is none reject and run nothing', async (t, { open }) => {
   const cache = await open();
   const failure = new Error('no key');
-  const keyless = memoize(cache, () => t.fail(), () => { throw failure; });
+  const keyless = memoize(
+    cache,
+    () => t.fail(),
+    () => {
+      throw failure;
+    },
+  );
   t.is(await t.throwsAsync(async () => keyless()), failure);
-  const badKey = memoize(cache, () => t.fail(), () => ({}) as never);
+  const badKey = memoize(
+    cache,
+    () => t.fail(),
+    () => ({}) as never,
+  );
   await failsWith(t, async () => badKey(), 'ERR_CC_INVALID_KEY');
 });
 
@@ -83,5 +117,14 @@ each('what is no function or cache is refused', async (t, { open }) => {
   const cache = await open();
   await failsWith(t, () => memoize(cache, 5 as never, () => 'key'), 'ERR_CC_INVALID_ARGUMENT');
   await failsWith(t, () => memoize(cache, () => 1, 'key' as never), 'ERR_CC_INVALID_ARGUMENT');
-  await failsWith(t, () => memoize({} as never, () => 1, () => 'key'), 'ERR_CC_INVALID_ARGUMENT');
+  await failsWith(
+    t,
+    () =>
+      memoize(
+        {} as never,
+        () => 1,
+        () => 'key',
+      ),
+    'ERR_CC_INVALID_ARGUMENT',
+  );
 });

@@ -3,7 +3,7 @@ import { type Agent, Agents } from './helpers/agents.ts';
 import { Cluster } from './helpers/cluster.ts';
 import { LONG } from './helpers/long.ts';
 import { Lru } from './helpers/lru.ts';
-import { unique } from './helpers/names.ts';
+import { patient } from './helpers/names.ts';
 import { Random } from './helpers/random.ts';
 
 const OPERATIONS = LONG ? 200_000 : 5_000;
@@ -63,7 +63,9 @@ function nextStep(model: Lru, random: Random): Step {
       return step('mGet', [keys], new Map(keys.map((one) => [one, model.get(one)])));
     }
     case 13: {
-      const entries = random.several(KEYS, 8).map((one): [string | number, unknown] => [one, random.pick(VALUES)(random)]);
+      const entries = random
+        .several(KEYS, 8)
+        .map((one): [string | number, unknown] => [one, random.pick(VALUES)(random)]);
       for (const [one, given] of entries) model.set(one, given);
       return step('mSet', [entries], entries.length);
     }
@@ -87,7 +89,10 @@ const KEYS: readonly (string | number)[] = [
   ...Array.from({ length: 60 }, (_, index) => `p${index % 3}:${index}`),
   ...Array.from({ length: 10 }, (_, index) => index),
   ...Array.from({ length: 10 }, (_, index) => String(index)),
-  '', '\ud800', '鍵', '__proto__',
+  '',
+  '\ud800',
+  '鍵',
+  '__proto__',
 ];
 const COUNTERS = ['n0', 'n1', 'n2'];
 const VALUES: readonly ((random: Random) => unknown)[] = [
@@ -102,7 +107,7 @@ const VALUES: readonly ((random: Random) => unknown)[] = [
 test('operations from any process, one after the other, are those of one LRU cache', async (t) => {
   t.log(`seed ${SEED}`);
   const random = new Random(SEED);
-  const options = { namespace: unique(), max: MAX };
+  const options = { ...patient(), max: MAX };
   const everybody: Agent[] = [cluster.primary, ...cluster.workers];
   const model = new Lru(MAX);
   const trace: string[] = [];
@@ -119,59 +124,77 @@ test('operations from any process, one after the other, are those of one LRU cac
 
 test('operations from all processes at once keep to the keys of each, and counters to their sums', async (t) => {
   t.log(`seed ${SEED}`);
-  const options = { namespace: unique() };
+  const options = patient();
   const everybody: Agent[] = [cluster.primary, ...cluster.workers];
   const share = Math.ceil(OPERATIONS / everybody.length);
-  const reports = await Promise.all(everybody.map((agent, owner) => agent.run(async ({ cache, require }, options, owner, count, seed) => {
-    const { isDeepStrictEqual } = require('node:util') as typeof import('node:util');
-    const target = cache(options);
-    const model = new Map<string, unknown>();
-    let state = seed + owner * 7_919 + 1;
-    const below = (bound: number) => {
-      state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
-      return (state >>> 8) % bound;
-    };
-    const wrong: string[] = [];
-    let counted = 0;
-    const check = (what: string, answer: unknown, expected: unknown) => {
-      if (!isDeepStrictEqual(answer, expected)) wrong.push(`${what}: ${String(answer)} instead of ${String(expected)}`);
-    };
-    const flight: Promise<unknown>[] = [];
-    for (let done = 0; done < count && wrong.length === 0; done += 1) {
-      const key = `owner ${owner}: ${below(50)}`;
-      const known = model.get(key);
-      // Not awaited one by one: program order has to hold for what is in flight, too.
-      const expectLater = (what: string, answer: Promise<unknown>, expected: unknown) =>
-        flight.push(answer.then((value) => check(`${what}(${key}) #${done}`, value, expected)));
-      switch (below(6)) {
-        case 0:
-        case 1:
-          expectLater('get', target.get(key), known);
-          break;
-        case 2:
-        case 3: {
-          const value = { owner, done, text: 'x'.repeat(below(200)) };
-          model.set(key, value);
-          expectLater('set', target.set(key, value), true);
-          break;
-        }
-        case 4:
-          expectLater('delete', target.delete(key), model.delete(key));
-          break;
-        default: {
-          const amount = below(10);
-          counted += amount;
-          flight.push(target.incr('shared counter', amount));
-        }
-      }
-      if (flight.length >= 64) await Promise.all(flight.splice(0));
-    }
-    await Promise.all(flight);
-    return { wrong, counted, model };
-  }, options, owner, share, SEED)));
-  t.deepEqual(reports.flatMap(({ wrong }) => wrong), [], `seed ${SEED}`);
+  const reports = await Promise.all(
+    everybody.map((agent, owner) =>
+      agent.run(
+        async ({ cache, require }, options, owner, count, seed) => {
+          const { isDeepStrictEqual } = require('node:util') as typeof import('node:util');
+          const target = cache(options);
+          const model = new Map<string, unknown>();
+          let state = seed + owner * 7_919 + 1;
+          const below = (bound: number) => {
+            state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
+            return (state >>> 8) % bound;
+          };
+          const wrong: string[] = [];
+          let counted = 0;
+          const check = (what: string, answer: unknown, expected: unknown) => {
+            if (!isDeepStrictEqual(answer, expected))
+              wrong.push(`${what}: ${String(answer)} instead of ${String(expected)}`);
+          };
+          const flight: Promise<unknown>[] = [];
+          for (let done = 0; done < count && wrong.length === 0; done += 1) {
+            const key = `owner ${owner}: ${below(50)}`;
+            const known = model.get(key);
+            // Not awaited one by one: program order has to hold for what is in flight, too.
+            const expectLater = (what: string, answer: Promise<unknown>, expected: unknown) =>
+              flight.push(answer.then((value) => check(`${what}(${key}) #${done}`, value, expected)));
+            switch (below(6)) {
+              case 0:
+              case 1:
+                expectLater('get', target.get(key), known);
+                break;
+              case 2:
+              case 3: {
+                const value = { owner, done, text: 'x'.repeat(below(200)) };
+                model.set(key, value);
+                expectLater('set', target.set(key, value), true);
+                break;
+              }
+              case 4:
+                expectLater('delete', target.delete(key), model.delete(key));
+                break;
+              default: {
+                const amount = below(10);
+                counted += amount;
+                flight.push(target.incr('shared counter', amount));
+              }
+            }
+            if (flight.length >= 64) await Promise.all(flight.splice(0));
+          }
+          await Promise.all(flight);
+          return { wrong, counted, model };
+        },
+        options,
+        owner,
+        share,
+        SEED,
+      ),
+    ),
+  );
+  t.deepEqual(
+    reports.flatMap(({ wrong }) => wrong),
+    [],
+    `seed ${SEED}`,
+  );
   const union = new Map(reports.flatMap(({ model }) => [...model]));
-  union.set('shared counter', reports.reduce((sum, { counted }) => sum + counted, 0));
+  union.set(
+    'shared counter',
+    reports.reduce((sum, { counted }) => sum + counted, 0),
+  );
   for (const agent of everybody) {
     const entries = new Map<unknown, unknown>(await agent.call(options, 'entries'));
     t.is(entries.size, union.size);

@@ -94,7 +94,11 @@ each('options that belong to the instance never conflict', async (t, { open }) =
 
 each('an option nobody named yet is taken from the first who does', async (t, { open, options }) => {
   const first = await open();
-  await first.mSet([['a', 1], ['b', 2], ['c', 3]]);
+  await first.mSet([
+    ['a', 1],
+    ['b', 2],
+    ['c', 3],
+  ]);
   const second = await open({ namespace: first.namespace, max: 2 });
   await second.set('d', 4);
   t.is(await first.size(), 2);
@@ -116,15 +120,22 @@ each('getInstance resolves to an open cache and rejects on conflict', async (t, 
   await cache.close();
 });
 
-each('destroy drops the namespace, and later use begins anew with this instance\'s options', async (t, { open }) => {
+each("destroy drops the namespace, and later use begins anew with this instance's options", async (t, { open }) => {
   const cache = await open({ max: 2 });
   const other = await open({ namespace: cache.namespace, ttl: 600_000 });
-  await cache.mSet([['a', 1], ['b', 2]]);
+  await cache.mSet([
+    ['a', 1],
+    ['b', 2],
+  ]);
   await cache.destroy();
   t.is(await cache.get('a'), undefined);
   t.is(await other.get('b'), undefined);
   t.is((await cache.stats()).sets, 0);
-  await cache.mSet([['a', 1], ['b', 2], ['c', 3]]);
+  await cache.mSet([
+    ['a', 1],
+    ['b', 2],
+    ['c', 3],
+  ]);
   t.is(await cache.size(), 2, 'its own max is in force again');
 });
 

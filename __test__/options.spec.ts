@@ -27,7 +27,8 @@ const BAD: Record<string, unknown[]> = {
 };
 
 /** A value as a message may write it. */
-const written = (value: unknown): string => (typeof value === 'string' ? value.slice(0, 10) : typeof value === 'object' ? '' : String(value));
+const written = (value: unknown): string =>
+  typeof value === 'string' ? value.slice(0, 10) : typeof value === 'object' ? '' : String(value);
 
 for (const [option, values] of Object.entries(BAD)) {
   test(`${option} refuses what it does not allow, with name, value and what is allowed`, async (t) => {
@@ -50,19 +51,34 @@ test('getInstance rejects, it never throws', async (t) => {
 test('options that are no object are refused', async (t) => {
   for (const options of ['default', 5, true, null]) {
     const error = await t.throwsAsync(async () => new ClusteredCache(options as never));
-    t.true(['ERR_CC_INVALID_OPTION', 'ERR_CC_INVALID_ARGUMENT'].includes((error as { code?: string }).code ?? ''), String(error));
+    t.true(
+      ['ERR_CC_INVALID_OPTION', 'ERR_CC_INVALID_ARGUMENT'].includes((error as { code?: string }).code ?? ''),
+      String(error),
+    );
   }
 });
 
 test('options that are undefined count as left out', async (t) => {
-  const cache = new ClusteredCache({ namespace: 'undefined-options', max: undefined, ttl: undefined, allowStale: undefined });
+  const cache = new ClusteredCache({
+    namespace: 'undefined-options',
+    max: undefined,
+    ttl: undefined,
+    allowStale: undefined,
+  });
   t.is(await cache.set('key', 1), true);
   await cache.close();
 });
 
 test('an option getter that throws is reported as it is', async (t) => {
   const failure = new Error('getter');
-  const error = await t.throwsAsync(async () => new ClusteredCache({ get max(): number { throw failure; } }));
+  const error = await t.throwsAsync(
+    async () =>
+      new ClusteredCache({
+        get max(): number {
+          throw failure;
+        },
+      }),
+  );
   t.is(error, failure);
 });
 
@@ -89,7 +105,12 @@ each("a call's options are refused with name and value, and nothing is stored", 
       await failsWith(t, () => cache.setIfAbsent('key', 1, options), 'ERR_CC_INVALID_OPTION', new RegExp(option));
       await failsWith(t, () => cache.mSet([['key', 1]], options), 'ERR_CC_INVALID_OPTION', new RegExp(option));
       await failsWith(t, () => cache.incr('key', 1, options), 'ERR_CC_INVALID_OPTION', new RegExp(option));
-      await failsWith(t, () => cache.fetch('key', () => t.fail(), options), 'ERR_CC_INVALID_OPTION', new RegExp(option));
+      await failsWith(
+        t,
+        () => cache.fetch('key', () => t.fail(), options),
+        'ERR_CC_INVALID_OPTION',
+        new RegExp(option),
+      );
     }
   }
   await failsWith(t, () => cache.touch('key', { ttl: -1 }), 'ERR_CC_INVALID_OPTION', /ttl/);
@@ -114,5 +135,10 @@ each('arguments of the wrong kind are refused', async (t, { open }) => {
   }
   await failsWith(t, () => cache.fetch('key', () => 1, { lease: -1 }), 'ERR_CC_INVALID_OPTION', /lease/);
   await failsWith(t, () => cache.fetch('key', () => 1, { signal: {} as never }), 'ERR_CC_INVALID_OPTION', /signal/);
-  await failsWith(t, () => cache.fetch('key', () => 1, { forceRefresh: 'yes' as never }), 'ERR_CC_INVALID_OPTION', /forceRefresh/);
+  await failsWith(
+    t,
+    () => cache.fetch('key', () => 1, { forceRefresh: 'yes' as never }),
+    'ERR_CC_INVALID_OPTION',
+    /forceRefresh/,
+  );
 });

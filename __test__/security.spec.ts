@@ -1,5 +1,16 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -40,7 +51,7 @@ async function host(socket = path.join(directory, unique('d'), 's')): Promise<{ 
 }
 
 /** A client that reports every failure. */
-const client = (t: ExecutionContext, endpoint: string, timeout = 2_000): ClusteredCache<string, unknown> => {
+const client = (t: ExecutionContext, endpoint: string, timeout = 10_000): ClusteredCache<string, unknown> => {
   const cache = new ClusteredCache<string, unknown>({ endpoint, namespace: unique(), timeout, failsafe: 'reject' });
   t.teardown(() => cache.close());
   return cache;
@@ -80,7 +91,10 @@ test('a private endpoint is a 0700 directory with a 0600 socket and a 0600 secre
   t.is(mode(endpoint), '600');
   t.true(lstatSync(endpoint).isSocket());
   const others = readdirSync(home).filter((name) => name !== path.basename(endpoint));
-  t.true(others.some((name) => name.includes('secret')), others.join());
+  t.true(
+    others.some((name) => name.includes('secret')),
+    others.join(),
+  );
   for (const name of others) {
     t.is(mode(path.join(home, name)), '600', name);
     t.is(lstatSync(path.join(home, name)).uid, process.getuid!());
@@ -103,10 +117,10 @@ test('a client with another secret is refused', async (t) => {
   writeFileSync(`${endpoint}.secret`, randomBytes(32), { mode: 0o600 });
   // The instances of one process share their connection, so a stranger is another process.
   const stranger = await agents.spawn();
-  await t.throwsAsync(
-    stranger.call({ endpoint, failsafe: 'reject' }, 'healthCheck'),
-    { code: 'ERR_CC_AUTHENTICATION', message: /secret/ },
-  );
+  await t.throwsAsync(stranger.call({ endpoint, failsafe: 'reject' }, 'healthCheck'), {
+    code: 'ERR_CC_AUTHENTICATION',
+    message: /secret/,
+  });
   t.is(await honest.get('key'), 1);
   t.true(agent.alive);
 });
@@ -205,14 +219,21 @@ test('connections that say nothing cannot lock others out', async (t) => {
   t.teardown(() => silent.forEach((socket) => socket.destroy()));
   await until('connections', () => silent.every((socket) => !socket.connecting));
   t.is(await client(t, endpoint, 5_000).set('key', 1), true);
-  await until('the silent are hung up on', () => silent.every((socket) => socket.closed || socket.destroyed || socket.readableEnded));
+  await until('the silent are hung up on', () =>
+    silent.every((socket) => socket.closed || socket.destroyed || socket.readableEnded),
+  );
 });
 
 test('a directory that others may enter is refused, not repaired', async (t) => {
   const open = path.join(directory, unique('d'));
   mkdirSync(open);
   chmodSync(open, 0o755);
-  const error = await failsWith(t, ClusteredCache.listen({ endpoint: path.join(open, 's') }), 'ERR_CC_DIRECTORY', /0?700|private|mode/);
+  const error = await failsWith(
+    t,
+    ClusteredCache.listen({ endpoint: path.join(open, 's') }),
+    'ERR_CC_DIRECTORY',
+    /0?700|private|mode/,
+  );
   t.true(error.message.includes(open));
   t.is(mode(open), '755');
 });
@@ -271,15 +292,23 @@ asRoot('without a usable directory every candidate is named, with its reason and
 
 asRoot('another user is kept out by the directory, and by the socket should that be open', async (t) => {
   const { agent, endpoint } = await host();
-  const connect = () => node(['-e', `
+  const connect = () =>
+    node(
+      [
+        '-e',
+        `
     const socket = require('node:net').connect(${JSON.stringify(endpoint)});
     socket.on('connect', () => { console.log('connected'); socket.write(Buffer.from([1, 0, 0, 0, 0])); });
     socket.on('data', (bytes) => console.log('heard', bytes.length));
     socket.on('error', ({ code }) => console.log(code));
     socket.on('close', () => console.log('closed'));
-  `], { uid: FOREIGN_UID, cwd: '/' });
+  `,
+      ],
+      { uid: FOREIGN_UID, cwd: '/' },
+    );
   t.is((await connect()).stdout, 'EACCES\nclosed\n');
-  for (let parent = path.dirname(endpoint); parent.startsWith(directory); parent = path.dirname(parent)) chmodSync(parent, 0o755);
+  for (let parent = path.dirname(endpoint); parent.startsWith(directory); parent = path.dirname(parent))
+    chmodSync(parent, 0o755);
   chmodSync(endpoint, 0o666);
   const outcome = await connect();
   t.true(outcome.stdout.startsWith('connected\n'), outcome.stdout);

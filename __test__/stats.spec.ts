@@ -27,7 +27,10 @@ each('stats start at nothing', async (t, { open }) => {
 each('stats count what happens', async (t, { open }) => {
   const cache = await open({ max: 4 });
   await cache.set('a', 1);
-  await cache.mSet([['b', 2], ['c', 3]]);
+  await cache.mSet([
+    ['b', 2],
+    ['c', 3],
+  ]);
   await cache.incr('n');
   await cache.get('a');
   await cache.get('absent');
@@ -39,16 +42,19 @@ each('stats count what happens', async (t, { open }) => {
   await cache.getAndDelete('b');
   await cache.delete('absent');
   const stats = await cache.stats();
-  t.deepEqual(
-    [stats.size, stats.hits, stats.misses, stats.sets, stats.deletes, stats.evictions],
-    [2, 3, 2, 5, 2, 1],
-  );
+  t.deepEqual([stats.size, stats.hits, stats.misses, stats.sets, stats.deletes, stats.evictions], [2, 3, 2, 5, 2, 1]);
   t.is(stats.calculatedSize, await cache.calculatedSize());
 });
 
 each('expirations count entries removed because their time was over', async (t, { open }) => {
   const cache = await open();
-  await cache.mSet([['a', 1], ['b', 2]], { ttl: 5 });
+  await cache.mSet(
+    [
+      ['a', 1],
+      ['b', 2],
+    ],
+    { ttl: 5 },
+  );
   await until('expiry', async () => (await cache.getRemainingTTL('b')) === 0);
   await cache.get('a');
   await cache.purgeStale();
@@ -64,7 +70,10 @@ each('all instances and processes see the same numbers', async (t, { open, peer,
   await cache.get('key');
   const [mine, theirs] = [await cache.stats(), await other.call(options, 'stats')];
   t.is(mine.hits, 2);
-  t.deepEqual([theirs.hits, theirs.sets, theirs.epoch, theirs.clients], [mine.hits, mine.sets, mine.epoch, mine.clients]);
+  t.deepEqual(
+    [theirs.hits, theirs.sets, theirs.epoch, theirs.clients],
+    [mine.hits, mine.sets, mine.epoch, mine.clients],
+  );
   t.true(mine.clients >= 1);
 });
 

@@ -37,7 +37,13 @@ each("the namespace's ttl counts where the call names none", async (t, { open })
 
 each('an expired entry is gone for every way of reading', async (t, { open }) => {
   const cache = await open();
-  await cache.mSet([['key', 1], ['other', 2]], { ttl: 20 });
+  await cache.mSet(
+    [
+      ['key', 1],
+      ['other', 2],
+    ],
+    { ttl: 20 },
+  );
   await expired(cache, 'key');
   await expired(cache, 'other');
   t.is(await cache.peek('key'), undefined);
@@ -152,7 +158,13 @@ each('updateAgeOnHas restarts the time at every has', async (t, { open }) => {
 
 each('ttlAutopurge removes entries when their time is over, met or not', async (t, { open }) => {
   const cache = await open({ ttlAutopurge: true });
-  await cache.mSet([['a', 1], ['b', 2]], { ttl: 20 });
+  await cache.mSet(
+    [
+      ['a', 1],
+      ['b', 2],
+    ],
+    { ttl: 20 },
+  );
   await cache.set('stays', 3);
   await until('autopurge', async () => (await cache.size()) === 1);
   t.is((await cache.stats()).expirations, 2);
@@ -161,7 +173,13 @@ each('ttlAutopurge removes entries when their time is over, met or not', async (
 
 each('purgeStale removes what is stale and tells whether anything was', async (t, { open }) => {
   const cache = await open();
-  await cache.mSet([['a', 1], ['b', 2]], { ttl: 5 });
+  await cache.mSet(
+    [
+      ['a', 1],
+      ['b', 2],
+    ],
+    { ttl: 5 },
+  );
   await cache.set('stays', 3);
   await expired(cache, 'a');
   await expired(cache, 'b');

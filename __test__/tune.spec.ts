@@ -20,7 +20,12 @@ each('options in force are told', async (t, { open }) => {
 
 each('a smaller max evicts at once, a larger one makes room', async (t, { open }) => {
   const cache = await open({ max: 5 });
-  await cache.mSet([['a', 1], ['b', 2], ['c', 3], ['d', 4]]);
+  await cache.mSet([
+    ['a', 1],
+    ['b', 2],
+    ['c', 3],
+    ['d', 4],
+  ]);
   t.is(await cache.max(2), 2);
   t.deepEqual(await cache.keys(), ['d', 'c']);
   t.is(await cache.max(3), 3);
@@ -31,7 +36,14 @@ each('a smaller max evicts at once, a larger one makes room', async (t, { open }
 
 each('a smaller maxSize evicts at once', async (t, { open }) => {
   const cache = await open({ maxSize: 100 });
-  await cache.mSet([['a', 1], ['b', 2], ['c', 3]], { size: 30 });
+  await cache.mSet(
+    [
+      ['a', 1],
+      ['b', 2],
+      ['c', 3],
+    ],
+    { size: 30 },
+  );
   t.is(await cache.maxSize(65), 65);
   t.deepEqual(await cache.keys(), ['c', 'b']);
   t.is(await cache.calculatedSize(), 60);

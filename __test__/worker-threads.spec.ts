@@ -2,7 +2,7 @@ import test from 'ava';
 import { ClusteredCache } from '../index.js';
 import { type Agent, Agents } from './helpers/agents.ts';
 import { Cluster } from './helpers/cluster.ts';
-import { unique } from './helpers/names.ts';
+import { patient, unique } from './helpers/names.ts';
 import { ROOT, script } from './helpers/scripts.ts';
 import { Thread } from './helpers/threads.ts';
 import { until, within } from './helpers/wait.ts';
@@ -12,7 +12,7 @@ test.before(async () => void (agents = await Agents.start()));
 test.after.always(() => agents?.close());
 
 test('threads of the host share its cache without a socket', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const cache = new ClusteredCache<string, any>(options);
   const [first, second] = [new Thread(), new Thread()];
   t.is(await first.run(({ cache }, options) => cache(options).set('key', { from: 'first' }), options), true);
@@ -26,13 +26,15 @@ test('threads of the host share its cache without a socket', async (t) => {
 });
 
 test('counters are exact across threads', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const cache = new ClusteredCache(options);
   const threads = [new Thread(), new Thread()];
   await Promise.all([
-    ...threads.map((thread) => thread.run(async ({ cache }, options) => {
-      for (let round = 0; round < 500; round += 1) await cache(options).incr('n');
-    }, options)),
+    ...threads.map((thread) =>
+      thread.run(async ({ cache }, options) => {
+        for (let round = 0; round < 500; round += 1) await cache(options).incr('n');
+      }, options),
+    ),
     Promise.all(Array.from({ length: 500 }, () => cache.incr('n'))),
   ]);
   t.is(await cache.get('n'), 1_500);
@@ -41,11 +43,12 @@ test('counters are exact across threads', async (t) => {
 });
 
 test('threads and the main thread load a key once', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const cache = new ClusteredCache<string, any>(options);
   const thread = new Thread();
   const theirs = thread.run(
-    ({ cache, state }, options) => cache(options).fetch('key', () => new Promise((resolve) => (state.resolve = resolve))),
+    ({ cache, state }, options) =>
+      cache(options).fetch('key', () => new Promise((resolve) => (state.resolve = resolve))),
     options,
   );
   await until('a leader', async () => (await cache.stats()).fetches.leads === 1);
@@ -57,10 +60,12 @@ test('threads and the main thread load a key once', async (t) => {
 });
 
 test('a thread of the host that is killed in mid-load passes the load on', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const cache = new ClusteredCache<string, any>(options);
   const thread = new Thread();
-  void thread.run(({ cache }, options) => cache(options).fetch('key', () => new Promise(() => {})), options).catch(() => {});
+  void thread
+    .run(({ cache }, options) => cache(options).fetch('key', () => new Promise(() => {})), options)
+    .catch(() => {});
   await until('a leader', async () => (await cache.stats()).fetches.leads === 1);
   const mine = cache.fetch('key', () => 'taken over');
   await thread.terminate();
@@ -69,7 +74,7 @@ test('a thread of the host that is killed in mid-load passes the load on', async
 });
 
 test('threads that are killed in the middle of calls do no harm', async (t) => {
-  const options = { namespace: unique() };
+  const options = patient();
   const cache = new ClusteredCache<string | number, any>(options);
   for (let round = 0; round < 5; round += 1) {
     const thread = new Thread();
@@ -90,13 +95,15 @@ test('threads of a client process are clients of the same host', async (t) => {
     state.listener = await cc.ClusteredCache.listen();
     return state.listener.endpoint;
   });
-  const options = { namespace: unique(), endpoint };
+  const options = { ...patient(), endpoint };
   const cache = new ClusteredCache<string, any>(options);
   await cache.set('key', 'from the main thread');
   const thread = new Thread();
   t.is(await thread.run(({ cache }, options) => cache(options).get('key'), options), 'from the main thread');
   t.is(await thread.run(({ cache }, options) => cache(options).role, options), 'client');
-  void thread.run(({ cache }, options) => cache(options).fetch('slow', () => new Promise(() => {})), options).catch(() => {});
+  void thread
+    .run(({ cache }, options) => cache(options).fetch('slow', () => new Promise(() => {})), options)
+    .catch(() => {});
   await until('a leader', async () => (await cache.stats()).fetches.leads === 1);
   const mine = cache.fetch('slow', () => 'taken over');
   await thread.terminate();
@@ -106,21 +113,25 @@ test('threads of a client process are clients of the same host', async (t) => {
 
 /** Reads a key in a thread of a worker: the thread's role, and the value or the code of the error. */
 const readInThread = (worker: Agent, options: object): Promise<unknown> =>
-  worker.run(({ require }, root, options) => {
-    const { Worker } = require('node:worker_threads');
-    const source = `
+  worker.run(
+    ({ require }, root, options) => {
+      const { Worker } = require('node:worker_threads');
+      const source = `
       const { parentPort, workerData: { root, options } } = require('node:worker_threads');
       const { ClusteredCache } = require(root + 'index.js');
       const cache = new ClusteredCache(options);
       cache.get('key').catch(({ code }) => code).then((value) => parentPort.postMessage({ role: cache.role, value }));
     `;
-    const thread = new Worker(source, { eval: true, workerData: { root, options } });
-    return new Promise((resolve, reject) => thread.once('message', resolve).once('error', reject));
-  }, ROOT, options);
+      const thread = new Worker(source, { eval: true, workerData: { root, options } });
+      return new Promise((resolve, reject) => thread.once('message', resolve).once('error', reject));
+    },
+    ROOT,
+    options,
+  );
 
 test('threads of a cluster worker are clients of the primary', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
-  const options = { namespace: unique(), timeout: 10_000 };
+  const options = patient();
   await cluster.primary.call(options, 'set', 'key', 'from the primary');
   t.is(await cluster.worker(0).call(options, 'get', 'key'), 'from the primary');
   t.deepEqual(await readInThread(cluster.worker(0), options), { role: 'client', value: 'from the primary' });
@@ -128,7 +139,7 @@ test('threads of a cluster worker are clients of the primary', async (t) => {
 
 test('threads of a cluster worker may ask before its main thread does', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
-  const options = { namespace: unique(), timeout: 20_000 };
+  const options = patient();
   await cluster.primary.call(options, 'set', 'key', 'from the primary');
   const answer = readInThread(cluster.worker(0), options);
   await cluster.worker(0).run(({ cc }) => void new cc.ClusteredCache());

@@ -18,7 +18,10 @@ const slow = {
   decode: async (text: unknown) => new Money(Number(text)),
 };
 
-for (const [kind, codec] of [['sync', sync], ['async', slow]] as const) {
+for (const [kind, codec] of [
+  ['sync', sync],
+  ['async', slow],
+] as const) {
   each(`${kind} codec: every typed method passes values through it`, async (t, { open }) => {
     const cache = await open();
     const money = wrap(cache, codec);
@@ -28,8 +31,21 @@ for (const [kind, codec] of [['sync', sync], ['async', slow]] as const) {
     t.deepEqual(await money.peek('a'), new Money(5));
     t.is(await money.setIfAbsent('a', new Money(6)), false);
     t.is(await money.setIfAbsent('b', new Money(6)), true);
-    t.is(await money.mSet([['c', new Money(7)], ['d', new Money(8), { ttl: 600_000 }]]), 2);
-    t.deepEqual([...(await money.mGet(['c', 'x', 'd']))], [['c', new Money(7)], ['x', undefined], ['d', new Money(8)]]);
+    t.is(
+      await money.mSet([
+        ['c', new Money(7)],
+        ['d', new Money(8), { ttl: 600_000 }],
+      ]),
+      2,
+    );
+    t.deepEqual(
+      [...(await money.mGet(['c', 'x', 'd']))],
+      [
+        ['c', new Money(7)],
+        ['x', undefined],
+        ['d', new Money(8)],
+      ],
+    );
     t.true((await money.getRemainingTTL('d')) <= 600_000);
     await cache.get('a');
     t.deepEqual((await money.values()).map(({ cents }) => cents).sort(), [5, 6, 7, 8]);
@@ -75,7 +91,14 @@ each('a fetcher that gives undefined is not encoded', async (t, { open }) => {
 each("the codec's errors reject, and nothing is stored", async (t, { open }) => {
   const cache = await open();
   const failure = new Error('codec');
-  const broken = wrap(cache, { encode: (): string => { throw failure; }, decode: (): Money => { throw failure; } });
+  const broken = wrap(cache, {
+    encode: (): string => {
+      throw failure;
+    },
+    decode: (): Money => {
+      throw failure;
+    },
+  });
   t.is(await t.throwsAsync(async () => broken.set('a', new Money(1))), failure);
   t.is(await t.throwsAsync(async () => broken.mSet([['a', new Money(1)]])), failure);
   t.is(await t.throwsAsync(async () => broken.fetch('a', () => new Money(1))), failure);

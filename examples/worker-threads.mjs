@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { isMainThread, threadId, Worker } from 'node:worker_threads';
 import { ClusteredCache } from 'clustered-cache';
 
+/** @type {ClusteredCache<string, number>} */
 const primes = new ClusteredCache({ namespace: 'primes', max: 1_000 });
 
 /** The largest prime up to `limit`, by trial division: slow on purpose. */

@@ -19,11 +19,12 @@ class Article {
   }
 }
 
+/** @type {ClusteredCache<string, Buffer>} */
 const cache = new ClusteredCache({ namespace: 'articles', maxSize: 64 * 1024 * 1024 });
 const articles = wrap(cache, {
   encode: (article) => compress(JSON.stringify(article)),
   decode: async (bytes) => {
-    const { title, body } = JSON.parse(await decompress(bytes));
+    const { title, body } = JSON.parse(String(await decompress(bytes)));
     return new Article(title, body);
   },
 });

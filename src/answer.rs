@@ -1,8 +1,10 @@
-//! Answers: a core response to a JavaScript value and its form. Compound answers are flat arrays, read by
-//! `ts/answers.ts`; the two files are to be changed together.
+//! Answers: a core response to what JavaScript sees of it: a form, up to three numbers, and perhaps a value. Numbers
+//! travel in memory shared with JavaScript, so that most answers need no call of N-API at all. Compound answers are
+//! flat arrays. `ts/answers.ts` reads all of it; the two files are to be changed together.
 
 use clustered_cache_core::error::Error;
 use clustered_cache_core::protocol::message::{Blob, PageItem, Response, Settings, Stats};
+use clustered_cache_core::value::decode_number;
 use napi::bindgen_prelude::Unknown;
 use napi::{Env, Result};
 
@@ -30,12 +32,47 @@ pub enum Form {
     Error = 6,
     /// A flat array whose meaning the operation knows.
     List = 7,
-    /// A lease token: the caller is to load the key.
+    /// The first number is the token of a lease: the caller is to load the key.
     Lease = 8,
     /// Another caller loads the key; its result comes later, under the same id.
     Waiting = 9,
     /// `[form, value]`: the encoded error of another caller's loader.
     Failed = 10,
+    /// The first number is the answer.
+    Number = 11,
+    /// The first number is 1 or 0.
+    Flag = 12,
+    /// The numbers are those that the operation knows.
+    Numbers = 13,
+}
+
+/// Numbers that go with a form.
+pub(crate) type Numbers = [f64; 3];
+
+/// An answer on its way to JavaScript.
+pub(crate) struct Answer<'env> {
+    pub(crate) form: Form,
+    pub(crate) numbers: Numbers,
+    pub(crate) value: Option<Unknown<'env>>,
+}
+
+impl<'env> Answer<'env> {
+    /// An answer that its form tells alone.
+    pub(crate) fn bare(form: Form) -> Self {
+        Self::of_numbers(form, [0.0; 3])
+    }
+
+    fn of_number(form: Form, number: f64) -> Self {
+        Self::of_numbers(form, [number, 0.0, 0.0])
+    }
+
+    fn of_numbers(form: Form, numbers: Numbers) -> Self {
+        Self { form, numbers, value: None }
+    }
+
+    fn of_value(form: Form, value: Unknown<'env>) -> Self {
+        Self { form, numbers: [0.0; 3], value: Some(value) }
+    }
 }
 
 impl Form {
@@ -51,32 +88,52 @@ impl Form {
 }
 
 /// A response as JavaScript sees it.
-pub(crate) fn to_js<'env>(env: &Env, response: &Response<'_>) -> Result<(Form, Unknown<'env>)> {
+pub(crate) fn to_js<'env>(env: &Env, response: &Response<'_>) -> Result<Answer<'env>> {
     match response {
-        Response::Value(Blob(bytes)) => value::to_js(env, bytes),
-        Response::Missing => Ok((Form::Missing, js::undefined(env)?)),
-        Response::Flag(flag) => Ok((Form::Plain, js::boolean(env, *flag)?)),
-        Response::Number(number) => Ok((Form::Plain, js::number(env, *number)?)),
-        Response::Lease(token) => Ok((Form::Lease, js::number(env, *token as f64)?)),
-        Response::Waiting => Ok((Form::Waiting, js::undefined(env)?)),
+        Response::Value(Blob(bytes)) => of_bytes(env, bytes),
+        Response::Missing => Ok(Answer::bare(Form::Missing)),
+        Response::Waiting => Ok(Answer::bare(Form::Waiting)),
+        Response::Flag(flag) => Ok(Answer::of_number(Form::Flag, f64::from(*flag))),
+        Response::Number(number) => Ok(Answer::of_number(Form::Number, *number)),
+        Response::Lease(token) => Ok(Answer::of_number(Form::Lease, *token as f64)),
+        Response::Counted { value, remaining, created } => {
+            Ok(Answer::of_numbers(Form::Numbers, [*value, milliseconds(*remaining), f64::from(*created)]))
+        }
+        Response::Info { remaining, size, created } => {
+            Ok(Answer::of_numbers(Form::Numbers, [milliseconds(*remaining), *size as f64, *created]))
+        }
         Response::Error { code, message } => error_to_js(env, code, message),
-        Response::Failed(Blob(bytes)) => Ok((Form::Failed, compound(env, |list| list.value(bytes))?)),
-        other => Ok((Form::List, compound(env, |list| list.response(other))?)),
+        Response::Failed(Blob(bytes)) => {
+            Ok(Answer::of_value(Form::Failed, compound(env, |list| list.value(bytes))?))
+        }
+        other => Ok(Answer::of_value(Form::List, compound(env, |list| list.response(other))?)),
     }
 }
 
 /// A core error as an answer.
-pub(crate) fn error<'env>(env: &Env, error: &Error) -> Result<(Form, Unknown<'env>)> {
+pub(crate) fn error<'env>(env: &Env, error: &Error) -> Result<Answer<'env>> {
     error_to_js(env, error.kind().code(), error.message())
 }
 
-fn error_to_js<'env>(env: &Env, code: &str, message: &str) -> Result<(Form, Unknown<'env>)> {
+fn of_bytes<'env>(env: &Env, bytes: &[u8]) -> Result<Answer<'env>> {
+    match decode_number(bytes) {
+        Some(number) => Ok(Answer::of_number(Form::Number, number)),
+        None => value::to_js(env, bytes).map(|(form, value)| Answer::of_value(form, value)),
+    }
+}
+
+fn error_to_js<'env>(env: &Env, code: &str, message: &str) -> Result<Answer<'env>> {
     let answer = compound(env, |list| {
         list.text(code)?;
         list.text(message)?;
         list.text(JsClass::of_code(code).name())
     })?;
-    Ok((Form::Error, answer))
+    Ok(Answer::of_value(Form::Error, answer))
+}
+
+/// `Infinity` for ever.
+fn milliseconds(micros: Option<u64>) -> f64 {
+    micros.map_or(f64::INFINITY, |micros| micros as f64 / 1e3)
 }
 
 fn compound<'env>(
@@ -97,18 +154,8 @@ struct Compound<'call, 'env> {
 impl Compound<'_, '_> {
     fn response(&mut self, response: &Response<'_>) -> Result<()> {
         match response {
-            Response::Counted { value, remaining, created } => {
-                self.number(*value)?;
-                self.milliseconds(*remaining)?;
-                self.flag(*created)
-            }
             Response::Values(values) => values.iter().try_for_each(|value| self.optional_value(*value)),
             Response::Flags(flags) => flags.iter().try_for_each(|flag| self.flag(*flag)),
-            Response::Info { remaining, size, created } => {
-                self.milliseconds(*remaining)?;
-                self.number(*size as f64)?;
-                self.number(*created)
-            }
             Response::Page { cursor, items } => {
                 self.number(*cursor as f64)?;
                 items.iter().try_for_each(|item| self.item(item))
@@ -123,7 +170,7 @@ impl Compound<'_, '_> {
         let key = key::to_js(self.env, item.key.0)?;
         self.list.push(self.env, &key)?;
         self.optional_value(item.value)?;
-        self.milliseconds(item.remaining)?;
+        self.number(milliseconds(item.remaining))?;
         self.optional_number(item.size.map(|size| size as f64))
     }
 
@@ -164,11 +211,6 @@ impl Compound<'_, '_> {
         let (form, value) = value::to_js(self.env, bytes)?;
         self.number(f64::from(form as i32))?;
         self.list.push(self.env, &value)
-    }
-
-    /// `Infinity` for ever.
-    fn milliseconds(&mut self, micros: Option<u64>) -> Result<()> {
-        self.number(micros.map_or(f64::INFINITY, |micros| micros as f64 / 1e3))
     }
 
     fn optional_number(&mut self, number: Option<f64>) -> Result<()> {

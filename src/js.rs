@@ -7,7 +7,7 @@
 
 use std::ptr;
 
-use napi::bindgen_prelude::{Int32Array, JsValue, Unknown};
+use napi::bindgen_prelude::{Float64Array, JsValue, Unknown};
 use napi::threadsafe_function::ThreadsafeFunction;
 use napi::{Env, Error, Result, Status, ValueType, sys};
 
@@ -349,23 +349,29 @@ pub(crate) fn elements<'env>(env: &Env, array: &Unknown<'_>) -> Result<Vec<Unkno
 
 // --- the register and the loop -----------------------------------------------------------------------------------
 
-/// One integer that native code writes and JavaScript reads: a second return value without an allocation.
-pub(crate) struct Register(Int32Array);
+/// Numbers that native code writes and JavaScript reads: results without an allocation and without a call each.
+pub(crate) struct Register(Float64Array);
 
 impl Register {
-    /// Takes the array whose first element is the register. It must not be transferred to another thread.
-    pub(crate) fn new(array: Int32Array) -> Result<Self> {
-        if array.is_empty() {
-            return Err(Error::new(Status::InvalidArg, "the register needs one element"));
+    /// Takes the array. It must be neither transferred to another thread nor resized.
+    pub(crate) fn new(array: Float64Array, least: usize) -> Result<Self> {
+        if array.len() < least {
+            return Err(Error::new(Status::InvalidArg, format!("the register needs {least} elements")));
         }
         Ok(Self(array))
     }
 
-    /// Writes the register.
-    pub(crate) fn write(&mut self, value: i32) {
+    /// How many numbers it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Writes numbers from `at` on.
+    pub(crate) fn write(&mut self, at: usize, numbers: &[f64]) {
         // SAFETY: the array is owned by our JavaScript layer, which neither transfers nor resizes it and reads it
         // on this thread only, so nobody looks while we write.
-        unsafe { self.0.as_mut()[0] = value };
+        let array = unsafe { self.0.as_mut() };
+        array[at..at + numbers.len()].copy_from_slice(numbers);
     }
 }
 

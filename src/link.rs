@@ -15,10 +15,10 @@ use clustered_cache_core::inbox::{Inbox, Incoming, LinkEvent};
 use clustered_cache_core::protocol::message::{Handle, Request, RequestEnvelope};
 use clustered_cache_core::session::Session;
 use napi::Env;
-use napi::bindgen_prelude::{Int32Array, Unknown};
+use napi::bindgen_prelude::{Float64Array, Unknown};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 
-use crate::answer::{self, Form};
+use crate::answer::{self, Answer, Form};
 use crate::error::{from_napi, to_napi};
 use crate::js::{self, List, Register, WakeFunction};
 use crate::process;
@@ -26,7 +26,11 @@ use crate::process;
 /// Scratch memory above this is given back after the call that needed it.
 const SCRATCH_KEPT: usize = 256 * 1024;
 
-/// What a batch of [`Link::drain`] holds besides answers; the JavaScript layer switches on it.
+/// Numbers of one answer in the register: id, form and what goes with it.
+const ANSWER_NUMBERS: usize = 5;
+
+/// What a batch of [`Link::drain`] holds besides answers, under the id 0 and in the place of the form; the JavaScript
+/// layer switches on it.
 #[napi_derive::napi]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkChange {
@@ -57,13 +61,13 @@ pub(crate) struct LinkState {
 
 #[napi_derive::napi]
 impl Link {
-    /// A way to the store of this process. `wake` is called when [`Link::drain`] has something; the first element
-    /// of `register` receives the form of each answer.
+    /// A way to the store of this process. `wake` is called when [`Link::drain`] has something; `register` receives
+    /// `form, number, number, number` of each immediate answer, and what `drain` says.
     #[napi(factory)]
     pub fn host(
         env: Env,
         #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
-        register: Int32Array,
+        register: Float64Array,
     ) -> napi::Result<Self, String> {
         Self::new(env, wake, register, |inbox| {
             let session = Session::new(process::store(), inbox);
@@ -76,7 +80,7 @@ impl Link {
     pub fn client(
         env: Env,
         #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
-        register: Int32Array,
+        register: Float64Array,
         grace: f64,
     ) -> napi::Result<Self, String> {
         Self::new(env, wake, register, |inbox| {
@@ -90,7 +94,7 @@ impl Link {
     fn new(
         env: Env,
         wake: WakeFunction,
-        register: Int32Array,
+        register: Float64Array,
         backend: impl FnOnce(Arc<Inbox>) -> Result<Backend>,
     ) -> napi::Result<Self, String> {
         let wake = Arc::new(wake);
@@ -106,7 +110,7 @@ impl Link {
                     backend: RefCell::new(Some(backend(Arc::clone(&inbox))?)),
                     inbox,
                     wake,
-                    register: RefCell::new(Register::new(register).map_err(from_napi)?),
+                    register: RefCell::new(Register::new(register, 1 + ANSWER_NUMBERS).map_err(from_napi)?),
                     scratch: RefCell::default(),
                 }),
             })
@@ -133,20 +137,22 @@ impl Link {
         }
     }
 
-    /// All that has arrived, flat: `id, form, answer` for an answer and `0, change, [..]` for a change of the link.
+    /// What has arrived: the register receives the number of answers, then `id, form, number, number, number` of
+    /// each; returned are the values of those that have one, in order. A change of the link is an answer to id 0.
+    /// When the register is full, there may be more.
     #[napi(ts_return_type = "unknown[]")]
-    pub fn drain<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
-        let mut batch = List::new(env)?;
-        let mut failure = None;
-        let drained = self.state.inbox.drain(&mut |incoming| {
-            if let Err(error) = push_incoming(env, &mut batch, incoming) {
-                failure.get_or_insert(error);
-            }
-        });
-        if let Err(error) = drained {
-            return Err(napi::Error::from_reason(error.to_string()));
+    pub fn drain<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>, String> {
+        let mut register = self.state.register.borrow_mut();
+        let values = List::new(env).map_err(|error| to_napi(&from_napi(error)))?;
+        let mut batch = Batch { env, values, register: &mut register, count: 0, failure: None };
+        let drained = self.state.inbox.drain(&mut |incoming| batch.take(incoming));
+        let Batch { values, count, failure, .. } = batch;
+        register.write(0, &[count as f64]);
+        if let Some(error) = failure {
+            return Err(to_napi(&from_napi(error)));
         }
-        failure.map_or(Ok(batch.into_unknown()), Err)
+        drained.map_err(|error| to_napi(&error))?;
+        Ok(values.into_unknown())
     }
 
     /// Gives a request up. `true` when it may have reached the host, `false` when it never will.
@@ -193,7 +199,7 @@ impl LinkState {
             Ok(request) => self.submit(env, &RequestEnvelope { id: id as u64, handle, request }),
             Err(error) => answer::error(env, &error),
         }));
-        let (form, value) = contained.unwrap_or_else(|_| {
+        let answer = contained.unwrap_or_else(|_| {
             let error =
                 Error::new(ErrorKind::Internal, "clustered-cache met a bug of its own; please report it");
             answer::error(env, &error)
@@ -201,15 +207,12 @@ impl LinkState {
         if scratch.capacity() > SCRATCH_KEPT {
             *scratch = Vec::new();
         }
-        self.register.borrow_mut().write(form as i32);
-        Ok(value)
+        let [first, second, third] = answer.numbers;
+        self.register.borrow_mut().write(0, &[f64::from(answer.form as i32), first, second, third]);
+        answer.value.map_or_else(|| js::undefined(env), Ok)
     }
 
-    fn submit<'env>(
-        &self,
-        env: &'env Env,
-        request: &RequestEnvelope<'_>,
-    ) -> napi::Result<(Form, Unknown<'env>)> {
+    fn submit<'env>(&self, env: &'env Env, request: &RequestEnvelope<'_>) -> napi::Result<Answer<'env>> {
         let mut answer = None;
         let submitted = match &*self.backend.borrow() {
             Some(backend) => {
@@ -218,7 +221,7 @@ impl LinkState {
             None => Err(Error::new(ErrorKind::Closed, "this cache is closed; open a new one")),
         };
         match submitted {
-            Ok(()) => answer.unwrap_or_else(|| Ok((Form::Pending, js::undefined(env)?))),
+            Ok(()) => answer.unwrap_or_else(|| Ok(Answer::bare(Form::Pending))),
             Err(error) => answer::error(env, &error),
         }
     }
@@ -236,38 +239,68 @@ impl Drop for LinkState {
     }
 }
 
-fn push_incoming(env: &Env, batch: &mut List<'_>, incoming: Incoming<'_>) -> napi::Result<()> {
-    match incoming {
-        Incoming::Response { id, response } => {
-            let (form, value) = answer::to_js(env, &response)?;
-            batch.push(env, &js::number(env, id as f64)?)?;
-            batch.push(env, &js::number(env, f64::from(form as i32))?)?;
-            batch.push(env, &value)
+/// What one call of [`Link::drain`] hands over.
+struct Batch<'call, 'env> {
+    env: &'env Env,
+    values: List<'env>,
+    register: &'call mut Register,
+    count: usize,
+    failure: Option<napi::Error>,
+}
+
+impl Batch<'_, '_> {
+    /// Takes one answer or change; `false` when the register is full.
+    fn take(&mut self, incoming: Incoming<'_>) -> bool {
+        if let Err(error) = self.try_take(incoming) {
+            self.failure.get_or_insert(error);
         }
-        Incoming::Event(event) => push_event(env, batch, &event),
+        (self.count + 1) * ANSWER_NUMBERS < self.register.len()
+    }
+
+    fn try_take(&mut self, incoming: Incoming<'_>) -> napi::Result<()> {
+        match incoming {
+            // The host's last word before it ends a broken connection; the loss follows as an event.
+            Incoming::Response { id: 0, .. } => {}
+            Incoming::Response { id, response } => {
+                let Answer { form, numbers: [first, second, third], value } =
+                    answer::to_js(self.env, &response)?;
+                if let Some(value) = value {
+                    self.values.push(self.env, &value)?;
+                }
+                self.write([id as f64, f64::from(form as i32), first, second, third]);
+            }
+            Incoming::Event(event) => {
+                let mut details = List::new(self.env)?;
+                let change = fill_details(self.env, &mut details, &event)?;
+                self.values.push(self.env, &details.into_unknown())?;
+                self.write([0.0, f64::from(change as i32), 0.0, 0.0, 0.0]);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, numbers: [f64; ANSWER_NUMBERS]) {
+        self.register.write(1 + self.count * ANSWER_NUMBERS, &numbers);
+        self.count += 1;
     }
 }
 
-fn push_event(env: &Env, batch: &mut List<'_>, event: &LinkEvent) -> napi::Result<()> {
-    let mut details = List::new(env)?;
-    let change = match event {
+fn fill_details(env: &Env, details: &mut List<'_>, event: &LinkEvent) -> napi::Result<LinkChange> {
+    Ok(match event {
         LinkEvent::Connected { epoch, changed } => {
             details.push(env, &js::number(env, *epoch as f64)?)?;
             details.push(env, &js::boolean(env, *changed)?)?;
             LinkChange::Connected
         }
         LinkEvent::Lost { through, error } => {
-            push_failure(env, &mut details, *through, error)?;
+            push_failure(env, details, *through, error)?;
             LinkChange::Lost
         }
         LinkEvent::Unreachable { through, error } => {
-            push_failure(env, &mut details, *through, error)?;
+            push_failure(env, details, *through, error)?;
             LinkChange::Unreachable
         }
-    };
-    batch.push(env, &js::number(env, 0.0)?)?;
-    batch.push(env, &js::number(env, f64::from(change as i32))?)?;
-    batch.push(env, &details.into_unknown())
+    })
 }
 
 fn push_failure(env: &Env, details: &mut List<'_>, through: u64, error: &Error) -> napi::Result<()> {

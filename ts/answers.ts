@@ -7,8 +7,8 @@ import { decode } from './codec.js';
 import { codedError, knownCode, rangeError } from './errors.js';
 import { Form } from './native.js';
 
-/** Reads one kind of answer. */
-export type Read<T> = (form: Form, answer: unknown) => T;
+/** Reads one kind of answer: its value if it has one, and the numbers that go with it, from `at` on. */
+export type Read<T> = (form: Form, value: unknown, numbers: Float64Array, at: number) => T;
 
 /** What is known of an entry. */
 export interface EntryInfo {
@@ -98,24 +98,30 @@ export function answeredError(answer: unknown): Error {
   return className === 'RangeError' ? rangeError(known, message) : codedError(known, message);
 }
 
-export const asValue: Read<unknown> = decode;
+export const asValue: Read<unknown> = (form, value, numbers, at) =>
+  form === Form.Number ? numbers[at] : decode(form, value);
 
-export const asPlain: Read<unknown> = (_form, answer) => answer;
-export const asFlag = asPlain as Read<boolean>;
-export const asNumber = asPlain as Read<number>;
+export const asFlag: Read<boolean> = (_form, _value, numbers, at) => numbers[at] === 1;
 
-export const asCounted: Read<Counted> = (_form, answer) => {
-  const [value, remainingTTL, created] = answer as [number, number, boolean];
-  return { value, remainingTTL, created };
-};
+export const asNumber: Read<number> = (_form, _value, numbers, at) => numbers[at] as number;
 
-export const asCount: Read<number> = (_form, answer) => (answer as [number])[0];
+export const asCounted: Read<Counted> = (_form, _value, numbers, at) => ({
+  value: numbers[at] as number,
+  remainingTTL: numbers[at + 1] as number,
+  created: numbers[at + 2] === 1,
+});
 
-export const asInfo: Read<EntryInfo | undefined> = (form, answer) => {
-  if (form === Form.Missing) return undefined;
-  const [remainingTTL, size, created] = answer as [number, number, number];
-  return { remainingTTL, size, created };
-};
+export const asInfo: Read<EntryInfo | undefined> = (form, _value, numbers, at) =>
+  form === Form.Missing
+    ? undefined
+    : {
+        remainingTTL: numbers[at] as number,
+        size: numbers[at + 1] as number,
+        created: numbers[at + 2] as number,
+      };
+
+export const asRemaining: Read<number> = (form, _value, numbers, at) =>
+  form === Form.Missing ? 0 : (numbers[at] as number);
 
 /** `form, value` of each key. */
 export const asValues: Read<unknown[]> = (_form, answer) => {
@@ -127,7 +133,7 @@ export const asValues: Read<unknown[]> = (_form, answer) => {
   return values;
 };
 
-export const asFlags = asPlain as Read<boolean[]>;
+export const asFlags: Read<boolean[]> = (_form, answer) => answer as boolean[];
 
 const ITEM_FIELDS = 5;
 

@@ -2,7 +2,7 @@
 
 import { encode, type Encoded } from './codec.js';
 import { codedError } from './errors.js';
-import { step, type Steps } from './instance.js';
+import { step, type Step, type Steps } from './instance.js';
 import type { Fields, NativeCache } from './native.js';
 import { DELETE_MANY, GET_MANY, HAS_MANY, SCAN, SCAN_END, SET_MANY, DELETE } from './operations.js';
 import { MAX_ENTRY_BYTES, checkCall, show, type KeepOptions } from './options.js';
@@ -30,7 +30,7 @@ export function* getMany(native: NativeCache, keys: Key[]): Steps<Map<Key, unkno
     // A reply that would grow too large answers only the first of the keys.
     for (let rest = chunk; rest.length > 0;) {
       const asked = rest;
-      const part = yield* step(GET_MANY, (id) => native.mGet(id, asked));
+      const part = yield* step({ operation: GET_MANY, start: (id) => native.mGet(id, asked) });
       if (part.length === 0) break;
       for (const value of part) values.push(value);
       rest = rest.slice(part.length);
@@ -42,14 +42,16 @@ export function* getMany(native: NativeCache, keys: Key[]): Steps<Map<Key, unkno
 /** Which of `keys` there are. */
 export function* hasMany(native: NativeCache, keys: Key[]): Steps<Map<Key, boolean>> {
   const flags: boolean[] = [];
-  for (const chunk of chunks(keys, keyBytes)) flags.push(...(yield* step(HAS_MANY, (id) => native.mHas(id, chunk))));
+  for (const chunk of chunks(keys, keyBytes))
+    flags.push(...(yield* step({ operation: HAS_MANY, start: (id) => native.mHas(id, chunk) })));
   return new Map(keys.map((key, index) => [key, flags[index] ?? false]));
 }
 
 /** How many of `keys` were deleted. */
 export function* deleteMany(native: NativeCache, keys: Key[]): Steps<number> {
   let deleted = 0;
-  for (const chunk of chunks(keys, keyBytes)) deleted += yield* step(DELETE_MANY, (id) => native.mDelete(id, chunk));
+  for (const chunk of chunks(keys, keyBytes))
+    deleted += yield* step({ operation: DELETE_MANY, start: (id) => native.mDelete(id, chunk) });
   return deleted;
 }
 
@@ -68,22 +70,22 @@ export function* setMany(native: NativeCache, entries: Iterable<unknown>, option
       ttl ?? null,
       size ?? null,
     ]);
-    stored += yield* step(SET_MANY, (id) => native.mSet(id, flat));
+    stored += yield* step({ operation: SET_MANY, start: (id) => native.mSet(id, flat) });
   }
   // What is too large to store leaves no older value behind either.
   for (const { key } of ready.filter((entry) => isOversize(entry.encoded))) {
-    yield* step(DELETE, (id) => native.delete(id, key));
+    yield* step({ operation: DELETE, start: (id) => native.delete(id, key) });
   }
   return stored;
 }
 
 /** All entries, most recently used first. */
 export function* scanAll(native: NativeCache, fields: Fields, prefix?: string): Steps<PageEntry[]> {
-  const first = yield* step(SCAN, (id) => native.scan(id, fields, prefix, PAGE));
+  const first = yield* step({ operation: SCAN, start: (id) => native.scan(id, fields, prefix, PAGE) });
   const all = first.entries;
   for (let { cursor } = first; cursor !== 0;) {
     const at = cursor;
-    const page: Page = yield* step(SCAN, (id) => native.scanNext(id, at, PAGE));
+    const page: Page = yield* step({ operation: SCAN, start: (id) => native.scanNext(id, at, PAGE) });
     for (const entry of page.entries) all.push(entry);
     cursor = page.cursor;
   }
@@ -91,7 +93,10 @@ export function* scanAll(native: NativeCache, fields: Fields, prefix?: string): 
 }
 
 /** Ends a scan that nobody reads to its end. */
-export const scanEnd = (native: NativeCache, cursor: number) => step(SCAN_END, (id) => native.scanEnd(id, cursor));
+export const scanEnd = (native: NativeCache, cursor: number): Step<boolean> => ({
+  operation: SCAN_END,
+  start: (id) => native.scanEnd(id, cursor),
+});
 
 /** The elements of an argument that must be iterable; a string is refused, for it would be cut into letters. */
 export function iterable<T>(name: string, value: Iterable<T>): Iterable<T> {

@@ -152,7 +152,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   set(key: K, value: V, options?: SetOptions): Promise<boolean> {
-    return this.run(procedures.set(this.native, key, value, options));
+    return this.do(() => procedures.set(this.native, key, value, options));
   }
 
   /**
@@ -164,7 +164,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean> {
-    return this.run(procedures.setIfAbsent(this.native, key, value, options));
+    return this.do(() => procedures.setIfAbsent(this.native, key, value, options));
   }
 
   /**
@@ -212,7 +212,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   getAndDelete(key: K): Promise<V | undefined> {
-    return this.run(procedures.getAndDelete(this.native, key)) as Promise<V | undefined>;
+    return this.do(() => procedures.getAndDelete(this.native, key)) as Promise<V | undefined>;
   }
 
   /**
@@ -224,7 +224,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   info(key: K): Promise<EntryInfo | undefined> {
-    return this.run(procedures.info(this.native, key));
+    return this.do(() => procedures.info(this.native, key));
   }
 
   /**
@@ -236,7 +236,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   getRemainingTTL(key: K): Promise<number> {
-    return this.run(procedures.getRemainingTTL(this.native, key));
+    return this.do(() => procedures.getRemainingTTL(this.native, key));
   }
 
   /**
@@ -248,7 +248,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   touch(key: K, options?: { ttl?: number }): Promise<boolean> {
-    return this.run(procedures.touch(this.native, key, options));
+    return this.do(() => procedures.touch(this.native, key, options));
   }
 
   // --- counters --------------------------------------------------------------------------------------------------
@@ -263,10 +263,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   incr(key: K, amount = 1, options?: CountOptions): Promise<number> {
-    if (options !== undefined || typeof amount !== 'number' || !Number.isFinite(amount)) {
-      return this.count(key, amount, options).then(({ value }) => value);
-    }
-    return this.ask(operations.COUNT, (id) => this.native.count(id, key, amount));
+    return this.do(() => procedures.incr(this.native, key, amount, options));
   }
 
   /**
@@ -290,7 +287,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   count(key: K, amount = 1, options?: CountOptions): Promise<Counted> {
-    return this.run(procedures.count(this.native, key, amount, options));
+    return this.do(() => procedures.count(this.native, key, amount, options));
   }
 
   // --- many keys -------------------------------------------------------------------------------------------------
@@ -352,7 +349,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   clear(options?: { prefix?: string }): Promise<number> {
-    return this.run(procedures.clear(this.native, options));
+    return this.do(() => procedures.clear(this.native, options));
   }
 
   /**
@@ -411,7 +408,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
     } finally {
       const { cursor } = page;
       // Somebody broke off; the host need not remember the rest.
-      if (cursor !== 0 && !this.closedError) await this.run(scanEnd(this.native, cursor)).catch(() => {});
+      if (cursor !== 0 && !this.closedError) await this.do(() => scanEnd(this.native, cursor)).catch(() => {});
     }
   }
 
@@ -448,7 +445,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   purgeStale(): Promise<boolean> {
-    return this.run(procedures.purgeStale(this.native));
+    return this.do(() => procedures.purgeStale(this.native));
   }
 
   /**
@@ -516,7 +513,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   stats(): Promise<CacheStats> {
-    return this.run(procedures.stats(this.native, this.namespace));
+    return this.do(() => procedures.stats(this.native, this.namespace));
   }
 
   /**
@@ -540,7 +537,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async max(max?: number): Promise<number | undefined> {
-    return (await this.run(procedures.tune(this.native, 'max', max))).max;
+    return (await this.do(() => procedures.tune(this.native, 'max', max))).max;
   }
 
   /**
@@ -552,7 +549,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async maxSize(maxSize?: number): Promise<number> {
-    return (await this.run(procedures.tune(this.native, 'maxSize', maxSize))).maxSize;
+    return (await this.do(() => procedures.tune(this.native, 'maxSize', maxSize))).maxSize;
   }
 
   /**
@@ -564,7 +561,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async ttl(ttl?: number): Promise<number> {
-    return (await this.run(procedures.tune(this.native, 'ttl', ttl))).ttl;
+    return (await this.do(() => procedures.tune(this.native, 'ttl', ttl))).ttl;
   }
 
   /**
@@ -576,6 +573,6 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async allowStale(allowStale?: boolean): Promise<boolean> {
-    return (await this.run(procedures.tune(this.native, 'allowStale', allowStale))).allowStale;
+    return (await this.do(() => procedures.tune(this.native, 'allowStale', allowStale))).allowStale;
   }
 }

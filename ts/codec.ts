@@ -84,7 +84,9 @@ class JsonWalk {
     if (Array.isArray(value)) return this.#acceptsArray(value, depth);
     if (Object.getPrototypeOf(value) !== Object.prototype || 'toJSON' in value) return false;
     for (const key of Object.keys(value)) {
-      if (!this.#acceptsMember((value as Record<string, unknown>)[key], depth)) return false;
+      // By its descriptor: an accessor is asked once, as structured clone does it, and not by JSON again.
+      const property = Object.getOwnPropertyDescriptor(value, key);
+      if (property?.get !== undefined || !this.#acceptsMember(property?.value, depth)) return false;
     }
     return true;
   }

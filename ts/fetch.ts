@@ -3,7 +3,7 @@
  * with what another caller loaded.
  */
 
-import type { Read } from './answers.js';
+import { asValue, type Read } from './answers.js';
 import { decode, encode, type Encoded } from './codec.js';
 import { Form, LoadEnd } from './native.js';
 import { giveBack, settleLease, type FetchContext } from './lease.js';
@@ -25,13 +25,13 @@ export type Fetcher<K, V> = (key: K, context: FetcherContext) => V | undefined |
 
 type Found = { lease: number } | { value: unknown };
 
-const readFound: Read<Found> = (form, answer) => {
-  if (form === Form.Lease) return { lease: answer as number };
+const readFound: Read<Found> = (form, value, numbers, at) => {
+  if (form === Form.Lease) return { lease: numbers[at] as number };
   if (form === Form.Failed) {
-    const [errorForm, packed] = answer as [Form, unknown];
+    const [errorForm, packed] = value as [Form, unknown];
     throw unpackError(decode(errorForm, packed));
   }
-  return { value: decode(form, answer) };
+  return { value: asValue(form, value, numbers, at) };
 };
 
 /** It may take a lease, but a lost lease frees itself: nothing is unknown about its outcome. */
@@ -66,7 +66,7 @@ async function find(context: FetchContext, key: unknown, options: FetchOptions):
   const { link, native, policy } = context;
   const { forceRefresh = false, lease = DEFAULTS.lease, signal } = options;
   const id = link.nextId();
-  const operation = { ...FETCH, orphaned: (form: Form, answer: unknown) => returnLease(context, form, answer) };
+  const operation = { ...FETCH, orphaned: (form: Form, lease: number) => returnLease(context, form, lease) };
   const found = link.outcome(id, native.fetch(id, key, forceRefresh, lease), operation, policy);
   if (!signal) return await found;
   const onAbort = () => {
@@ -91,10 +91,10 @@ function cancelWait({ link, native, policy }: FetchContext, target: number): voi
 }
 
 /** A lease that came too late for its caller goes to the next in line. */
-function returnLease(context: FetchContext, form: Form, answer: unknown): void {
+function returnLease(context: FetchContext, form: Form, lease: number): void {
   if (form !== Form.Lease) return;
   // A lease that cannot be given back passes on by itself when its time is over.
-  giveBack(context, answer as number).catch(() => {});
+  giveBack(context, lease).catch(() => {});
 }
 
 /** Loads under a lease and tells the host how it ended. */

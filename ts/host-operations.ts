@@ -37,119 +37,131 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
 
   /** `set`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   setSync(key: K, value: V, options?: SetOptions): boolean {
-    return this.#change('setSync', procedures.set(this.native, key, value, options));
+    return this.#change('setSync', () => procedures.set(this.native, key, value, options));
   }
 
   /** `setIfAbsent`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   setIfAbsentSync(key: K, value: V, options?: KeepOptions): boolean {
-    return this.#change('setIfAbsentSync', procedures.setIfAbsent(this.native, key, value, options));
+    return this.#change('setIfAbsentSync', () => procedures.setIfAbsent(this.native, key, value, options));
   }
 
   /** `delete`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   deleteSync(key: K): boolean {
-    return this.#change('deleteSync', procedures.remove(this.native, key));
+    return this.#change('deleteSync', () => procedures.remove(this.native, key));
   }
 
   /** `getAndDelete`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   getAndDeleteSync(key: K): V | undefined {
-    return this.#change('getAndDeleteSync', procedures.getAndDelete(this.native, key)) as V | undefined;
+    return this.#change('getAndDeleteSync', () => procedures.getAndDelete(this.native, key)) as V | undefined;
   }
 
   /** `clear`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   clearSync(options?: { prefix?: string }): number {
-    return this.#change('clearSync', procedures.clear(this.native, options));
+    return this.#change('clearSync', () => procedures.clear(this.native, options));
   }
 
   /** `mGet`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   mGetSync(keys: Iterable<K>): Map<K, V | undefined> {
-    return this.#change('mGetSync', procedures.mGet(this.native, keys)) as Map<K, V | undefined>;
+    return this.#run('mGetSync', procedures.mGet(this.native, keys)) as Map<K, V | undefined>;
   }
 
   /** `mHas`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   mHasSync(keys: Iterable<K>): Map<K, boolean> {
-    return this.#change('mHasSync', procedures.mHas(this.native, keys)) as Map<K, boolean>;
+    return this.#run('mHasSync', procedures.mHas(this.native, keys)) as Map<K, boolean>;
   }
 
   /** `mSet`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   mSetSync(entries: Iterable<readonly [K, V] | readonly [K, V, KeepOptions?]>, options?: KeepOptions): number {
-    return this.#change('mSetSync', procedures.mSet(this.native, entries, options));
+    return this.#run('mSetSync', procedures.mSet(this.native, entries, options));
   }
 
   /** `mDelete`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   mDeleteSync(keys: Iterable<K>): number {
-    return this.#change('mDeleteSync', procedures.mDelete(this.native, keys));
+    return this.#run('mDeleteSync', procedures.mDelete(this.native, keys));
   }
 
   /** `incr`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   incrSync(key: K, amount = 1, options?: CountOptions): number {
-    return this.#change('incrSync', procedures.count(this.native, key, amount, options)).value;
+    return this.#change('incrSync', () => procedures.incr(this.native, key, amount, options));
   }
 
   /** `decr`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   decrSync(key: K, amount = 1, options?: CountOptions): number {
-    return this.#change('decrSync', procedures.count(this.native, key, procedures.negated(amount), options)).value;
+    return this.#change('decrSync', () => procedures.incr(this.native, key, procedures.negated(amount), options));
   }
 
   /** `count`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   countSync(key: K, amount = 1, options?: CountOptions): Counted {
-    return this.#change('countSync', procedures.count(this.native, key, amount, options));
+    return this.#change('countSync', () => procedures.count(this.native, key, amount, options));
   }
 
   /** `info`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   infoSync(key: K): EntryInfo | undefined {
-    return this.#change('infoSync', procedures.info(this.native, key));
+    return this.#change('infoSync', () => procedures.info(this.native, key));
   }
 
   /** `getRemainingTTL`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   getRemainingTTLSync(key: K): number {
-    return this.#change('getRemainingTTLSync', procedures.getRemainingTTL(this.native, key));
+    return this.#change('getRemainingTTLSync', () => procedures.getRemainingTTL(this.native, key));
   }
 
   /** `touch`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   touchSync(key: K, options?: { ttl?: number }): boolean {
-    return this.#change('touchSync', procedures.touch(this.native, key, options));
+    return this.#change('touchSync', () => procedures.touch(this.native, key, options));
   }
 
   /** `keys`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   keysSync(options?: { prefix?: string }): K[] {
-    return this.#change('keysSync', procedures.keys(this.native, options)) as K[];
+    return this.#run('keysSync', procedures.keys(this.native, options)) as K[];
   }
 
   /** `values`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   valuesSync(options?: { prefix?: string }): V[] {
-    return this.#change('valuesSync', procedures.values(this.native, options)) as V[];
+    return this.#run('valuesSync', procedures.values(this.native, options)) as V[];
   }
 
   /** `entries`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   entriesSync(options?: { prefix?: string }): [K, V][] {
-    return this.#change('entriesSync', procedures.entries(this.native, options)) as [K, V][];
+    return this.#run('entriesSync', procedures.entries(this.native, options)) as [K, V][];
   }
 
   /** `size`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   sizeSync(): number {
-    return this.#change('sizeSync', procedures.stats(this.native, this.namespace)).size;
+    return this.#change('sizeSync', () => procedures.stats(this.native, this.namespace)).size;
   }
 
   /** `calculatedSize`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   calculatedSizeSync(): number {
-    return this.#change('calculatedSizeSync', procedures.stats(this.native, this.namespace)).calculatedSize;
+    return this.#change('calculatedSizeSync', () => procedures.stats(this.native, this.namespace)).calculatedSize;
   }
 
   /** `purgeStale`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   purgeStaleSync(): boolean {
-    return this.#change('purgeStaleSync', procedures.purgeStale(this.native));
+    return this.#change('purgeStaleSync', () => procedures.purgeStale(this.native));
   }
 
   #read<T>(method: string, operation: Operation<T>, start: (id: number) => unknown): T {
+    if (this.closedError) throw this.closedError;
     if (!this.link.isHost) {
       throw this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'this client has no shared table to read from');
     }
     return this.askNow(operation, start);
   }
 
-  #change<T>(method: string, steps: procedures.Steps<T>): T {
-    if (!this.link.isHost) throw this.#refusal('ERR_CC_NOT_HOST', method, 'only the host can do it without waiting');
+  #change<T>(method: string, prepare: () => procedures.Step<T>): T {
+    this.#requireHost(method);
+    const { operation, start } = prepare();
+    return this.askNow(operation, start);
+  }
+
+  #run<T>(method: string, steps: procedures.Steps<T>): T {
+    this.#requireHost(method);
     return this.runNow(steps);
+  }
+
+  #requireHost(method: string): void {
+    if (this.closedError) throw this.closedError;
+    if (!this.link.isHost) throw this.#refusal('ERR_CC_NOT_HOST', method, 'only the host can do it without waiting');
   }
 
   #refusal(code: ErrorCode, method: string, why: string): Error {

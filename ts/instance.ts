@@ -19,7 +19,7 @@ export interface CacheEvents {
   epoch: [epoch: number];
 }
 
-/** One step of an operation: what is asked and how native code is asked it. */
+/** One thing to ask: what it is, and how native code is asked it. */
 export interface Step<T> {
   operation: Operation<T>;
   start: (id: number) => unknown;
@@ -28,9 +28,9 @@ export interface Step<T> {
 /** An operation of several steps, written once and run in both ways, awaited or at once. */
 export type Steps<T> = Generator<Step<unknown>, T, never>;
 
-/** What `yield` in {@link Steps} gives back: `const flag = yield* step(HAS, (id) => native.has(id, key))`. */
-export function* step<T>(operation: Operation<T>, start: (id: number) => unknown): Generator<Step<unknown>, T, never> {
-  return (yield { operation, start } as Step<unknown>) as T;
+/** What `yield` in {@link Steps} gives back: `const flag = yield* step({ operation: HAS, start })`. */
+export function* step<T>(one: Step<T>): Generator<Step<unknown>, T, never> {
+  return (yield one as Step<unknown>) as T;
 }
 
 export abstract class Instance {
@@ -134,6 +134,18 @@ export abstract class Instance {
     }
   }
 
+  /** Prepares one thing and asks it. */
+  protected do<T>(prepare: () => Step<T>): Promise<T> {
+    const closed = this.closedError;
+    if (closed) return Promise.reject(closed);
+    try {
+      const { operation, start } = prepare();
+      return this.ask(operation, start);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
   /** Asks one thing of the host in this process. */
   protected askNow<T>(operation: Operation<T>, start: (id: number) => unknown): T {
     if (this.closedError) throw this.closedError;
@@ -181,11 +193,14 @@ export abstract class Instance {
   }
 
   #listener(): LinkListener {
+    // Later: a listener that throws must not keep other callers from their answers.
+    const emit = <E extends keyof CacheEvents>(event: E, ...args: CacheEvents[E]) =>
+      process.nextTick(() => this.#events.emit(event, ...(args as never)));
     return {
-      degraded: (error) => void this.#events.emit('degraded', error),
-      restored: () => void this.#events.emit('restored'),
-      epoch: (epoch) => void this.#events.emit('epoch', epoch),
-      reopened: (error) => void (error && this.#events.emit('degraded', error)),
+      degraded: (error) => emit('degraded', error),
+      restored: () => emit('restored'),
+      epoch: (epoch) => emit('epoch', epoch),
+      reopened: (error) => error && emit('degraded', error),
     };
   }
 }

@@ -5,14 +5,19 @@
 
 import { answeredError, type Read } from './answers.js';
 import { debug } from './debug.js';
-import { codedError, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
+import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
 import { Form, LinkChange, native, translated, type NativeCache, type NativeLink } from './native.js';
 import type { Failsafe } from './options.js';
+import { PendingRequests, type Pending } from './pending.js';
 
 const log = debug('link');
 
 /** Ids from here on are native code's own: it opens namespaces again after a reconnect. */
 const REOPEN_BASE = 2 ** 52;
+
+/** Answers taken from native code at a time, and the numbers of each: id, form and three that go with it. */
+const ANSWERS = 512;
+const ANSWER_NUMBERS = 5;
 
 /** Stands for an outcome that nobody may make up. */
 export const REJECT = Symbol('reject');
@@ -25,7 +30,7 @@ export interface Operation<T> {
   /** It changes something, so that its loss on the way leaves the outcome unknown. */
   writes: boolean;
   /** Takes an answer that comes after its caller has given up, where one must not be left lying: a lease. */
-  orphaned?: (form: Form, answer: unknown) => void;
+  orphaned?: (form: Form, number: number) => void;
 }
 
 /** What an instance says about its operations. */
@@ -43,45 +48,40 @@ export interface LinkListener {
   reopened(error: Error | undefined): void;
 }
 
-interface Pending {
-  operation: Operation<unknown>;
-  policy: Policy;
-  resolve: (value: never) => void;
-  reject: (error: unknown) => void;
-  /** When it has taken too long, in ms of `performance.now()`. */
-  deadline: number;
-  /** It keeps the process alive. */
-  holds: boolean;
-  /** The host has answered that another loads the key: how long that takes is the lease's affair. */
-  waits: boolean;
-}
-
 /** The question whether the host still lives, asked while fetches wait for a load. */
 const PROBE: Operation<unknown> = { read: (_form, answer) => answer, degraded: REJECT, writes: false };
 
 export class Link {
   readonly isHost: boolean;
   readonly #native: NativeLink;
-  /** Native code writes the form of each answer into its first element. */
-  readonly #register = new Int32Array(1);
-  readonly #pending = new Map<number, Pending>();
+  /** Native code writes here what needs no JavaScript value; see `src/answer.rs` and `src/link.rs`. */
+  readonly #register = new Float64Array(1 + ANSWERS * ANSWER_NUMBERS);
+  readonly #pending: PendingRequests;
   /** Requests whose callers have given up, but whose answers matter to others. */
-  readonly #orphans = new Map<number, (form: Form, answer: unknown) => void>();
+  readonly #orphans = new Map<number, (form: Form, number: number) => void>();
   readonly #listeners = new Map<number, LinkListener>();
   readonly #caches = new Map<number, NativeCache>();
   #lastId = 0;
   #lastHandle = 0;
-  #holding = 0;
   #flushing = false;
-  #timer: NodeJS.Timeout | undefined;
-  #timerEnd = Infinity;
+  /** When the first request of this turn was made, in ms of `performance.now()`. */
+  #turn = 0;
   #isConnected = false;
+  /** Why there is no host, as far as it is known. */
+  #reason: string | undefined;
   #isDegraded = false;
   #isProbing = false;
   readonly #onIdle: () => void;
 
   /** `onIdle` is called when the last user has left; the link is closed then. */
   constructor(role: 'host' | 'client', grace: number, onIdle: () => void) {
+    this.#pending = new PendingRequests({
+      hold: () => this.#native.ref(),
+      release: () => this.#native.unref(),
+      // After a blocked loop timers run before the answers that arrived meanwhile.
+      beforeDeadlines: () => this.#drain(),
+      overdue: (id, pending) => this.#expire(id, pending),
+    });
     this.isHost = role === 'host';
     this.#onIdle = onIdle;
     const wake = () => this.#drain();
@@ -105,8 +105,8 @@ export class Link {
     if (!this.#caches.delete(handle) || this.#caches.size > 0 || this.isHost) return;
     this.#flush();
     this.#native.close();
-    clearTimeout(this.#timer);
-    for (const id of [...this.#pending.keys()]) {
+    this.#pending.close();
+    for (const [id] of this.#pending.all()) {
       this.#fail(id, codedError('ERR_CC_CLOSED', 'the cache was closed before the host answered'));
     }
     this.#onIdle();
@@ -118,19 +118,19 @@ export class Link {
     translated(() => this.#native.connect(endpoint, secret));
   }
 
+  /** Tells why there is no host to connect to, for those who wait for it in vain. */
+  blame(reason: string): void {
+    this.#reason = reason;
+  }
+
   /** A number for the next request; numbers grow, so that a late answer can never meet another request. */
   nextId(): number {
     return ++this.#lastId;
   }
 
-  /** The form of the answer that native code has just given. */
-  get form(): Form {
-    return this.#register[0] as Form;
-  }
-
   /** The outcome of request `id`, given native code's immediate answer. */
-  outcome<T>(id: number, answer: unknown, operation: Operation<T>, policy: Policy, holds = true): Promise<T> {
-    const form = this.form;
+  outcome<T>(id: number, value: unknown, operation: Operation<T>, policy: Policy, holds = true): Promise<T> {
+    const form = this.#register[0] as Form;
     if (form === Form.Pending || form === Form.Waiting) {
       return new Promise<T>((resolve, reject) => {
         this.#keep(id, { operation, policy, resolve: resolve as never, reject, deadline: 0, holds, waits: false });
@@ -138,27 +138,27 @@ export class Link {
       });
     }
     try {
-      if (form !== Form.Error) return Promise.resolve(operation.read(form, answer));
-      return this.#withoutHost(answeredError(answer), operation, policy);
+      if (form !== Form.Error) return Promise.resolve(operation.read(form, value, this.#register, 1));
+      return this.#withoutHost(answeredError(value), operation, policy);
     } catch (error) {
       return Promise.reject(error as Error);
     }
   }
 
   /** The outcome of a request that the host answers at once in its own process. */
-  immediate<T>(answer: unknown, operation: Operation<T>): T {
-    const form = this.form;
-    if (form === Form.Error) throw answeredError(answer);
-    return operation.read(form, answer);
+  immediate<T>(value: unknown, operation: Operation<T>): T {
+    const form = this.#register[0] as Form;
+    if (form === Form.Error) throw answeredError(value);
+    return operation.read(form, value, this.#register, 1);
   }
 
   /** Keeps the process alive until `promise` settles. */
   async holdOpenWhile<T>(promise: Promise<T>): Promise<T> {
-    if (this.#holding++ === 0) this.#native.ref();
+    this.#pending.hold();
     try {
       return await promise;
     } finally {
-      if (--this.#holding === 0) this.#native.unref();
+      this.#pending.release();
     }
   }
 
@@ -169,7 +169,7 @@ export class Link {
 
   /** Ends the wait of request `id` without an outcome from the host. `false` when it has ended already. */
   abandon(id: number, error: unknown): boolean {
-    const pending = this.#take(id);
+    const pending = this.#pending.take(id);
     if (!pending) return false;
     this.#orphan(id, pending);
     pending.reject(error);
@@ -184,10 +184,10 @@ export class Link {
   // --- sending ---------------------------------------------------------------------------------------------------
 
   #keep(id: number, pending: Pending): void {
-    pending.deadline = performance.now() + pending.policy.timeout;
-    this.#pending.set(id, pending);
-    if (pending.holds && this.#holding++ === 0) this.#native.ref();
-    this.#arm(pending.deadline);
+    // One look at the clock serves all that a turn asks.
+    if (!this.#flushing) this.#turn = performance.now();
+    pending.deadline = this.#turn + pending.policy.timeout;
+    this.#pending.add(id, pending);
     if (this.#flushing || this.isHost) return;
     this.#flushing = true;
     // After the microtasks: all that one turn asks goes out in one write.
@@ -202,33 +202,52 @@ export class Link {
   // --- receiving -------------------------------------------------------------------------------------------------
 
   #drain(): void {
-    const batch = this.#native.drain();
-    for (let at = 0; at < batch.length; at += 3) {
-      const id = batch[at] as number;
-      if (id === 0) this.#onChange(batch[at + 1] as number, batch[at + 2] as unknown[]);
-      else if (id >= REOPEN_BASE) this.#onReopened(id - REOPEN_BASE, batch[at + 1] as Form, batch[at + 2]);
-      else this.#onAnswer(id, batch[at + 1] as Form, batch[at + 2]);
+    try {
+      this.#readAll();
+    } catch (error) {
+      // Bytes that are no answer, from a host of another make: what has not been answered never will be.
+      const failure = fromNative(error) as Error;
+      for (const [id] of this.#pending.all()) this.#fail(id, failure, true);
     }
   }
 
-  #onAnswer(id: number, form: Form, answer: unknown): void {
+  #readAll(): void {
+    const register = this.#register;
+    for (;;) {
+      const values = this.#native.drain();
+      const count = register[0] as number;
+      // What is read here may itself ask, and an immediate answer is written over the register.
+      const numbers = register.slice(0, 1 + count * ANSWER_NUMBERS);
+      let used = 0;
+      for (let at = 1; at < numbers.length; at += ANSWER_NUMBERS) {
+        const form = numbers[at + 1] as Form;
+        const value = HAS_VALUE[form] || numbers[at] === 0 ? values[used++] : undefined;
+        this.#onAnswer(numbers[at] as number, form, value, numbers, at + 2);
+      }
+      if (count < ANSWERS) return;
+    }
+  }
+
+  #onAnswer(id: number, form: Form, value: unknown, numbers: Float64Array, at: number): void {
+    if (id === 0) return this.#onChange(form as number, value as unknown[]);
+    if (id >= REOPEN_BASE) return this.#onReopened(id - REOPEN_BASE, form, value);
     if (form === Form.Waiting) return this.#wait(id);
     if (this.#isDegraded) this.#restore();
-    const pending = this.#take(id);
-    if (!pending) return this.#onOrphan(id, form, answer);
+    const pending = this.#pending.take(id);
+    if (!pending) return this.#onOrphan(id, form, numbers[at] as number);
     try {
-      if (form === Form.Error) pending.reject(answeredError(answer));
-      else pending.resolve(pending.operation.read(form, answer) as never);
+      if (form === Form.Error) pending.reject(answeredError(value));
+      else pending.resolve(pending.operation.read(form, value, numbers, at) as never);
     } catch (error) {
       pending.reject(error);
     }
   }
 
   /** The answer to a request that was given up. */
-  #onOrphan(id: number, form: Form, answer: unknown): void {
+  #onOrphan(id: number, form: Form, number: number): void {
     const take = this.#orphans.get(id);
     this.#orphans.delete(id);
-    take?.(form, answer);
+    take?.(form, number);
   }
 
   #orphan(id: number, { operation: { orphaned } }: Pending): void {
@@ -253,7 +272,7 @@ export class Link {
     const [through, code, message] = details as [number, string, string];
     log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
     const error = codedError(knownCode(code), message);
-    for (const id of [...this.#pending.keys()]) {
+    for (const [id] of this.#pending.all()) {
       if (id <= through) this.#fail(id, error, change === LinkChange.Lost);
     }
     this.#degrade(error);
@@ -276,44 +295,24 @@ export class Link {
     const id = this.nextId();
     this.outcome(id, cache.ping(id), PROBE, { timeout: policy.timeout, failsafe: 'reject' })
       .catch((error: Error) => {
-        for (const [id, { waits }] of [...this.#pending]) if (waits) this.#fail(id, error);
+        // A refusal is a sign of life too.
+        if (!isLinkFailure(error)) return;
+        for (const [id, { waits }] of this.#pending.all()) if (waits) this.#fail(id, error);
       })
       .finally(() => (this.#isProbing = false));
-  }
-
-  #arm(deadline: number): void {
-    if (deadline >= this.#timerEnd) return;
-    clearTimeout(this.#timer);
-    this.#timerEnd = deadline;
-    const delay = Math.max(0, Math.ceil(deadline - performance.now()));
-    this.#timer = setTimeout(() => this.#onTimer(), delay);
-    this.#timer.unref();
-  }
-
-  #onTimer(): void {
-    this.#timerEnd = Infinity;
-    // After a blocked loop timers run before the answers that arrived meanwhile: these come first.
-    this.#drain();
-    const now = performance.now();
-    let next = Infinity;
-    for (const [id, pending] of [...this.#pending]) {
-      if (pending.deadline > now) next = Math.min(next, pending.deadline);
-      else this.#expire(id, pending);
-    }
-    if (next < Infinity) this.#arm(next);
   }
 
   #expire(id: number, pending: Pending): void {
     const { policy } = pending;
     if (pending.waits) {
       pending.deadline = performance.now() + policy.timeout;
-      this.#arm(pending.deadline);
+      this.#pending.arm(pending.deadline);
       return this.#probe(policy);
     }
     const sent = this.#native.forget(id);
     const error = this.#isConnected
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
-      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout));
+      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#reason));
     if (sent) this.#orphan(id, pending);
     this.#fail(id, error, sent);
     this.#degrade(error);
@@ -323,7 +322,7 @@ export class Link {
 
   /** Ends request `id` without an answer; `sent` when the host may have carried it out. */
   #fail(id: number, error: Error, sent = false): void {
-    const pending = this.#take(id);
+    const pending = this.#pending.take(id);
     if (!pending) return;
     const { operation, policy } = pending;
     const reason = sent && operation.writes ? unknownOutcome(error) : error;
@@ -349,15 +348,11 @@ export class Link {
   #announce(tell: (listener: LinkListener) => void): void {
     for (const listener of [...this.#listeners.values()]) tell(listener);
   }
-
-  #take(id: number): Pending | undefined {
-    const pending = this.#pending.get(id);
-    if (!pending) return undefined;
-    this.#pending.delete(id);
-    if (pending.holds && --this.#holding === 0) this.#native.unref();
-    return pending;
-  }
 }
+
+/** Forms whose answers have a value besides their numbers, by number. */
+const HAS_VALUE: boolean[] = [];
+for (const form of [Form.Plain, Form.Json, Form.V8, Form.Error, Form.List, Form.Failed]) HAS_VALUE[form] = true;
 
 /** Codes that say "the host could not be asked", as opposed to "the host said no". */
 const LINK_FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -382,7 +377,8 @@ function unknownOutcome(cause: Error): Error {
   );
 }
 
-function noHostMessage(timeout: number): string {
+function noHostMessage(timeout: number, reason?: string): string {
+  if (reason !== undefined) return `the host cannot be reached: ${reason}`;
   return (
     `no host was found within ${timeout} ms; in a cluster, load clustered-cache in the primary ` +
     '(a plain import is enough), elsewhere start the host or check option `endpoint`'

@@ -21,7 +21,12 @@ export function linkFor(options: InstanceOptions): Link {
       if (way.listenAt !== undefined) translated(() => native.listen(way.listenAt));
       return hostLink();
     case 'primary':
-      return client(PRIMARY, options, (link) => findPrimary(({ endpoint, secret }) => link.connect(endpoint, secret)));
+      return client(PRIMARY, options, (link) =>
+        findPrimary({
+          onAnswer: ({ endpoint, secret }) => link.connect(endpoint, secret),
+          onFailure: (reason) => link.blame(reason),
+        }),
+      );
     case 'endpoint':
       return client(`at ${way.endpoint}`, options, (link) => {
         link.connect(way.endpoint);

@@ -25,6 +25,7 @@ export const PING = read(answers.asFlag, REJECT);
 export const GET = read(answers.asValue, undefined);
 export const HAS = read(answers.asFlag, false);
 export const INFO = read(answers.asInfo, undefined);
+export const REMAINING = read(answers.asRemaining, 0);
 export const GET_MANY = read(answers.asValues, []);
 export const HAS_MANY = read(answers.asFlags, []);
 export const SCAN = read(answers.asPage, { cursor: 0, entries: [] });
@@ -33,13 +34,17 @@ export const SCAN_END = read(answers.asFlag, false);
 export const SET = write(answers.asFlag, false);
 export const SET_IF_ABSENT = write(answers.asFlag, REJECT);
 export const DELETE = write(answers.asFlag, false);
+/** What is too large to store leaves no older value behind either. */
+export const DELETE_INSTEAD = write(() => false, false);
+/** Asked where the answer is known, so that a lost host is noticed all the same. */
+export const PING_INSTEAD = read(() => false, REJECT);
 export const GET_AND_DELETE = write(answers.asValue, REJECT);
 export const SET_MANY = write(answers.asNumber, 0);
 export const DELETE_MANY = write(answers.asNumber, 0);
 export const CLEAR = write(answers.asNumber, REJECT);
 export const TOUCH = write(answers.asFlag, false);
 export const PURGE = write(answers.asFlag, REJECT);
-export const COUNT = write(answers.asCount, REJECT);
+export const INCR = write(answers.asNumber, REJECT);
 export const COUNTED = write(answers.asCounted, REJECT);
 export const TUNE = write(answers.asSettings, REJECT);
 export const SETTINGS = read(answers.asSettings, REJECT);

@@ -1,13 +1,13 @@
 /**
- * What each operation does, once: arguments checked, native code asked, answers put together. `cache.ts` awaits
- * these steps, `host-operations.ts` runs them at once.
+ * What each operation does, once: arguments checked, native code asked, answers put together. `cache.ts` awaits it,
+ * `host-operations.ts` runs it at once.
  */
 
 import type { CacheStats, Counted, EntryInfo, Settings } from './answers.js';
 import { deleteMany, getMany, hasMany, isOversize, iterable, scanAll, setMany } from './batches.js';
 import { encode } from './codec.js';
 import { codedError, rangeError } from './errors.js';
-import { step, type Steps } from './instance.js';
+import type { Step, Steps } from './instance.js';
 import { Fields, type NativeCache } from './native.js';
 import * as operations from './operations.js';
 import {
@@ -21,7 +21,7 @@ import {
   type SetOptions,
 } from './options.js';
 
-export type { Steps } from './instance.js';
+export type { Step, Steps } from './instance.js';
 
 type Key = string | number;
 
@@ -41,36 +41,108 @@ const KEEP = ['ttl', 'size'] as const;
 const SET = ['ttl', 'expiresAt', 'size'] as const;
 const COUNT = ['ttl', 'size', 'min', 'max'] as const;
 
-export function* set(native: NativeCache, key: Key, value: unknown, given?: SetOptions): Steps<boolean> {
+// --- one step ----------------------------------------------------------------------------------------------------
+
+export function set(native: NativeCache, key: Key, value: unknown, given?: SetOptions): Step<boolean> {
   const { ttl, expiresAt, size } = checkCall(given, SET);
   const encoded = encode(value);
-  if (isOversize(encoded)) {
-    // What is too large to store leaves no older value behind either.
-    yield* remove(native, key);
-    return false;
-  }
+  if (isOversize(encoded)) return { operation: operations.DELETE_INSTEAD, start: (id) => native.delete(id, key) };
   const { payload, form } = encoded;
-  return yield* step(operations.SET, (id) => native.set(id, key, payload, form, ttl, expiresAt, size));
+  return {
+    operation: operations.SET,
+    start: (id) => native.set(id, key, payload, form, ttl, expiresAt, size),
+  };
 }
 
-export function* setIfAbsent(native: NativeCache, key: Key, value: unknown, given?: KeepOptions): Steps<boolean> {
+export function setIfAbsent(native: NativeCache, key: Key, value: unknown, given?: KeepOptions): Step<boolean> {
   const { ttl, size } = checkCall(given, KEEP);
   const encoded = encode(value);
-  if (isOversize(encoded)) return false;
+  if (isOversize(encoded)) return { operation: operations.PING_INSTEAD, start: (id) => native.ping(id) };
   const { payload, form } = encoded;
-  return yield* step(operations.SET_IF_ABSENT, (id) => native.setIfAbsent(id, key, payload, form, ttl, size));
+  return {
+    operation: operations.SET_IF_ABSENT,
+    start: (id) => native.setIfAbsent(id, key, payload, form, ttl, size),
+  };
 }
 
-export const remove = (native: NativeCache, key: Key): Steps<boolean> =>
-  step(operations.DELETE, (id) => native.delete(id, key));
+export const remove = (native: NativeCache, key: Key): Step<boolean> => ({
+  operation: operations.DELETE,
+  start: (id) => native.delete(id, key),
+});
 
-export const getAndDelete = (native: NativeCache, key: Key): Steps<unknown> =>
-  step(operations.GET_AND_DELETE, (id) => native.getAndDelete(id, key));
+export const getAndDelete = (native: NativeCache, key: Key): Step<unknown> => ({
+  operation: operations.GET_AND_DELETE,
+  start: (id) => native.getAndDelete(id, key),
+});
 
-export function* clear(native: NativeCache, given?: { prefix?: string }): Steps<number> {
+export function clear(native: NativeCache, given?: { prefix?: string }): Step<number> {
   const { prefix } = checkCall(given, ['prefix']);
-  return yield* step(operations.CLEAR, (id) => native.clear(id, prefix));
+  return { operation: operations.CLEAR, start: (id) => native.clear(id, prefix) };
 }
+
+export function count(native: NativeCache, key: Key, amount: number, given?: CountOptions): Step<Counted> {
+  return { operation: operations.COUNTED, start: counting(native, key, amount, given) };
+}
+
+export function incr(native: NativeCache, key: Key, amount: number, given?: CountOptions): Step<number> {
+  return { operation: operations.INCR, start: counting(native, key, amount, given) };
+}
+
+function counting(native: NativeCache, key: Key, amount: number, given?: CountOptions): (id: number) => unknown {
+  const { ttl, min, max, size } = checkCall(given, COUNT);
+  checkAmount(amount);
+  return (id) => native.count(id, key, amount, ttl, min, max, size);
+}
+
+/** The amount to add for one to subtract; what is no number stays so, to be refused by name. */
+export const negated = (amount: number): number => (typeof amount === 'number' ? -amount : amount);
+
+export const info = (native: NativeCache, key: Key): Step<EntryInfo | undefined> => ({
+  operation: operations.INFO,
+  start: (id) => native.info(id, key),
+});
+
+export const getRemainingTTL = (native: NativeCache, key: Key): Step<number> => ({
+  operation: operations.REMAINING,
+  start: (id) => native.info(id, key),
+});
+
+export function touch(native: NativeCache, key: Key, given?: { ttl?: number }): Step<boolean> {
+  const { ttl } = checkCall(given, ['ttl']);
+  return { operation: operations.TOUCH, start: (id) => native.touch(id, key, ttl) };
+}
+
+export const purgeStale = (native: NativeCache): Step<boolean> => ({
+  operation: operations.PURGE,
+  start: (id) => native.purgeStale(id),
+});
+
+export const stats = (native: NativeCache, namespace: string): Step<CacheStats> => ({
+  operation: operations.statsOf(namespace),
+  start: (id) => native.stats(id),
+});
+
+/** Options that can be changed at run time. */
+export type Tunable = 'max' | 'maxSize' | 'ttl' | 'allowStale';
+
+/** Changes one option when `value` is given, and tells all of them. */
+export function tune(native: NativeCache, name: Tunable, value: unknown): Step<Settings> {
+  if (value === undefined) return { operation: operations.SETTINGS, start: (id) => native.tune(id, {}) };
+  checkShared(name, value);
+  const changed = sharedOptions({ [name]: value } as CacheOptions);
+  return { operation: operations.TUNE, start: (id) => native.tune(id, changed) };
+}
+
+function checkAmount(amount: unknown): void {
+  if (typeof amount !== 'number') {
+    throw codedError('ERR_CC_INVALID_ARGUMENT', `\`amount\` is ${show(amount)}; allowed is a finite number`);
+  }
+  if (!Number.isFinite(amount)) {
+    throw rangeError('ERR_CC_INVALID_ARGUMENT', `\`amount\` is ${amount}; allowed is a finite number`);
+  }
+}
+
+// --- several steps -----------------------------------------------------------------------------------------------
 
 export function* mGet(native: NativeCache, keys: Iterable<Key>): Steps<Map<Key, unknown>> {
   return yield* getMany(native, [...iterable('keys', keys)]);
@@ -87,30 +159,6 @@ export function* mSet(native: NativeCache, entries: Iterable<unknown>, given?: K
 export function* mDelete(native: NativeCache, keys: Iterable<Key>): Steps<number> {
   return yield* deleteMany(native, [...iterable('keys', keys)]);
 }
-
-export function* count(native: NativeCache, key: Key, amount: number, given?: CountOptions): Steps<Counted> {
-  const { ttl, min, max, size } = checkCall(given, COUNT);
-  checkAmount(amount);
-  return yield* step(operations.COUNTED, (id) => native.count(id, key, amount, ttl, min, max, size));
-}
-
-/** The amount to add for one to subtract; what is no number stays so, to be refused by name. */
-export const negated = (amount: number): number => (typeof amount === 'number' ? -amount : amount);
-
-export const info = (native: NativeCache, key: Key): Steps<EntryInfo | undefined> =>
-  step(operations.INFO, (id) => native.info(id, key));
-
-export function* getRemainingTTL(native: NativeCache, key: Key): Steps<number> {
-  return (yield* info(native, key))?.remainingTTL ?? 0;
-}
-
-export function* touch(native: NativeCache, key: Key, given?: { ttl?: number }): Steps<boolean> {
-  const { ttl } = checkCall(given, ['ttl']);
-  return yield* step(operations.TOUCH, (id) => native.touch(id, key, ttl));
-}
-
-export const purgeStale = (native: NativeCache): Steps<boolean> =>
-  step(operations.PURGE, (id) => native.purgeStale(id));
 
 export function* keys(native: NativeCache, given?: { prefix?: string }): Steps<Key[]> {
   const { prefix } = checkCall(given, ['prefix']);
@@ -148,27 +196,4 @@ export function* load(native: NativeCache, dumped: Iterable<readonly [Key, Dumpe
     return [key, value, { ttl, ...(size === undefined ? {} : { size }) }];
   });
   return yield* setMany(native, loaded.reverse(), {});
-}
-
-export const stats = (native: NativeCache, namespace: string): Steps<CacheStats> =>
-  step(operations.statsOf(namespace), (id) => native.stats(id));
-
-/** Changes one option when `value` is given, and tells all of them. */
-export function* tune(native: NativeCache, name: Tunable, value: unknown): Steps<Settings> {
-  if (value === undefined) return yield* step(operations.SETTINGS, (id) => native.tune(id, {}));
-  checkShared(name, value);
-  const changed = sharedOptions({ [name]: value } as CacheOptions);
-  return yield* step(operations.TUNE, (id) => native.tune(id, changed));
-}
-
-/** Options that can be changed at run time. */
-export type Tunable = 'max' | 'maxSize' | 'ttl' | 'allowStale';
-
-function checkAmount(amount: unknown): void {
-  if (typeof amount !== 'number') {
-    throw codedError('ERR_CC_INVALID_ARGUMENT', `\`amount\` is ${show(amount)}; allowed is a finite number`);
-  }
-  if (!Number.isFinite(amount)) {
-    throw rangeError('ERR_CC_INVALID_ARGUMENT', `\`amount\` is ${amount}; allowed is a finite number`);
-  }
 }

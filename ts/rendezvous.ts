@@ -49,15 +49,20 @@ function tell(worker: Worker): void {
 /** What the primary answered: where it listens, or why it cannot. */
 type Answer = Attachment | { failure: string };
 
-/**
- * Calls `onAnswer` when the primary has told where it is. Nothing here keeps the process alive. Returns a function
- * that stops asking.
- */
-export function findPrimary(onAnswer: (attachment: Attachment) => void): () => void {
-  return isMainThread ? askPrimary(onAnswer) : awaitMainThread(onAnswer);
+/** Who looks for the primary. */
+export interface Seeker {
+  /** It has told where it is; it is asked no more. */
+  onAnswer(attachment: Attachment): void;
+  /** It has told why it cannot listen; it is asked again. */
+  onFailure(reason: string): void;
 }
 
-function askPrimary(onAnswer: (attachment: Attachment) => void): () => void {
+/** Looks for the primary. Nothing here keeps the process alive. Returns a function that stops looking. */
+export function findPrimary({ onAnswer, onFailure }: Seeker): () => void {
+  return isMainThread ? askPrimary({ onAnswer, onFailure }) : awaitMainThread(onAnswer);
+}
+
+function askPrimary({ onAnswer, onFailure }: Seeker): () => void {
   const known = native.attachment();
   if (known) {
     onAnswer(known);
@@ -67,7 +72,7 @@ function askPrimary(onAnswer: (attachment: Attachment) => void): () => void {
   const onMessage = (message: unknown) => {
     if (!isOurs(message)) return;
     const answer = message[MESSAGE] as Answer;
-    if ('failure' in answer) return log('the primary cannot listen: %s', answer.failure);
+    if ('failure' in answer) return onFailure(`the primary cannot listen: ${answer.failure}`);
     stop();
     native.setAttachment(answer.endpoint, answer.secret);
     onAnswer(answer);

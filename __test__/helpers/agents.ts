@@ -17,7 +17,8 @@ const wire = require('../fixtures/wire.cjs') as {
 
 /** The scheduler's letter for each thread of a process: a signal stops them one after the other. */
 function threadStates(pid: number): string[] {
-  if (process.platform !== 'linux') return [execFileSync('ps', ['-o', 'state=', '-p', String(pid)], { encoding: 'utf8' }).trim()];
+  if (process.platform !== 'linux')
+    return [execFileSync('ps', ['-o', 'state=', '-p', String(pid)], { encoding: 'utf8' }).trim()];
   return readdirSync(`/proc/${pid}/task`).map((thread) => {
     const line = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
     // The name before it is in parentheses and may contain anything.

@@ -1,7 +1,7 @@
 import type { ExecutionContext, TestFn } from 'ava';
 import { ClusteredCache } from '../../index.js';
 import { type Agent, Agents } from './agents.ts';
-import { unique } from './names.ts';
+import { patient } from './names.ts';
 
 export type Role = 'host' | 'client';
 export const ROLES: readonly Role[] = ['host', 'client'];
@@ -16,8 +16,10 @@ export interface Bench {
   open(options?: Options): Promise<AnyCache>;
   /** Options that reach a namespace in this role. */
   options(options?: Options): Options;
-  /** Another process that is a client of the same host, started at the first call, and options that reach it there. */
+  /** Another process that is a client of the same host; tests share it. */
   peer(): Promise<Agent>;
+  /** Another such process for this test alone, which may end it. */
+  stranger(): Promise<Agent>;
   /** Options by which a peer reaches the namespace. */
   reach(cache: AnyCache, options?: Options): Promise<Options>;
 }
@@ -53,7 +55,7 @@ export function rolesOf(test: TestFn): {
 
   const bench = (role: Role, t: ExecutionContext): Bench => {
     const options = (given: Options = {}): Options => ({
-      namespace: unique(),
+      ...patient(),
       ...(role === 'client' && { endpoint }),
       ...given,
     });
@@ -67,13 +69,13 @@ export function rolesOf(test: TestFn): {
         return cache;
       },
       peer: async () => {
-        const known = await peers.get(role);
-        if (known?.alive) return known;
-        const started = agents.spawn();
+        const started = peers.get(role) ?? agents.spawn();
         peers.set(role, started);
         return started;
       },
+      stranger: () => agents.spawn(),
       reach: async (cache, given = {}) => ({
+        ...patient(),
         namespace: cache.namespace,
         endpoint: await endpointOf(role),
         ...given,

@@ -56,5 +56,8 @@ export function node(args: string[], options: ScriptOptions = {}): Promise<Outco
 
 /** Runs the source of a CommonJS script, with the package as `cc`, in the package's directory. */
 export function script(source: string, options: ScriptOptions = {}): Promise<Outcome> {
-  return node(['-e', `const cc = require(${JSON.stringify(`${ROOT}index.js`)});\n${source}`, ...(options.args ?? [])], options);
+  return node(
+    ['-e', `const cc = require(${JSON.stringify(`${ROOT}index.js`)});\n${source}`, ...(options.args ?? [])],
+    options,
+  );
 }

@@ -82,7 +82,15 @@ export const SAMPLES: readonly Sample[] = [
   sample('Date', () => new Date(1_700_000_000_123)),
   sample('object with Date', () => ({ when: new Date(0) })),
   sample('RegExp', () => /a(b)+\/"c/giu),
-  sample('Map', () => new Map<unknown, unknown>([['a', 1], [{ key: 1 }, new Map()], [NaN, undefined]])),
+  sample(
+    'Map',
+    () =>
+      new Map<unknown, unknown>([
+        ['a', 1],
+        [{ key: 1 }, new Map()],
+        [NaN, undefined],
+      ]),
+  ),
   sample('Set', () => new Set<unknown>([1, 'a', { o: 1 }, [2]])),
   sample('Map in a cycle', () => {
     const map = new Map<string, unknown>();
@@ -143,7 +151,11 @@ export const REDUCED: readonly Sample[] = [
   sample('object with inherited properties', () => Object.assign(Object.create({ inherited: 1 }), { own: 2 })),
   sample('object with symbol keys', () => ({ [Symbol('hidden')]: 1, seen: 2 })),
   sample('object with hidden properties', () => Object.defineProperty({ seen: 1 }, 'hidden', { value: 2 })),
-  sample('object with a getter', () => ({ get answer() { return 42; } })),
+  sample('object with a getter', () => ({
+    get answer() {
+      return 42;
+    },
+  })),
   sample('frozen object', () => Object.freeze({ a: Object.freeze([1]) })),
   sample('RegExp in mid-search', () => Object.assign(/a/g, { lastIndex: 3 })),
   sample('subclass of Error', () => new (class Special extends Error {})('special')),

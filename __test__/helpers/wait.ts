@@ -37,11 +37,19 @@ interface Emitter {
 
 /** The arguments of the next event `name`. */
 export function event(emitter: Emitter, name: string, ms = DEADLINE): Promise<unknown[]> {
-  return within(new Promise((resolve) => emitter.once(name, (...args: unknown[]) => resolve(args))), `event '${name}'`, ms);
+  return within(
+    new Promise((resolve) => emitter.once(name, (...args: unknown[]) => resolve(args))),
+    `event '${name}'`,
+    ms,
+  );
 }
 
 /** A promise with its two ends. */
-export function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
+export function deferred<T = void>(): {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (error: unknown) => void;
+} {
   let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;
   const promise = new Promise<T>((yes, no) => {

@@ -5,7 +5,7 @@ import { ClusteredCache, wrap } from '../../index.mjs';
 const ROUNDS = Number(process.argv[2] ?? 20);
 const CALLS = 500;
 /** Growth that is noise: caches of the engine, pages of the allocator. */
-const ALLOWED_HEAP = 3 * 2 ** 20;
+const ALLOWED_HEAP = 2 ** 20;
 const ALLOWED_RSS = 24 * 2 ** 20;
 
 if (!globalThis.gc) {
@@ -39,7 +39,10 @@ const PATHS = {
   },
   count: (cache, n) => cache.count(`n${n % 50}`, 1, { ttl: 1_000 }),
   'many at once': async (cache, n) => {
-    await cache.mSet([[`m${n % 50}`, object], ['m', buffer]]);
+    await cache.mSet([
+      [`m${n % 50}`, object],
+      ['m', buffer],
+    ]);
     await cache.mGet([`m${n % 50}`, 'm', 'absent']);
   },
   iterate: async (cache) => {
@@ -53,9 +56,11 @@ const PATHS = {
   'fetch that fails': (cache, n) =>
     Promise.all(
       [1, 2].map(() =>
-        cache.fetch(`e${n}`, async () => {
-          throw new Error('loader', { cause: new Error('cause') });
-        }).catch(ignore),
+        cache
+          .fetch(`e${n}`, async () => {
+            throw new Error('loader', { cause: new Error('cause') });
+          })
+          .catch(ignore),
       ),
     ),
   'fetch that is aborted': async (cache, n) => {
@@ -63,6 +68,8 @@ const PATHS = {
     const answer = cache.fetch(`a${n}`, () => new Promise(ignore), { signal: controller.signal }).catch(ignore);
     controller.abort();
     await answer;
+    // An abort waits for nobody; without a call that does, requests would only pile up.
+    await cache.has(`a${n}`);
   },
   'refused keys': (cache) => cache.get(Symbol('key')).catch(ignore),
   'refused values': (cache) => cache.set('key', ignore).catch(ignore),
@@ -87,7 +94,7 @@ const PATHS = {
     await cache.destroy();
     await cache.close();
   },
-  'conflicts': async () => {
+  conflicts: async () => {
     const cache = open({ max: 5 });
     await cache.ready.catch(ignore);
     await cache.close();
@@ -95,6 +102,8 @@ const PATHS = {
 };
 
 async function settle() {
+  // What is still on its way is no leak; answers come in the order of the questions.
+  await cache.healthCheck();
   for (let pass = 0; pass < 4; pass += 1) {
     globalThis.gc();
     await new Promise((resolve) => setImmediate(resolve));
@@ -114,17 +123,27 @@ const round = async (path) => {
   }
 };
 
+/** Memory gained by another `ROUNDS` rounds. */
+async function growth(path) {
+  const before = await settle();
+  for (let done = 0; done < ROUNDS; done += 1) await round(path);
+  const after = await settle();
+  return { heap: after.heap - before.heap, rss: after.rss - before.rss };
+}
+
+const isTooMuch = ({ heap, rss }) => heap > ALLOWED_HEAP || rss > ALLOWED_RSS;
+
 let failed = false;
 for (const [name, path] of Object.entries(PATHS)) {
   // The first rounds fill caches that are meant to stay.
   for (let warm = 0; warm < Math.max(3, ROUNDS / 4); warm += 1) await round(path);
-  const before = await settle();
-  for (let done = 0; done < ROUNDS; done += 1) await round(path);
-  const after = await settle();
-  const [heap, rss] = [after.heap - before.heap, after.rss - before.rss];
-  const grown = heap > ALLOWED_HEAP || rss > ALLOWED_RSS;
-  failed ||= grown;
-  console.log(`${grown ? 'GROWS' : 'ok   '} ${role} ${name}: heap ${megabytes(heap)}, rss ${megabytes(rss)}`);
+  // A leak grows with every measurement; an allocator that takes a larger step once does not.
+  let gained = await growth(path);
+  for (let again = 0; again < 2 && isTooMuch(gained); again += 1) gained = await growth(path);
+  failed ||= isTooMuch(gained);
+  console.log(
+    `${isTooMuch(gained) ? 'GROWS' : 'ok   '} ${role} ${name}: heap ${megabytes(gained.heap)}, rss ${megabytes(gained.rss)}`,
+  );
 }
 await cache.close();
 process.exitCode = failed ? 1 : 0;

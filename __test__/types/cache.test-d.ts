@@ -1,12 +1,6 @@
 // Types as users meet them. Checked by `npm run check`; never run.
 import { expectTypeOf } from 'expect-type';
-import {
-  ClusteredCache,
-  type ClusteredCacheError,
-  isClusteredCacheError,
-  memoize,
-  wrap,
-} from '../../index.js';
+import { ClusteredCache, type ClusteredCacheError, isClusteredCacheError, memoize, wrap } from '../../index.js';
 
 interface User {
   id: number;
@@ -50,7 +44,12 @@ expectTypeOf(users.has('1')).resolves.toBeBoolean();
 expectTypeOf(users.clear({ prefix: 'a' })).resolves.toBeNumber();
 expectTypeOf(users.mGet(['1'])).resolves.toEqualTypeOf<Map<string, User | undefined>>();
 expectTypeOf(users.mHas(new Set(['1']))).resolves.toEqualTypeOf<Map<string, boolean>>();
-expectTypeOf(users.mSet([['1', { id: 1, name: 'Ada' }], ['2', { id: 2, name: 'Alan' }, { ttl: 5 }]])).resolves.toBeNumber();
+expectTypeOf(
+  users.mSet([
+    ['1', { id: 1, name: 'Ada' }],
+    ['2', { id: 2, name: 'Alan' }, { ttl: 5 }],
+  ]),
+).resolves.toBeNumber();
 expectTypeOf(users.mSet(new Map([['1', { id: 1, name: 'Ada' }]]))).resolves.toBeNumber();
 expectTypeOf(users.mDelete(['1'])).resolves.toBeNumber();
 expectTypeOf(users.keys()).resolves.toEqualTypeOf<string[]>();
@@ -87,15 +86,23 @@ void users.incr('n', 1, { expiresAt: 5 });
 // --- loading -----------------------------------------------------------------------------------------------------
 
 expectTypeOf(users.fetch('1', async () => ({ id: 1, name: 'Ada' }))).resolves.toEqualTypeOf<User | undefined>();
-void users.fetch('1', (key, { signal }) => {
-  expectTypeOf(key).toBeString();
-  expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
-  return undefined;
-}, { ttl: 5, lease: 5, forceRefresh: true, signal: AbortSignal.timeout(5) });
+void users.fetch(
+  '1',
+  (key, { signal }) => {
+    expectTypeOf(key).toBeString();
+    expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+    return undefined;
+  },
+  { ttl: 5, lease: 5, forceRefresh: true, signal: AbortSignal.timeout(5) },
+);
 // @ts-expect-error what the fetcher returns is no value of the cache
 void users.fetch('1', () => 'Ada');
 
-const load = memoize(users, async (id: number, _fresh: boolean): Promise<User> => ({ id, name: 'Ada' }), (id) => `user:${id}`);
+const load = memoize(
+  users,
+  async (id: number, _fresh: boolean): Promise<User> => ({ id, name: 'Ada' }),
+  (id) => `user:${id}`,
+);
 expectTypeOf(load).parameters.toEqualTypeOf<[id: number, fresh: boolean]>();
 expectTypeOf(load(1, true)).resolves.toEqualTypeOf<User>();
 expectTypeOf(load.refresh(1, true)).resolves.toEqualTypeOf<User>();

@@ -60,8 +60,8 @@ function serve() {
 
   async function answer(request) {
     const [, resource, code] = request.url.split('/');
-    if (resource === 'report') return [200, await report()];
-    if (resource !== 'countries' || !code) return [404, { error: 'try /countries/PT' }];
+    if (resource === 'report') return { status: 200, body: await report() };
+    if (resource !== 'countries' || !code) return { status: 404, body: { error: 'try /countries/PT' } };
 
     // Sent together, these three cost one trip to the host.
     const [wait] = await Promise.all([
@@ -69,10 +69,15 @@ function serve() {
       counters.incr('requests'),
       counters.incr(`worker:${cluster.worker.id}`),
     ]);
-    if (wait > 0) return [429, { error: 'too many requests' }, { 'retry-after': Math.ceil(wait / 1_000) }];
+    if (wait > 0) {
+      const headers = { 'retry-after': String(Math.ceil(wait / 1_000)) };
+      return { status: 429, body: { error: 'too many requests' }, headers };
+    }
 
     const country = await countries.fetch(code, loadCountry);
-    return country ? [200, country] : [404, { error: `no country has the code ${code}` }];
+    return country
+      ? { status: 200, body: country }
+      : { status: 404, body: { error: `no country has the code ${code}` } };
   }
 
   async function report() {
@@ -86,7 +91,12 @@ function serve() {
   }
 
   createServer(async (request, response) => {
-    const [status, body, headers] = await answer(request).catch((error) => [503, { error: error.message }]);
+    const { status, body, headers } = await answer(request).catch(unavailable);
     response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
   }).listen(PORT);
+}
+
+/** A cache that cannot be reached is an answer too; how a service goes on without it is its own decision. */
+function unavailable(error) {
+  return { status: 503, body: { error: error.message }, headers: {} };
 }

@@ -66,6 +66,8 @@ pub const MAX_CLIENT_BACKLOG: usize = 256 * 1024 * 1024;
 /// Late replies (results of other callers' loads) that wait for one connection; over it a value is replaced by an
 /// error, so that a peer that never reads cannot fill the host's memory.
 pub const MAX_LATE_BYTES: usize = 64 * 1024 * 1024;
+/// Send buffer asked of the system for each socket; it grants what it is set up to.
+pub const SEND_BUFFER: usize = 1024 * 1024;
 /// First size of a read buffer; it grows only as bytes arrive.
 pub const READ_CHUNK: usize = 16 * 1024;
 /// A read buffer that fills up grows to this for the sake of fewer system calls.

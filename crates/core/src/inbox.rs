@@ -89,21 +89,44 @@ impl Inbox {
         self.signal();
     }
 
-    /// Hands out all that has arrived, in order. Responses borrow from the batch.
+    /// Hands out what has arrived, in order, until `handler` answers `false`; the rest comes with the next call, for
+    /// which it wakes again. Responses borrow from the batch.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Protocol`] when a frame holds no response; the rest of the batch is dropped.
-    pub fn drain(&self, handler: &mut dyn FnMut(Incoming<'_>)) -> Result<()> {
+    /// [`crate::ErrorKind::Protocol`] when a frame holds no response; the rest of its batch is dropped.
+    pub fn drain(&self, handler: &mut dyn FnMut(Incoming<'_>) -> bool) -> Result<()> {
         // Cleared first: what arrives while we drain signals again.
         self.signalled.store(false, Ordering::Release);
-        let items = std::mem::take(&mut *self.lock());
-        for item in items {
-            match item {
-                Item::Frames(frames) => drain_frames(&frames, handler)?,
+        let mut items = std::mem::take(&mut *self.lock());
+        while let Some(item) = items.pop_front() {
+            let goes_on = match item {
+                Item::Frames(mut frames) => {
+                    let (goes_on, used) = drain_frames(&frames, handler)?;
+                    if used < frames.len() {
+                        frames.drain(..used);
+                        items.push_front(Item::Frames(frames));
+                    }
+                    goes_on
+                }
                 Item::Event(event) => handler(Incoming::Event(event)),
+            };
+            if !goes_on {
+                self.put_back(items);
+                break;
             }
         }
         Ok(())
+    }
+
+    fn put_back(&self, mut items: VecDeque<Item>) {
+        if items.is_empty() {
+            return;
+        }
+        let mut later = self.lock();
+        items.append(&mut later);
+        *later = items;
+        drop(later);
+        self.signal();
     }
 
     fn signal(&self) {
@@ -131,14 +154,18 @@ impl Mailbox for Inbox {
     }
 }
 
-fn drain_frames(mut frames: &[u8], handler: &mut dyn FnMut(Incoming<'_>)) -> Result<()> {
-    while let Some((payload, used)) = frame::split(frames, MAX_FRAME_BYTES)? {
+/// Hands out whole frames; returns whether the handler wants more, and the bytes that are done with.
+fn drain_frames(frames: &[u8], handler: &mut dyn FnMut(Incoming<'_>) -> bool) -> Result<(bool, usize)> {
+    let mut done = 0;
+    while let Some((payload, used)) = frame::split(&frames[done..], MAX_FRAME_BYTES)? {
         let ResponseEnvelope { id, response } = codec::decode(payload)?;
-        handler(Incoming::Response { id, response });
-        frames = &frames[used..];
+        done += used;
+        if !handler(Incoming::Response { id, response }) {
+            return Ok((false, done));
+        }
     }
-    debug_assert!(frames.is_empty(), "only whole frames are pushed");
-    Ok(())
+    debug_assert_eq!(done, frames.len(), "only whole frames are pushed");
+    Ok((true, done))
 }
 
 #[cfg(test)]
@@ -157,6 +184,34 @@ mod tests {
         (Inbox::new(wake), wakes)
     }
 
+    fn number(incoming: &Incoming<'_>) -> RequestId {
+        match incoming {
+            Incoming::Response { id, .. } => *id,
+            Incoming::Event(_) => 0,
+        }
+    }
+
+    #[test]
+    fn what_the_handler_leaves_comes_with_the_next_call_and_wakes_again() {
+        let (inbox, wakes) = counted();
+        for id in 1..=5 {
+            inbox.deliver(id, Response::Flag(true));
+        }
+        inbox.push_event(LinkEvent::Connected { epoch: 9, changed: false });
+        let mut seen = Vec::new();
+        let mut take_two = |incoming: Incoming<'_>| {
+            seen.push(number(&incoming));
+            seen.len() % 2 != 0
+        };
+        inbox.drain(&mut take_two).unwrap();
+        assert_eq!(wakes.load(Ordering::SeqCst), 2);
+        inbox.deliver(6, Response::Missing);
+        inbox.drain(&mut take_two).unwrap();
+        inbox.drain(&mut take_two).unwrap();
+        inbox.drain(&mut take_two).unwrap();
+        assert_eq!(seen, [1, 2, 3, 4, 5, 0, 6]);
+    }
+
     #[test]
     fn responses_and_events_come_out_in_order_and_a_burst_wakes_once() {
         let (inbox, wakes) = counted();
@@ -169,10 +224,8 @@ mod tests {
         let mut seen = Vec::new();
         inbox
             .drain(&mut |incoming| {
-                seen.push(match incoming {
-                    Incoming::Response { id, .. } => id,
-                    Incoming::Event(_) => 0,
-                });
+                seen.push(number(&incoming));
+                true
             })
             .unwrap();
         assert_eq!(seen, [1, 2, 0, 3]);

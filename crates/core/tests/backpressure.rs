@@ -23,7 +23,7 @@ fn small(stall: Duration) -> ServerLimits {
 
 /// A peer that has stored a value under `key`.
 fn with_value(host: &Host, key: &[u8]) -> Raw {
-    let mut raw = host.raw().greet(&host.target().secret).opened("n");
+    let mut raw = host.raw().greet(&host.secret()).opened("n");
     raw.request(2, 1, Request::Set(new_entry(key, &text_value(&"x".repeat(VALUE)))));
     assert_eq!(raw.reply().unwrap().1, Response::Flag(true));
     raw
@@ -110,7 +110,7 @@ fn a_client_whose_host_does_not_read_keeps_its_thread_free_and_forgets_on_demand
     let (socket, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: secret.clone() });
+    client.start(Target { socket, secret: Some(secret.clone()) });
     let mut host = Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
     client.connected();
     let (key, value) = (text_key("k"), text_value(&"x".repeat(VALUE)));

@@ -23,5 +23,5 @@ fn a_host_without_free_descriptors_serves_again_once_there_are_some() {
     let stranger = host.raw();
     assert!(File::open("/dev/null").is_err(), "the descriptors have run out");
     setrlimit(Resource::Nofile, before).unwrap();
-    stranger.greet(&host.target().secret).opened("n");
+    stranger.greet(&host.secret()).opened("n");
 }

@@ -27,7 +27,7 @@ fn a_client_with_another_secret_is_told_at_once_and_the_right_one_lets_it_in() {
     let host = Host::new(&directory);
     let client = TestClient::new(LONG);
     let dropped = client.submit(1, Request::Ping);
-    client.start(Target { secret: other_secret(), ..host.target() });
+    client.start(Target { secret: Some(other_secret()), ..host.target() });
     let (through, kind, message) = client.unreachable();
     assert_eq!((through, kind), (dropped, ErrorKind::Authentication));
     assert!(message.contains("secret"), "{message}");
@@ -43,7 +43,7 @@ fn a_host_refuses_a_client_whose_proof_is_wrong_and_says_so() {
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = host.raw();
-    let client = ClientHello::new(&introduction(&host.target().secret));
+    let client = ClientHello::new(&introduction(&host.secret()));
     raw.send(client.payload());
     let challenge = raw.receive(MAX_HELLO_BYTES).unwrap();
     let (client, _) = client.answer(&challenge).unwrap();
@@ -72,7 +72,7 @@ fn a_host_of_another_major_version_is_reported_at_once_with_both_versions() {
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: other_secret() });
+    client.start(Target { socket, secret: Some(other_secret()) });
     let mut raw = Raw::over(listener.accept().unwrap().0);
     raw.receive(MAX_HELLO_BYTES).unwrap();
     raw.send(b"CCHE\x02\x00\x05\x00\x01package 2.5.0");
@@ -90,7 +90,7 @@ fn a_squatter_who_does_not_know_the_secret_gets_neither_requests_nor_proofs() {
     let (socket, listener) = own_listener(&directory);
     let client = TestClient::new(LONG);
     client.submit(1, Request::Ping);
-    client.start(Target { socket, secret: other_secret() });
+    client.start(Target { socket, secret: Some(other_secret()) });
     let mut raw = Raw::over(listener.accept().unwrap().0);
     let hello = raw.receive(MAX_HELLO_BYTES).unwrap();
     let guess = Secret::from_bytes([0; 32]);
@@ -105,7 +105,7 @@ fn a_squatter_who_says_nothing_or_nonsense_counts_as_no_host_after_the_grace_tim
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
     let silent = TestClient::new(Duration::from_millis(50));
-    silent.start(Target { socket, secret: other_secret() });
+    silent.start(Target { socket, secret: Some(other_secret()) });
     let _held = listener.accept().unwrap();
     let (_, kind, message) = silent.unreachable();
     assert_eq!(kind, ErrorKind::NoHost);
@@ -128,7 +128,7 @@ fn requests_right_behind_the_proof_are_served() {
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = host.raw();
-    let client = ClientHello::new(&introduction(&host.target().secret));
+    let client = ClientHello::new(&introduction(&host.secret()));
     raw.send(client.payload());
     let (client, proof) = client.answer(&raw.receive(MAX_HELLO_BYTES).unwrap()).unwrap();
     raw.send(&proof);
@@ -174,7 +174,7 @@ fn a_peer_of_another_user_is_refused_on_both_sides() {
     let output = std::process::Command::new(&program)
         .args(["connects_as_another_user", "--exact", "--ignored", "--nocapture"])
         .env("CC_TEST_SOCKET", &socket)
-        .env("CC_TEST_SECRET", host.target().secret.as_bytes().map(|byte| format!("{byte:02x}")).concat())
+        .env("CC_TEST_SECRET", host.secret().as_bytes().map(|byte| format!("{byte:02x}")).concat())
         .uid(NOBODY)
         .gid(NOBODY)
         .current_dir("/")
@@ -196,6 +196,6 @@ fn connects_as_another_user() {
     assert_eq!(raw.receive(MAX_HELLO_BYTES), None);
     // The client refuses the host.
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret });
+    client.start(Target { socket, secret: Some(secret) });
     assert_eq!(client.unreachable().1, ErrorKind::ForeignPeer);
 }

@@ -12,12 +12,12 @@ use clustered_cache_core::config::{MAX_FRAME_BYTES, MAX_UNAUTHENTICATED};
 use clustered_cache_core::protocol::message::{Request, Response};
 use clustered_cache_core::server::ServerLimits;
 use clustered_cache_core::testing::TempDir;
-use support::{Host, Raw, TestClient, request_frame, watch};
+use support::{Host, Raw, SHORT, TestClient, request_frame, watch};
 
 const SOON: Duration = Duration::from_millis(40);
 
 fn served(host: &Host) -> Raw {
-    host.raw().greet(&host.target().secret).opened("n")
+    host.raw().greet(&host.secret()).opened("n")
 }
 
 /// The host says what was wrong under number 0, closes, and goes on serving others.
@@ -122,10 +122,10 @@ fn the_oldest_of_too_many_strangers_goes_and_the_newest_is_served() {
     let limits = ServerLimits { handshake_timeout: support::LONG, ..ServerLimits::default() };
     let host = Host::with_limits(&directory, limits);
     let mut strangers: Vec<Raw> = (0..MAX_UNAUTHENTICATED).map(|_| host.raw()).collect();
-    let newest = host.raw().greet(&host.target().secret).opened("n");
+    let newest = host.raw().greet(&host.secret()).opened("n");
     strangers.remove(0).expect_end();
     // Room is left where the newest one was: the second oldest is still welcome.
-    drop(strangers.remove(0).greet(&host.target().secret).opened("n"));
+    drop(strangers.remove(0).greet(&host.secret()).opened("n"));
     drop(newest);
 }
 
@@ -136,7 +136,7 @@ fn a_client_too_many_is_told_and_gets_in_when_there_is_room() {
     let limits = ServerLimits { connections: 1, ..ServerLimits::default() };
     let host = Host::with_limits(&directory, limits);
     let first = served(&host);
-    let second = TestClient::new(SOON);
+    let second = TestClient::new(SHORT);
     second.start(host.target());
     let (_, kind, message) = second.unreachable();
     assert_eq!(kind, ErrorKind::Limit);

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
 use clustered_cache_core::config::{
-    FRAME_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES, MAX_HELLO_BYTES, OUTPUT_HIGH_WATER, OUTPUT_STALL_TIMEOUT,
+    FRAME_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES, MAX_HELLO_BYTES, OUTPUT_HIGH_WATER,
+    OUTPUT_STALL_TIMEOUT,
 };
 use clustered_cache_core::protocol::codec;
 use clustered_cache_core::protocol::frame::HEADER_BYTES;
 use clustered_cache_core::protocol::message::{
-    Blob, CountBy, Loaded, NamespaceOptions, Request, RequestEnvelope, Response, ResponseEnvelope, ScanFields,
-    Settings, Stats,
+    Blob, CountBy, Loaded, NamespaceOptions, Request, RequestEnvelope, Response, ResponseEnvelope,
+    ScanFields, Settings, Stats,
 };
 use clustered_cache_core::testing::{new_entry, text_key, text_value};
 

@@ -4,17 +4,13 @@
 
 mod support;
 
-use std::time::Duration;
-
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{REOPEN_BASE, Target};
 use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::protocol::message::{Blob, NamespaceOptions, Request, RequestId, Response};
 use clustered_cache_core::server::ServerLimits;
 use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
-use support::{Host, LONG, Raw, TestClient, own_listener, watch};
-
-const SOON: Duration = Duration::from_millis(40);
+use support::{Host, LONG, Raw, SHORT, TestClient, own_listener, watch};
 
 #[test]
 fn after_a_host_was_killed_the_next_one_is_found_and_all_namespaces_are_open_again() {
@@ -97,7 +93,7 @@ fn after_the_grace_time_requests_fail_at_once_until_a_host_is_back() {
     let directory = TempDir::new();
     let path = directory.path().join("s");
     let first = Host::at(&path);
-    let client = TestClient::new(SOON);
+    let client = TestClient::new(SHORT);
     client.start(first.target());
     client.connected();
     client.open(1, "n");
@@ -124,12 +120,12 @@ fn after_the_grace_time_requests_fail_at_once_until_a_host_is_back() {
 fn before_the_start_no_grace_time_runs() {
     let _watch = watch("before_the_start_no_grace_time_runs");
     let directory = TempDir::new();
-    let client = TestClient::new(SOON);
+    let client = TestClient::new(SHORT);
     let waited = client.submit(1, Request::Ping);
-    std::thread::yield_now();
-    // Another client with the same grace time reports first.
-    let other = TestClient::new(SOON);
-    other.start(Target { socket: directory.path().join("nobody"), secret: Secret::from_bytes([1; 32]) });
+    // Another client with the same grace time runs out of it meanwhile.
+    let other = TestClient::new(SHORT);
+    other
+        .start(Target { socket: directory.path().join("nobody"), secret: Some(Secret::from_bytes([1; 32])) });
     assert_eq!(other.unreachable().1, ErrorKind::NoHost);
     let host = Host::new(&directory);
     client.start(host.target());
@@ -159,7 +155,7 @@ fn what_the_kernel_took_whole_is_lost_and_the_rest_is_sent_again() {
     let (socket, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: secret.clone() });
+    client.start(Target { socket, secret: Some(secret.clone()) });
     let accept = || Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
     let deaf = accept();
     client.connected();
@@ -188,7 +184,7 @@ fn a_host_that_hangs_up_again_and_again_is_dialled_again_and_again() {
     let (socket, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: secret.clone() });
+    client.start(Target { socket, secret: Some(secret.clone()) });
     for _ in 0..5 {
         drop(Raw::over(listener.accept().unwrap().0).welcome(&secret, 1));
         client.connected();
@@ -203,7 +199,7 @@ fn a_closed_client_dials_no_more() {
     let (socket, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: secret.clone() });
+    client.start(Target { socket, secret: Some(secret.clone()) });
     let mut raw = Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
     client.connected();
     client.client.close();
@@ -220,13 +216,16 @@ fn a_host_whose_backlog_is_full_is_dialled_until_there_is_room() {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixListener;
 
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
+    use rustix::net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    };
 
     let _watch = watch("a_host_whose_backlog_is_full_is_dialled_until_there_is_room");
     let directory = TempDir::new();
     let path = directory.path().join("own");
     let address = SocketAddrUnix::new(&path).unwrap();
-    let open = |flags| -> OwnedFd { socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap() };
+    let open =
+        |flags| -> OwnedFd { socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap() };
     let listener = open(SocketFlags::CLOEXEC);
     bind(&listener, &address).unwrap();
     listen(&listener, 0).unwrap();
@@ -239,8 +238,8 @@ fn a_host_whose_backlog_is_full_is_dialled_until_there_is_room() {
         }
     }
     let secret = Secret::from_bytes([4; 32]);
-    let client = TestClient::new(SOON);
-    client.start(Target { socket: path, secret: secret.clone() });
+    let client = TestClient::new(SHORT);
+    client.start(Target { socket: path, secret: Some(secret.clone()) });
     let (_, kind, message) = client.unreachable();
     assert_eq!(kind, ErrorKind::NoHost);
     assert!(message.contains("no room"), "{message}");

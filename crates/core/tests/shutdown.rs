@@ -17,7 +17,7 @@ fn a_host_that_ends_hands_out_the_replies_it_owes() {
     let directory = TempDir::new();
     let limits = ServerLimits { shutdown_drain: support::PATIENCE, ..ServerLimits::default() };
     let mut host = Host::with_limits(&directory, limits);
-    let mut raw = host.raw().greet(&host.target().secret).opened("n");
+    let mut raw = host.raw().greet(&host.secret()).opened("n");
     let (key, value) = (text_key("k"), text_value(&"x".repeat(3_000_000)));
     raw.request(2, 1, Request::Set(new_entry(&key, &value)));
     raw.reply().unwrap();
@@ -40,7 +40,7 @@ fn a_peer_that_does_not_read_cannot_hold_up_the_end() {
     let directory = TempDir::new();
     let limits = ServerLimits { shutdown_drain: Duration::from_millis(30), ..ServerLimits::default() };
     let mut host = Host::with_limits(&directory, limits);
-    let mut deaf = host.raw().greet(&host.target().secret).opened("n");
+    let mut deaf = host.raw().greet(&host.secret()).opened("n");
     let (key, value) = (text_key("k"), text_value(&"x".repeat(3_000_000)));
     deaf.request(2, 1, Request::Set(new_entry(&key, &value)));
     deaf.reply().unwrap();
@@ -69,7 +69,7 @@ fn killing_a_host_breaks_connections_and_its_endpoint_leaves_nothing() {
     let _watch = watch("killing_a_host_breaks_connections_and_its_endpoint_leaves_nothing");
     let directory = TempDir::new();
     let host = Host::new(&directory);
-    let mut raw: Raw = host.raw().greet(&host.target().secret).opened("n");
+    let mut raw: Raw = host.raw().greet(&host.secret()).opened("n");
     raw.request(2, 1, Request::Ping);
     assert_eq!(raw.reply().unwrap().1, Response::Flag(true));
     host.kill();

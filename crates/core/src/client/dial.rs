@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Target;
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::{random_bytes, read_secret};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::protocol::handshake::{ClientHello, FEATURES, Introduction};
 use crate::transport::{Input, Reader, Stream, Writer};
 
@@ -32,7 +32,8 @@ pub(super) async fn dial(target: &Target, package_version: &str) -> Result<Conne
     let stream = Stream::connect(&target.socket).await?;
     // Before the first byte: a stranger learns nothing, not even a nonce.
     stream.check_peer()?;
-    let (mut reader, writer) = stream.into_split();
+    let (mut reader, writer) =
+        stream.into_split().map_err(|error| Error::system("the connection cannot be watched", error))?;
     let mut input = Input::default();
     let client = ClientHello::new(&Introduction {
         secret: &secret,

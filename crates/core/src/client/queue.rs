@@ -9,11 +9,14 @@ use crate::protocol::{codec, frame};
 
 use super::REOPEN_BASE;
 
-/// Frames not wholly written yet. `bytes` always begins at the start of a frame.
+/// Frames not wholly written yet, behind some that are: these are cut off now and then, not one by one, so that a
+/// host that reads slowly costs linear time.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     bytes: Vec<u8>,
-    /// Bytes at the front that the kernel has taken; less than a whole frame, except within [`Self::advance`].
+    /// Where the first frame that is not wholly written begins.
+    start: usize,
+    /// Bytes that the kernel has taken; from `start` on less than a frame, except within [`Self::advance`].
     written: usize,
     /// The last request the caller numbered.
     last: RequestId,
@@ -57,16 +60,17 @@ impl Queue {
             self.clear_bytes();
             return;
         }
-        let mut whole = 0;
-        while let Some((id, end)) = frame_at(&self.bytes, whole).filter(|(_, end)| *end <= self.written) {
+        while let Some((id, end)) = frame_at(&self.bytes, self.start).filter(|(_, end)| *end <= self.written)
+        {
             if id < REOPEN_BASE {
                 self.sent = id;
                 self.gone = id;
             }
-            whole = end;
+            self.start = end;
         }
-        self.bytes.drain(..whole);
-        self.written -= whole;
+        if self.start > self.bytes.len() / 2 {
+            self.cut_off();
+        }
     }
 
     /// Nobody waits for `id` any more. `false`: it has not been sent and never will be.
@@ -78,7 +82,8 @@ impl Queue {
             return false;
         }
         // A request that is half written must be finished on this connection; not on the next.
-        let half_written = self.written > 0 && frame_at(&self.bytes, 0).is_some_and(|(first, _)| first == id);
+        let half_written = self.written > self.start
+            && frame_at(&self.bytes, self.start).is_some_and(|(first, _)| first == id);
         self.forgotten.insert(id);
         half_written
     }
@@ -86,6 +91,7 @@ impl Queue {
     /// The connection is gone: what it did not take whole is kept for the next. Returns the last request that may
     /// have reached the host.
     pub(super) fn rewind(&mut self) -> RequestId {
+        self.cut_off();
         self.written = 0;
         self.drop_forgotten();
         self.retain(|id| id < REOPEN_BASE);
@@ -110,7 +116,15 @@ impl Queue {
         id > self.gone && id <= self.last
     }
 
+    /// Gives up the bytes of frames that are wholly written.
+    fn cut_off(&mut self) {
+        self.bytes.drain(..self.start);
+        self.written -= self.start;
+        self.start = 0;
+    }
+
     fn clear_bytes(&mut self) {
+        self.start = 0;
         self.written = 0;
         self.bytes.clear();
         self.forgotten.clear();
@@ -121,6 +135,7 @@ impl Queue {
 
     /// Takes forgotten requests out, except one that is half written.
     fn drop_forgotten(&mut self) {
+        self.cut_off();
         let forgotten = std::mem::take(&mut self.forgotten);
         self.retain(|id| !forgotten.contains(&id));
         if self.written > 0 {

@@ -2,27 +2,26 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 
+use super::base::{choose_base, open_base};
 use super::directory::{FileId, PrivateDirectory, file_id, is_socket, try_lock};
 use super::secret_file::{SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path};
+use super::sweep::sweep;
 use super::{BaseFacts, Secret, random_name};
-use crate::config::{MAX_NAME_ATTEMPTS, MAX_SOCKET_PATH, MAX_SWEPT_DIRECTORIES};
+use crate::config::MAX_NAME_ATTEMPTS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{self, Listener};
 
-/// The directory of all hosts of a user, inside a directory that is the user's already.
-const BASE_NAME: &str = "clustered-cache";
 /// The name under which a socket is bound before it gets its own in one step; nobody else is in that directory.
-const UNBORN_NAME: &str = "t";
+pub(super) const UNBORN_NAME: &str = "t";
 /// Digits of the name of a host's directory.
-const HOST_NAME_DIGITS: usize = 32;
+pub(super) const HOST_NAME_DIGITS: usize = 32;
 /// Bytes of a host's directory and socket after those of the base: two separators, the digits, the name.
-const HOST_PATH_TAIL: usize = HOST_NAME_DIGITS + 3;
+pub(super) const HOST_PATH_TAIL: usize = HOST_NAME_DIGITS + 3;
 
 /// Socket path and secret of one host, held for the host's life.
 #[derive(Debug)]
@@ -181,100 +180,6 @@ fn create_host_directory(base: &PrivateDirectory) -> Result<Option<(PrivateDirec
         return Ok(None);
     }
     Ok(create_secret(&directory, OsStr::new(SECRET_NAME))?.map(|secret| (directory, secret)))
-}
-
-/// The first candidate that is fit.
-fn choose_base(facts: &BaseFacts) -> Result<PrivateDirectory> {
-    let own = rustix::process::geteuid().as_raw();
-    let of_session = facts.run_user.as_ref().map(|run_user| run_user.join(own.to_string()));
-    let mut reasons = Vec::new();
-    // A session's directory must be ours before anything is created in it; a temporary one is everybody's.
-    for directory in facts.xdg_runtime_dir.iter().cloned().chain(of_session) {
-        match PrivateDirectory::open(&directory).and_then(|_| open_base(&directory.join(BASE_NAME))) {
-            Ok(base) => return Ok(base),
-            Err(error) => reasons.push(error),
-        }
-    }
-    for directory in &facts.temp_dirs {
-        match open_base(&directory.join(format!("{BASE_NAME}-{own}"))) {
-            Ok(base) => return Ok(base),
-            Err(error) => reasons.push(error),
-        }
-    }
-    Err(no_base(&reasons))
-}
-
-fn open_base(path: &Path) -> Result<PrivateDirectory> {
-    let path = std::path::absolute(path)
-        .map_err(|error| Error::system(format!("cannot resolve {}", path.display()), error))?;
-    let length = path.as_os_str().len() + HOST_PATH_TAIL;
-    if length > MAX_SOCKET_PATH {
-        return Err(Error::new(
-            ErrorKind::PathTooLong,
-            format!(
-                "{} is too long: a socket in it would have a path of {length} bytes and systems allow \
-                 {MAX_SOCKET_PATH}; choose a shorter directory with the `endpoint` option or TMPDIR",
-                path.display()
-            ),
-        ));
-    }
-    PrivateDirectory::open_or_create(&path)
-}
-
-fn no_base(reasons: &[Error]) -> Error {
-    let reasons: Vec<&str> = reasons.iter().map(Error::message).collect();
-    Error::new(
-        ErrorKind::Directory,
-        format!(
-            "no directory is fit for the host's socket; set the `endpoint` option or TMPDIR to a directory this user \
-             can write. Tried: {}",
-            reasons.join("; ")
-        ),
-    )
-}
-
-/// Removes directories of hosts that were killed: those whose lock is free. Best effort, and only a bounded number
-/// at a time; what is not exactly a host's directory stays.
-fn sweep(base: &PrivateDirectory) {
-    let Ok(entries) = rustix::fs::Dir::read_from(base.descriptor()) else { return };
-    for entry in entries.take(MAX_SWEPT_DIRECTORIES).flatten() {
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if is_host_name(name) {
-            let _ = sweep_one(base, name);
-        }
-    }
-}
-
-fn sweep_one(base: &PrivateDirectory, name: &OsStr) -> Result<(), Errno> {
-    let Ok(Some(left_behind)) = base.open_inside(name) else { return Ok(()) };
-    if !left_behind.try_lock().unwrap_or(false) {
-        return Ok(());
-    }
-    for entry in rustix::fs::Dir::read_from(left_behind.descriptor())?.take(MAX_SWEPT_DIRECTORIES) {
-        let entry = entry?;
-        let file = OsStr::from_bytes(entry.file_name().to_bytes());
-        if is_hosts_file(file) {
-            left_behind.remove_file(file)?;
-        }
-    }
-    base.remove_directory(name)
-}
-
-fn is_host_name(name: &OsStr) -> bool {
-    name.len() == HOST_NAME_DIGITS && is_hexadecimal(name.as_bytes())
-}
-
-/// Is it something a host creates in its directory? A secret is written under a dot and random digits.
-fn is_hosts_file(name: &OsStr) -> bool {
-    [SOCKET_NAME, UNBORN_NAME, SECRET_NAME].iter().any(|known| name == *known)
-        || name
-            .as_bytes()
-            .strip_prefix(b".")
-            .is_some_and(|digits| !digits.is_empty() && is_hexadecimal(digits))
-}
-
-fn is_hexadecimal(digits: &[u8]) -> bool {
-    digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 // --- a path that the user chose --------------------------------------------------------------------------------

@@ -14,11 +14,15 @@
 //! refused, never repaired: a repair would be a favour to whoever prepared them.
 
 #[cfg(unix)]
+mod base;
+#[cfg(unix)]
 mod directory;
 #[cfg(unix)]
 mod host;
 #[cfg(unix)]
 mod secret_file;
+#[cfg(unix)]
+mod sweep;
 #[cfg(windows)]
 mod windows;
 

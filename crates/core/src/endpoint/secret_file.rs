@@ -12,6 +12,7 @@ use super::directory::{PrivateDirectory, check_ours, unusable};
 use super::{Secret, random_name};
 use crate::config::SECRET_BYTES;
 use crate::error::{Error, ErrorKind, Result};
+use crate::transport;
 
 /// The secret's name in the directory of a host that made its own.
 pub(super) const SECRET_NAME: &str = "secret";
@@ -24,6 +25,7 @@ pub(super) const SOCKET_NAME: &str = "s";
 /// [`ErrorKind::NoHost`] when there is none, [`ErrorKind::Directory`] when directory or file could have been
 /// written by others.
 pub fn read_secret(socket: &Path) -> Result<Secret> {
+    transport::check_length(socket)?;
     let (directory, name) = split_socket_path(socket)?;
     let directory = PrivateDirectory::open(&directory)?;
     if let Some((_, secret)) = open_secret(&directory, &beside(&name))? {

@@ -28,7 +28,7 @@ pub(super) async fn greet(
     mut slot: Slot,
     mut closing: watch::Receiver<bool>,
 ) -> Option<(Greeted, Seat)> {
-    let (reader, writer) = stream.into_split();
+    let (reader, writer) = stream.into_split().ok()?;
     let mut greeted = Greeted { reader, writer, input: Input::default() };
     let proved = tokio::select! {
         proved = timeout(config.limits.handshake_timeout, greeted.prove(config, store)) => proved.ok()?,

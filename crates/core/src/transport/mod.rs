@@ -9,15 +9,19 @@
 //! host), and its peer credentials on Linux (they refuse a peer of a sibling pid namespace). A connect to a host
 //! whose backlog is full returns an unconnected socket: [`Stream::check_peer`] tells, and the caller tries again.
 
+#[cfg(unix)]
+mod halves;
 mod input;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(unix)]
+pub use halves::{Reader, Writer};
 pub(crate) use input::Input;
 #[cfg(unix)]
-pub use unix::{Listener, Reader, Stream, Writer};
+pub use unix::{Listener, Stream};
 #[cfg(unix)]
 pub(crate) use unix::{check_length, has_listener};
 #[cfg(windows)]

@@ -2,15 +2,13 @@
 
 use std::io;
 use std::path::Path;
-use std::task::{Context, Poll, ready};
 
 use interprocess::local_socket::{ConnectOptions, GenericFilePath, ListenerOptions, Name, ToFsName};
 use interprocess::os::unix::uds_local_socket::tokio as uds;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
-use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::halves::{self, Reader, Writer};
 use crate::config::MAX_SOCKET_PATH;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -62,10 +60,7 @@ fn private(options: ListenerOptions<'_>) -> ListenerOptions<'_> {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Stream {
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
-}
+pub struct Stream(UnixStream);
 
 impl Stream {
     /// Connects to the host at `path`. The result may be connected to nobody: see [`Self::check_peer`].
@@ -92,62 +87,20 @@ impl Stream {
     /// # Errors
     /// [`ErrorKind::ForeignPeer`], or [`ErrorKind::NoHost`] when there is no peer: try again.
     pub fn check_peer(&self) -> Result<()> {
-        let stream: &UnixStream = self.writer.as_ref();
-        let peer = stream.peer_cred().map_err(|error| no_peer().with_source(error))?;
+        let peer = self.0.peer_cred().map_err(|error| no_peer().with_source(error))?;
         judge(peer.uid(), rustix::process::geteuid().as_raw())
     }
 
     /// Takes the two directions apart.
-    pub fn into_split(self) -> (Reader, Writer) {
-        (Reader(self.reader), Writer(self.writer))
+    ///
+    /// # Errors
+    /// The system has no room for the registrations.
+    pub fn into_split(self) -> io::Result<(Reader, Writer)> {
+        halves::split(self.0.into_std()?)
     }
 
     fn from_tokio(stream: UnixStream) -> Self {
-        let (reader, writer) = stream.into_split();
-        Self { reader, writer }
-    }
-}
-
-/// The receiving direction of a [`Stream`].
-#[derive(Debug)]
-pub struct Reader(OwnedReadHalf);
-
-impl Reader {
-    /// Appends what has arrived to `buffer`, at most its spare capacity; 0 means the peer is gone. Cancel-safe.
-    ///
-    /// A read that leaves room proves that nothing more has arrived, so that a batch of requests costs one system
-    /// call (the halves of tokio's stream know that; its `try_read` does not).
-    ///
-    /// # Errors
-    /// The connection broke.
-    pub async fn read_buf(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.0.read_buf(buffer).await
-    }
-}
-
-/// The sending direction of a [`Stream`]. Dropping it ends the peer's reading.
-#[derive(Debug)]
-pub struct Writer(OwnedWriteHalf);
-
-impl Writer {
-    /// Writes what the kernel takes at once, from any thread.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when it takes nothing now, or the connection broke.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    /// As [`Self::try_write`], but has the task woken when it is worth another try. One task only.
-    pub fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let stream: &UnixStream = self.0.as_ref();
-        loop {
-            ready!(stream.poll_write_ready(context))?;
-            match stream.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        Self(stream)
     }
 }
 

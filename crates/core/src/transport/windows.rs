@@ -70,9 +70,12 @@ impl Stream {
     }
 
     /// Takes the two directions apart.
-    pub fn into_split(self) -> (Reader, Writer) {
+    ///
+    /// # Errors
+    /// None on this system.
+    pub fn into_split(self) -> io::Result<(Reader, Writer)> {
         let stream = Arc::new(self.0);
-        (Reader(Arc::clone(&stream)), Writer(stream))
+        Ok((Reader(Arc::clone(&stream)), Writer(stream)))
     }
 }
 

@@ -30,6 +30,8 @@ use tokio::sync::oneshot;
 
 /// No test waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// For grace times that run out, but not before the first attempts have failed, on a busy machine neither.
+pub(crate) const SHORT: Duration = Duration::from_millis(500);
 /// For grace times that are not to run out in a test.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 
@@ -84,7 +86,11 @@ impl Host {
 
     pub(crate) fn target(&self) -> Target {
         let endpoint = self.endpoint.as_ref().unwrap();
-        Target { socket: endpoint.path().to_owned(), secret: endpoint.secret().clone() }
+        Target { socket: endpoint.path().to_owned(), secret: Some(endpoint.secret().clone()) }
+    }
+
+    pub(crate) fn secret(&self) -> Secret {
+        self.endpoint.as_ref().unwrap().secret().clone()
     }
 
     /// A client of this host that is kept waiting rather than turned away.
@@ -280,6 +286,7 @@ impl TestClient {
                         Seen::Unreachable { through, kind: error.kind(), message: error.message().to_owned() }
                     }
                 });
+                true
             })
             .unwrap();
     }
