@@ -58,7 +58,8 @@ export function parseOptions(args) {
     (name) => !only || only.includes(name) || (name === 'throughput' && named.length > 0),
   );
   const rounds = values.rounds === undefined ? base.rounds : Number(values.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: a number of rounds is needed`);
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new Error(`--rounds ${values.rounds}: a number of rounds is needed`);
   const isFull = !values.quick && !only && contenders.length === CONTENDERS.length;
   return {
     ...base,

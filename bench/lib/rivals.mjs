@@ -10,7 +10,9 @@ const FOLDER = fileURLToPath(new URL('../', import.meta.url));
 const STAMP = `${FOLDER}node_modules/.installed`;
 
 export async function installRivals() {
-  const lock = createHash('sha256').update(readFileSync(`${FOLDER}package-lock.json`)).digest('hex');
+  const lock = createHash('sha256')
+    .update(readFileSync(`${FOLDER}package-lock.json`))
+    .digest('hex');
   if (existsSync(STAMP) && readFileSync(STAMP, 'utf8') === lock) return;
   console.log('installing the contenders into bench/node_modules ...');
   await mustRun([...npm(), 'ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: FOLDER });

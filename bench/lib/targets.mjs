@@ -90,7 +90,12 @@ export function judge(results) {
 export function showTargets(verdicts, { throughput, decode }) {
   if (verdicts.length === 0) return;
   console.log('\nWhat it set out to reach');
-  const rows = verdicts.map(({ what, wanted, found, reached }) => [what, wanted, found, reached ? 'reached' : 'NOT REACHED']);
+  const rows = verdicts.map(({ what, wanted, found, reached }) => [
+    what,
+    wanted,
+    found,
+    reached ? 'reached' : 'NOT REACHED',
+  ]);
   console.log(table([['', 'wanted', 'found', ''], ...rows]));
   const ours = throughput?.find(
     ({ contender, workload, workers, inFlight }) =>

@@ -19,6 +19,9 @@ export function object(index) {
 
 export const text = (index) => `${index}:`.padEnd(1_024, 'abcdefghijklmnopqrstuvwxyz');
 
+/** A flat string of so many bytes, unlike that of any other index. */
+export const filler = (index, bytes) => Buffer.alloc(bytes, `${index} `, 'latin1').latin1Slice();
+
 const BYTES = 100 * 1_024;
 
 export const bytes = (index) => Buffer.alloc(BYTES, `${index}: some bytes of any kind \u00ff\u0000`, 'latin1');
@@ -32,7 +35,10 @@ export const shapes = {
 
 /** What the check of correctness writes in one worker and reads in another. */
 export const samples = {
-  object: [object(7), { nested: [{ deep: [1, 2.5, -3, null, true] }], empty: {}, list: [], 'a key': 'Zo\u00eb \ud83d\ude00' }],
+  object: [
+    object(7),
+    { nested: [{ deep: [1, 2.5, -3, null, true] }], empty: {}, list: [], 'a key': 'Zo\u00eb \ud83d\ude00' },
+  ],
   text: [text(7), '', 'line\nline "quoted" \\ \u2028 Zo\u00eb \ud83d\ude00'],
   bytes: [bytes(7), Buffer.alloc(0), Buffer.from([0, 10, 13, 34, 92, 127, 128, 255])],
 };

@@ -40,14 +40,19 @@ answerCalls(process, {
   read: () => assertRead(cache),
   count: (options) => assertCounted(cache, options),
 
-  /** Stores this worker's share of `entries` strings of `bytes` bytes, a hundred at a time. */
-  async store({ from, to, bytes }) {
-    const filler = 'm'.repeat(bytes);
-    for (let at = from; at < to; at += 100) {
-      const batch = Array.from({ length: Math.min(100, to - at) }, (_, index) => at + index);
-      await Promise.all(
-        batch.map((index) => cache.text.set(`memory:${index}`, `${index}${filler}`.slice(0, bytes))),
-      );
+  /** Handles `count` strings without any cache: what the engine itself takes for that is no cache's doing. */
+  async churn({ count, bytes }) {
+    for (let index = 0; index < count; index++) {
+      const copy = await new Promise((resolve) => setImmediate(() => resolve(values.filler(index, bytes))));
+      if (copy.length !== bytes) throw new Error('a string has the wrong length');
+    }
+  },
+
+  /** Stores `entries` strings of `bytes` bytes, a hundred at a time. */
+  async store({ entries, bytes }) {
+    for (let from = 0; from < entries; from += 100) {
+      const batch = Array.from({ length: Math.min(100, entries - from) }, (_, index) => from + index);
+      await Promise.all(batch.map((index) => cache.text.set(`memory:${index}`, values.filler(index, bytes))));
     }
   },
 

@@ -36,14 +36,13 @@ function runOnce(program) {
     const begin = performance.now();
     const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
     let inside = '';
+    let life;
     child.stdout.on('data', (text) => (inside += text));
     child.on('error', reject);
-    child.on('exit', (code) => {
-      const life = performance.now() - begin;
-      child.stdout.on('close', () => {
-        if (code === 0) resolve({ inside: Number(inside), life });
-        else reject(new Error(`a process that only loads the package ended with code ${code}`));
-      });
+    child.on('exit', () => (life = performance.now() - begin));
+    child.on('close', (code) => {
+      if (code === 0) resolve({ inside: Number(inside), life });
+      else reject(new Error(`a process that only loads the package ended with code ${code}`));
     });
   });
 }

@@ -9,9 +9,11 @@ export async function measureThroughput(teams, { workloads, loads, rounds, warmU
   const cells = workloads.flatMap((workload) => loads.map((load) => ({ workload, ...load })));
   const results = new Map();
 
-  for (let round = 0; round < rounds; round++) {
+  // Round 0 is not counted: in it the processes of every contender get warm.
+  for (let round = 0; round <= rounds; round++) {
     for (const [index, cell] of cells.entries()) {
-      log(`  round ${round + 1} of ${rounds}: ${describe(cell)} (${index + 1} of ${cells.length})`, true);
+      const name = round === 0 ? 'warming up' : `round ${round} of ${rounds}`;
+      log(`  ${name}: ${describe(cell)} (${index + 1} of ${cells.length})`, true);
       // Everyone comes first, in the middle and last now and then.
       const turn = (round + index) % teams.length;
       for (const { contender, team } of [...teams.slice(turn), ...teams.slice(0, turn)]) {
@@ -19,6 +21,7 @@ export async function measureThroughput(teams, { workloads, loads, rounds, warmU
         const key = `${contender} ${workload} ${workers} ${inFlight}`;
         if (!results.has(key)) results.set(key, { contender, ...cell, rates: [], p50s: [], p99s: [] });
         const parts = await team.workers('measure', { workload, inFlight, warmUp, milliseconds }, workers);
+        if (round === 0) continue;
         const { rates, p50s, p99s } = results.get(key);
         rates.push(parts.reduce((sum, { done, milliseconds }) => sum + (done * 1_000) / milliseconds, 0));
         p50s.push(median(parts.map(({ p50 }) => p50)));
@@ -34,8 +37,7 @@ export async function measureThroughput(teams, { workloads, loads, rounds, warmU
   }));
 }
 
-const describe = ({ workload, workers, inFlight }) =>
-  `${WORKLOADS[workload].title}, ${workers} x ${inFlight}`;
+const describe = ({ workload, workers, inFlight }) => `${WORKLOADS[workload].title}, ${workers} x ${inFlight}`;
 
 /** A table for each workload: rates by load, and the times of one operation at a time in one worker. */
 export function showThroughput(results) {
