@@ -79,6 +79,7 @@ async function compare(options, results) {
   );
   const services = await startServices(new Set(modules.map(({ module }) => module.needs)));
   Object.assign(results.versions, services.versions);
+  results.contenders = {};
   const teams = [];
   try {
     console.log('\nstarting the contenders');
@@ -90,6 +91,7 @@ async function compare(options, results) {
         continue;
       }
       if (!options.sections.includes('throughput') && !BLOCKABLE.includes(contender)) continue;
+      results.contenders[contender] = { title: module.title, what: module.what };
       const team = await Team.start({ contender, addresses: services.addresses, workers });
       teams.push({ contender, module, team, workers });
     }

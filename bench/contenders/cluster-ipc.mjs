@@ -6,7 +6,8 @@ import LRUCacheForClusters from 'lru-cache-for-clusters-as-promised';
 
 const OPTIONS = { namespace: 'bench', max: 1_000_000, timeout: 30_000, failsafe: 'reject' };
 
-export const title = 'cluster IPC (lru-cache-for-clusters-as-promised)';
+export const title = 'cluster IPC';
+export const what = 'lru-cache-for-clusters-as-promised';
 
 export function host() {
   LRUCacheForClusters.init();

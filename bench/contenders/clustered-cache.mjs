@@ -5,6 +5,7 @@ import { ClusteredCache } from '../../index.mjs';
 const OPTIONS = { namespace: 'bench', maxSize: 1024 ** 3, failsafe: 'reject', timeout: 30_000 };
 
 export const title = 'clustered-cache';
+export const what = 'data in the primary, a private socket';
 
 export function host() {
   ClusteredCache.bootstrap(OPTIONS);

@@ -2,7 +2,8 @@
 
 import { Redis } from 'ioredis';
 
-export const title = 'ioredis (auto-pipelining)';
+export const title = 'ioredis';
+export const what = 'auto-pipelining, unix socket';
 export const needs = 'redis';
 
 export async function connect({ redis }) {

@@ -7,7 +7,8 @@ import { onLines } from '../services/lines.mjs';
 
 const CONNECTIONS = 4;
 
-export const title = 'JSON over a socket (hand-written, pooled)';
+export const title = 'JSON socket';
+export const what = 'hand-written daemon, 4 connections';
 export const needs = 'jsonDaemon';
 
 export async function connect({ jsonDaemon }) {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { open } from 'lmdb';
 
 export const title = 'lmdb';
+export const what = 'memory-mapped database; evicts nothing';
 export const inProcess = true;
 
 export async function connect({ folder }) {

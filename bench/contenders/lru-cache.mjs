@@ -2,7 +2,8 @@
 
 import { LRUCache } from 'lru-cache';
 
-export const title = 'lru-cache in process (shares nothing)';
+export const title = 'lru-cache';
+export const what = 'in each process by itself; shares nothing';
 export const inProcess = true;
 export const sharesNothing = true;
 

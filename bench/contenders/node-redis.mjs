@@ -3,6 +3,7 @@
 import { RESP_TYPES, createClient } from 'redis';
 
 export const title = 'node-redis';
+export const what = 'pipelining, unix socket';
 export const needs = 'redis';
 
 export async function connect({ redis }) {

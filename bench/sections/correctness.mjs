@@ -23,7 +23,7 @@ export async function checkCorrectness(teams, { log }) {
         cause: error,
       });
     }
-    log(`  ${contender}: right`);
+    log(`  ${contender}, ${module.what}: right`);
   }
 }
 

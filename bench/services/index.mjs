@@ -73,7 +73,7 @@ async function startRedis(folder, { addresses, versions, missing }) {
 /** Resolves to nothing when the server accepts connections. */
 async function ready(server, versions) {
   for await (const line of createInterface({ input: server.stdout })) {
-    versions.redis = /Redis version=([\d.]+)/.exec(line)?.[1] ?? versions.redis;
+    versions.redisServer = /Redis version=([\d.]+)/.exec(line)?.[1] ?? versions.redisServer;
     if (/ready to accept connections/i.test(line)) break;
   }
   server.stdout.resume();
