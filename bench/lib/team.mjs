@@ -1,0 +1,60 @@
+// One contender's processes: a cluster's primary and its workers, forked as an application would fork them.
+
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { callsTo } from './calls.mjs';
+
+const PRIMARY = fileURLToPath(new URL('primary.mjs', import.meta.url));
+
+export class Team {
+  #child;
+  #call;
+
+  /**
+   * Starts a primary for the contender and `workers` workers.
+   *
+   * @param contender - its name, or none for processes without any package
+   * @param connected - whether the workers connect at once, or on the command `connect`
+   */
+  static async start({ contender, addresses = {}, workers, connected = true, execArgv = [] }) {
+    const team = new Team(contender, execArgv);
+    try {
+      await team.primary('start', { contender, workers });
+      if (connected) await team.workers('connect', { contender, addresses });
+      return team;
+    } catch (error) {
+      await team.end();
+      throw error;
+    }
+  }
+
+  constructor(contender, execArgv) {
+    const env = { ...process.env, NODE_ENV: 'production' };
+    this.#child = fork(PRIMARY, { env, execArgv, serialization: 'advanced' });
+    this.#call = callsTo(this.#child, contender ?? 'bare process');
+  }
+
+  /** Has the primary do something. */
+  primary(command, argument) {
+    return this.#call(command, argument);
+  }
+
+  /** Has the first `count` workers, or all, do the same at the same time; resolves to their results. */
+  workers(command, argument, count) {
+    return this.#call('workers', { command, argument, count });
+  }
+
+  /** Has one worker do something. */
+  async worker(index, command, argument) {
+    const [result] = await this.#call('workers', { command, argument, only: index });
+    return result;
+  }
+
+  async end() {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const gone = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await gone;
+  }
+}

@@ -1,0 +1,32 @@
+// A primary whose event loop stands still, in a long computation say: what a worker's `get` takes meanwhile.
+
+import { micros, rate, table } from '../lib/table.mjs';
+
+const BLOCKED = 2_000;
+/** Ends within the time that the primary is blocked, so that nothing but that time is measured. */
+const MEASURED = 1_900;
+
+/** Those whose data lives behind the primary's event loop, and this package, where it does not. */
+export const BLOCKABLE = ['clustered-cache', 'cluster-ipc'];
+
+export async function measureBlocked(teams) {
+  const results = [];
+  for (const { contender, team } of teams.filter((one) => BLOCKABLE.includes(one.contender))) {
+    const argument = { workload: 'get-object', inFlight: 1, warmUp: 200, milliseconds: MEASURED, timeAll: true };
+    const { done, p50, p99, max } = await team.primary('block', { milliseconds: BLOCKED, argument });
+    results.push({ contender, blocked: BLOCKED, done, p50, p99, max });
+  }
+  return results;
+}
+
+export function showBlocked(results) {
+  console.log(`\nOne worker's get, one at a time, while the primary's event loop is blocked for ${BLOCKED / 1_000} s`);
+  const rows = results.map(({ contender, done, p50, p99, max }) => [
+    contender,
+    rate(done),
+    micros(p50),
+    micros(p99),
+    micros(max),
+  ]);
+  console.log(table([['', 'answered', 'p50', 'p99', 'longest'], ...rows]));
+}
