@@ -9,9 +9,10 @@ use std::rc::Rc;
 use clustered_cache_core::error::Result;
 use clustered_cache_core::protocol::message::{Blob, Handle, Loaded, NewEntry, Request, ScanFields};
 use napi::Env;
-use napi::bindgen_prelude::Unknown;
+use napi::bindgen_prelude::{This, Unknown};
 
 use crate::answer::Form;
+use crate::direct;
 use crate::error::from_napi;
 use crate::link::{Link, LinkState};
 use crate::options::{self, NativeNamespaceOptions, micros};
@@ -46,18 +47,29 @@ pub enum Fields {
 /// One cache of one JavaScript environment, speaking in encoded values.
 #[napi_derive::napi(js_name = "ClusteredCache")]
 pub struct NativeCache {
+    state: Rc<CacheState>,
+}
+
+/// What a cache is: its link and its number there.
+pub(crate) struct CacheState {
     link: Rc<LinkState>,
     handle: Handle,
 }
 
-type Answer<'env> = napi::Result<Unknown<'env>>;
+pub(crate) type Answer<'env> = napi::Result<Unknown<'env>>;
 
 #[napi_derive::napi]
 impl NativeCache {
     /// A cache on `link`; `handle` numbers it there. [`NativeCache::open`] comes first.
     #[napi(constructor)]
     pub fn new(link: &Link, handle: u32) -> Self {
-        Self { link: Rc::clone(&link.state), handle }
+        Self { state: Rc::new(CacheState { link: Rc::clone(&link.state), handle }) }
+    }
+
+    /// Puts faster functions in the place of the methods that are called most, on this object.
+    #[napi]
+    pub fn accelerate(&self, env: Env, this: This<'_>) -> napi::Result<()> {
+        direct::define(&env, &this, &self.state)
     }
 
     /// Opens the namespace.
@@ -69,7 +81,7 @@ impl NativeCache {
         name: String,
         options: NativeNamespaceOptions,
     ) -> Answer<'env> {
-        self.run(env, id, |scratch| {
+        self.state.run(env, id, |scratch| {
             scratch.extend_from_slice(name.as_bytes());
             let name = std::str::from_utf8(scratch).unwrap_or_default();
             Ok(Request::Open { name, options: options.into() })
@@ -79,13 +91,13 @@ impl NativeCache {
     /// Gives the handle back.
     #[napi(ts_return_type = "unknown")]
     pub fn release<'env>(&self, env: &'env Env, id: f64) -> Answer<'env> {
-        self.run(env, id, |_| Ok(Request::Release))
+        self.state.run(env, id, |_| Ok(Request::Release))
     }
 
     /// Is the host there?
     #[napi(ts_return_type = "unknown")]
     pub fn ping<'env>(&self, env: &'env Env, id: f64) -> Answer<'env> {
-        self.run(env, id, |_| Ok(Request::Ping))
+        self.state.run(env, id, |_| Ok(Request::Ping))
     }
 
     // --- one key -------------------------------------------------------------------------------------------------
@@ -93,43 +105,43 @@ impl NativeCache {
     /// The value.
     #[napi(ts_return_type = "unknown")]
     pub fn get<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, |key| Request::Get(key))
+        self.state.get(env, id, &key)
     }
 
     /// The value, touching nothing.
     #[napi(ts_return_type = "unknown")]
     pub fn peek<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, |key| Request::Peek(key))
+        self.state.peek(env, id, &key)
     }
 
     /// Is there a fresh entry?
     #[napi(ts_return_type = "unknown")]
     pub fn has<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, |key| Request::Has(key))
+        self.state.has(env, id, &key)
     }
 
     /// Removes an entry.
     #[napi(ts_return_type = "unknown")]
     pub fn delete<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, |key| Request::Delete(key))
+        self.state.delete(env, id, &key)
     }
 
     /// Removes an entry and answers its value.
     #[napi(ts_return_type = "unknown")]
     pub fn get_and_delete<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, |key| Request::GetAndDelete(key))
+        self.state.of_key(env, id, &key, |key| Request::GetAndDelete(key))
     }
 
     /// `[remaining, size, created]`
     #[napi(ts_return_type = "unknown")]
     pub fn info<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>) -> Answer<'env> {
-        self.of_key(env, id, &key, |key| Request::Info(key))
+        self.state.of_key(env, id, &key, |key| Request::Info(key))
     }
 
     /// Restarts the time to live.
     #[napi(ts_return_type = "unknown")]
     pub fn touch<'env>(&self, env: &'env Env, id: f64, key: Unknown<'_>, ttl: Option<f64>) -> Answer<'env> {
-        self.of_key(env, id, &key, |key| Request::Touch { key, ttl: ttl.map(micros) })
+        self.state.of_key(env, id, &key, |key| Request::Touch { key, ttl: ttl.map(micros) })
     }
 
     /// Stores an entry.
@@ -145,8 +157,7 @@ impl NativeCache {
         expires_at: Option<f64>,
         size: Option<f64>,
     ) -> Answer<'env> {
-        let keep = options::keep(ttl, expires_at, size);
-        self.of_entry(env, id, (&key, &value, form), |key, value| Request::Set(NewEntry { key, value, keep }))
+        self.state.set(env, id, &key, (&value, f64::from(form as i32)), (ttl, expires_at, size))
     }
 
     /// Stores an entry if there is no fresh one.
@@ -162,7 +173,7 @@ impl NativeCache {
         size: Option<f64>,
     ) -> Answer<'env> {
         let keep = options::keep(ttl, None, size);
-        self.of_entry(env, id, (&key, &value, form), |key, value| {
+        self.state.of_entry(env, id, (&key, &value, form), |key, value| {
             Request::SetIfAbsent(NewEntry { key, value, keep })
         })
     }
@@ -180,8 +191,7 @@ impl NativeCache {
         max: Option<f64>,
         size: Option<f64>,
     ) -> Answer<'env> {
-        let by = options::count_by(amount, ttl, min, max, size);
-        self.of_key(env, id, &key, |key| Request::Count(key, by))
+        self.state.count(env, id, &key, amount, (min, max), (ttl, size))
     }
 
     // --- many keys -----------------------------------------------------------------------------------------------
@@ -194,7 +204,7 @@ impl NativeCache {
         id: f64,
         #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>,
     ) -> Answer<'env> {
-        self.of_keys(env, id, &keys, |keys| Request::MGet(keys))
+        self.state.of_keys(env, id, &keys, |keys| Request::MGet(keys))
     }
 
     /// A flag of each key.
@@ -205,7 +215,7 @@ impl NativeCache {
         id: f64,
         #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>,
     ) -> Answer<'env> {
-        self.of_keys(env, id, &keys, |keys| Request::MHas(keys))
+        self.state.of_keys(env, id, &keys, |keys| Request::MHas(keys))
     }
 
     /// How many were deleted.
@@ -216,7 +226,7 @@ impl NativeCache {
         id: f64,
         #[napi(ts_arg_type = "unknown[]")] keys: Unknown<'_>,
     ) -> Answer<'env> {
-        self.of_keys(env, id, &keys, |keys| Request::MDelete(keys))
+        self.state.of_keys(env, id, &keys, |keys| Request::MDelete(keys))
     }
 
     /// How many were stored. `entries` is flat: key, value, form, ttl or `null`, size or `null`.
@@ -227,7 +237,7 @@ impl NativeCache {
         id: f64,
         #[napi(ts_arg_type = "unknown[]")] entries: Unknown<'_>,
     ) -> Answer<'env> {
-        self.run(env, id, |scratch| {
+        self.state.run(env, id, |scratch| {
             let fields = js::elements(env, &entries).map_err(from_napi)?;
             let mut spans = Vec::with_capacity(fields.len() / 5);
             for entry in fields.chunks_exact(5) {
@@ -253,13 +263,13 @@ impl NativeCache {
     /// How many were removed.
     #[napi(ts_return_type = "unknown")]
     pub fn clear<'env>(&self, env: &'env Env, id: f64, prefix: Option<Unknown<'_>>) -> Answer<'env> {
-        self.run(env, id, |scratch| Ok(Request::Clear(append_prefix(env, prefix.as_ref(), scratch)?)))
+        self.state.run(env, id, |scratch| Ok(Request::Clear(append_prefix(env, prefix.as_ref(), scratch)?)))
     }
 
     /// Removes what is stale.
     #[napi(ts_return_type = "unknown")]
     pub fn purge_stale<'env>(&self, env: &'env Env, id: f64) -> Answer<'env> {
-        self.run(env, id, |_| Ok(Request::PurgeStale))
+        self.state.run(env, id, |_| Ok(Request::PurgeStale))
     }
 
     /// Begins a scan: `cursor`, then `key, form, value, remaining, size` of each entry.
@@ -277,7 +287,7 @@ impl NativeCache {
             Fields::Entries => ScanFields::Entries,
             Fields::Dump => ScanFields::Dump,
         };
-        self.run(env, id, |scratch| {
+        self.state.run(env, id, |scratch| {
             Ok(Request::Scan { fields, prefix: append_prefix(env, prefix.as_ref(), scratch)?, limit })
         })
     }
@@ -285,13 +295,13 @@ impl NativeCache {
     /// Goes on with a scan.
     #[napi(ts_return_type = "unknown")]
     pub fn scan_next<'env>(&self, env: &'env Env, id: f64, cursor: f64, limit: u32) -> Answer<'env> {
-        self.run(env, id, |_| Ok(Request::ScanNext { cursor: cursor as u64, limit }))
+        self.state.run(env, id, |_| Ok(Request::ScanNext { cursor: cursor as u64, limit }))
     }
 
     /// Ends a scan early.
     #[napi(ts_return_type = "unknown")]
     pub fn scan_end<'env>(&self, env: &'env Env, id: f64, cursor: f64) -> Answer<'env> {
-        self.run(env, id, |_| Ok(Request::ScanEnd(cursor as u64)))
+        self.state.run(env, id, |_| Ok(Request::ScanEnd(cursor as u64)))
     }
 
     // --- loading -------------------------------------------------------------------------------------------------
@@ -306,7 +316,7 @@ impl NativeCache {
         force: bool,
         lease: f64,
     ) -> Answer<'env> {
-        self.of_key(env, id, &key, |key| Request::Fetch { key, force, lease: micros(lease) })
+        self.state.of_key(env, id, &key, |key| Request::Fetch { key, force, lease: micros(lease) })
     }
 
     /// Ends a load. Does the lease still count?
@@ -322,7 +332,7 @@ impl NativeCache {
         ttl: Option<f64>,
         size: Option<f64>,
     ) -> Answer<'env> {
-        self.run(env, id, |scratch| {
+        self.state.run(env, id, |scratch| {
             if matches!(end, LoadEnd::Value | LoadEnd::Failed) {
                 value::append(env, &value, form, scratch)?;
             }
@@ -341,7 +351,7 @@ impl NativeCache {
     /// Stops waiting for the load that fetch `target` waits for.
     #[napi(ts_return_type = "unknown")]
     pub fn cancel_wait<'env>(&self, env: &'env Env, id: f64, target: f64) -> Answer<'env> {
-        self.run(env, id, |_| Ok(Request::CancelWait(target as u64)))
+        self.state.run(env, id, |_| Ok(Request::CancelWait(target as u64)))
     }
 
     // --- the namespace -------------------------------------------------------------------------------------------
@@ -349,23 +359,68 @@ impl NativeCache {
     /// Counters, flat.
     #[napi(ts_return_type = "unknown")]
     pub fn stats<'env>(&self, env: &'env Env, id: f64) -> Answer<'env> {
-        self.run(env, id, |_| Ok(Request::Stats))
+        self.state.run(env, id, |_| Ok(Request::Stats))
     }
 
     /// Changes options at run time: `[max, maxSize, maxEntrySize, ttl, allowStale]` as they are then.
     #[napi(ts_return_type = "unknown")]
     pub fn tune<'env>(&self, env: &'env Env, id: f64, options: NativeNamespaceOptions) -> Answer<'env> {
-        self.run(env, id, |_| Ok(Request::Tune(options.into())))
+        self.state.run(env, id, |_| Ok(Request::Tune(options.into())))
     }
 
     /// Drops the namespace and everything in it.
     #[napi(ts_return_type = "unknown")]
     pub fn destroy<'env>(&self, env: &'env Env, id: f64) -> Answer<'env> {
-        self.run(env, id, |_| Ok(Request::Destroy))
+        self.state.run(env, id, |_| Ok(Request::Destroy))
     }
 }
 
-impl NativeCache {
+impl CacheState {
+    pub(crate) fn get<'env>(&self, env: &'env Env, id: f64, key: &Unknown<'_>) -> Answer<'env> {
+        self.of_key(env, id, key, |key| Request::Get(key))
+    }
+
+    pub(crate) fn peek<'env>(&self, env: &'env Env, id: f64, key: &Unknown<'_>) -> Answer<'env> {
+        self.of_key(env, id, key, |key| Request::Peek(key))
+    }
+
+    pub(crate) fn has<'env>(&self, env: &'env Env, id: f64, key: &Unknown<'_>) -> Answer<'env> {
+        self.of_key(env, id, key, |key| Request::Has(key))
+    }
+
+    pub(crate) fn delete<'env>(&self, env: &'env Env, id: f64, key: &Unknown<'_>) -> Answer<'env> {
+        self.of_key(env, id, key, |key| Request::Delete(key))
+    }
+
+    /// `keep` is time to live, moment of expiry and size.
+    pub(crate) fn set<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        key: &Unknown<'_>,
+        (value, form): (&Unknown<'_>, f64),
+        (ttl, expires_at, size): (Option<f64>, Option<f64>, Option<f64>),
+    ) -> Answer<'env> {
+        let keep = options::keep(ttl, expires_at, size);
+        self.of_entry(env, id, (key, value, Form::of_value(form)), |key, value| {
+            Request::Set(NewEntry { key, value, keep })
+        })
+    }
+
+    /// `bounds` are the least and the greatest result, `keep` is time to live and size.
+    pub(crate) fn count<'env>(
+        &self,
+        env: &'env Env,
+        id: f64,
+        key: &Unknown<'_>,
+        amount: f64,
+        (min, max): (Option<f64>, Option<f64>),
+        (ttl, size): (Option<f64>, Option<f64>),
+    ) -> Answer<'env> {
+        let by = options::count_by(amount, ttl, min, max, size);
+        self.of_key(env, id, key, |key| Request::Count(key, by))
+    }
+
     fn run<'env>(
         &self,
         env: &'env Env,

@@ -1,5 +1,5 @@
 //! The raw N-API calls that napi's own types do not offer or make slower: strings without a second copy, values by
-//! tag, an integer register shared with JavaScript. All hand-written `unsafe` of the addon is here.
+//! tag, an integer register shared with JavaScript. All hand-written `unsafe` of the addon is here and in `direct.rs`.
 //!
 //! One argument holds for every call: `Env` and the handles come from the call that N-API is just making on this
 //! thread, so they are live for its whole duration; a failing status is turned into an error and its outputs are

@@ -26,7 +26,10 @@ use crate::process;
 /// Scratch memory above this is given back after the call that needed it.
 const SCRATCH_KEPT: usize = 256 * 1024;
 
-/// Numbers of one answer in the register: id, form and what goes with it.
+/// Where in the register a batch begins, with the number of its answers: in front is the place of immediate answers,
+/// which may come while a batch is still being read.
+const BATCH: usize = 4;
+/// Numbers of one answer of a batch: id, form and what goes with it.
 const ANSWER_NUMBERS: usize = 5;
 
 /// What a batch of [`Link::drain`] holds besides answers, under the id 0 and in the place of the form; the JavaScript
@@ -110,7 +113,9 @@ impl Link {
                     backend: RefCell::new(Some(backend(Arc::clone(&inbox))?)),
                     inbox,
                     wake,
-                    register: RefCell::new(Register::new(register, 1 + ANSWER_NUMBERS).map_err(from_napi)?),
+                    register: RefCell::new(
+                        Register::new(register, BATCH + 1 + ANSWER_NUMBERS).map_err(from_napi)?,
+                    ),
                     scratch: RefCell::default(),
                 }),
             })
@@ -137,7 +142,7 @@ impl Link {
         }
     }
 
-    /// What has arrived: the register receives the number of answers, then `id, form, number, number, number` of
+    /// What has arrived: the register receives, from its fifth element on, the number of answers, then `id, form, number, number, number` of
     /// each; returned are the values of those that have one, in order. A change of the link is an answer to id 0.
     /// When the register is full, there may be more.
     #[napi(ts_return_type = "unknown[]")]
@@ -147,7 +152,7 @@ impl Link {
         let mut batch = Batch { env, values, register: &mut register, count: 0, failure: None };
         let drained = self.state.inbox.drain(&mut |incoming| batch.take(incoming));
         let Batch { values, count, failure, .. } = batch;
-        register.write(0, &[count as f64]);
+        register.write(BATCH, &[count as f64]);
         if let Some(error) = failure {
             return Err(to_napi(&from_napi(error)));
         }
@@ -254,7 +259,7 @@ impl Batch<'_, '_> {
         if let Err(error) = self.try_take(incoming) {
             self.failure.get_or_insert(error);
         }
-        (self.count + 1) * ANSWER_NUMBERS < self.register.len()
+        BATCH + (self.count + 1) * ANSWER_NUMBERS < self.register.len()
     }
 
     fn try_take(&mut self, incoming: Incoming<'_>) -> napi::Result<()> {
@@ -280,7 +285,7 @@ impl Batch<'_, '_> {
     }
 
     fn write(&mut self, numbers: [f64; ANSWER_NUMBERS]) {
-        self.register.write(1 + self.count * ANSWER_NUMBERS, &numbers);
+        self.register.write(BATCH + 1 + self.count * ANSWER_NUMBERS, &numbers);
         self.count += 1;
     }
 }

@@ -139,7 +139,9 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   get(key: K): Promise<V | undefined> {
-    return this.ask(operations.GET, (id) => this.native.get(id, key)) as Promise<V | undefined>;
+    if (this.closedError) return Promise.reject(this.closedError);
+    const id = this.link.nextId();
+    return this.asked(id, this.native.get(id, key), operations.GET) as Promise<V | undefined>;
   }
 
   /**
@@ -176,7 +178,9 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   delete(key: K): Promise<boolean> {
-    return this.ask(operations.DELETE, (id) => this.native.delete(id, key));
+    if (this.closedError) return Promise.reject(this.closedError);
+    const id = this.link.nextId();
+    return this.asked(id, this.native.delete(id, key), operations.DELETE);
   }
 
   /**
@@ -188,7 +192,9 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   has(key: K): Promise<boolean> {
-    return this.ask(operations.HAS, (id) => this.native.has(id, key));
+    if (this.closedError) return Promise.reject(this.closedError);
+    const id = this.link.nextId();
+    return this.asked(id, this.native.has(id, key), operations.HAS);
   }
 
   /**

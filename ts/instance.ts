@@ -134,6 +134,11 @@ export abstract class Instance {
     }
   }
 
+  /** The outcome of a request that native code has just been asked: for what is asked most, without a closure. */
+  protected asked<T>(id: number, answer: unknown, operation: Operation<T>): Promise<T> {
+    return this.link.outcome(id, answer, operation, this.policy);
+  }
+
   /** Prepares one thing and asks it. */
   protected do<T>(prepare: () => Step<T>): Promise<T> {
     const closed = this.closedError;

@@ -8,13 +8,15 @@ import { debug } from './debug.js';
 import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
 import { Form, LinkChange, native, translated, type NativeCache, type NativeLink } from './native.js';
 import type { Failsafe } from './options.js';
-import { PendingRequests, type Pending } from './pending.js';
+import { Pending, PendingRequests } from './pending.js';
 
 const log = debug('link');
 
 /** Ids from here on are native code's own: it opens namespaces again after a reconnect. */
 const REOPEN_BASE = 2 ** 52;
 
+/** Where in the register a batch of answers begins; in front is the place of immediate ones. */
+const BATCH = 4;
 /** Answers taken from native code at a time, and the numbers of each: id, form and three that go with it. */
 const ANSWERS = 512;
 const ANSWER_NUMBERS = 5;
@@ -55,7 +57,7 @@ export class Link {
   readonly isHost: boolean;
   readonly #native: NativeLink;
   /** Native code writes here what needs no JavaScript value; see `src/answer.rs` and `src/link.rs`. */
-  readonly #register = new Float64Array(1 + ANSWERS * ANSWER_NUMBERS);
+  readonly #register = new Float64Array(BATCH + 1 + ANSWERS * ANSWER_NUMBERS);
   readonly #pending: PendingRequests;
   /** Requests whose callers have given up, but whose answers matter to others. */
   readonly #orphans = new Map<number, (form: Form, number: number) => void>();
@@ -85,7 +87,7 @@ export class Link {
       release: () => this.#native.unref(),
       // After a blocked loop timers run before the answers that arrived meanwhile.
       beforeDeadlines: () => this.#drain(),
-      overdue: (id, pending) => this.#expire(id, pending),
+      overdue: (pending) => this.#expire(pending),
     });
     this.isHost = role === 'host';
     this.#grace = grace;
@@ -101,6 +103,7 @@ export class Link {
   attach(listener: LinkListener): { cache: NativeCache; handle: number } {
     const handle = ++this.#lastHandle;
     const cache = new native.ClusteredCache(this.#native, handle);
+    cache.accelerate();
     this.#listeners.set(handle, listener);
     this.#caches.set(handle, cache);
     return { cache, handle };
@@ -113,7 +116,7 @@ export class Link {
     this.#flush();
     this.#native.close();
     this.#pending.close();
-    for (const [id] of this.#pending.all()) {
+    for (const { id } of this.#pending.all()) {
       this.#fail(id, codedError('ERR_CC_CLOSED', 'the cache was closed before the host answered'));
     }
     this.#onIdle();
@@ -144,7 +147,7 @@ export class Link {
         return this.#withoutHost(this.#away, operation, policy);
       }
       return new Promise<T>((resolve, reject) => {
-        this.#keep(id, { operation, policy, resolve: resolve as never, reject, deadline: 0, holds, waits: false });
+        this.#keep(new Pending(id, operation, policy, resolve as never, reject, holds));
         if (form === Form.Waiting) this.#wait(id);
       });
     }
@@ -194,11 +197,11 @@ export class Link {
 
   // --- sending ---------------------------------------------------------------------------------------------------
 
-  #keep(id: number, pending: Pending): void {
+  #keep(pending: Pending): void {
     // One look at the clock serves all that a turn asks.
     if (!this.#flushing) this.#turn = performance.now();
     pending.deadline = this.#turn + pending.policy.timeout;
-    this.#pending.add(id, pending);
+    this.#pending.add(pending);
     if (this.#flushing || this.isHost) return;
     this.#flushing = true;
     // After the microtasks: all that one turn asks goes out in one write.
@@ -218,7 +221,7 @@ export class Link {
     } catch (error) {
       // Bytes that are no answer, from a host of another make: what has not been answered never will be.
       const failure = fromNative(error) as Error;
-      for (const [id] of this.#pending.all()) this.#fail(id, failure, true);
+      for (const { id } of this.#pending.all()) this.#fail(id, failure, true);
     }
   }
 
@@ -226,14 +229,13 @@ export class Link {
     const register = this.#register;
     for (;;) {
       const values = this.#native.drain();
-      const count = register[0] as number;
-      // What is read here may itself ask, and an immediate answer is written over the register.
-      const numbers = register.slice(0, 1 + count * ANSWER_NUMBERS);
+      const count = register[BATCH] as number;
+      const end = BATCH + 1 + count * ANSWER_NUMBERS;
       let used = 0;
-      for (let at = 1; at < numbers.length; at += ANSWER_NUMBERS) {
-        const form = numbers[at + 1] as Form;
-        const value = HAS_VALUE[form] || numbers[at] === 0 ? values[used++] : undefined;
-        this.#onAnswer(numbers[at] as number, form, value, numbers, at + 2);
+      for (let at = BATCH + 1; at < end; at += ANSWER_NUMBERS) {
+        const form = register[at + 1] as Form;
+        const value = HAS_VALUE[form] || register[at] === 0 ? values[used++] : undefined;
+        this.#onAnswer(register[at] as number, form, value, register, at + 2);
       }
       if (count < ANSWERS) return;
     }
@@ -285,7 +287,7 @@ export class Link {
     const [through, code, message] = details as [number, string, string];
     log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
     const error = codedError(knownCode(code), message);
-    for (const [id] of this.#pending.all()) {
+    for (const { id } of this.#pending.all()) {
       if (id <= through) this.#fail(id, error, change === LinkChange.Lost);
     }
     this.#degrade(error);
@@ -310,13 +312,13 @@ export class Link {
       .catch((error: Error) => {
         // A refusal is a sign of life too.
         if (!isLinkFailure(error)) return;
-        for (const [id, { waits }] of this.#pending.all()) if (waits) this.#fail(id, error);
+        for (const { id, waits } of this.#pending.all()) if (waits) this.#fail(id, error);
       })
       .finally(() => (this.#isProbing = false));
   }
 
-  #expire(id: number, pending: Pending): void {
-    const { policy } = pending;
+  #expire(pending: Pending): void {
+    const { id, policy } = pending;
     if (pending.waits) {
       pending.deadline = performance.now() + policy.timeout;
       this.#pending.arm(pending.deadline);

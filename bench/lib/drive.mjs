@@ -3,9 +3,9 @@
 import { createHistogram } from 'node:perf_hooks';
 
 /** One operation in so many is timed by itself: reading the clock costs more than a hit in process. */
-const SAMPLED = { one: 4, many: 16 };
-/** Operations in process take less time than looking at the clock: it is read once for so many. */
-const IN_PROCESS_TURNS = 64;
+const SAMPLED = { one: 4, many: 64 };
+/** Looking at the clock takes longer than an operation in process, and is no part of any: once for so many turns. */
+const TURNS_PER_LOOK = { inProcess: 64, many: 8, one: 1 };
 
 /**
  * Runs `operation` with `inFlight` of them under way at any moment.
@@ -15,7 +15,7 @@ const IN_PROCESS_TURNS = 64;
 export async function drive(operation, { inFlight, milliseconds, inProcess = false, timeAll = false }) {
   const times = createHistogram();
   const sampled = timeAll ? 1 : inFlight === 1 ? SAMPLED.one : SAMPLED.many;
-  const turnsPerLook = inProcess ? IN_PROCESS_TURNS : 1;
+  const turnsPerLook = TURNS_PER_LOOK[inProcess ? 'inProcess' : inFlight === 1 ? 'one' : 'many'];
   let done = 0;
   const begin = performance.now();
   const end = begin + milliseconds;
