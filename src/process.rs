@@ -2,15 +2,18 @@
 //! is. Worker threads and the contexts of test runners load this addon once and meet here.
 
 use std::collections::HashMap;
+use std::future::pending;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint};
 use clustered_cache_core::error::{Error, Result};
 use clustered_cache_core::server::{self, ServerConfig};
 use clustered_cache_core::store::Store;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::error::to_napi;
@@ -149,30 +152,49 @@ impl Server {
 }
 
 fn server_runtime() -> Result<Handle> {
-    static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
+    static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     runtime(&RUNTIME, "cc-host", (cores / 2).clamp(1, MAX_SERVER_THREADS))
 }
 
 /// The thread that a client's connections live on.
 pub(crate) fn client_runtime() -> Result<Handle> {
-    static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
+    static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
     runtime(&RUNTIME, "cc-client", 1)
 }
 
-fn runtime(slot: &Mutex<Option<Runtime>>, name: &str, threads: usize) -> Result<Handle> {
+/// The runtime in `slot`, made on first use. It lives as long as the process.
+fn runtime(slot: &Mutex<Option<Handle>>, name: &str, threads: usize) -> Result<Handle> {
     let mut slot = lock(slot);
-    if slot.is_none() {
-        let built = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .max_blocking_threads(1)
-            .thread_name(name)
-            .enable_all()
-            .build()
-            .map_err(|error| Error::system("threads for the socket could not be started", error))?;
-        *slot = Some(built);
+    if let Some(handle) = &*slot {
+        return Ok(handle.clone());
     }
-    Ok(slot.as_ref().map(|runtime| runtime.handle().clone()).expect("it was filled above"))
+    let handle = if threads == 1 { one_thread(name) } else { many_threads(name, threads) };
+    let handle =
+        handle.map_err(|error| Error::system("threads for the socket could not be started", error))?;
+    *slot = Some(handle.clone());
+    Ok(handle)
+}
+
+/// A runtime on a thread of its own: it makes half the system calls of one that could share its work.
+fn one_thread(name: &str) -> io::Result<Handle> {
+    let runtime = Builder::new_current_thread().max_blocking_threads(1).enable_all().build()?;
+    let handle = runtime.handle().clone();
+    thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(pending::<()>()))?;
+    Ok(handle)
+}
+
+fn many_threads(name: &str, threads: usize) -> io::Result<Handle> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(1)
+        .thread_name(name)
+        .enable_all()
+        .build()?;
+    let handle = runtime.handle().clone();
+    // Its threads end with the process, at no particular moment.
+    std::mem::forget(runtime);
+    Ok(handle)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
