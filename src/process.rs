@@ -153,7 +153,7 @@ impl Server {
 
 fn server_runtime() -> Result<Handle> {
     static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
     runtime(&RUNTIME, "cc-host", (cores / 2).clamp(1, MAX_SERVER_THREADS))
 }
 
