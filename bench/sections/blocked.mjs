@@ -1,6 +1,6 @@
 // A primary whose event loop stands still, in a long computation say: what a worker's `get` takes meanwhile.
 
-import { micros, rate, table } from '../lib/table.mjs';
+import { micros, rate, table } from '../support/table.mjs';
 
 const BLOCKED = 2_000;
 /** Ends within the time that the primary is blocked, so that nothing but that time is measured. */

@@ -2,8 +2,8 @@
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { median } from '../lib/statistics.mjs';
-import { milliseconds, table } from '../lib/table.mjs';
+import { median } from '../support/statistics.mjs';
+import { milliseconds, table } from '../support/table.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 

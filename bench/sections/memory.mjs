@@ -1,8 +1,8 @@
 // What the data takes in the host, and what this package takes in a worker.
 
-import { Team } from '../lib/team.mjs';
-import { median } from '../lib/statistics.mjs';
-import { megabytes, table } from '../lib/table.mjs';
+import { Team } from '../support/team.mjs';
+import { median } from '../support/statistics.mjs';
+import { megabytes, table } from '../support/table.mjs';
 
 const WORKERS = 8;
 const DATA = 200 * 1024 ** 2;

@@ -1,8 +1,8 @@
 // Operations per second and times, contender after contender within each round.
 
-import { WORKLOADS } from '../lib/workloads.mjs';
-import { median } from '../lib/statistics.mjs';
-import { micros, rate, table } from '../lib/table.mjs';
+import { WORKLOADS } from '../support/workloads.mjs';
+import { median } from '../support/statistics.mjs';
+import { micros, rate, table } from '../support/table.mjs';
 
 /** One cell is one workload with so many workers and operations in flight. */
 export async function measureThroughput(teams, { workloads, loads, rounds, warmUp, milliseconds, log }) {
