@@ -3,7 +3,8 @@
 
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -17,6 +18,7 @@ export async function startServices(needs) {
   const folder = await mkdtemp(join(tmpdir(), 'cc-bench-'));
   const services = { addresses: { folder }, versions: {}, missing: {}, end };
   const running = [];
+  const clear = () => rmSync(folder, { recursive: true, force: true });
   async function end() {
     for (const child of running) {
       if (child.exitCode === null && child.signalCode === null) {
@@ -25,10 +27,11 @@ export async function startServices(needs) {
         await gone;
       }
     }
-    await rm(folder, { recursive: true, force: true });
+    clear();
   }
   process.once('exit', () => {
     for (const child of running) child.kill();
+    clear();
   });
   // The default action would leave the services behind.
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
@@ -61,20 +64,24 @@ async function startRedis(folder, { addresses, versions, missing }) {
     server.once('error', (error) => resolve(error.code === 'ENOENT' ? 'redis-server is not installed' : error.message));
     server.once('exit', (code) => resolve(`redis-server ended with code ${code}`));
   });
-  const why = await Promise.race([failed, ready(server, versions)]);
-  if (why) {
-    missing.redis = why;
+  const accepting = await acceptsConnections(server, versions);
+  if (!accepting) {
+    missing.redis = await failed;
     return undefined;
   }
   addresses.redis = path;
   return server;
 }
 
-/** Resolves to nothing when the server accepts connections. */
-async function ready(server, versions) {
+/** Resolves to `true` when the server says so, to `false` when it ends before. */
+async function acceptsConnections(server, versions) {
+  let accepting = false;
   for await (const line of createInterface({ input: server.stdout })) {
     versions.redisServer = /Redis version=([\d.]+)/.exec(line)?.[1] ?? versions.redisServer;
-    if (/ready to accept connections/i.test(line)) break;
+    accepting = /ready to accept connections/i.test(line);
+    if (accepting) break;
   }
+  // What it says from now on is of no interest, but must not fill the pipe.
   server.stdout.resume();
+  return accepting;
 }

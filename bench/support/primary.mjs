@@ -11,12 +11,12 @@ const workers = [];
 
 answerCalls(process, {
   async start({ contender, workers: count }) {
-    const module = contender && (await load(contender));
-    await module?.host?.();
+    const { host } = await load(contender);
+    await host?.();
     cluster.setupPrimary({ exec: fileURLToPath(new URL('worker.mjs', import.meta.url)) });
     for (let index = 0; index < count; index++) {
       const worker = cluster.fork();
-      workers.push(callsTo(worker.process, `worker ${index} of ${contender ?? 'nothing'}`));
+      workers.push(callsTo(worker.process, `worker ${index} of ${contender}`));
     }
   },
 

@@ -7,6 +7,8 @@ import { callsTo } from './calls.mjs';
 
 const PRIMARY = fileURLToPath(new URL('primary.mjs', import.meta.url));
 
+const TO_END = 5_000;
+
 export class Team {
   #child;
   #call;
@@ -14,7 +16,7 @@ export class Team {
   /**
    * Starts a primary for the contender and `workers` workers.
    *
-   * @param contender - its name, or none for processes without any package
+   * @param contender - its name
    * @param connected - whether the workers connect at once, or on the command `connect`
    */
   static async start({ contender, addresses = {}, workers, connected = true, execArgv = [] }) {
@@ -32,7 +34,7 @@ export class Team {
   constructor(contender, execArgv) {
     const env = { ...process.env, NODE_ENV: 'production' };
     this.#child = fork(PRIMARY, { env, execArgv, serialization: 'advanced' });
-    this.#call = callsTo(this.#child, contender ?? 'bare process');
+    this.#call = callsTo(this.#child, contender);
   }
 
   /** Has the primary do something. */
@@ -51,10 +53,13 @@ export class Team {
     return result;
   }
 
+  /** Lets the primary end by itself, since a host has files to remove; its workers follow it. */
   async end() {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const gone = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), TO_END);
+    if (this.#child.connected) this.#child.disconnect();
     await gone;
+    clearTimeout(late);
   }
 }
