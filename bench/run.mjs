@@ -51,6 +51,9 @@ async function main(args) {
   };
   const { cpu, cores, system, node } = results.machine;
   console.log(`${cpu}, ${cores} cores, ${system}, Node.js ${node}, load ${results.loadBefore}`);
+  if (results.loadBefore > cores / 2) {
+    console.log('The machine is busy with something else: figures will be low, and vary. Quotients suffer least.');
+  }
 
   if (options.sections.includes('throughput') || options.sections.includes('blocked')) {
     await compare(options, results);
