@@ -54,7 +54,8 @@ pub enum Incoming<'a> {
 }
 
 enum Item {
-    Frames(Vec<u8>),
+    /// Whole frames, and the bytes at their front that are done with.
+    Frames(Vec<u8>, usize),
     Event(LinkEvent),
 }
 
@@ -76,8 +77,8 @@ impl Inbox {
     pub fn push_frames(&self, frames: &[u8]) {
         let mut items = self.lock();
         match items.back_mut() {
-            Some(Item::Frames(last)) => last.extend_from_slice(frames),
-            _ => items.push_back(Item::Frames(frames.to_vec())),
+            Some(Item::Frames(last, _)) => last.extend_from_slice(frames),
+            _ => items.push_back(Item::Frames(frames.to_vec(), 0)),
         }
         drop(items);
         self.signal();
@@ -100,11 +101,10 @@ impl Inbox {
         let mut items = std::mem::take(&mut *self.lock());
         while let Some(item) = items.pop_front() {
             let goes_on = match item {
-                Item::Frames(mut frames) => {
-                    let (goes_on, used) = drain_frames(&frames, handler)?;
-                    if used < frames.len() {
-                        frames.drain(..used);
-                        items.push_front(Item::Frames(frames));
+                Item::Frames(frames, done) => {
+                    let (goes_on, used) = drain_frames(&frames[done..], handler)?;
+                    if done + used < frames.len() {
+                        items.push_front(Item::Frames(frames, done + used));
                     }
                     goes_on
                 }
