@@ -35,7 +35,7 @@ pub(crate) struct Region {
 enum Backing {
     /// Of this process alone; made by the allocator.
     #[cfg(any(not(unix), test, loom))]
-    Heap(#[expect(dead_code, reason = "owns the words")] Box<[AtomicU64]>),
+    Heap,
     /// Of this process alone; address space until it is touched.
     #[cfg(unix)]
     Private,
@@ -64,9 +64,8 @@ impl Region {
     /// Memory of the allocator.
     #[cfg(any(not(unix), test, loom))]
     pub(crate) fn heap(count: usize) -> Self {
-        let mut words: Box<[AtomicU64]> = (0..count).map(|_| AtomicU64::new(0)).collect();
-        let start = NonNull::from(&mut *words).cast();
-        Self { words: start, count, backing: Backing::Heap(words) }
+        let words: Box<[AtomicU64]> = (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self { words: NonNull::from(Box::leak(words)).cast(), count, backing: Backing::Heap }
     }
 
     /// What others need to map it, if they can.
@@ -85,6 +84,20 @@ impl Region {
     #[cfg(not(unix))]
     pub(crate) fn create(count: usize) -> io::Result<Self> {
         Ok(Self::heap(count))
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        #[cfg(any(not(unix), test, loom))]
+        if matches!(self.backing, Backing::Heap) {
+            let words = std::ptr::slice_from_raw_parts_mut(self.words.as_ptr(), self.count);
+            // SAFETY: `heap` leaked exactly this box, and nobody refers to it any more: `words` borrows `self`.
+            drop(unsafe { Box::from_raw(words) });
+            return;
+        }
+        #[cfg(unix)]
+        self.unmap();
     }
 }
 
@@ -192,12 +205,8 @@ mod unix {
         }
     }
 
-    impl Drop for Region {
-        fn drop(&mut self) {
-            #[cfg(any(test, loom))]
-            if matches!(self.backing, Backing::Heap(_)) {
-                return;
-            }
+    impl Region {
+        pub(super) fn unmap(&mut self) {
             // SAFETY: this is the mapping that `mapped` took over, and nobody refers to it any more: `words` borrows
             // `self`. That it fails is impossible for a mapping that exists, and would be harmless.
             let _ = unsafe { munmap(self.words.as_ptr().cast(), self.count * 8) };
