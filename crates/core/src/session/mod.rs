@@ -7,6 +7,7 @@ mod loads;
 mod many;
 mod requests;
 mod scans;
+mod tables;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use ahash::{HashMap, HashMapExt};
 
 use self::handles::Handles;
 use self::scans::Scans;
+use self::tables::Tables;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::message::{Handle, RequestEnvelope, RequestId, Response};
@@ -38,6 +40,7 @@ pub struct Session {
     member: Arc<Member>,
     handles: Handles,
     scans: Scans,
+    tables: Tables,
     /// Where this session has led or waited, by name: what it may hold is found here when it leaves. A destroyed
     /// namespace holds nothing, so the successor takes its place.
     loading: HashMap<Arc<str>, Arc<Namespace>>,
@@ -47,7 +50,14 @@ impl Session {
     /// A user with no open handles. Late answers go to `mailbox`.
     pub fn new(store: Arc<Store>, mailbox: Arc<dyn Mailbox>) -> Self {
         let member = Member::new(store.issue_id(), mailbox);
-        Self { store, member, handles: Handles::new(), scans: Scans::new(), loading: HashMap::new() }
+        Self {
+            store,
+            member,
+            handles: Handles::new(),
+            scans: Scans::new(),
+            tables: Tables::default(),
+            loading: HashMap::new(),
+        }
     }
 
     /// Carries out a request. Calls `reply` exactly once before it returns; a fetch that waits is answered with

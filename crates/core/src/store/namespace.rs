@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use clustered_cache_shm::Handover;
+
 use super::effects::Effects;
 use super::entries::Entries;
 use super::entry::NEVER;
@@ -50,6 +52,8 @@ pub(crate) struct State {
     pub(super) destroyed: bool,
     /// The earliest deadline the store was told of.
     pub(super) announced: Moment,
+    /// What clients need to read the entries themselves.
+    handover: Option<Handover>,
 }
 
 impl State {
@@ -61,6 +65,7 @@ impl State {
             counters: Stats::default(),
             destroyed: false,
             announced: NEVER,
+            handover: None,
         }
     }
 
@@ -92,6 +97,11 @@ impl State {
         self.entries.set_autopurge(config.ttl_autopurge);
         self.counters.evictions += self.entries.shrink(config, &mut effects.garbage);
         self.options.settings()
+    }
+
+    /// What clients need to read the entries themselves; `None` if they have to ask.
+    pub(crate) fn handover(&self) -> Option<Handover> {
+        self.handover.clone()
     }
 
     /// Is `null` a value here?
@@ -132,6 +142,14 @@ impl State {
         let purged = self.entries.purge_due(now, most - passed, &mut effects.garbage);
         self.counters.expirations += purged as u64;
         passed + purged
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl State {
+    /// What clients are to get that open this namespace.
+    pub(crate) fn set_handover(&mut self, handover: Option<Handover>) {
+        self.handover = handover;
     }
 }
 

@@ -206,7 +206,7 @@ impl TestClient {
         self.client.open(id, handle, name, NamespaceOptions::default()).unwrap();
         self.client.flush();
         let reply = self.reply_to(id);
-        assert!(matches!(reply.response(), Response::Opened(_)), "{reply:?}");
+        assert!(matches!(reply.response(), Response::Opened { .. }), "{reply:?}");
     }
 
     /// Asks and waits for the answer; events on the way are kept for later.
@@ -387,7 +387,7 @@ impl Raw {
     pub(crate) fn opened(mut self, name: &str) -> Self {
         self.request(1, 1, Request::Open { name, options: NamespaceOptions::default() });
         let (id, reply) = self.reply().unwrap();
-        assert!(id == 1 && matches!(reply.response(), Response::Opened(_)), "{reply:?}");
+        assert!(id == 1 && matches!(reply.response(), Response::Opened { .. }), "{reply:?}");
         self
     }
 
