@@ -6,6 +6,8 @@
 
 mod connection;
 mod greeting;
+#[cfg(all(test, unix))]
+mod handover_tests;
 mod mailbox;
 mod output;
 mod slots;

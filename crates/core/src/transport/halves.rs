@@ -209,6 +209,12 @@ impl Writer {
         }
     }
 
+    /// Has the kernel take as little at once as it can.
+    #[cfg(test)]
+    pub(crate) fn narrow(&self) {
+        set_socket_send_buffer_size(&self.stream, 1).expect("a socket has a send buffer");
+    }
+
     fn writable(&self) -> io::Result<&AsyncFd<OwnedFd>> {
         if let Some(writable) = self.writable.get() {
             return Ok(writable);
