@@ -435,6 +435,21 @@ mod tests {
     }
 
     #[test]
+    fn tables_are_shared_only_if_both_sides_want_to() {
+        let secret = secret(9);
+        for (client_wants, host_wants) in [(true, true), (true, false), (false, true), (false, false)] {
+            let own =
+                |wants, nonce| Introduction { features: offered(wants), ..introduction(&secret, nonce) };
+            let client = ClientHello::new(&own(client_wants, 1));
+            let host = HostChallenge::new(&own(host_wants, 2), EPOCH, client.payload()).unwrap();
+            let (client, proof) = client.answer(host.payload()).unwrap();
+            let expected = client_wants && host_wants && cfg!(unix);
+            assert_eq!(host.verify(&proof).unwrap().shares_tables(), expected);
+            assert_eq!(client.finish(HostChallenge::welcome()).unwrap().shares_tables(), expected);
+        }
+    }
+
+    #[test]
     fn every_message_fits_the_limit_for_strangers() {
         let secret = secret(9);
         let version = "9".repeat(100);

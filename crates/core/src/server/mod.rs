@@ -6,7 +6,8 @@
 
 mod connection;
 mod greeting;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod handover_tests;
 mod mailbox;
 mod output;

@@ -8,6 +8,8 @@ mod handles;
 mod loads;
 mod many;
 mod scans;
+#[cfg(unix)]
+mod tables;
 mod threads;
 
 use std::sync::Arc;
