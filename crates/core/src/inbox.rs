@@ -1,5 +1,6 @@
 //! What has arrived for one JavaScript environment and waits for its thread: whole response frames and events of
-//! the link, in order, and the descriptors that came with the frames. Any thread puts in; one thread takes out, woken once per batch.
+//! the link, and the descriptors that came with the frames, in order. Any thread puts in; one thread takes out, woken
+//! once per batch.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
