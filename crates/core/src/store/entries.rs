@@ -85,9 +85,9 @@ impl Entries {
         if self.table.holds(slot, hash) { self.view(slot) } else { None }
     }
 
-    /// Does the slot, which may be any number, hold an entry whose key's hash ends so?
-    pub(crate) fn holds_low(&self, slot: Slot, low: u32) -> bool {
-        self.order.contains(&slot) && self.table.hash(slot) as u32 == low
+    /// The low half of the hash of the key in a slot, which may be any number; `None` when there is no entry in it.
+    pub(crate) fn low_hash(&self, slot: Slot) -> Option<u32> {
+        self.order.contains(&slot).then(|| self.table.hash(slot) as u32)
     }
 
     pub(crate) fn value_len(&self, slot: Slot) -> usize {
@@ -414,12 +414,12 @@ impl Entries {
         assert!(config.max.is_none_or(|max| self.len() as u64 <= max), "max holds");
         assert!(bytes <= self.table.bound_under(config), "the table is not over its bound");
         let Some(deadlines) = &self.deadlines else { return };
-        let ending = self.iter().filter(|entry| entry.deadline() != NEVER);
-        assert!(
-            ending.clone().all(|entry| deadlines.holds(entry.deadline(), entry.slot())),
-            "every deadline is in the order"
-        );
-        assert_eq!(ending.count(), deadlines.len(), "no deadline outlives its entry");
+        let mut ending = 0;
+        for entry in self.iter().filter(|entry| entry.deadline() != NEVER) {
+            assert!(deadlines.holds(entry.deadline(), entry.slot()), "every deadline is in the order");
+            ending += 1;
+        }
+        assert_eq!(ending, deadlines.len(), "no deadline outlives its entry");
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn new(options: Options, tokens: Arc<AtomicU64>) -> Result<Self> {
+    pub(super) fn new(options: Options, tokens: Arc<AtomicU64>) -> Result<Self> {
         Ok(Self {
             entries: Entries::new(options.config())?,
             flights: Flights::new(tokens),

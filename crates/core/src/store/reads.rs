@@ -132,7 +132,7 @@ impl State {
             *counter = counter.saturating_add(more).min(MAX_COUNTED);
         }
         for (slot, low) in reads {
-            if !self.entries.holds_low(slot, low) {
+            if self.entries.low_hash(slot) != Some(low) {
                 continue;
             }
             match self.entries.is_stale(slot, now) {
@@ -160,3 +160,7 @@ impl State {
         self.options.config().allow_stale || !self.entries.is_stale(slot, now)
     }
 }
+
+#[cfg(test)]
+#[path = "seen_tests.rs"]
+mod tests;
