@@ -183,7 +183,8 @@ pub enum Request<'a> {
     },
     /// Removes what is stale. → `Flag` (anything removed)
     PurgeStale,
-    /// Begins a scan, most recently used first. → `Page`
+    /// Begins a scan, most recently used first. An entry that is removed and stored again while the scan goes on may be
+    /// shown or not. → `Page`
     Scan {
         /// What to return.
         fields: ScanFields,

@@ -4,14 +4,13 @@
 use std::io;
 use std::sync::Arc;
 
-use ahash::HashMap;
 use clustered_cache_shm::{NoRoom, Slot};
 
 use super::deadlines::Deadlines;
 use super::entry::{Candidate, Mark, Meta, NEVER, View, deadline};
 use super::order::{Order, new_order};
 use super::snapshot::{Era, Place, Snapshot};
-use super::table::{Table, into_io};
+use super::table::Table;
 use super::{Effects, flags};
 use crate::clock::Moment;
 use crate::config::NamespaceConfig;
@@ -20,12 +19,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// Entries, the sum of their sizes and, for namespaces that purge by themselves, the order in which they end. Every
 /// slot in use is in the order, and no other.
 pub(crate) struct Entries {
-    table: Table,
-    order: Order,
+    pub(super) table: Table,
+    pub(super) order: Order,
     size: u64,
-    deadlines: Option<Deadlines>,
+    pub(super) deadlines: Option<Deadlines>,
     evictions: u64,
-    era: Arc<Era>,
+    pub(super) era: Arc<Era>,
 }
 
 /// What large changes leave behind. Freeing it takes long, so that happens outside the lock.
@@ -212,11 +211,8 @@ impl Entries {
 
     /// Overwrites the only entry that there is, where both values do not fit side by side.
     fn replace(&mut self, slot: Slot, new: &Candidate<'_>) -> io::Result<bool> {
-        let (mut key, mut value) = (Vec::new(), Vec::new());
-        let Some(meta) = self.order.peek(&slot).copied() else { return Ok(false) };
-        self.table.read_key(slot, &mut key);
-        self.table.read_value(slot, &mut value);
-        let older = Candidate { key: &key, value: &value, deadline: self.table.deadline(slot), meta };
+        let mut buffer = Vec::new();
+        let Some(older) = self.view(slot).map(|entry| entry.copy(&mut buffer)) else { return Ok(false) };
         self.remove(slot);
         let replaced = self.insert(new);
         if replaced.is_err() {
@@ -229,7 +225,8 @@ impl Entries {
         replaced
     }
 
-    fn evict(&mut self, most: u64, room: u64, bytes: u64) {
+    /// Removes the least recently used entries down to so many, of such a sum of sizes, of so many bytes.
+    pub(super) fn evict(&mut self, most: u64, room: u64, bytes: u64) {
         while self.len() as u64 > most || self.size > room || self.table.bytes() > bytes {
             if !self.evict_one() {
                 return;
@@ -292,70 +289,7 @@ impl Entries {
         self.table.retire();
     }
 
-    // --- other options -----------------------------------------------------------------------------------------
-
-    /// Follows other options: the least recently used entries go until the bounds hold. Where the table is too small
-    /// for them, all entries move to another one, which takes as long as copying them.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Memory`]; nothing has changed then.
-    pub(crate) fn refit(&mut self, config: &NamespaceConfig, effects: &mut Effects) -> Result<()> {
-        let flags = flags::of(config);
-        if self.table.is_too_small(config) {
-            self.grow(config, flags, effects).map_err(|source| cannot_grow(config.max_size, source))?;
-        } else {
-            self.table.set_flags(flags);
-        }
-        self.set_autopurge(config.ttl_autopurge);
-        self.evict(config.max.unwrap_or(u64::MAX), config.max_size, self.table.bound_under(config));
-        self.table.rebound(config);
-        Ok(())
-    }
-
-    fn grow(&mut self, config: &NamespaceConfig, flags: u32, effects: &mut Effects) -> io::Result<()> {
-        let mut table = self.table.successor(config, flags)?;
-        let mut order = new_order();
-        let mut deadlines = self.deadlines.is_some().then(Deadlines::default);
-        let mut moves: Option<HashMap<Place, Place>> = self.era.is_watched().then(HashMap::default);
-        let (mut key, mut value) = (Vec::new(), Vec::new());
-        for entry in self.iter().rev() {
-            (key.clear(), value.clear());
-            (entry.read_key(&mut key), entry.read_value(&mut value));
-            let moved =
-                Candidate { key: &key, value: &value, deadline: entry.deadline(), meta: *entry.meta() };
-            let slot = table.insert(&moved).map_err(into_io)?;
-            order.put(slot, moved.meta);
-            if let Some(deadlines) = &mut deadlines {
-                deadlines.link(moved.deadline, slot);
-            }
-            if let Some(moves) = &mut moves {
-                moves.insert((entry.slot(), self.table.hash(entry.slot())), (slot, table.hash(slot)));
-            }
-        }
-        let era = Arc::default();
-        self.era.end(moves.unwrap_or_default(), Arc::clone(&era));
-        self.era = era;
-        self.table.retire();
-        let table = std::mem::replace(&mut self.table, table);
-        let order = std::mem::replace(&mut self.order, order);
-        let deadlines = std::mem::replace(&mut self.deadlines, deadlines);
-        effects.discarded = Some(Box::new((order, deadlines, Some(table))));
-        Ok(())
-    }
-
     // --- deadlines ---------------------------------------------------------------------------------------------
-
-    /// Begins or ends to keep the order in which entries end.
-    fn set_autopurge(&mut self, autopurge: bool) {
-        if autopurge == self.deadlines.is_some() {
-            return;
-        }
-        self.deadlines = autopurge.then(|| {
-            let mut deadlines = Deadlines::default();
-            self.iter().for_each(|entry| deadlines.link(entry.deadline(), entry.slot()));
-            deadlines
-        });
-    }
 
     /// The soonest deadline that demands a purge, or [`NEVER`].
     pub(crate) fn due(&self) -> Moment {
@@ -389,14 +323,6 @@ fn no_memory(source: io::Error) -> Error {
     let message = format!(
         "the system gave no memory for the entry: {source}; it was not stored and nothing was changed; lower \
          `maxSize`, or give the process or its container more memory"
-    );
-    Error::new(ErrorKind::Memory, message).with_source(source)
-}
-
-fn cannot_grow(max_size: u64, source: io::Error) -> Error {
-    let message = format!(
-        "the system gave no memory for a `maxSize` of {max_size}: {source}; nothing was changed; ask for less, or give \
-         the process or its container more memory"
     );
     Error::new(ErrorKind::Memory, message).with_source(source)
 }

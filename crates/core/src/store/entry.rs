@@ -123,6 +123,15 @@ impl View<'_> {
     pub(crate) fn read_value(&self, out: &mut Vec<u8>) {
         self.table.read_value(self.slot, out);
     }
+
+    /// The entry as it could be stored anew; `buffer` takes its bytes.
+    pub(crate) fn copy<'b>(&self, buffer: &'b mut Vec<u8>) -> Candidate<'b> {
+        buffer.clear();
+        self.read_key(buffer);
+        self.read_value(buffer);
+        let (key, value) = buffer.split_at(self.key_len());
+        Candidate { key, value, deadline: self.deadline(), meta: *self.meta }
+    }
 }
 
 /// What a value was read of: it is the value as long as the slot has that version and the deadline is not over.

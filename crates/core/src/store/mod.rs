@@ -21,6 +21,7 @@ mod order;
 #[cfg(test)]
 pub(crate) mod probe;
 mod reads;
+mod refit;
 mod snapshot;
 mod table;
 mod writes;
