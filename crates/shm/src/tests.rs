@@ -265,7 +265,7 @@ fn a_reader_of_arbitrary_memory_ends_and_touches_nothing_else() {
         for number in 0..200_u64 {
             let _ = writer.insert(&number.to_le_bytes(), &content(number, 300), NEVER);
         }
-        let words = writer.region().words();
+        let words = writer.memory_region().words();
         let arena = words.len() - 20_000.min(words.len() / 2);
         // Everything but what the reader has checked when it opened the table.
         for _ in 0..random.next(20_000) {

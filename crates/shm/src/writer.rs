@@ -119,6 +119,11 @@ impl Writer {
 
     // --- the table -----------------------------------------------------------------------------------------------------
 
+    /// The number of the region.
+    pub fn region(&self) -> u64 {
+        self.memory().words[crate::layout::control::REGION].load(Ordering::Relaxed)
+    }
+
     /// What another process needs to read the table; `None` where memory cannot be shared.
     pub fn handover(&self) -> Option<&Handover> {
         self.handover.as_ref()
@@ -521,7 +526,7 @@ impl Writer {
     fn make_handover(&self) -> Option<Handover> {
         #[cfg(unix)]
         return Some(Handover {
-            region: self.memory().words[crate::layout::control::REGION].load(Ordering::Relaxed),
+            region: self.region(),
             bytes: self.geometry.words() as u64 * 8,
             descriptor: Arc::clone(self.region.descriptor()?),
         });
@@ -582,7 +587,7 @@ impl Writer {
         (writer, reader)
     }
 
-    pub(crate) fn region(&self) -> &Arc<Region> {
+    pub(crate) fn memory_region(&self) -> &Arc<Region> {
         &self.region
     }
 }
