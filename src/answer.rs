@@ -160,7 +160,7 @@ impl Compound<'_, '_> {
                 self.number(*cursor as f64)?;
                 items.iter().try_for_each(|item| self.item(item))
             }
-            Response::Opened(settings) | Response::Settings(settings) => self.settings(settings),
+            Response::Opened { settings, .. } | Response::Settings(settings) => self.settings(settings),
             Response::Stats(stats) => self.stats(stats),
             _ => Ok(()), // the others are no compounds
         }

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clustered_cache_core::backend::Backend;
-use clustered_cache_core::client::{Client, ClientConfig, Target};
+use clustered_cache_core::client::{Client, ClientConfig, Handovers, Target};
 use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::error::{Error, ErrorKind, Result};
 use clustered_cache_core::inbox::{Inbox, Incoming, LinkEvent};
-use clustered_cache_core::protocol::message::{Handle, Request, RequestEnvelope};
+use clustered_cache_core::protocol::message::{Handle, Request, RequestEnvelope, Response};
 use clustered_cache_core::session::Session;
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, Unknown};
@@ -60,6 +60,8 @@ pub(crate) struct LinkState {
     register: RefCell<Register>,
     /// Encoded keys and values of the request in the making.
     scratch: RefCell<Vec<u8>>,
+    /// Descriptors of tables whose tickets have not been read yet.
+    handovers: RefCell<Handovers>,
 }
 
 #[napi_derive::napi]
@@ -117,6 +119,7 @@ impl Link {
                         Register::new(register, BATCH + 1 + ANSWER_NUMBERS).map_err(from_napi)?,
                     ),
                     scratch: RefCell::default(),
+                    handovers: RefCell::default(),
                 }),
             })
         };
@@ -149,9 +152,11 @@ impl Link {
     pub fn drain<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>, String> {
         let mut register = self.state.register.borrow_mut();
         let values = List::new(env).map_err(|error| to_napi(&from_napi(error)))?;
-        let mut batch = Batch { env, values, register: &mut register, count: 0, failure: None };
+        let mut handovers = self.state.handovers.borrow_mut();
+        let (register, handovers) = (&mut *register, &mut *handovers);
+        let mut batch = Batch { env, values, register, handovers, count: 0, failure: None };
         let drained = self.state.inbox.drain(&mut |incoming| batch.take(incoming));
-        let Batch { values, count, failure, .. } = batch;
+        let Batch { values, register, count, failure, .. } = batch;
         register.write(BATCH, &[count as f64]);
         if let Some(error) = failure {
             return Err(to_napi(&from_napi(error)));
@@ -249,6 +254,7 @@ struct Batch<'call, 'env> {
     env: &'env Env,
     values: List<'env>,
     register: &'call mut Register,
+    handovers: &'call mut Handovers,
     count: usize,
     failure: Option<napi::Error>,
 }
@@ -267,6 +273,10 @@ impl Batch<'_, '_> {
             // The host's last word before it ends a broken connection; the loss follows as an event.
             Incoming::Response { id: 0, .. } => {}
             Incoming::Response { id, response } => {
+                if let Response::Opened { table: Some(ticket), .. } = &response {
+                    // Entries are read over the socket: the memory is closed again.
+                    drop(self.handovers.take(ticket));
+                }
                 let Answer { form, numbers: [first, second, third], value } =
                     answer::to_js(self.env, &response)?;
                 if let Some(value) = value {
@@ -274,7 +284,11 @@ impl Batch<'_, '_> {
                 }
                 self.write([id as f64, f64::from(form as i32), first, second, third]);
             }
+            Incoming::Descriptor(descriptor) => self.handovers.arrived(descriptor),
             Incoming::Event(event) => {
+                if matches!(event, LinkEvent::Lost { .. }) {
+                    self.handovers.clear();
+                }
                 let mut details = List::new(self.env)?;
                 let change = fill_details(self.env, &mut details, &event)?;
                 self.values.push(self.env, &details.into_unknown())?;

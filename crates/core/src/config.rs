@@ -72,10 +72,18 @@ pub const MAX_CLIENT_BACKLOG: usize = 256 * 1024 * 1024;
 /// Late replies (results of other callers' loads) that wait for one connection; over it a value is replaced by an
 /// error, so that a peer that never reads cannot fill the host's memory.
 pub const MAX_LATE_BYTES: usize = 64 * 1024 * 1024;
+/// Descriptors that wait to be sent to one peer; over it namespaces are opened without their table.
+pub const MAX_HANDOVERS_PENDING: usize = 1_024;
+/// Descriptors that have arrived and wait for one JavaScript thread; over it they are closed at once.
+pub const MAX_DESCRIPTORS_WAITING: usize = 1_024;
+/// Descriptors taken from one message; a host sends one at a time.
+pub const MAX_DESCRIPTORS_PER_MESSAGE: usize = 4;
 /// Send buffer asked of the system for each socket; it grants what it is set up to.
 pub const SEND_BUFFER: usize = 1024 * 1024;
 /// First size of a read buffer; it grows only as bytes arrive.
 pub const READ_CHUNK: usize = 16 * 1024;
+/// Smallest read that may bring descriptors: its memory must be cleared first, so it is not larger than it need be.
+pub const READ_WINDOW: usize = 4 * 1024;
 /// A read buffer that fills up grows to this for the sake of fewer system calls.
 pub const READ_BURST: usize = 256 * 1024;
 /// A buffer of a connection that is empty and larger than this gives its memory back.

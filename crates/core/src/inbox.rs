@@ -1,15 +1,17 @@
 //! What has arrived for one JavaScript environment and waits for its thread: whole response frames and events of
-//! the link, in order. Any thread puts in; one thread takes out, woken once per batch.
+//! the link, and the descriptors that came with the frames, in order. Any thread puts in; one thread takes out, woken
+//! once per batch.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::config::MAX_FRAME_BYTES;
+use crate::config::{MAX_DESCRIPTORS_WAITING, MAX_FRAME_BYTES};
 use crate::error::{Error, Result};
 use crate::protocol::message::{RequestId, Response, ResponseEnvelope};
 use crate::protocol::{codec, frame};
 use crate::session::Mailbox;
+use crate::transport::Descriptor;
 
 /// A change of the link to the host.
 #[derive(Debug)]
@@ -51,17 +53,37 @@ pub enum Incoming<'a> {
     },
     /// The link changed.
     Event(LinkEvent),
+    /// What came for the next [`Response::Opened`] with a ticket: see [`Handovers`](crate::client::Handovers). `None`
+    /// if it could not be had.
+    Descriptor(Option<Descriptor>),
 }
 
 enum Item {
     /// Whole frames, and the bytes at their front that are done with.
     Frames(Vec<u8>, usize),
     Event(LinkEvent),
+    Descriptor(Option<Descriptor>),
+}
+
+#[derive(Default)]
+struct Items {
+    queue: VecDeque<Item>,
+    /// How many descriptors are held in it.
+    descriptors: usize,
+}
+
+impl Items {
+    /// The place is kept when the descriptor is not: pairs are made by order.
+    fn push_descriptor(&mut self, descriptor: Option<Descriptor>) {
+        let descriptor = descriptor.filter(|_| self.descriptors < MAX_DESCRIPTORS_WAITING);
+        self.descriptors += usize::from(descriptor.is_some());
+        self.queue.push_back(Item::Descriptor(descriptor));
+    }
 }
 
 /// The queue between the threads that receive and the JavaScript thread.
 pub struct Inbox {
-    items: Mutex<VecDeque<Item>>,
+    items: Mutex<Items>,
     /// Set while a wake-up is on its way, so that a burst costs one.
     signalled: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
@@ -76,9 +98,9 @@ impl Inbox {
     /// Adds whole response frames.
     pub fn push_frames(&self, frames: &[u8]) {
         let mut items = self.lock();
-        match items.back_mut() {
+        match items.queue.back_mut() {
             Some(Item::Frames(last, _)) => last.extend_from_slice(frames),
-            _ => items.push_back(Item::Frames(frames.to_vec(), 0)),
+            _ => items.queue.push_back(Item::Frames(frames.to_vec(), 0)),
         }
         drop(items);
         self.signal();
@@ -86,8 +108,17 @@ impl Inbox {
 
     /// Adds an event.
     pub fn push_event(&self, event: LinkEvent) {
-        self.lock().push_back(Item::Event(event));
+        self.lock().queue.push_back(Item::Event(event));
         self.signal();
+    }
+
+    /// Adds descriptors that came with the frames added next. Wakes nobody: those frames do, or the event that says
+    /// that they will not come.
+    pub fn push_descriptors(&self, descriptors: &mut Vec<Option<Descriptor>>) {
+        if !descriptors.is_empty() {
+            let mut items = self.lock();
+            descriptors.drain(..).for_each(|descriptor| items.push_descriptor(descriptor));
+        }
     }
 
     /// Hands out what has arrived, in order, until `handler` answers `false`; the rest comes with the next call, for
@@ -98,7 +129,7 @@ impl Inbox {
     pub fn drain(&self, handler: &mut dyn FnMut(Incoming<'_>) -> bool) -> Result<()> {
         // Cleared first: what arrives while we drain signals again.
         self.signalled.store(false, Ordering::Release);
-        let mut items = std::mem::take(&mut *self.lock());
+        let mut items = std::mem::take(&mut *self.lock()).queue;
         while let Some(item) = items.pop_front() {
             let goes_on = match item {
                 Item::Frames(frames, done) => {
@@ -109,6 +140,7 @@ impl Inbox {
                     goes_on
                 }
                 Item::Event(event) => handler(Incoming::Event(event)),
+                Item::Descriptor(descriptor) => handler(Incoming::Descriptor(descriptor)),
             };
             if !goes_on {
                 self.put_back(items);
@@ -123,8 +155,9 @@ impl Inbox {
             return;
         }
         let mut later = self.lock();
-        items.append(&mut later);
-        *later = items;
+        later.descriptors += items.iter().filter(|item| matches!(item, Item::Descriptor(Some(_)))).count();
+        items.append(&mut later.queue);
+        later.queue = items;
         drop(later);
         self.signal();
     }
@@ -135,8 +168,8 @@ impl Inbox {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Item>> {
-        // A panic cannot leave the queue half changed: every section is one call of the standard library.
+    fn lock(&self) -> MutexGuard<'_, Items> {
+        // A panic cannot leave the queue half changed: every section is a few calls of the standard library.
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -187,7 +220,7 @@ mod tests {
     fn number(incoming: &Incoming<'_>) -> RequestId {
         match incoming {
             Incoming::Response { id, .. } => *id,
-            Incoming::Event(_) => 0,
+            Incoming::Event(_) | Incoming::Descriptor(_) => 0,
         }
     }
 
@@ -210,6 +243,40 @@ mod tests {
         inbox.drain(&mut take_two).unwrap();
         inbox.drain(&mut take_two).unwrap();
         assert_eq!(seen, [1, 2, 3, 4, 5, 0, 6]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn over_the_bound_descriptors_are_closed_and_keep_their_place() {
+        let (inbox, _) = counted();
+        let (one, _other) = std::io::pipe().unwrap();
+        let one = Descriptor::from(one);
+        // Few real ones, so that the test does not need that many itself.
+        inbox.lock().descriptors = MAX_DESCRIPTORS_WAITING - 1;
+        let again = || Some(one.try_clone().unwrap());
+        inbox.push_descriptors(&mut vec![again(), None, again(), again()]);
+        inbox.deliver(1, Response::Missing);
+        let mut seen = Vec::new();
+        let mut note = |incoming: Incoming<'_>| {
+            seen.push(matches!(incoming, Incoming::Descriptor(Some(_))));
+            true
+        };
+        inbox.drain(&mut note).unwrap();
+        assert_eq!(seen, [true, false, false, false, false]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn descriptors_that_the_handler_leaves_are_counted_still() {
+        let (inbox, _) = counted();
+        let (one, _other) = std::io::pipe().unwrap();
+        let one = Descriptor::from(one);
+        inbox.push_descriptors(&mut vec![None, Some(one.try_clone().unwrap()), Some(one), None]);
+        inbox.deliver(1, Response::Missing);
+        inbox.drain(&mut |_| false).unwrap();
+        assert_eq!(inbox.lock().descriptors, 2);
+        inbox.drain(&mut |_| true).unwrap();
+        assert_eq!(inbox.lock().descriptors, 0);
     }
 
     #[test]

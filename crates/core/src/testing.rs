@@ -8,6 +8,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use clustered_cache_shm::Handover;
+
 use crate::clock::{Clock, ManualClock};
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::ErrorKind;
@@ -115,6 +117,18 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn create_private(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir(path)
+}
+
+// --- tables ----------------------------------------------------------------------------------------------------
+
+/// Makes `handover` what clients get that open the namespace `name`.
+///
+/// # Panics
+/// When the namespace cannot be opened.
+pub fn hand_over(store: &Store, name: &str, handover: Handover) {
+    let (namespace, _) =
+        store.open(name, &NamespaceOptions::default()).expect("a test names a namespace that can be opened");
+    store.enter(&namespace, |state, _, _| state.set_handover(Some(handover)));
 }
 
 // --- encoded keys and values -----------------------------------------------------------------------------------
@@ -258,7 +272,7 @@ impl User {
     pub fn with_open(store: &Arc<Store>, name: &str, options: NamespaceOptions) -> Self {
         let mut user = Self::new(store);
         let reply = user.ask(0, Request::Open { name, options });
-        assert!(matches!(reply.response(), Response::Opened(_)), "{reply:?}");
+        assert!(matches!(reply.response(), Response::Opened { .. }), "{reply:?}");
         user
     }
 

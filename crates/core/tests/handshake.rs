@@ -134,7 +134,7 @@ fn requests_right_behind_the_proof_are_served() {
     raw.send(&proof);
     raw.request(1, 1, Request::Open { name: "n", options: Default::default() });
     client.finish(&raw.receive(MAX_HELLO_BYTES).unwrap()).unwrap();
-    assert!(matches!(raw.reply().unwrap().1.response(), Response::Opened(_)));
+    assert!(matches!(raw.reply().unwrap().1.response(), Response::Opened { .. }));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use clustered_cache_core::protocol::codec;
 use clustered_cache_core::protocol::frame::HEADER_BYTES;
 use clustered_cache_core::protocol::message::{
     Blob, CountBy, Loaded, NamespaceOptions, Request, RequestEnvelope, Response, ResponseEnvelope,
-    ScanFields, Settings, Stats,
+    ScanFields, Settings, Stats, Ticket,
 };
 use clustered_cache_core::testing::{new_entry, text_key, text_value};
 
@@ -94,7 +94,7 @@ fn every_response_has_its_number() {
         Response::Flags(vec![]),
         Response::Info { remaining: None, size: 1, created: 1.0 },
         Response::Page { cursor: 0, items: vec![] },
-        Response::Opened(settings),
+        Response::Opened { settings, table: None },
         Response::Settings(settings),
         Response::Stats(Stats::default()),
         Response::Lease(1),
@@ -113,8 +113,12 @@ fn every_response_has_its_number() {
 #[test]
 fn the_examples_are_what_the_code_writes() {
     let (key, value) = (text_key("k"), text_value("v"));
+    let settings = Settings { max: None, max_size: 300, max_entry_size: 200, ttl: 0, allow_stale: false };
+    let ticket = Ticket { region: 7, bytes: 4096 };
     let examples = [
         request(1, 1, Request::Open { name: "n", options: NamespaceOptions::default() }),
+        response(1, Response::Opened { settings, table: None }),
+        response(1, Response::Opened { settings, table: Some(ticket) }),
         request(2, 1, Request::Set(new_entry(&key, &value))),
         response(2, Response::Flag(true)),
         request(300, 1, Request::Get(Blob(&key))),

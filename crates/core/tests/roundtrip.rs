@@ -39,7 +39,7 @@ fn requests_made_before_the_start_are_sent_in_order_once_there_is_a_host() {
     client.client.flush();
     client.start(host.target());
     assert!(matches!(client.next(), support::Seen::Connected { .. }), "the event comes before any response");
-    assert!(matches!(client.reply_to(opened).response(), Response::Opened(_)));
+    assert!(matches!(client.reply_to(opened).response(), Response::Opened { .. }));
     assert_eq!(client.reply_to(set), Response::Flag(true));
     assert_eq!(client.reply_to(got), Response::Value(Blob(&value)));
 }

@@ -308,7 +308,7 @@ impl Run {
         let model = Model { options, kept: Vec::new(), stats: Stats::default(), now: began, wall_ms };
         let mut run = Self { random: Random(seed), model, store, session, hands, began };
         run.ask(Request::Open { name: "model", options }, |reply| {
-            assert!(matches!(reply, Response::Opened(_)), "{reply:?}");
+            assert!(matches!(reply, Response::Opened { .. }), "{reply:?}");
         });
         run
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Target;
+use super::{ClientConfig, Target};
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::{random_bytes, read_secret};
 use crate::error::{Error, Result};
-use crate::protocol::handshake::{ClientHello, FEATURES, Introduction};
+use crate::protocol::handshake::{ClientHello, Introduction, offered};
 use crate::transport::{Input, Reader, Stream, Writer};
 
 /// A connection to a host that has proved itself.
@@ -18,13 +18,15 @@ pub(super) struct Connection {
     pub(super) input: Input,
     /// The host's life.
     pub(super) epoch: u64,
+    /// Both sides have agreed that descriptors of tables may pass.
+    pub(super) shares_tables: bool,
 }
 
 /// Reaches the host at `target`.
 ///
 /// # Errors
 /// [`crate::ErrorKind::NoHost`] when trying again may help; others when the host refuses, or is none of ours.
-pub(super) async fn dial(target: &Target, package_version: &str) -> Result<Connection> {
+pub(super) async fn dial(target: &Target, config: &ClientConfig) -> Result<Connection> {
     let secret = match &target.secret {
         Some(secret) => secret.clone(),
         None => read_secret(&target.socket)?,
@@ -37,8 +39,8 @@ pub(super) async fn dial(target: &Target, package_version: &str) -> Result<Conne
     let mut input = Input::default();
     let client = ClientHello::new(&Introduction {
         secret: &secret,
-        package_version,
-        features: FEATURES,
+        package_version: &config.package_version,
+        features: offered(config.share),
         nonce: random_bytes()?,
     });
     writer.send(client.payload(), MAX_HELLO_BYTES).await?;
@@ -46,5 +48,6 @@ pub(super) async fn dial(target: &Target, package_version: &str) -> Result<Conne
     let (client, proof) = client.answer(&challenge)?;
     writer.send(&proof, MAX_HELLO_BYTES).await?;
     let agreed = client.finish(&input.receive(&mut reader, MAX_HELLO_BYTES).await?)?;
-    Ok(Connection { reader, writer: Arc::new(writer), input, epoch: agreed.epoch })
+    let shares_tables = agreed.shares_tables();
+    Ok(Connection { reader, writer: Arc::new(writer), input, epoch: agreed.epoch, shares_tables })
 }

@@ -73,7 +73,7 @@ impl Driver<'_> {
     /// One attempt, bounded in time: a host that is stopped accepts connections and then says nothing.
     async fn attempt(&self) -> Result<Connection> {
         let Some(target) = self.link.target() else { return pending().await };
-        match timeout(HANDSHAKE_TIMEOUT, dial(&target, &self.link.config.package_version)).await {
+        match timeout(HANDSHAKE_TIMEOUT, dial(&target, &self.link.config)).await {
             Ok(result) => result,
             Err(_) => Err(Error::new(
                 ErrorKind::NoHost,
@@ -84,7 +84,7 @@ impl Driver<'_> {
 
     /// Serves the link with a connection until that is lost.
     async fn use_up(&mut self, connection: Connection) {
-        let Connection { mut reader, writer, mut input, epoch } = connection;
+        let Connection { mut reader, writer, mut input, epoch, shares_tables } = connection;
         let changed = self.epoch.replace(epoch).is_some_and(|before| before != epoch);
         if !self.link.connected(&writer, epoch, changed) {
             // Closed: the driver is about to be dropped.
@@ -94,7 +94,7 @@ impl Driver<'_> {
         drop(writer);
         let mut answered = false;
         let error = tokio::select! {
-            error = self.read(&mut reader, &mut input, &mut answered) => error,
+            error = self.read(&mut reader, &mut input, shares_tables, &mut answered) => error,
             error = self.write() => error,
         };
         self.link.lost(error);
@@ -104,9 +104,17 @@ impl Driver<'_> {
         }
     }
 
-    /// Hands on what arrives, one push for each read.
-    async fn read(&self, reader: &mut Reader, input: &mut Input, answered: &mut bool) -> Error {
+    /// Hands on what arrives, one push for each read. Descriptors go in front of the frames they came with.
+    async fn read(
+        &self,
+        reader: &mut Reader,
+        input: &mut Input,
+        shares_tables: bool,
+        answered: &mut bool,
+    ) -> Error {
+        let mut descriptors = Vec::new();
         loop {
+            self.link.inbox.push_descriptors(&mut descriptors);
             match input.whole_frames(MAX_FRAME_BYTES) {
                 Ok([]) => {}
                 Ok(frames) => {
@@ -115,7 +123,12 @@ impl Driver<'_> {
                 }
                 Err(error) => return error,
             }
-            match input.fill(reader).await {
+            let filled = if shares_tables {
+                input.fill_with_descriptors(reader, &mut descriptors).await
+            } else {
+                input.fill(reader).await
+            };
+            match filled {
                 Ok(0) => return lost(&"the host closed it"),
                 Ok(_) => {}
                 Err(error) => return lost(&error).with_source(error),

@@ -117,7 +117,7 @@ impl Link {
             return;
         }
         // What is left is the driver's, and so is an error: it meets the same one and ends the connection.
-        if let Ok(count) = writer.try_write(queue.unwritten()) {
+        if let Ok(count) = writer.try_send(queue.unwritten(), None) {
             queue.advance(count);
         }
         *behind = queue.len() > 0;
@@ -218,7 +218,7 @@ impl Link {
                 *behind = false;
                 return Poll::Ready(Ok(()));
             }
-            match ready!(writer.poll_write(context, bytes))? {
+            match ready!(writer.poll_send(context, bytes, None))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => queue.advance(count),
             }

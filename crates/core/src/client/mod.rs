@@ -18,6 +18,7 @@
 mod backoff;
 mod dial;
 mod driver;
+mod handovers;
 mod link;
 mod queue;
 
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use backoff::Backoff;
+pub use handovers::Handovers;
 
 use crate::config::DEFAULT_TIMEOUT;
 use crate::endpoint::Secret;
@@ -57,6 +59,8 @@ pub struct ClientConfig {
     pub package_version: String,
     /// Pauses between attempts.
     pub backoff: Backoff,
+    /// Take the memory of tables from the host, where the system can do that.
+    pub share: bool,
 }
 
 impl Default for ClientConfig {
@@ -65,6 +69,7 @@ impl Default for ClientConfig {
             grace: DEFAULT_TIMEOUT,
             package_version: env!("CARGO_PKG_VERSION").to_owned(),
             backoff: Backoff::default(),
+            share: cfg!(unix),
         }
     }
 }

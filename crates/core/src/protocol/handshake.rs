@@ -20,9 +20,9 @@ use crate::config::SECRET_BYTES;
 use crate::endpoint::Secret;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Optional abilities of this version, one bit each. None exists yet; a bit the other side does not have is never
-/// used with it.
-pub const FEATURES: u64 = 0;
+/// Ability: the descriptor of a namespace's shared table goes beside the answer that opens the namespace. Abilities
+/// have one bit each; one that the other side does not offer is never used with it.
+pub const FEATURE_SHARED_TABLE: u64 = 1;
 /// Longest package version in a hello.
 pub const MAX_PACKAGE_VERSION: usize = 32;
 /// Length of a nonce.
@@ -43,10 +43,15 @@ pub struct Introduction<'a> {
     pub secret: &'a Secret,
     /// Version of the package, for messages; at most [`MAX_PACKAGE_VERSION`] bytes of it are sent.
     pub package_version: &'a str,
-    /// Abilities, see [`FEATURES`].
+    /// Abilities, see [`offered`].
     pub features: u64,
     /// Random, fresh for each handshake.
     pub nonce: [u8; NONCE_BYTES],
+}
+
+/// The abilities of a side that wants to share tables, or does not. Without Unix sockets nobody can.
+pub fn offered(share: bool) -> u64 {
+    if share && cfg!(unix) { FEATURE_SHARED_TABLE } else { 0 }
 }
 
 /// What both sides know after a handshake.
@@ -60,6 +65,13 @@ pub struct Agreed {
     pub epoch: u64,
     /// The other side's package version.
     pub peer_version: String,
+}
+
+impl Agreed {
+    /// Descriptors of shared tables may pass.
+    pub fn shares_tables(&self) -> bool {
+        self.features & FEATURE_SHARED_TABLE != 0
+    }
 }
 
 /// Why a host turns a client away; its number is on the wire.
@@ -420,6 +432,21 @@ mod tests {
         let client = client.finish(HostChallenge::welcome()).unwrap();
         assert_eq!((client.features, client.epoch, client.peer_version.as_str()), (0b0100, EPOCH, "1.9.0"));
         assert_eq!((host.features, host.epoch, host.peer_version.as_str()), (0b0100, EPOCH, "1.2.3"));
+    }
+
+    #[test]
+    fn tables_are_shared_only_if_both_sides_want_to() {
+        let secret = secret(9);
+        for (client_wants, host_wants) in [(true, true), (true, false), (false, true), (false, false)] {
+            let own =
+                |wants, nonce| Introduction { features: offered(wants), ..introduction(&secret, nonce) };
+            let client = ClientHello::new(&own(client_wants, 1));
+            let host = HostChallenge::new(&own(host_wants, 2), EPOCH, client.payload()).unwrap();
+            let (client, proof) = client.answer(host.payload()).unwrap();
+            let expected = client_wants && host_wants && cfg!(unix);
+            assert_eq!(host.verify(&proof).unwrap().shares_tables(), expected);
+            assert_eq!(client.finish(HostChallenge::welcome()).unwrap().shares_tables(), expected);
+        }
     }
 
     #[test]

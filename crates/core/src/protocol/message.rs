@@ -273,6 +273,15 @@ pub struct Settings {
     pub allow_stale: bool,
 }
 
+/// Which memory a descriptor means that comes with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Names the region: random, and written in it.
+    pub region: u64,
+    /// The region's size.
+    pub bytes: u64,
+}
+
 /// Counters of a namespace since it was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
@@ -348,7 +357,12 @@ pub enum Response<'a> {
         items: Vec<PageItem<'a>>,
     },
     /// A namespace is open.
-    Opened(Settings),
+    Opened {
+        /// Options in force.
+        settings: Settings,
+        /// Its shared table, if this connection shares tables; the descriptor comes with the first byte of the frame.
+        table: Option<Ticket>,
+    },
     /// Options in force.
     Settings(Settings),
     /// Counters.

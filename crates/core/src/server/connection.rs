@@ -28,11 +28,12 @@ pub(super) async fn serve(
 ) {
     let _joined = Joined::new(Arc::clone(store));
     let late = Arc::new(LateReplies::new(limits.late_bytes));
-    let Greeted { mut reader, writer, input } = greeted;
+    let Greeted { mut reader, writer, input, shares_tables } = greeted;
     let mut peer = Peer {
         input,
         output: Output::default(),
         session: Session::new(Arc::clone(store), Arc::clone(&late) as _),
+        shares_tables,
         limits,
         ending: false,
         deadlines: Deadlines::default(),
@@ -49,8 +50,10 @@ pub(super) async fn serve(
             biased;
             _ = closing.wait_for(|closing| *closing), if !ending => peer.end(),
             () = until(deadline) => return,
-            written = poll_fn(|context| writer.poll_write(context, output.pending())), if !output.is_empty() => {
-                match written {
+            sent = poll_fn(|context| {
+                output.poll_send(|bytes, descriptor| writer.poll_send(context, bytes, descriptor))
+            }), if !output.is_empty() => {
+                match sent {
                     Ok(count) if count > 0 => peer.wrote(count),
                     _ => return,
                 }
@@ -86,6 +89,8 @@ struct Peer {
     input: Input,
     output: Output,
     session: Session,
+    /// It has agreed to take descriptors.
+    shares_tables: bool,
     limits: ServerLimits,
     /// Nothing more is read; what is left to write still goes, within its time.
     ending: bool,
@@ -136,7 +141,7 @@ impl Peer {
 
     /// Carries out one request; `false` if none has arrived whole.
     fn step(&mut self) -> Result<bool> {
-        let Self { input, output, session, .. } = self;
+        let Self { input, output, session, shares_tables, .. } = self;
         let Some(payload) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
         let request: RequestEnvelope<'_> = codec::decode(payload)?;
         if request.id == 0 {
@@ -145,7 +150,12 @@ impl Peer {
                 "request number 0 is reserved; number requests from 1",
             ));
         }
+        session.share_tables(*shares_tables && output.takes_handovers());
+        let begin = output.end();
         session.execute(&request, &mut |response| output.reply(request.id, response));
+        if let Some(handover) = session.take_handover() {
+            output.attach(begin, handover);
+        }
         Ok(true)
     }
 

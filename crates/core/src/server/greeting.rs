@@ -8,7 +8,7 @@ use super::slots::{NoSeat, Seat, Slot};
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::random_bytes;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::handshake::{FEATURES, HostChallenge, Introduction, Refusal};
+use crate::protocol::handshake::{Agreed, HostChallenge, Introduction, Refusal, offered};
 use crate::store::Store;
 use crate::transport::{Input, Reader, Stream, Writer};
 
@@ -18,6 +18,8 @@ pub(super) struct Greeted {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
     pub(super) input: Input,
+    /// Both sides have agreed that descriptors of tables may pass.
+    pub(super) shares_tables: bool,
 }
 
 /// The handshake. `None`: the stranger failed, was too slow or too old, or the server closes.
@@ -29,14 +31,17 @@ pub(super) async fn greet(
     mut closing: watch::Receiver<bool>,
 ) -> Option<(Greeted, Seat)> {
     let (reader, writer) = stream.into_split().ok()?;
-    let mut greeted = Greeted { reader, writer, input: Input::default() };
+    let mut greeted = Greeted { reader, writer, input: Input::default(), shares_tables: false };
     let proved = tokio::select! {
         proved = timeout(config.limits.handshake_timeout, greeted.prove(config, store)) => proved.ok()?,
         () = slot.displaced() => return None,
         _ = closing.wait_for(|closing| *closing) => return None,
     };
     let answer = match proved {
-        Ok(()) => slot.promote().map_err(no_seat),
+        Ok(agreed) => {
+            greeted.shares_tables = agreed.shares_tables();
+            slot.promote().map_err(no_seat)
+        }
         Err(refusal) => Err(refusal),
     };
     // A peer that does not take the last word of the handshake within its time is none.
@@ -57,18 +62,18 @@ pub(super) async fn greet(
 
 impl Greeted {
     /// The handshake up to the client's proof.
-    async fn prove(&mut self, config: &ServerConfig, store: &Store) -> Result<(), Refusal> {
+    async fn prove(&mut self, config: &ServerConfig, store: &Store) -> Result<Agreed, Refusal> {
         let own = Introduction {
             secret: &config.secret,
             package_version: &config.package_version,
-            features: FEATURES,
+            features: offered(config.share),
             nonce: random_bytes().map_err(broken)?,
         };
         let hello = self.input.receive(&mut self.reader, MAX_HELLO_BYTES).await.map_err(broken)?;
         let host = HostChallenge::new(&own, store.epoch(), &hello)?;
         self.writer.send(host.payload(), MAX_HELLO_BYTES).await.map_err(broken)?;
         let proof = self.input.receive(&mut self.reader, MAX_HELLO_BYTES).await.map_err(broken)?;
-        host.verify(&proof).map(drop)
+        host.verify(&proof)
     }
 }
 

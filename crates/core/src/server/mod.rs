@@ -6,6 +6,9 @@
 
 mod connection;
 mod greeting;
+#[cfg(test)]
+#[cfg(unix)]
+mod handover_tests;
 mod mailbox;
 mod output;
 mod slots;
@@ -33,6 +36,8 @@ pub struct ServerConfig {
     pub secret: Secret,
     /// The package's version, for the messages of others.
     pub package_version: String,
+    /// Hand the memory of tables to clients, so that they read without asking, where the system can do that.
+    pub share: bool,
     /// Limits.
     pub limits: ServerLimits,
 }
@@ -43,6 +48,7 @@ impl ServerConfig {
         Self {
             secret,
             package_version: env!("CARGO_PKG_VERSION").to_owned(),
+            share: cfg!(unix),
             limits: ServerLimits::default(),
         }
     }

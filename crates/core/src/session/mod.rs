@@ -7,6 +7,7 @@ mod loads;
 mod many;
 mod requests;
 mod scans;
+mod tables;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use ahash::{HashMap, HashMapExt};
 
 use self::handles::Handles;
 use self::scans::Scans;
+use self::tables::Tables;
 use crate::clock::Moment;
 use crate::config::BUFFER_KEPT;
 use crate::error::{Error, ErrorKind, Result};
@@ -39,6 +41,7 @@ pub struct Session {
     member: Arc<Member>,
     handles: Handles,
     scans: Scans,
+    tables: Tables,
     /// Where this session has led or waited, by name: what it may hold is found here when it leaves. A destroyed
     /// namespace holds nothing, so the successor takes its place.
     loading: HashMap<Arc<str>, Arc<Namespace>>,
@@ -57,6 +60,7 @@ impl Session {
             member,
             handles: Handles::new(),
             scans: Scans::new(),
+            tables: Tables::default(),
             loading: HashMap::new(),
             scratch: Vec::new(),
             mark: None,

@@ -17,10 +17,7 @@ impl Session {
     pub(super) fn dispatch(&mut self, envelope: &RequestEnvelope<'_>, reply: Reply<'_>) -> Result<()> {
         let handle = envelope.handle;
         match &envelope.request {
-            Request::Open { name, options } => {
-                reply(Response::Opened(self.handles.open(&self.store, handle, name, options)?));
-                Ok(())
-            }
+            Request::Open { name, options } => self.open(handle, name, options, reply),
             Request::Release => self.release(handle, reply),
             Request::Ping => self.flag(handle, reply, |_, _, _| true),
             Request::Get(key) => {

@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use clustered_cache_shm::Handover;
+
 use super::effects::Effects;
 use super::entries::Entries;
 use super::entry::NEVER;
@@ -52,6 +54,8 @@ pub(crate) struct State {
     pub(super) announced: Moment,
     /// For the values that the host itself reads: numbers, so it stays small.
     pub(super) scratch: Vec<u8>,
+    /// What clients need to read the entries themselves.
+    handover: Option<Handover>,
 }
 
 impl State {
@@ -64,6 +68,7 @@ impl State {
             destroyed: false,
             announced: NEVER,
             scratch: Vec::new(),
+            handover: None,
         })
     }
 
@@ -97,6 +102,11 @@ impl State {
         self.entries.refit(changed.config(), effects)?;
         self.options = changed;
         Ok(self.options.settings())
+    }
+
+    /// What clients need to read the entries themselves; `None` if they have to ask.
+    pub(crate) fn handover(&self) -> Option<Handover> {
+        self.handover.clone()
     }
 
     /// Is `null` a value here?
@@ -139,6 +149,14 @@ impl State {
         let purged = self.entries.purge_due(now, most - passed);
         self.counters.expirations += purged as u64;
         passed + purged
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl State {
+    /// What clients are to get that open this namespace.
+    pub(crate) fn set_handover(&mut self, handover: Option<Handover>) {
+        self.handover = handover;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Reader;
+use super::{Descriptor, Reader};
 use crate::config::{BUFFER_KEPT, READ_BURST, READ_CHUNK};
 use crate::error::Result;
 use crate::protocol::frame;
@@ -23,6 +23,19 @@ impl Input {
     pub(crate) async fn fill(&mut self, reader: &mut Reader) -> io::Result<usize> {
         self.make_room();
         let taken = reader.read_buf(&mut self.bytes).await?;
+        self.overfull = self.bytes.len() == self.bytes.capacity();
+        Ok(taken)
+    }
+
+    /// As [`Self::fill`], and appends to `descriptors` those that came with the bytes; see
+    /// [`Reader::read_with_descriptors`].
+    pub(crate) async fn fill_with_descriptors(
+        &mut self,
+        reader: &mut Reader,
+        descriptors: &mut Vec<Option<Descriptor>>,
+    ) -> io::Result<usize> {
+        self.make_room();
+        let taken = reader.read_with_descriptors(&mut self.bytes, descriptors).await?;
         self.overfull = self.bytes.len() == self.bytes.capacity();
         Ok(taken)
     }

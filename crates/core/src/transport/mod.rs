@@ -4,11 +4,16 @@
 //! try without waiting: the JavaScript thread writes the socket itself and leaves to a task only what the kernel
 //! does not take.
 //!
+//! Descriptors pass in one direction only: a host may send one beside the bytes of a reply, and only a client that has
+//! agreed to that reads with [`Reader::read_with_descriptors`]. A plain read has the kernel close what comes along, so
+//! no peer can push descriptors into a host.
+//!
 //! What the transport crate does by default and is not used here: names in the abstract namespace (no permissions),
 //! removal of the socket by path at drop (it would remove a successor's), `try_overwrite` (it would displace a live
 //! host), and its peer credentials on Linux (they refuse a peer of a sibling pid namespace). A connect to a host
 //! whose backlog is full returns an unconnected socket: [`Stream::check_peer`] tells, and the caller tries again.
 
+mod descriptor;
 #[cfg(unix)]
 mod halves;
 mod input;
@@ -17,6 +22,8 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+pub use descriptor::{BorrowedDescriptor, Descriptor};
+pub(crate) use descriptor::{descriptor_of, size_of};
 #[cfg(unix)]
 pub use halves::{Reader, Writer};
 pub(crate) use input::Input;
@@ -47,7 +54,7 @@ impl Writer {
 
     async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            match poll_fn(|context| self.poll_write(context, bytes)).await? {
+            match poll_fn(|context| self.poll_send(context, bytes, None)).await? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 taken => bytes = &bytes[taken..],
             }

@@ -99,6 +99,13 @@ impl Stream {
         halves::split(self.0.into_std()?)
     }
 
+    /// Two ends of one connection.
+    #[cfg(test)]
+    pub(crate) fn pair() -> (Self, Self) {
+        let (one, other) = UnixStream::pair().expect("tests may open sockets");
+        (Self(one), Self(other))
+    }
+
     fn from_tokio(stream: UnixStream) -> Self {
         Self(stream)
     }

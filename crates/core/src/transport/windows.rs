@@ -17,6 +17,7 @@ use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use widestring::u16cstr;
 
+use super::{BorrowedDescriptor, Descriptor};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A named pipe that accepts connections.
@@ -91,6 +92,18 @@ impl Reader {
     pub async fn read_buf(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         (&*self.0).read_buf(buffer).await
     }
+
+    /// As [`Self::read_buf`]: no descriptors come along here.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn read_with_descriptors(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        _descriptors: &mut Vec<Option<Descriptor>>,
+    ) -> io::Result<usize> {
+        self.read_buf(buffer).await
+    }
 }
 
 /// The sending direction of a [`Stream`].
@@ -98,16 +111,22 @@ impl Reader {
 pub struct Writer(Arc<local::Stream>);
 
 impl Writer {
-    /// Leaves everything to [`Self::poll_write`]: a pipe cannot be tried without a task.
+    /// Leaves everything to [`Self::poll_send`]: a pipe cannot be tried without a task.
     ///
     /// # Errors
     /// Always [`io::ErrorKind::WouldBlock`].
-    pub fn try_write(&self, _bytes: &[u8]) -> io::Result<usize> {
+    pub fn try_send(&self, _bytes: &[u8], _descriptor: Option<BorrowedDescriptor<'_>>) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Writes what the pipe takes, or has the task woken when it is worth another try. One task only.
-    pub fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    /// Sends what the pipe takes, or has the task woken when it is worth another try. One task only. There are no
+    /// descriptors here.
+    pub fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+        _descriptor: Option<BorrowedDescriptor<'_>>,
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut &*self.0).poll_write(context, bytes)
     }
 }

@@ -3,8 +3,11 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,19 +15,20 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use clustered_cache_core::ErrorKind;
-use clustered_cache_core::client::{Backoff, Client, ClientConfig, Target};
+use clustered_cache_core::client::{Backoff, Client, ClientConfig, Handovers, Target};
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::config::{MAX_FRAME_BYTES, MAX_HELLO_BYTES};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Secret};
 use clustered_cache_core::inbox::{Inbox, Incoming, LinkEvent};
 use clustered_cache_core::protocol::handshake::{ClientHello, HostChallenge, Introduction};
 use clustered_cache_core::protocol::message::{
-    Handle, NamespaceOptions, Request, RequestEnvelope, RequestId, Response, ResponseEnvelope,
+    Handle, NamespaceOptions, Request, RequestEnvelope, RequestId, Response, ResponseEnvelope, Ticket,
 };
 use clustered_cache_core::protocol::{codec, frame};
 use clustered_cache_core::server::{self, ServerConfig, ServerLimits};
 use clustered_cache_core::store::Store;
 use clustered_cache_core::testing::{Reply, TempDir, Watchdog, watchdog};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -67,6 +71,11 @@ impl Host {
     }
 
     pub(crate) fn serve(store: Arc<Store>, endpoint: HostEndpoint, limits: ServerLimits) -> Self {
+        let config = ServerConfig { limits, ..ServerConfig::new(endpoint.secret().clone()) };
+        Self::configured(store, endpoint, config)
+    }
+
+    pub(crate) fn configured(store: Arc<Store>, endpoint: HostEndpoint, config: ServerConfig) -> Self {
         let runtime = runtime();
         let listener = {
             let _inside = runtime.enter();
@@ -74,7 +83,6 @@ impl Host {
         };
         let (shutdown, stopped) = oneshot::channel::<()>();
         let (end, ended) = channel();
-        let config = ServerConfig { limits, ..ServerConfig::new(endpoint.secret().clone()) };
         let serving = server::run(listener, Arc::clone(&store), config, async { drop(stopped.await) });
         runtime.spawn(async move {
             serving.await;
@@ -148,30 +156,45 @@ pub(crate) enum Seen {
     Unreachable { through: RequestId, kind: ErrorKind, message: String },
 }
 
+/// A ticket and what came with it.
+pub(crate) type Table = (Ticket, Option<File>);
+
 /// A client whose inbox is read by the test.
 pub(crate) struct TestClient {
     pub(crate) client: Arc<Client>,
     inbox: Arc<Inbox>,
     woken: Receiver<()>,
     seen: std::cell::RefCell<VecDeque<Seen>>,
+    handovers: std::cell::RefCell<Handovers>,
+    /// How often a descriptor came, or should have.
+    descriptors: std::cell::Cell<usize>,
+    /// What came with each ticket, by the number of the answer that had it.
+    tables: std::cell::RefCell<HashMap<RequestId, Table>>,
     last: std::cell::Cell<RequestId>,
     runtime: Option<Runtime>,
 }
 
 impl TestClient {
     pub(crate) fn new(grace: Duration) -> Self {
+        Self::configured(ClientConfig { grace, ..ClientConfig::default() })
+    }
+
+    pub(crate) fn configured(config: ClientConfig) -> Self {
         let (wake, woken) = channel();
         let wake = std::sync::Mutex::new(wake);
         let inbox = Arc::new(Inbox::new(move || {
             let _ = wake.lock().unwrap().send(());
         }));
         let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(20)).unwrap();
-        let config = ClientConfig { grace, backoff, ..ClientConfig::default() };
+        let config = ClientConfig { backoff, ..config };
         Self {
             client: Client::new(Arc::clone(&inbox), config),
             inbox,
             woken,
             seen: Default::default(),
+            handovers: Default::default(),
+            descriptors: Default::default(),
+            tables: Default::default(),
             last: Default::default(),
             runtime: Some(runtime()),
         }
@@ -206,7 +229,17 @@ impl TestClient {
         self.client.open(id, handle, name, NamespaceOptions::default()).unwrap();
         self.client.flush();
         let reply = self.reply_to(id);
-        assert!(matches!(reply.response(), Response::Opened(_)), "{reply:?}");
+        assert!(matches!(reply.response(), Response::Opened { .. }), "{reply:?}");
+    }
+
+    /// Takes what came with the answer to request `id`, which has been waited for; `None` if it had no ticket.
+    pub(crate) fn table(&self, id: RequestId) -> Option<Table> {
+        self.tables.borrow_mut().remove(&id)
+    }
+
+    /// Has anything arrived besides answers and events?
+    pub(crate) fn has_descriptors(&self) -> bool {
+        self.descriptors.get() > 0
     }
 
     /// Asks and waits for the answer; events on the way are kept for later.
@@ -271,24 +304,38 @@ impl TestClient {
     }
 
     fn drain(&self) {
-        let mut seen = self.seen.borrow_mut();
         self.inbox
             .drain(&mut |incoming| {
-                seen.push_back(match incoming {
-                    Incoming::Response { id, response } => Seen::Reply(id, Reply::new(response)),
-                    Incoming::Event(LinkEvent::Connected { epoch, changed }) => {
-                        Seen::Connected { epoch, changed }
-                    }
-                    Incoming::Event(LinkEvent::Lost { through, error }) => {
-                        Seen::Lost { through, kind: error.kind() }
-                    }
-                    Incoming::Event(LinkEvent::Unreachable { through, error }) => {
-                        Seen::Unreachable { through, kind: error.kind(), message: error.message().to_owned() }
-                    }
-                });
+                self.take(incoming);
                 true
             })
             .unwrap();
+    }
+
+    fn take(&self, incoming: Incoming<'_>) {
+        let mut handovers = self.handovers.borrow_mut();
+        let seen = match incoming {
+            Incoming::Descriptor(descriptor) => {
+                self.descriptors.set(self.descriptors.get() + 1);
+                return handovers.arrived(descriptor);
+            }
+            Incoming::Response { id, response } => {
+                if let Response::Opened { table: Some(ticket), .. } = &response {
+                    let file = handovers.take(ticket).map(File::from);
+                    self.tables.borrow_mut().insert(id, (*ticket, file));
+                }
+                Seen::Reply(id, Reply::new(response))
+            }
+            Incoming::Event(LinkEvent::Connected { epoch, changed }) => Seen::Connected { epoch, changed },
+            Incoming::Event(LinkEvent::Lost { through, error }) => {
+                handovers.clear();
+                Seen::Lost { through, kind: error.kind() }
+            }
+            Incoming::Event(LinkEvent::Unreachable { through, error }) => {
+                Seen::Unreachable { through, kind: error.kind(), message: error.message().to_owned() }
+            }
+        };
+        self.seen.borrow_mut().push_back(seen);
     }
 }
 
@@ -376,6 +423,23 @@ impl Raw {
         self.stream.write_all(&request_frame(id, handle, request)).unwrap();
     }
 
+    /// As [`Self::request`], with a descriptor beside it.
+    pub(crate) fn request_with(
+        &mut self,
+        id: RequestId,
+        handle: Handle,
+        request: Request<'_>,
+        descriptor: &impl AsFd,
+    ) {
+        let bytes = request_frame(id, handle, request);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let one = [descriptor.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&one)));
+        let sent = sendmsg(&self.stream, &[IoSlice::new(&bytes)], &mut control, SendFlags::empty());
+        assert_eq!(sent, Ok(bytes.len()));
+    }
+
     /// The next reply; `None` when the host has closed.
     pub(crate) fn reply(&mut self) -> Option<(RequestId, Reply)> {
         let payload = self.receive(MAX_FRAME_BYTES)?;
@@ -387,7 +451,7 @@ impl Raw {
     pub(crate) fn opened(mut self, name: &str) -> Self {
         self.request(1, 1, Request::Open { name, options: NamespaceOptions::default() });
         let (id, reply) = self.reply().unwrap();
-        assert!(id == 1 && matches!(reply.response(), Response::Opened(_)), "{reply:?}");
+        assert!(id == 1 && matches!(reply.response(), Response::Opened { .. }), "{reply:?}");
         self
     }
 

@@ -22,8 +22,12 @@ fn opening_tells_the_options_in_force() {
         ttl: 0,
         allow_stale: false,
     };
-    assert_eq!(user.ask(3, open_with_max("n", 5)), Response::Opened(settings));
-    assert_eq!(user.ask(4, open("n")), Response::Opened(settings), "what is left out is taken over");
+    assert_eq!(user.ask(3, open_with_max("n", 5)), Response::Opened { settings, table: None });
+    assert_eq!(
+        user.ask(4, open("n")),
+        Response::Opened { settings, table: None },
+        "what is left out is taken over"
+    );
     assert_eq!(store.namespaces(), ["n"]);
 }
 
@@ -63,7 +67,7 @@ fn a_conflict_is_answered_to_every_request_of_the_handle_and_may_be_mended() {
         assert_eq!(reply.error(), Some(ErrorKind::OptionsConflict));
         assert_eq!(reply.error_message(), refused.error_message());
     }
-    assert!(matches!(other.ask(0, open_with_max("n", 5)).response(), Response::Opened(_)));
+    assert!(matches!(other.ask(0, open_with_max("n", 5)).response(), Response::Opened { .. }));
     assert_eq!(other.ask(0, Request::Ping), Response::Flag(true));
 }
 
@@ -80,7 +84,7 @@ fn bad_names_and_options_are_refused() {
     let options = NamespaceOptions { ttl, ..Default::default() };
     assert_eq!(user.ask(0, Request::Open { name: "n", options }).error(), Some(ErrorKind::InvalidOption));
     assert!(store.namespaces().is_empty());
-    assert!(matches!(user.ask(0, open(&long[1..])).response(), Response::Opened(_)));
+    assert!(matches!(user.ask(0, open(&long[1..])).response(), Response::Opened { .. }));
 }
 
 #[test]
@@ -91,11 +95,11 @@ fn a_handle_means_one_name_until_it_is_released() {
     assert!(user.ask(7, Request::Ping).error_message().unwrap().contains("handle 7 is not open"));
     assert_eq!(user.ask(7, Request::Release).error(), Some(ErrorKind::Protocol));
     user.ask(7, open("a"));
-    assert!(matches!(user.ask(7, open("a")).response(), Response::Opened(_)));
+    assert!(matches!(user.ask(7, open("a")).response(), Response::Opened { .. }));
     assert_eq!(user.ask(7, open("b")).error(), Some(ErrorKind::Protocol));
     assert_eq!(user.ask(7, Request::Ping), Response::Flag(true));
     assert_eq!(user.ask(7, Request::Release), Response::Flag(true));
-    assert!(matches!(user.ask(7, open("b")).response(), Response::Opened(_)));
+    assert!(matches!(user.ask(7, open("b")).response(), Response::Opened { .. }));
     assert_eq!(store.namespaces(), ["a", "b"], "a namespace outlives its handles");
 }
 

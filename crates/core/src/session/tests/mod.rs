@@ -10,6 +10,8 @@ mod many;
 mod memory;
 mod readers;
 mod scans;
+#[cfg(unix)]
+mod tables;
 mod threads;
 
 use std::sync::Arc;

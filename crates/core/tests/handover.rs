@@ -1,0 +1,224 @@
+//! Descriptors of tables on their way from a host to its clients, over real sockets.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clustered_cache_core::ErrorKind;
+use clustered_cache_core::client::{ClientConfig, REOPEN_BASE};
+use clustered_cache_core::clock::Clock;
+use clustered_cache_core::endpoint::HostEndpoint;
+use clustered_cache_core::protocol::message::{Blob, NamespaceOptions, Request, RequestId, Response};
+use clustered_cache_core::server::{ServerConfig, ServerLimits};
+use clustered_cache_core::store::Store;
+use clustered_cache_core::testing::{TempDir, hand_over, new_entry, text_key, text_value};
+use clustered_cache_shm::Handover;
+use support::{Host, LONG, TestClient, watch};
+
+/// Makes a file the table of the namespace `name`: as long as `region` says, and with that number in it.
+fn share(directory: &TempDir, store: &Store, name: &str, region: u64) -> PathBuf {
+    let path = directory.path().join(format!("table {region}"));
+    fs::write(&path, content(region)).unwrap();
+    let descriptor = Arc::new(File::open(&path).unwrap().into());
+    hand_over(store, name, Handover { region, bytes: content(region).len() as u64, descriptor });
+    path
+}
+
+fn content(region: u64) -> String {
+    format!("{region:0width$}", width = 10 + region as usize)
+}
+
+/// The answer to request `id` came with the table `region`.
+fn expect_table(client: &TestClient, id: RequestId, region: u64) {
+    assert!(matches!(client.reply_to(id).response(), Response::Opened { .. }));
+    let (ticket, file) = client.table(id).unwrap_or_else(|| panic!("no ticket with the answer to {id}"));
+    let file = file.unwrap_or_else(|| panic!("no descriptor with the answer to {id}"));
+    // From a place of its own: the position is shared by all who have the descriptor.
+    let mut bytes = vec![0; ticket.bytes as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert_eq!((ticket.region, text), (region, content(region)));
+}
+
+/// Submits the opening of `name`, without sending it.
+fn open(client: &TestClient, handle: u32, name: &str) -> RequestId {
+    let id = client.next_id();
+    client.client.open(id, handle, name, NamespaceOptions::default()).unwrap();
+    id
+}
+
+/// How often this process has the file open.
+#[cfg(target_os = "linux")]
+fn times_open(path: &Path) -> usize {
+    let links = fs::read_dir("/proc/self/fd").unwrap().map(|entry| fs::read_link(entry.unwrap().path()));
+    links.filter(|link| link.as_ref().is_ok_and(|link| link == path)).count()
+}
+
+#[test]
+fn a_table_comes_with_its_answer_whatever_is_batched_in_front_and_behind() {
+    let _watch = watch("a_table_comes_with_its_answer_whatever_is_batched_in_front_and_behind");
+    const MANY: u64 = 2_000;
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    share(&directory, &host.store, "n", 7);
+    let client = host.client();
+    client.open(1, "other");
+    let (key, value) = (text_key("k"), text_value(&"x".repeat(300)));
+    client.ask(1, Request::Set(new_entry(&key, &value)));
+    let ask = || (0..MANY).map(|_| client.submit(1, Request::Get(Blob(&key)))).last().unwrap();
+    ask();
+    let opened = open(&client, 2, "n");
+    let last = ask();
+    client.client.flush();
+    expect_table(&client, opened, 7);
+    assert_eq!(client.reply_to(last), Response::Value(Blob(&value)));
+    assert!(client.table(1).is_none(), "the other one has none");
+}
+
+#[test]
+fn namespaces_opened_in_one_batch_each_get_their_own() {
+    let _watch = watch("namespaces_opened_in_one_batch_each_get_their_own");
+    const MANY: u64 = 200;
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    for region in (0..MANY).filter(|region| region % 3 != 0) {
+        share(&directory, &host.store, &format!("n{region}"), region);
+    }
+    let client = host.client();
+    let opened: Vec<_> =
+        (0..MANY).map(|region| open(&client, region as u32, &format!("n{region}"))).collect();
+    client.client.flush();
+    for (region, id) in (0..).zip(opened) {
+        if region % 3 != 0 {
+            expect_table(&client, id, region);
+        } else {
+            assert!(matches!(client.reply_to(id).response(), Response::Opened { table: None, .. }));
+        }
+    }
+}
+
+#[test]
+fn tables_come_through_when_the_host_has_to_wait_for_its_peer() {
+    let _watch = watch("tables_come_through_when_the_host_has_to_wait_for_its_peer");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let client = host.client();
+    client.open(1, "other");
+    let (key, value) = (text_key("k"), text_value(&"x".repeat(200_000)));
+    client.ask(1, Request::Set(new_entry(&key, &value)));
+    // Far more between two tables than a socket holds.
+    let opened: Vec<_> = (1..=20)
+        .map(|region| {
+            let name = format!("n{region}");
+            share(&directory, &host.store, &name, region);
+            for _ in 0..10 {
+                client.submit(1, Request::Get(Blob(&key)));
+            }
+            (region, open(&client, 1 + region as u32, &name))
+        })
+        .collect();
+    client.client.flush();
+    for (region, id) in opened {
+        expect_table(&client, id, region);
+    }
+}
+
+#[test]
+fn after_a_reconnect_every_table_comes_again() {
+    let _watch = watch("after_a_reconnect_every_table_comes_again");
+    let directory = TempDir::new();
+    let path = directory.path().join("s");
+    let first = Host::at(&path);
+    share(&directory, &first.store, "one", 1);
+    share(&directory, &first.store, "two", 2);
+    let client = first.client();
+    client.connected();
+    for (handle, name) in [(1, "one"), (2, "two")] {
+        let id = open(&client, handle, name);
+        client.client.flush();
+        expect_table(&client, id, handle.into());
+    }
+    first.kill();
+    client.lost();
+    let endpoint = HostEndpoint::at(&path).unwrap();
+    let store = Store::new(Clock::System);
+    share(&directory, &store, "one", 11);
+    share(&directory, &store, "two", 12);
+    let _second = Host::serve(store, endpoint, ServerLimits::default());
+    client.connected();
+    expect_table(&client, REOPEN_BASE + 1, 11);
+    expect_table(&client, REOPEN_BASE + 2, 12);
+}
+
+#[test]
+fn a_side_that_does_not_share_gets_and_gives_nothing() {
+    let _watch = watch("a_side_that_does_not_share_gets_and_gives_nothing");
+    let directory = TempDir::new();
+    for (host_shares, client_shares) in [(true, true), (true, false), (false, true)] {
+        let store = Store::new(Clock::System);
+        share(&directory, &store, "n", 3);
+        let endpoint = HostEndpoint::create(Some(directory.path()), &Default::default()).unwrap();
+        let config = ServerConfig { share: host_shares, ..ServerConfig::new(endpoint.secret().clone()) };
+        let host = Host::configured(store, endpoint, config);
+        let config = ClientConfig { grace: LONG, share: client_shares, ..ClientConfig::default() };
+        let client = TestClient::configured(config);
+        client.start(host.target());
+        let id = open(&client, 1, "n");
+        client.client.flush();
+        if host_shares && client_shares {
+            expect_table(&client, id, 3);
+            continue;
+        }
+        assert!(matches!(client.reply_to(id).response(), Response::Opened { table: None, .. }));
+        assert_eq!(client.ask(1, Request::Ping), Response::Flag(true));
+        assert!(!client.has_descriptors());
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_that_goes_and_a_client_that_drops_its_tables_leave_nothing_open() {
+    let _watch = watch("a_client_that_goes_and_a_client_that_drops_its_tables_leave_nothing_open");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let table = share(&directory, &host.store, "n", 5);
+    for _ in 0..20 {
+        let client = host.client();
+        client.open(1, "n");
+        assert_eq!(times_open(&table), 2, "the host's and the client's");
+        let id = open(&client, 2, "n");
+        client.client.flush();
+        expect_table(&client, id, 5);
+        drop(client.table(1));
+        assert_eq!(times_open(&table), 1);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn descriptors_sent_to_a_host_are_not_kept_and_harm_nobody() {
+    let _watch = watch("descriptors_sent_to_a_host_are_not_kept_and_harm_nobody");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let path = directory.path().join("pushed");
+    let pushed = File::create(&path).unwrap();
+    let mut raw = host.raw().greet(&host.secret()).opened("n");
+    for id in 2..300 {
+        raw.request_with(id, 1, Request::Ping, &pushed);
+        let (answered, reply) = raw.reply().unwrap();
+        assert_eq!(answered, id);
+        assert_eq!(reply, Response::Flag(true));
+        assert_eq!(times_open(&path), 1, "only the sender has it open");
+    }
+    // Before the handshake neither: it fails, or goes on as if nothing had come.
+    let mut stranger = host.raw();
+    stranger.request_with(1, 1, Request::Ping, &pushed);
+    stranger.expect_end();
+    assert_eq!(times_open(&path), 1);
+    assert_eq!(host.client().ask(9, Request::Ping).error(), Some(ErrorKind::Protocol));
+}

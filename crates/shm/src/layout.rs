@@ -1,0 +1,272 @@
+//! Where everything is in a region. All of it is 64-bit words, little-endian.
+//!
+//! ```text
+//! control page │ directory: where the chunks of the index are │ arena: granules of 8 words
+//! ```
+//!
+//! Slots, buckets of the index, keys and values all live in granules of the one arena, so memory that one kind gives
+//! up serves any other. Granules of slots and of the index stay what they are: a version may never become a byte of
+//! a value.
+//!
+//! Everything has its full size from the start. Pages are memory only once they are used, so the size is address space.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// First word of every region: `ccshared`.
+const MAGIC: u64 = u64::from_le_bytes(*b"ccshared");
+/// Rises with every change of the layout or of the hash. Readers refuse all others.
+const LAYOUT_VERSION: u64 = 1;
+
+/// What the system gives memory by. Where pages are larger, only the accounting is finer than they are.
+#[cfg(not(loom))]
+pub(crate) const PAGE: usize = 4096;
+/// Under the model checker every word costs.
+#[cfg(loom)]
+pub(crate) const PAGE: usize = 192;
+pub(crate) const PAGE_WORDS: usize = PAGE / 8;
+
+/// The unit of the arena: a cache line.
+pub(crate) const GRANULE_WORDS: usize = 8;
+pub(crate) const GRANULE: usize = GRANULE_WORDS * 8;
+pub(crate) const SLOT_WORDS: usize = 4;
+pub(crate) const SLOTS_PER_GRANULE: usize = GRANULE_WORDS / SLOT_WORDS;
+/// Buckets of the index that are neighbours in the arena; a bucket is a granule.
+#[cfg(not(loom))]
+pub(crate) const CHUNK_BITS: u32 = 4;
+#[cfg(loom)]
+pub(crate) const CHUNK_BITS: u32 = 0;
+pub(crate) const CHUNK: usize = 1 << CHUNK_BITS;
+
+/// Most granules: JavaScript addresses all of the arena as an array of fewer than 2³² numbers of 32 bits.
+pub(crate) const MAX_GRANULES: usize = (1 << 28) - 1;
+
+const _: () = {
+    assert!(SLOT_WORDS * SLOTS_PER_GRANULE == GRANULE_WORDS, "no slot crosses a cache line");
+    assert!(PAGE.is_multiple_of(GRANULE), "granules do not cross pages");
+    assert!(control::STATE < PAGE_WORDS);
+    // The one word that all readers poll shares its cache line, and the one fetched with it, with nothing that changes.
+    assert!(control::STATE / 16 != control::CHUNKS / 16);
+};
+#[cfg(not(loom))]
+const _: () = assert!(
+    size_of::<AtomicU64>() == 8 && align_of::<AtomicU64>() == 8,
+    "JavaScript and other processes see plain 64-bit words"
+);
+
+/// Words of the control page. All but the state are written before anybody else sees the region.
+pub(crate) mod control {
+    pub(crate) const MAGIC: usize = 0;
+    pub(crate) const VERSION: usize = 1;
+    pub(crate) const REGION: usize = 2;
+    pub(crate) const SEED: usize = 3;
+    pub(crate) const GRANULES: usize = 5;
+    pub(crate) const CHUNKS: usize = 6;
+    pub(crate) const STATE: usize = 16;
+}
+
+/// The sizes of a region's parts, and so their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// How many granules the arena has.
+    pub(crate) granules: usize,
+    /// How many chunks the index can have; a power of two.
+    pub(crate) chunks: usize,
+}
+
+impl Geometry {
+    /// For so many bytes of memory in all.
+    pub(crate) fn for_memory(bytes: u64) -> Self {
+        let granules = (bytes / GRANULE as u64).clamp(64, MAX_GRANULES as u64) as usize;
+        // The smallest entry takes a granule and half of one for its slot; a bucket is well filled with eight.
+        Self { granules, chunks: (granules / 12 / CHUNK).max(1).next_power_of_two() }
+    }
+
+    pub(crate) fn directory_at(&self) -> usize {
+        PAGE_WORDS
+    }
+
+    pub(crate) fn arena_at(&self) -> usize {
+        page_up(self.directory_at() + self.chunks)
+    }
+
+    /// Words in all.
+    pub(crate) fn words(&self) -> usize {
+        page_up(self.arena_at() + self.granules * GRANULE_WORDS)
+    }
+
+    /// The most buckets, as a power of two.
+    pub(crate) fn max_bits(&self) -> u32 {
+        self.chunks.trailing_zeros() + CHUNK_BITS
+    }
+
+    /// Writes the control page of a new region.
+    pub(crate) fn write_control(&self, words: &[AtomicU64], region: u64, seed: [u64; 2]) {
+        let put = |at: usize, value: u64| words[at].store(value, Ordering::Relaxed);
+        put(control::VERSION, LAYOUT_VERSION);
+        put(control::REGION, region);
+        put(control::SEED, seed[0]);
+        put(control::SEED + 1, seed[1]);
+        put(control::GRANULES, self.granules as u64);
+        put(control::CHUNKS, self.chunks as u64);
+        words[control::MAGIC].store(MAGIC, Ordering::Release);
+    }
+
+    /// What the control page says, if it describes exactly the memory that there is.
+    pub(crate) fn read_control(words: &[AtomicU64]) -> Option<Self> {
+        let get = |at: usize| words[at].load(Ordering::Relaxed);
+        if words.len() < PAGE_WORDS
+            || words[control::MAGIC].load(Ordering::Acquire) != MAGIC
+            || get(control::VERSION) != LAYOUT_VERSION
+        {
+            return None;
+        }
+        let (granules, chunks) = (get(control::GRANULES), get(control::CHUNKS));
+        // Bounded before they are added up.
+        if granules > MAX_GRANULES as u64 || chunks > MAX_GRANULES as u64 || !chunks.is_power_of_two() {
+            return None;
+        }
+        let geometry = Self { granules: granules as usize, chunks: chunks as usize };
+        (geometry.words() == words.len()).then_some(geometry)
+    }
+}
+
+/// The one word of the control page that changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    /// How many buckets the index has, as a power of two.
+    pub(crate) bits: u32,
+    /// The index is being rebuilt: what is not found in it may be there all the same.
+    pub(crate) moving: bool,
+    /// The table is over: nothing in it counts any more.
+    pub(crate) retired: bool,
+    /// The caller's.
+    pub(crate) flags: u32,
+}
+
+impl State {
+    pub(crate) fn pack(self) -> u64 {
+        u64::from(self.bits & 0xff)
+            | u64::from(self.retired) << 8
+            | u64::from(self.moving) << 9
+            | u64::from(self.flags) << 32
+    }
+
+    pub(crate) fn unpack(word: u64) -> Self {
+        Self {
+            bits: (word & 0xff) as u32,
+            retired: word >> 8 & 1 == 1,
+            moving: word >> 9 & 1 == 1,
+            flags: (word >> 32) as u32,
+        }
+    }
+}
+
+/// A region's words, and what is where among them. Every access is checked against the memory there is.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory<'a> {
+    pub(crate) words: &'a [AtomicU64],
+    pub(crate) geometry: Geometry,
+}
+
+impl<'a> Memory<'a> {
+    pub(crate) fn state(&self) -> &'a AtomicU64 {
+        &self.words[control::STATE]
+    }
+
+    /// The words of some granules; `None` if there are no such.
+    #[inline]
+    pub(crate) fn granules(&self, at: u32, count: u32) -> Option<&'a [AtomicU64]> {
+        let (at, count) = (at as usize, count as usize);
+        if at + count > self.geometry.granules {
+            return None;
+        }
+        let start = self.geometry.arena_at() + at * GRANULE_WORDS;
+        self.words.get(start..start + count * GRANULE_WORDS)
+    }
+
+    /// The words of a slot; `None` if it cannot exist.
+    #[inline]
+    pub(crate) fn slot(&self, slot: u32) -> Option<&'a [AtomicU64; SLOT_WORDS]> {
+        let (granule, half) = (slot as usize / SLOTS_PER_GRANULE, slot as usize % SLOTS_PER_GRANULE);
+        self.granules(granule as u32, 1)?[half * SLOT_WORDS..].first_chunk()
+    }
+
+    /// The words of a bucket; `None` if its chunk is nowhere.
+    #[inline]
+    pub(crate) fn bucket(&self, bucket: usize) -> Option<&'a [AtomicU64; GRANULE_WORDS]> {
+        let chunk = self.chunk(bucket >> CHUNK_BITS)?.load(Ordering::Relaxed);
+        let first = u32::try_from(chunk.checked_sub(1)?).ok()?;
+        self.granules(first.checked_add((bucket & (CHUNK - 1)) as u32)?, 1)?.first_chunk()
+    }
+
+    /// The directory's word for a chunk: its first granule plus 1, or 0.
+    #[inline]
+    pub(crate) fn chunk(&self, chunk: usize) -> Option<&'a AtomicU64> {
+        (chunk < self.geometry.chunks).then(|| &self.words[self.geometry.directory_at() + chunk])
+    }
+}
+
+pub(crate) fn page_up(words: usize) -> usize {
+    words.next_multiple_of(PAGE_WORDS)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_follow_each_other_at_pages() {
+        for bytes in [0, 1_000, 256 << 20, 15 << 30, u64::MAX] {
+            let geometry = Geometry::for_memory(bytes);
+            assert!(geometry.directory_at() + geometry.chunks <= geometry.arena_at());
+            assert_eq!(geometry.arena_at() % PAGE_WORDS, 0);
+            assert_eq!(geometry.words() % PAGE_WORDS, 0);
+            assert!(geometry.granules * GRANULE / 4 < u32::MAX as usize);
+        }
+    }
+
+    #[test]
+    fn a_control_page_that_does_not_describe_the_memory_is_refused() {
+        let geometry = Geometry { granules: 20, chunks: 2 };
+        let words: Vec<AtomicU64> = (0..geometry.words()).map(|_| AtomicU64::new(0)).collect();
+        assert_eq!(Geometry::read_control(&words), None);
+        geometry.write_control(&words, 7, [1, 2]);
+        assert_eq!(Geometry::read_control(&words), Some(geometry));
+        assert_eq!(Geometry::read_control(&words[..words.len() - PAGE_WORDS]), None);
+        for at in [control::MAGIC, control::VERSION, control::GRANULES, control::CHUNKS] {
+            let good = words[at].load(Ordering::Relaxed);
+            for bad in [0, good + 1, good << 32, u64::MAX] {
+                words[at].store(bad, Ordering::Relaxed);
+                let read = Geometry::read_control(&words);
+                assert!(read.is_none_or(|read| read.words() == words.len()), "word {at} is {bad}");
+                assert!(at > control::VERSION || read.is_none());
+            }
+            words[at].store(good, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_state_survives_packing() {
+        for (moving, retired) in [(false, true), (true, false)] {
+            let state = State { bits: 21, moving, retired, flags: 0xdead_beef };
+            assert_eq!(State::unpack(state.pack()), state);
+        }
+    }
+
+    #[test]
+    fn places_that_are_nowhere_are_none() {
+        let geometry = Geometry { granules: 20, chunks: 2 };
+        let words: Vec<AtomicU64> = (0..geometry.words()).map(|_| AtomicU64::new(0)).collect();
+        let memory = Memory { words: &words, geometry };
+        assert!(memory.granules(19, 1).is_some());
+        assert!(memory.granules(19, 2).is_none());
+        assert!(memory.granules(u32::MAX, u32::MAX).is_none());
+        assert!(memory.slot(39).is_some() && memory.slot(40).is_none());
+        assert!(memory.bucket(0).is_none(), "its chunk is nowhere yet");
+        memory.chunk(0).unwrap().store(u64::MAX, Ordering::Relaxed);
+        assert!(memory.bucket(0).is_none());
+        memory.chunk(0).unwrap().store(5, Ordering::Relaxed);
+        assert!(memory.bucket(15).is_some(), "granules 4 to 19");
+        assert!(memory.bucket(16).is_none());
+    }
+}

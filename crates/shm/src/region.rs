@@ -1,0 +1,303 @@
+//! Memory of the system: made, sealed, handed over, mapped and given back. The only system calls of this crate, and
+//! nearly all of its unsafe code.
+//!
+//! Linux seals against `ftruncate` by anybody (a reader whose pages vanish would be killed) and against new writable
+//! mappings and writes (whoever has the descriptor could change entries). The kernel refuses to punch holes into memory
+//! sealed so; so memory goes back to the system with its region, not before.
+
+use std::io;
+use std::ptr::NonNull;
+#[cfg(unix)]
+use std::{os::fd::OwnedFd, sync::Arc};
+
+use crate::arena::Commit;
+use crate::sync::AtomicU64;
+
+/// What another process needs to read a table.
+#[derive(Debug, Clone)]
+pub struct Handover {
+    /// Names the region: random, and written in it.
+    pub region: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Its memory.
+    #[cfg(unix)]
+    pub descriptor: Arc<OwnedFd>,
+}
+
+/// Memory that is mapped as long as this value lives.
+pub(crate) struct Region {
+    words: NonNull<AtomicU64>,
+    count: usize,
+    backing: Backing,
+}
+
+enum Backing {
+    /// Of this process alone; made by the allocator.
+    #[cfg(any(not(unix), test, loom))]
+    Heap,
+    /// Of this process alone; address space until it is touched.
+    #[cfg(unix)]
+    Private,
+    /// Of this process, for others to read.
+    #[cfg(unix)]
+    Shared(Arc<OwnedFd>),
+    /// Of another process.
+    #[cfg(unix)]
+    Foreign,
+}
+
+// SAFETY: the words are atomics, to which any thread may refer at any time; the rest is owned and only freed by `drop`.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// The words, which any thread and any process may change at any time.
+    #[inline]
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        // SAFETY: `words` points to `count` words of memory that is mapped or allocated, aligned, and zero or written as
+        // atomics, until `self` is dropped. Sealed or private memory cannot shrink.
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr(), self.count) }
+    }
+
+    /// Memory of the allocator.
+    #[cfg(any(not(unix), test, loom))]
+    pub(crate) fn heap(count: usize) -> Self {
+        let words: Box<[AtomicU64]> = (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self { words: NonNull::from(Box::leak(words)).cast(), count, backing: Backing::Heap }
+    }
+
+    /// What others need to map it, if they can.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Option<&Arc<OwnedFd>> {
+        match &self.backing {
+            Backing::Shared(descriptor) => Some(descriptor),
+            _ => None,
+        }
+    }
+
+    /// Memory of so many words, for others to read if the system can do that.
+    ///
+    /// # Errors
+    /// The system has no address space left.
+    #[cfg(not(unix))]
+    pub(crate) fn create(count: usize) -> io::Result<Self> {
+        Ok(Self::heap(count))
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        #[cfg(any(not(unix), test, loom))]
+        if matches!(self.backing, Backing::Heap) {
+            let words = std::ptr::slice_from_raw_parts_mut(self.words.as_ptr(), self.count);
+            // SAFETY: `heap` leaked exactly this box, and nobody refers to it any more: `words` borrows `self`.
+            drop(unsafe { Box::from_raw(words) });
+            return;
+        }
+        #[cfg(unix)]
+        self.unmap();
+    }
+}
+
+impl Commit for Region {
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "nothing to ask for elsewhere"))]
+    fn commit(&self, at: u64, len: u64) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Backing::Shared(descriptor) = &self.backing {
+            // Touching a page that cannot be had would kill the process; asking for it first says so instead.
+            use rustix::fs::{FallocateFlags, fallocate};
+            return Ok(rustix::io::retry_on_intr(|| {
+                fallocate(descriptor, FallocateFlags::empty(), at, len)
+            })?);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+pub(crate) use unix::{Refusal, own_user};
+
+#[cfg(unix)]
+mod unix {
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::ptr::null_mut;
+
+    use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+
+    use super::{AtomicU64, Backing, NonNull, Region, io};
+
+    /// Why another process's memory is not mapped.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Refusal {
+        /// It is of another user.
+        ForeignOwner,
+        /// It could shrink or be written by others.
+        Unsealed,
+        /// Its size is not the one that was announced.
+        WrongSize,
+        /// The system does not map it.
+        System,
+    }
+
+    pub(crate) fn own_user() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    impl Region {
+        /// Memory of so many words, for others to read if the system can do that.
+        ///
+        /// # Errors
+        /// The system has no address space left.
+        pub(crate) fn create(count: usize) -> io::Result<Self> {
+            Self::create_shared(count).or_else(|_| Self::create_private(count))
+        }
+
+        pub(crate) fn create_private(count: usize) -> io::Result<Self> {
+            let flags = MapFlags::PRIVATE;
+            #[cfg(target_os = "linux")]
+            let flags = flags | MapFlags::NORESERVE;
+            // SAFETY: a new mapping at an address of the system's choice touches no memory that is in use.
+            let start =
+                unsafe { mmap_anonymous(null_mut(), count * 8, ProtFlags::READ | ProtFlags::WRITE, flags)? };
+            Self::mapped(start.cast(), count, Backing::Private)
+        }
+
+        fn create_shared(count: usize) -> io::Result<Self> {
+            let descriptor = super::system::create(count as u64 * 8)?;
+            // SAFETY: as above; the descriptor is ours alone still, and its size is that of the mapping.
+            let start = unsafe {
+                let access = ProtFlags::READ | ProtFlags::WRITE;
+                mmap(null_mut(), count * 8, access, MapFlags::SHARED, &descriptor, 0)?
+            };
+            // From here on the mapping is undone by dropping it.
+            let mut region = Self::mapped(start.cast(), count, Backing::Private)?;
+            super::system::seal(&descriptor)?;
+            region.backing = Backing::Shared(descriptor.into());
+            Ok(region)
+        }
+
+        /// Maps another process's memory for reading. The descriptor may be closed afterwards.
+        pub(crate) fn open(descriptor: &OwnedFd, bytes: u64, owner: u32) -> Result<Self, Refusal> {
+            let status = rustix::fs::fstat(descriptor).map_err(|_| Refusal::System)?;
+            if status.st_uid != owner {
+                return Err(Refusal::ForeignOwner);
+            }
+            let count = usize::try_from(bytes / 8).map_err(|_| Refusal::WrongSize)?;
+            if u64::try_from(status.st_size) != Ok(bytes) || !bytes.is_multiple_of(8) || count == 0 {
+                return Err(Refusal::WrongSize);
+            }
+            if !super::system::is_sealed(descriptor.as_fd()) {
+                return Err(Refusal::Unsealed);
+            }
+            // SAFETY: a new mapping at an address of the system's choice touches no memory that is in use. It cannot
+            // lose its pages: the size was looked at after the seal against shrinking, which cannot be taken off.
+            let start =
+                unsafe { mmap(null_mut(), count * 8, ProtFlags::READ, MapFlags::SHARED, descriptor, 0) };
+            let start = start.map_err(|_| Refusal::System)?;
+            Self::mapped(start.cast(), count, Backing::Foreign).map_err(|_| Refusal::System)
+        }
+
+        fn mapped(start: *mut AtomicU64, count: usize, backing: Backing) -> io::Result<Self> {
+            let words = NonNull::new(start).ok_or(io::ErrorKind::InvalidData)?;
+            Ok(Self { words, count, backing })
+        }
+    }
+
+    impl Region {
+        pub(super) fn unmap(&mut self) {
+            // SAFETY: this is the mapping that `mapped` took over, and nobody refers to it any more: `words` borrows
+            // `self`. That it fails is impossible for a mapping that exists, and would be harmless.
+            let _ = unsafe { munmap(self.words.as_ptr().cast(), self.count * 8) };
+        }
+    }
+}
+
+/// Shared memory that nobody can shrink or write but its maker.
+#[cfg(target_os = "linux")]
+mod system {
+    use std::io;
+    use std::os::fd::{BorrowedFd, OwnedFd};
+
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate, memfd_create};
+    use rustix::process::{Resource, getrlimit};
+
+    const SEALS: SealFlags =
+        SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
+
+    pub(super) fn create(bytes: u64) -> io::Result<OwnedFd> {
+        // Over this limit `ftruncate` does not fail but ends the process with a signal.
+        if getrlimit(Resource::Fsize).current.is_some_and(|limit| bytes > limit) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let descriptor = memfd_create("clustered-cache", flags | MemfdFlags::NOEXEC_SEAL)
+            // The flag is of Linux 6.3.
+            .or_else(|_| memfd_create("clustered-cache", flags))?;
+        ftruncate(&descriptor, bytes)?;
+        Ok(descriptor)
+    }
+
+    /// Takes effect on everybody but the mapping that exists.
+    pub(super) fn seal(descriptor: &OwnedFd) -> io::Result<()> {
+        Ok(fcntl_add_seals(descriptor, SEALS)?)
+    }
+
+    pub(super) fn is_sealed(descriptor: BorrowedFd<'_>) -> bool {
+        // Without the last one the others are as good: seals are only ever added.
+        let needed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE;
+        fcntl_get_seals(descriptor).is_ok_and(|seals| seals.contains(needed))
+    }
+}
+
+/// Shared memory without a name. It cannot be sealed here, but its size can be set only once and nobody else finds it:
+/// a client maps what the host, which has proved itself, hands over. Not covered by the project's tests yet: no such
+/// machine runs them.
+#[cfg(target_os = "macos")]
+mod system {
+    use std::io;
+    use std::os::fd::{BorrowedFd, OwnedFd};
+
+    use rustix::fs::{Mode, ftruncate};
+    use rustix::shm::{OFlags, open, unlink};
+
+    pub(super) fn create(bytes: u64) -> io::Result<OwnedFd> {
+        let random = getrandom::u64().map_err(|_| io::ErrorKind::Other)?;
+        // Names are at most 31 bytes long.
+        let name = format!("/clustered-cache-{random:013x}");
+        let name = &name[..name.len().min(30)];
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
+        let descriptor = open(name, flags, Mode::RUSR | Mode::WUSR)?;
+        unlink(name)?;
+        ftruncate(&descriptor, bytes)?;
+        rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
+        Ok(descriptor)
+    }
+
+    pub(super) fn seal(_descriptor: &OwnedFd) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn is_sealed(_descriptor: BorrowedFd<'_>) -> bool {
+        true
+    }
+}
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "macos"))))]
+mod system {
+    use std::io;
+    use std::os::fd::{BorrowedFd, OwnedFd};
+
+    pub(super) fn create(_bytes: u64) -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn seal(_descriptor: &OwnedFd) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn is_sealed(_descriptor: BorrowedFd<'_>) -> bool {
+        false
+    }
+}

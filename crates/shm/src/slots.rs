@@ -1,0 +1,182 @@
+//! Slots: one for each entry, four words, and the sequence lock that makes a read of them whole or nothing.
+//!
+//! | word | low half | high half |
+//! |---|---|---|
+//! | 0 | version | length of the key |
+//! | 1 | hash of the key | |
+//! | 2 | deadline | |
+//! | 3 | first extent, plus 1; 0 is none | length of the value |
+//!
+//! **Writing.** The version is even while the slot is at rest. The writer makes it odd, then a release fence, then the
+//! words, then the next even version with release. Extents are written before the version turns odd, and freed after it
+//! is even again.
+//!
+//! **Reading.** The version with acquire; if it is even, the words and the bytes of the extents, relaxed; an acquire fence;
+//! the version again. If it is the same, everything read belongs together:
+//!
+//! * *Not too old.* The first load meets the release store of that version, so everything stored before is visible:
+//!   the words and the extents of that state.
+//! * *Not too new.* Suppose some word that was read had been stored later: a word of the slot, or one of an extent that was
+//!   freed and used again. Each such store comes after a release fence that comes after the store of an odd version: the
+//!   slot's words directly, the extents because they were free only when this slot had changed. The reader's acquire fence
+//!   comes after the load, so the fences synchronize and the second load of the version cannot miss that odd version or
+//!   a later one. It differs from the first.
+//!
+//! A version is never used again for another state of the same slot, until 2³¹ changes have passed over one read.
+
+use std::sync::Arc;
+
+use crate::Slot;
+use crate::layout::{GRANULE, Geometry, Memory, SLOT_WORDS};
+use crate::region::Region;
+use crate::sync::{AtomicU64, Ordering, fence};
+
+/// What a slot says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Fields {
+    pub(crate) hash: u64,
+    pub(crate) deadline: u64,
+    /// First granule, plus 1; 0 is an empty slot.
+    pub(crate) first: u32,
+    pub(crate) key_len: u32,
+    pub(crate) value_len: u32,
+}
+
+impl Fields {
+    /// Bytes of the entry in its extents: the value begins at a word.
+    pub(crate) fn payload(&self) -> usize {
+        (self.key_len as usize).next_multiple_of(8) + self.value_len as usize
+    }
+}
+
+/// The four words of one slot.
+#[derive(Clone, Copy)]
+pub(crate) struct SlotCell<'a>(&'a [AtomicU64; SLOT_WORDS]);
+
+impl<'a> SlotCell<'a> {
+    /// `None` for a slot that cannot exist.
+    #[inline]
+    pub(crate) fn at(memory: Memory<'a>, slot: Slot) -> Option<Self> {
+        memory.slot(slot).map(Self)
+    }
+
+    // --- for readers -------------------------------------------------------------------------------------------------
+
+    /// Begins a read: the version, unless the slot is being written.
+    #[inline]
+    pub(crate) fn begin(self) -> Result<Opened<'a>, Busy> {
+        let head = self.0[0].load(Ordering::Acquire);
+        if head & 1 == 1 { Err(Busy) } else { Ok(Opened { cell: self, head }) }
+    }
+
+    // --- for the writer ----------------------------------------------------------------------------------------------
+
+    /// Makes an empty slot of memory that was none before.
+    pub(crate) fn found(&self) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+
+    /// What the slot says; nobody else writes it.
+    pub(crate) fn fields(&self) -> Fields {
+        let head = self.0[0].load(Ordering::Relaxed);
+        self.load(head)
+    }
+
+    pub(crate) fn version(&self) -> u32 {
+        self.0[0].load(Ordering::Relaxed) as u32
+    }
+
+    /// Lets `change` work on the slot and its extents while readers keep away, then shows `fields`.
+    pub(crate) fn publish(&self, fields: Fields, change: impl FnOnce()) {
+        let head = self.0[0].load(Ordering::Relaxed);
+        let odd = (head as u32).wrapping_add(1);
+        self.0[0].store(u64::from(odd) | head & !0xffff_ffff, Ordering::Relaxed);
+        fence(Ordering::Release);
+        change();
+        self.0[1].store(fields.hash, Ordering::Relaxed);
+        self.0[2].store(fields.deadline, Ordering::Relaxed);
+        self.0[3].store(u64::from(fields.first) | u64::from(fields.value_len) << 32, Ordering::Relaxed);
+        let even = u64::from(odd.wrapping_add(1)) | u64::from(fields.key_len) << 32;
+        self.0[0].store(even, Ordering::Release);
+    }
+
+    #[inline]
+    fn load(&self, head: u64) -> Fields {
+        let place = self.0[3].load(Ordering::Relaxed);
+        Fields {
+            hash: self.0[1].load(Ordering::Relaxed),
+            deadline: self.0[2].load(Ordering::Relaxed),
+            first: place as u32,
+            key_len: (head >> 32) as u32,
+            value_len: (place >> 32) as u32,
+        }
+    }
+}
+
+/// The slot is being written, or was left so by a writer that was killed.
+#[derive(Debug)]
+pub(crate) struct Busy;
+
+/// A read under way.
+pub(crate) struct Opened<'a> {
+    cell: SlotCell<'a>,
+    head: u64,
+}
+
+impl Opened<'_> {
+    pub(crate) fn version(&self) -> u32 {
+        self.head as u32
+    }
+
+    /// Only the hash, for most looks end there.
+    #[inline]
+    pub(crate) fn hash(&self) -> u64 {
+        self.cell.0[1].load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn fields(&self) -> Fields {
+        self.cell.load(self.head)
+    }
+
+    /// Does everything read since [`SlotCell::begin`] belong together?
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        fence(Ordering::Acquire);
+        self.cell.0[0].load(Ordering::Relaxed) == self.head
+    }
+}
+
+/// The arena as JavaScript sees it: 32-bit numbers, of which the first of each slot is its version. Keeps the memory
+/// mapped.
+#[derive(Clone)]
+pub struct SlotsView {
+    region: Arc<Region>,
+    geometry: Geometry,
+}
+
+impl SlotsView {
+    /// 32-bit numbers from one slot's version to the next one's.
+    pub const STRIDE: usize = SLOT_WORDS * 2;
+
+    pub(crate) fn new(region: Arc<Region>, geometry: Geometry) -> Self {
+        Self { region, geometry }
+    }
+
+    /// Where slot 0 is. The memory stays mapped, at least for reading, as long as this value or a clone of it lives. It
+    /// changes at any time: it may be read as atomics only, and never written.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.region.words()[self.geometry.arena_at()..].as_ptr().cast()
+    }
+
+    /// Bytes of the whole arena.
+    pub fn byte_len(&self) -> usize {
+        self.geometry.granules * GRANULE
+    }
+}
+
+impl std::fmt::Debug for SlotsView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SlotsView").field("bytes", &self.byte_len()).finish_non_exhaustive()
+    }
+}

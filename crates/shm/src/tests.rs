@@ -1,0 +1,356 @@
+//! Writer and reader together, over plain memory.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::{Lookup, Mark, NEVER, NoRoom, Reader, Slot, Writer};
+
+const MIB: u64 = 1 << 20;
+
+fn value_of(reader: &Reader, key: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    match reader.get(key, 0, &mut out) {
+        Lookup::Hit(_) => Some(out),
+        Lookup::Miss => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn mark_of(reader: &Reader, key: &[u8], now: u64) -> Mark {
+    match reader.get(key, now, &mut Vec::new()) {
+        Lookup::Hit(mark) | Lookup::Stale(mark) => mark,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A xorshift generator: the same numbers every time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % below
+    }
+}
+
+#[test]
+fn what_is_stored_is_read_and_what_is_removed_is_not() {
+    let (mut writer, reader) = Writer::on_heap(MIB);
+    assert_eq!(value_of(&reader, b"a"), None);
+    let slot = writer.insert(b"a", b"one", NEVER).unwrap();
+    assert_eq!(value_of(&reader, b"a").unwrap(), b"one");
+    assert_eq!(value_of(&reader, b"b"), None);
+    writer.overwrite(slot, &[7; 5_000], NEVER).unwrap();
+    assert_eq!(value_of(&reader, b"a").unwrap(), [7; 5_000]);
+    writer.overwrite(slot, b"", NEVER).unwrap();
+    assert_eq!(value_of(&reader, b"a").unwrap(), b"");
+    writer.remove(slot);
+    writer.remove(slot);
+    assert_eq!(value_of(&reader, b"a"), None);
+    assert!(writer.is_empty());
+    writer.validate();
+}
+
+#[test]
+fn a_version_changes_with_every_change_and_never_comes_back_with_its_slot() {
+    let (mut writer, reader) = Writer::on_heap(MIB);
+    let slot = writer.insert(b"a", b"one", 50).unwrap();
+    let first = mark_of(&reader, b"a", 0);
+    assert_eq!(mark_of(&reader, b"a", 0), first, "reading changes nothing");
+    assert_eq!((first.slot, first.deadline, first.hash), (slot, 50, writer.hash(slot)));
+    let mut seen = vec![first.version];
+    for change in [
+        |writer: &mut Writer, slot| writer.overwrite(slot, b"two", 50).unwrap(),
+        |writer: &mut Writer, slot| writer.overwrite(slot, &[1; 1_000], 50).unwrap(),
+        |writer: &mut Writer, slot| writer.set_deadline(slot, 70),
+        |writer: &mut Writer, slot| {
+            writer.remove(slot);
+            assert_eq!(writer.insert(b"b", b"", 50).unwrap(), slot, "the slot is used again");
+        },
+        |writer: &mut Writer, slot| {
+            writer.clear();
+            assert_eq!(writer.insert(b"c", b"", 50).unwrap(), slot);
+        },
+    ] {
+        change(&mut writer, slot);
+        seen.push(writer.version(slot));
+    }
+    assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
+}
+
+#[test]
+fn an_entry_is_stale_from_its_deadline_on() {
+    let (mut writer, reader) = Writer::on_heap(MIB);
+    let slot = writer.insert(b"a", b"one", 50).unwrap();
+    assert!(matches!(reader.get(b"a", 49, &mut Vec::new()), Lookup::Hit(_)));
+    let mut out = vec![9];
+    assert!(matches!(reader.get(b"a", 50, &mut out), Lookup::Stale(mark) if mark.slot == slot));
+    assert_eq!(out, [9]);
+    writer.set_deadline(slot, 51);
+    assert!(matches!(reader.get(b"a", 50, &mut Vec::new()), Lookup::Hit(_)));
+}
+
+#[test]
+fn a_retired_table_answers_nothing_and_no_version_counts_any_more() {
+    let (mut writer, reader) = Writer::on_heap(MIB);
+    let slot = writer.insert(b"a", b"one", NEVER).unwrap();
+    writer.set_flags(5);
+    assert_eq!(reader.flags(), Some(5));
+    let version = writer.version(slot);
+    writer.retire();
+    assert_eq!(reader.get(b"a", 0, &mut Vec::new()), Lookup::Unsure);
+    assert_eq!(reader.flags(), None);
+    assert_ne!(writer.version(slot), version);
+}
+
+#[test]
+fn the_index_grows_and_every_entry_is_found_again() {
+    let (mut writer, reader) = Writer::on_heap(32 * MIB);
+    let keys: Vec<_> = (0..50_000_u32).map(|number| number.to_le_bytes()).collect();
+    for key in &keys {
+        writer.insert(key, key, NEVER).unwrap();
+    }
+    for key in &keys {
+        assert_eq!(value_of(&reader, key).unwrap(), key);
+        assert!(writer.find(key).is_some());
+    }
+    assert_eq!(value_of(&reader, &60_000_u32.to_le_bytes()), None);
+    writer.clear();
+    assert!(keys.iter().all(|key| value_of(&reader, key).is_none()));
+    writer.validate();
+}
+
+#[test]
+fn numbers_that_never_were_slots_hold_nothing() {
+    let (mut writer, _) = Writer::on_heap(MIB);
+    let slot = writer.insert(b"a", b"one", NEVER).unwrap();
+    assert!(writer.holds(slot, writer.hash(slot)));
+    for slot in [0, slot + 1, slot + 50, Slot::MAX] {
+        assert!(!writer.holds(slot, writer.hash(slot.min(1))) || slot == 0);
+        assert!(writer.mark(slot).is_none());
+    }
+}
+
+/// What a cache does: stores, and removes the oldest when there is no room.
+struct Cache {
+    writer: Writer,
+    reader: Reader,
+    order: std::collections::VecDeque<Slot>,
+    model: HashMap<Slot, (u64, usize)>,
+    bytes: u64,
+}
+
+impl Cache {
+    fn new(bound: u64) -> Self {
+        let (writer, reader) = Writer::on_heap(bound);
+        Self { writer, reader, order: [].into(), model: HashMap::new(), bytes: 0 }
+    }
+
+    fn store(&mut self, number: u64, len: usize, bound: u64) {
+        while self.bytes + 8 + len as u64 > bound {
+            self.evict();
+        }
+        let slot = loop {
+            match self.writer.insert(&number.to_le_bytes(), &content(number, len), NEVER) {
+                Ok(slot) => break slot,
+                Err(NoRoom::Bound) => self.evict(),
+                Err(NoRoom::System(error)) => panic!("{error}"),
+            }
+        };
+        self.order.push_back(slot);
+        self.model.insert(slot, (number, len));
+        self.bytes += 8 + len as u64;
+    }
+
+    fn evict(&mut self) {
+        let slot = self.order.pop_front().expect("an empty table has room");
+        let (_, len) = self.model.remove(&slot).unwrap();
+        self.bytes -= 8 + len as u64;
+        self.writer.remove(slot);
+    }
+
+    fn check(&self) {
+        self.writer.validate();
+        for (number, len) in self.model.values() {
+            assert_eq!(value_of(&self.reader, &number.to_le_bytes()).unwrap(), content(*number, *len));
+        }
+    }
+}
+
+fn content(number: u64, len: usize) -> Vec<u8> {
+    (0..len).map(|at| (number as usize * 31 + at * 7) as u8).collect()
+}
+
+#[test]
+fn when_the_mix_of_sizes_shifts_nine_tenths_of_the_bound_stay_usable() {
+    let bound = 16 * MIB;
+    let mut cache = Cache::new(bound);
+    let mut number = 0;
+    for phase in 0..12 {
+        let len = if phase % 2 == 0 { 1_024 } else { 64 * 1_024 };
+        for _ in 0..3 * bound / len {
+            number += 1;
+            cache.store(number, len as usize, bound);
+            assert!(cache.writer.resident_bytes() <= bound + bound / 10 + 4 * MIB);
+        }
+        assert!(cache.bytes >= bound / 10 * 9, "{} of {bound} in phase {phase}", cache.bytes);
+        cache.check();
+    }
+}
+
+#[test]
+fn beginning_with_large_values_leaves_room_for_many_small_ones() {
+    let bound = 16 * MIB;
+    let mut cache = Cache::new(bound);
+    let mut number = 0;
+    for (len, share) in [(200 * 1_024, 90), (1_024, 90), (250, 70), (20, 15)] {
+        for _ in 0..4 * bound / (len + 60) {
+            number += 1;
+            cache.store(number, len as usize, bound);
+        }
+        assert!(cache.bytes >= bound / 100 * share, "{} of {bound} with {len} bytes", cache.bytes);
+        assert!(cache.writer.resident_bytes() <= bound + bound / 10 + 4 * MIB);
+    }
+    cache.check();
+}
+
+#[test]
+fn random_operations_agree_with_a_map() {
+    for seed in 1..=4 {
+        let mut random = Random(seed);
+        let (mut writer, reader) = Writer::on_heap(MIB);
+        let mut model: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+        for step in 0..20_000_u64 {
+            let mut key = random.next(300).to_le_bytes().to_vec();
+            key.resize(random.next(2) as usize * 60 + 2, b'k');
+            let most = if random.next(20) == 0 { 60_000 } else { 300 };
+            let len = random.next(most) as usize;
+            let value = content(step, len);
+            match (writer.find(&key), random.next(10)) {
+                (Some(slot), 0..3) => {
+                    writer.remove(slot);
+                    model.remove(&key);
+                }
+                (Some(slot), _) => {
+                    if writer.overwrite(slot, &value, NEVER).is_ok() {
+                        model.insert(key.clone(), value);
+                    }
+                }
+                (None, _) => {
+                    if writer.insert(&key, &value, NEVER).is_ok() {
+                        model.insert(key.clone(), value);
+                    }
+                }
+            }
+            assert_eq!(value_of(&reader, &key), model.get(&key).cloned());
+            assert_eq!(writer.len(), model.len());
+            if step % 1_000 == 0 {
+                writer.validate();
+            }
+        }
+        for (key, value) in &model {
+            assert_eq!(value_of(&reader, key).as_ref(), Some(value));
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_arbitrary_memory_ends_and_touches_nothing_else() {
+    let rounds = if cfg!(miri) { 3 } else { 300 };
+    let mut random = Random(99);
+    for round in 0..rounds {
+        let (mut writer, reader) = Writer::on_heap(64 * 1024);
+        for number in 0..200_u64 {
+            let _ = writer.insert(&number.to_le_bytes(), &content(number, 300), NEVER);
+        }
+        let words = writer.region().words();
+        let arena = words.len() - 20_000.min(words.len() / 2);
+        // Everything but what the reader has checked when it opened the table.
+        for _ in 0..random.next(20_000) {
+            let at = match random.next(3) {
+                0 => 16 + random.next(600) as usize,
+                1 => 600 + random.next(40_000) as usize,
+                _ => random.next(arena as u64) as usize,
+            };
+            if at > 15 && at < words.len() {
+                let small = random.next(1 << 14);
+                let wild = [u64::MAX, small, small << 32 | small, random.next(u64::MAX)];
+                words[at].store(wild[random.next(4) as usize], Ordering::Relaxed);
+            }
+        }
+        if round % 2 == 0 {
+            words[16].store(random.next(40), Ordering::Relaxed);
+        }
+        let mut out = Vec::new();
+        for number in 0..400_u64 {
+            out.clear();
+            let lookup = reader.get(&number.to_le_bytes(), 5, &mut out);
+            assert!(matches!(lookup, Lookup::Hit(_)) || out.is_empty());
+            assert!(out.len() <= crate::MAX_VALUE);
+        }
+    }
+}
+
+/// Values that tell whether they are whole: key, length and a sum over all of it.
+fn sealed_value(key: u64, random: &mut Random) -> Vec<u8> {
+    let len = [8, 40, 300, 1_100, 5_000][random.next(5) as usize];
+    let fill = random.next(256) as u8;
+    let mut value = key.to_le_bytes().to_vec();
+    value.push(fill);
+    value.resize(16 + len, fill);
+    value.extend_from_slice(&(len as u64).to_le_bytes());
+    value
+}
+
+fn assert_whole(key: u64, value: &[u8]) {
+    let (head, rest) = value.split_at(8);
+    assert_eq!(head, key.to_le_bytes(), "the value of another key");
+    let (body, len) = rest.split_at(rest.len() - 8);
+    assert_eq!(len, (body.len() as u64 - 8).to_le_bytes(), "a torn value");
+    assert!(body.iter().all(|byte| *byte == body[0]), "a torn value");
+}
+
+#[test]
+fn readers_beside_a_writer_at_full_speed_see_whole_values_of_the_right_key() {
+    let reads: u64 =
+        std::env::var("SHM_READS").ok().and_then(|reads| reads.parse().ok()).unwrap_or(1_000_000);
+    const KEYS: u64 = 400;
+    let (mut writer, reader) = Writer::on_heap(MIB);
+    let (done, total, hits) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for seed in 1..=2 {
+            let (reader, total, hits, done) = (&reader, &total, &hits, &done);
+            scope.spawn(move || {
+                let (mut random, mut out) = (Random(seed), Vec::new());
+                while total.fetch_add(1_000, Ordering::Relaxed) < reads {
+                    for _ in 0..1_000 {
+                        let key = random.next(KEYS);
+                        out.clear();
+                        if let Lookup::Hit(_) = reader.get(&key.to_le_bytes(), 0, &mut out) {
+                            assert_whole(key, &out);
+                            hits.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+        }
+        let mut random = Random(77);
+        while !done.load(Ordering::Relaxed) {
+            let key = random.next(KEYS);
+            let value = sealed_value(key, &mut random);
+            match writer.find(&key.to_le_bytes()) {
+                Some(slot) if random.next(5) == 0 => writer.remove(slot),
+                Some(slot) => drop(writer.overwrite(slot, &value, NEVER)),
+                None => drop(writer.insert(&key.to_le_bytes(), &value, NEVER)),
+            }
+            if random.next(20_000) == 0 {
+                writer.clear();
+            }
+        }
+    });
+    assert!(hits.load(Ordering::Relaxed) > reads / 4, "most reads find something");
+    writer.validate();
+}
