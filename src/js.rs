@@ -5,8 +5,12 @@
 //! thread, so they are live for its whole duration; a failing status is turned into an error and its outputs are
 //! not read.
 
+use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
+use clustered_cache_core::backend::SlotsView;
 use napi::bindgen_prelude::{Float64Array, JsValue, Unknown};
 use napi::threadsafe_function::ThreadsafeFunction;
 use napi::{Env, Error, Result, Status, ValueType, sys};
@@ -345,6 +349,53 @@ pub(crate) fn elements<'env>(env: &Env, array: &Unknown<'_>) -> Result<Vec<Unkno
             Ok(unknown(env, value))
         })
         .collect()
+}
+
+// --- memory of others --------------------------------------------------------------------------------------------
+
+/// The slots of a table as an `ArrayBuffer` that keeps their memory mapped. Whoever gets it reads atomically and writes
+/// nothing: in a client the memory is not writable.
+pub(crate) fn slots<'env>(env: &Env, slots: SlotsView) -> Result<Unknown<'env>> {
+    let (start, length) = (slots.as_ptr().cast_mut().cast(), slots.byte_len());
+    // SAFETY: the slots are `length` bytes that stay mapped as long as the view does, which the buffer owns.
+    unsafe { external(env, start, length, slots) }
+}
+
+/// A number that native code changes, as an `ArrayBuffer` of four bytes.
+pub(crate) fn shared_number<'env>(env: &Env, number: Arc<AtomicU32>) -> Result<Unknown<'env>> {
+    let start = number.as_ptr().cast();
+    // SAFETY: the number is four bytes that live as long as the count which the buffer owns.
+    unsafe { external(env, start, size_of::<AtomicU32>(), number) }
+}
+
+/// An `ArrayBuffer` of memory that `owner` keeps alive.
+///
+/// # Safety
+/// `start` and `length` are memory that can be read as long as `owner` lives.
+unsafe fn external<'env, T: 'static>(
+    env: &Env,
+    start: *mut c_void,
+    length: usize,
+    owner: T,
+) -> Result<Unknown<'env>> {
+    let owner = Box::into_raw(Box::new(owner));
+    let mut value = ptr::null_mut();
+    // SAFETY: the memory is as the caller promises; the finalizer gets the owner and drops it once.
+    let status = unsafe {
+        let hint = owner.cast();
+        sys::napi_create_external_arraybuffer(env.raw(), start, length, Some(disown::<T>), hint, &mut value)
+    };
+    if status != sys::Status::napi_ok {
+        // SAFETY: no buffer took the owner over.
+        drop(unsafe { Box::from_raw(owner) });
+    }
+    check(status, "create a buffer over memory of its own")?;
+    Ok(unknown(env, value))
+}
+
+unsafe extern "C" fn disown<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
+    // SAFETY: `external` made it of such a box, and this is its only finalizer.
+    drop(unsafe { Box::from_raw(owner.cast::<T>()) });
 }
 
 // --- the register and the loop -----------------------------------------------------------------------------------

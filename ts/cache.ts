@@ -8,6 +8,7 @@ import { fetchOnce, type Fetcher } from './fetch.js';
 import { HostOperations } from './host-operations.js';
 import { hostLink } from './links.js';
 import { Fields, native, translated } from './native.js';
+import type { Near } from './near.js';
 import * as operations from './operations.js';
 import {
   checkListen,
@@ -139,6 +140,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   get(key: K): Promise<V | undefined> {
+    const { near } = this;
+    if (near !== undefined) return this.#getNear(near, key);
     if (this.closedError) return Promise.reject(this.closedError);
     const id = this.link.nextId();
     return this.asked(id, this.native.get(id, key), operations.GET) as Promise<V | undefined>;
@@ -154,6 +157,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   set(key: K, value: V, options?: SetOptions): Promise<boolean> {
+    this.near?.forget(key);
     return this.do(() => procedures.set(this.native, key, value, options));
   }
 
@@ -166,6 +170,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean> {
+    this.near?.forget(key);
     return this.do(() => procedures.setIfAbsent(this.native, key, value, options));
   }
 
@@ -179,6 +184,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   delete(key: K): Promise<boolean> {
     if (this.closedError) return Promise.reject(this.closedError);
+    this.near?.forget(key);
     const id = this.link.nextId();
     return this.asked(id, this.native.delete(id, key), operations.DELETE);
   }
@@ -193,6 +199,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   has(key: K): Promise<boolean> {
     if (this.closedError) return Promise.reject(this.closedError);
+    if (this.near?.peek(key) !== undefined) return Promise.resolve(true);
     const id = this.link.nextId();
     return this.asked(id, this.native.has(id, key), operations.HAS);
   }
@@ -206,6 +213,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   peek(key: K): Promise<V | undefined> {
+    const found = this.near?.peek(key);
+    if (found !== undefined) return Promise.resolve(found as V);
     return this.ask(operations.GET, (id) => this.native.peek(id, key)) as Promise<V | undefined>;
   }
 
@@ -218,6 +227,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   getAndDelete(key: K): Promise<V | undefined> {
+    this.near?.forget(key);
     return this.do(() => procedures.getAndDelete(this.native, key)) as Promise<V | undefined>;
   }
 
@@ -254,6 +264,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   touch(key: K, options?: { ttl?: number }): Promise<boolean> {
+    this.near?.forget(key);
     return this.do(() => procedures.touch(this.native, key, options));
   }
 
@@ -269,6 +280,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   incr(key: K, amount = 1, options?: CountOptions): Promise<number> {
+    this.near?.forget(key);
     return this.do(() => procedures.incr(this.native, key, amount, options));
   }
 
@@ -293,6 +305,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   count(key: K, amount = 1, options?: CountOptions): Promise<Counted> {
+    this.near?.forget(key);
     return this.do(() => procedures.count(this.native, key, amount, options));
   }
 
@@ -307,6 +320,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mGet(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
+    if (this.near !== undefined) return this.#mGetNear(keys);
     return this.run(procedures.mGet(this.native, keys)) as Promise<Map<K, V | undefined>>;
   }
 
@@ -319,7 +333,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mSet(entries: Iterable<BatchEntry<K, V>>, options?: KeepOptions): Promise<number> {
-    return this.run(procedures.mSet(this.native, entries, options));
+    return this.run(procedures.mSet(this.native, entries, options, this.near?.forget));
   }
 
   /**
@@ -331,7 +345,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mDelete(keys: Iterable<K>): Promise<number> {
-    return this.run(procedures.mDelete(this.native, keys));
+    return this.run(procedures.mDelete(this.native, keys, this.near?.forget));
   }
 
   /**
@@ -355,6 +369,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   clear(options?: { prefix?: string }): Promise<number> {
+    this.near?.clear();
     return this.do(() => procedures.clear(this.native, options));
   }
 
@@ -475,7 +490,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   load(entries: Iterable<readonly [K, DumpedEntry<V>]>): Promise<number> {
-    return this.run(procedures.load(this.native, entries));
+    return this.run(procedures.load(this.native, entries, this.near?.forget));
   }
 
   // --- loading ---------------------------------------------------------------------------------------------------
@@ -492,8 +507,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions): Promise<V | undefined> {
     if (this.closedError) return Promise.reject(this.closedError);
-    const { link, native, policy, leases } = this;
-    return fetchOnce({ link, native, policy, leases }, key, fetcher, options);
+    const { link, native, policy, leases, near } = this;
+    return fetchOnce({ link, native, policy, leases, near }, key, fetcher, options);
   }
 
   // --- life and metrics ------------------------------------------------------------------------------------------
@@ -518,8 +533,10 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * const { hits, misses } = await cache.stats();
    * ```
    */
-  stats(): Promise<CacheStats> {
-    return this.do(() => procedures.stats(this.native, this.namespace));
+  async stats(): Promise<CacheStats> {
+    this.near?.report();
+    const stats = await this.do(() => procedures.stats(this.native, this.namespace));
+    return { ...stats, near: { hits: this.near?.hits ?? 0 } };
   }
 
   /**
@@ -531,6 +548,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async destroy(): Promise<void> {
+    this.near?.clear();
     await this.ask(operations.DESTROY, (id) => this.native.destroy(id));
   }
 
@@ -580,5 +598,22 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   async allowStale(allowStale?: boolean): Promise<boolean> {
     return (await this.do(() => procedures.tune(this.native, 'allowStale', allowStale))).allowStale;
+  }
+
+  // --- with a near cache -----------------------------------------------------------------------------------------
+
+  #getNear(near: Near, key: K): Promise<V | undefined> {
+    const found = near.find(key);
+    if (found !== undefined) return Promise.resolve(found as V);
+    const id = this.link.nextId();
+    near.asking(key);
+    return this.asked(id, this.native.get(id, key), near.get) as Promise<V | undefined>;
+  }
+
+  /** One by one, as long as nobody has to be asked: what is found is kept. */
+  async #mGetNear(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
+    const list = [...procedures.iterable('keys', keys)];
+    const values = await Promise.all(list.map((key) => this.get(key)));
+    return new Map(list.map((key, index) => [key, values[index]]));
   }
 }

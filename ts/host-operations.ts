@@ -22,11 +22,19 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
    * ```
    */
   getSync(key: K): V | undefined {
-    return this.#read('getSync', operations.GET, (id) => this.native.get(id, key)) as V | undefined;
+    const { near } = this;
+    if (near === undefined)
+      return this.#read('getSync', operations.GET, (id) => this.native.get(id, key)) as V | undefined;
+    const found = near.find(key);
+    if (found !== undefined) return found as V;
+    near.asking(key);
+    return this.#read('getSync', near.get, (id) => this.native.get(id, key)) as V | undefined;
   }
 
   /** The value, at once and without touching recency. @throws `ERR_CC_NO_SHARED_TABLE` in a client. */
   peekSync(key: K): V | undefined {
+    const found = this.near?.peek(key);
+    if (found !== undefined) return found as V;
     return this.#read('peekSync', operations.GET, (id) => this.native.peek(id, key)) as V | undefined;
   }
 
@@ -142,10 +150,11 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
 
   #read<T>(method: string, operation: Operation<T>, start: (id: number) => unknown): T {
     if (this.closedError) throw this.closedError;
-    if (!this.link.isHost) {
-      throw this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'this client has no shared table to read from');
-    }
-    return this.askNow(operation, start);
+    if (this.link.isHost) return this.askNow(operation, start);
+    const id = this.link.nextId();
+    return this.link.awaited(id, start(id), operation, this.policy, this.native, () =>
+      this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'there is no shared table to read from'),
+    );
   }
 
   #change<T>(method: string, prepare: () => procedures.Step<T>): T {

@@ -6,7 +6,7 @@
 import { answeredError, type Read } from './answers.js';
 import { debug } from './debug.js';
 import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
-import { Form, LinkChange, native, translated, type NativeCache, type NativeLink } from './native.js';
+import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from './native.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
 
@@ -16,7 +16,7 @@ const log = debug('link');
 const REOPEN_BASE = 2 ** 52;
 
 /** Where in the register a batch of answers begins; in front is the place of immediate ones. */
-const BATCH = 4;
+const BATCH = 9;
 /** Answers taken from native code at a time, and the numbers of each: id, form and three that go with it. */
 const ANSWERS = 512;
 const ANSWER_NUMBERS = 5;
@@ -69,6 +69,7 @@ export class Link {
   /** When the first request of this turn was made, in ms of `performance.now()`. */
   #turn = 0;
   #isConnected = false;
+  #hasConnected = false;
   /** Why there is no host, as far as it is known. */
   #reason: string | undefined;
   /** Nobody has told where the host is, for longer than the grace time: until somebody does, requests fail at once. */
@@ -80,8 +81,11 @@ export class Link {
   #isProbing = false;
   readonly #onIdle: () => void;
 
-  /** `onIdle` is called when the last user has left; the link is closed then. */
-  constructor(role: 'host' | 'client', grace: number, onIdle: () => void) {
+  /**
+   * `share`: whether a client reads the host's tables by itself. `onIdle` is called when the last user has left; the
+   * link is closed then.
+   */
+  constructor(role: 'host' | 'client', grace: number, share: boolean, onIdle: () => void) {
     this.#pending = new PendingRequests({
       hold: () => this.#native.ref(),
       release: () => this.#native.unref(),
@@ -95,7 +99,7 @@ export class Link {
     this.#onIdle = onIdle;
     const wake = () => this.#drain();
     this.#native = translated(() =>
-      this.isHost ? native.Link.host(wake, this.#register) : native.Link.client(wake, this.#register, grace),
+      this.isHost ? native.Link.host(wake, this.#register) : native.Link.client(wake, this.#register, grace, share),
     );
   }
 
@@ -159,11 +163,58 @@ export class Link {
     }
   }
 
-  /** The outcome of a request that the host answers at once in its own process. */
+  /** The outcome of a request that native code answers at once. */
   immediate<T>(value: unknown, operation: Operation<T>): T {
     const form = this.#register[0] as Form;
     if (form === Form.Error) throw answeredError(value);
     return operation.read(form, value, this.#register, 1);
+  }
+
+  /**
+   * The outcome of read `id` of `cache`, before this returns. Where memory cannot answer for the moment, the host is
+   * asked and this thread waits; where it never can, `refusal` is thrown.
+   */
+  awaited<T>(
+    id: number,
+    value: unknown,
+    operation: Operation<T>,
+    policy: Policy,
+    cache: NativeCache,
+    refusal: () => Error,
+  ): T {
+    const form = this.#register[0] as Form;
+    if (form !== Form.Pending) {
+      if (form === Form.Error) return settle(this.#fallback(answeredError(value), operation, policy));
+      return operation.read(form, value, this.#register, 1);
+    }
+    if (!this.#isConnected || cache.sharing() === Sharing.Without) {
+      this.#native.forget(id);
+      if (this.#isConnected || !this.#hasConnected) throw refusal();
+      const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
+      return settle(this.#fallback(reason, operation, policy));
+    }
+    return this.#block(id, operation, policy);
+  }
+
+  #block<T>(id: number, operation: Operation<T>, policy: Policy): T {
+    let outcome: Outcome<T> | undefined;
+    const resolve = (value: T) => (outcome = { value });
+    const reject = (error: unknown) => (outcome = { error });
+    const pending = new Pending(id, operation, policy, resolve as never, reject, false);
+    pending.deadline = performance.now() + policy.timeout;
+    this.#pending.add(pending);
+    this.#flush();
+    while (outcome === undefined) {
+      const left = pending.deadline - performance.now();
+      if (left <= 0) this.#expire(pending);
+      else if (this.#native.wait(left)) this.#drain();
+    }
+    return settle(outcome);
+  }
+
+  /** Memory whose number changes when the connection to the host is made or lost. */
+  generation(): Int32Array {
+    return new Int32Array(this.#native.generation() ?? new ArrayBuffer(4));
   }
 
   /** Keeps the process alive until `promise` settles. */
@@ -176,9 +227,14 @@ export class Link {
     }
   }
 
-  /** Sends what was asked, now. For the end of the process: nothing asked before it is lost. */
+  /** Sends what was asked, now. */
   flush(): void {
     this.#flush();
+  }
+
+  /** For the end of the process: nothing asked or read before it is lost. */
+  finish(): void {
+    this.#native.finish();
   }
 
   /** Ends the wait of request `id` without an outcome from the host. `false` when it has ended already. */
@@ -276,6 +332,7 @@ export class Link {
       const [epoch, changed] = details as [number, boolean];
       log('connected, epoch %d', epoch);
       this.#isConnected = true;
+      this.#hasConnected = true;
       this.#away = undefined;
       if (this.#isDegraded) this.#restore();
       if (changed) this.#announce((listener) => listener.epoch(epoch));
@@ -342,12 +399,19 @@ export class Link {
     if (!pending) return;
     const { operation, policy } = pending;
     const reason = sent && operation.writes ? unknownOutcome(error) : error;
-    this.#withoutHost(reason, operation, policy).then(pending.resolve as never, pending.reject);
+    const outcome = this.#fallback(reason, operation, policy);
+    if ('error' in outcome) pending.reject(outcome.error);
+    else pending.resolve(outcome.value as never);
   }
 
-  #withoutHost<T>(error: Error, { degraded }: Operation<T>, { failsafe }: Policy): Promise<T> {
-    if (failsafe === 'reject' || degraded === REJECT || !isLinkFailure(error)) return Promise.reject(error);
-    return Promise.resolve(degraded);
+  #withoutHost<T>(error: Error, operation: Operation<T>, policy: Policy): Promise<T> {
+    const outcome = this.#fallback(error, operation, policy);
+    return 'error' in outcome ? Promise.reject(outcome.error as Error) : Promise.resolve(outcome.value);
+  }
+
+  #fallback<T>(error: Error, { degraded }: Operation<T>, { failsafe }: Policy): Outcome<T> {
+    if (failsafe === 'reject' || degraded === REJECT || !isLinkFailure(error)) return { error };
+    return { value: degraded };
   }
 
   #degrade(error: Error): void {
@@ -364,6 +428,14 @@ export class Link {
   #announce(tell: (listener: LinkListener) => void): void {
     for (const listener of [...this.#listeners.values()]) tell(listener);
   }
+}
+
+/** How a request ended. */
+type Outcome<T> = { value: T } | { error: unknown };
+
+function settle<T>(outcome: Outcome<T>): T {
+  if ('error' in outcome) throw outcome.error;
+  return outcome.value;
 }
 
 /** Forms whose answers have a value besides their numbers, by number. */

@@ -5,10 +5,11 @@ use std::cell::RefCell;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clustered_cache_shm::SlotsView;
+pub use clustered_cache_shm::SlotsView;
 
 use crate::client::Client;
-use crate::client::views::{Sharing, Views};
+use crate::client::Sharing;
+use crate::client::views::Views;
 use crate::error::Result;
 use crate::inbox::Incoming;
 use crate::mark::Mark;

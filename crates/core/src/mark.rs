@@ -21,6 +21,12 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// The deadline of a value that has none.
+    pub const NEVER: Moment = clustered_cache_shm::NEVER;
+    /// Numbers of 32 bits from the version of one slot to that of the next, in
+    /// [`Backend::slots`](crate::backend::Backend::slots).
+    pub const STRIDE: usize = clustered_cache_shm::SlotsView::STRIDE;
+
     /// Adds the table to what was read of it.
     pub(crate) fn of(entry: &clustered_cache_shm::Mark, region: u64) -> Self {
         let clustered_cache_shm::Mark { slot, version, deadline, hash } = *entry;

@@ -133,6 +133,11 @@ impl Client {
         self.link.flush();
     }
 
+    /// Adds to what is to be sent what the host does not know yet of reads of its tables.
+    pub fn report_reads(&self) {
+        self.link.report_reads();
+    }
+
     /// The number of the connection there is, or of its loss: it changes when one is made and when it is lost, the moment
     /// that is noticed.
     pub fn generation(&self) -> &Arc<AtomicU32> {
