@@ -16,6 +16,7 @@ use crate::index::Index;
 use crate::layout::{GRANULE_WORDS, Geometry, Memory, SLOT_WORDS};
 use crate::region::Region;
 use crate::slots::SlotCell;
+use crate::sync::as_writer;
 use crate::{Lookup, Mark, NEVER, Reader, Slot, Writer};
 
 /// Preemptions that a schedule has at most; `LOOM_MAX_PREEMPTIONS` says otherwise.
@@ -25,7 +26,12 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(PREEMPTIONS));
     builder.max_branches = 100_000;
-    builder.check(model);
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let count = Box::leak(Box::new(count));
+    let c: &'static std::sync::atomic::AtomicUsize = count;
+    let t = std::time::Instant::now();
+    builder.check(move || { c.fetch_add(1, Ordering::Relaxed); model() });
+    eprintln!("{} executions in {:?}", c.load(Ordering::Relaxed), t.elapsed());
 }
 
 /// A table with an index of one bucket, which serves as many entries as a model has.
@@ -92,7 +98,7 @@ fn beside(
     let acknowledged = Arc::new(AtomicBool::new(false));
     let over = Arc::clone(&acknowledged);
     let thread = thread::spawn(move || {
-        write(&mut writer);
+        as_writer(|| write(&mut writer));
         over.store(true, Ordering::Release);
         writer
     });
@@ -255,7 +261,7 @@ fn an_entry_that_is_there_all_the_time_is_found_while_the_index_grows() {
         insert(&mut writer, b"a", 1, SMALL);
         let after = beside(
             (writer, reader),
-            |writer| drop(insert(writer, b"b", 2, SMALL)),
+            |writer| _ = insert(writer, b"b", 2, SMALL),
             |reader, acknowledged| {
                 let seen = see(reader, b"a");
                 assert!(matches!(seen, Seen::Entry(1, _) | Seen::Unsure), "{seen:?}");
@@ -307,11 +313,13 @@ fn an_entry_past_a_full_bucket_is_found_while_its_neighbours_come_and_go() {
         buckets.index().insert(hash(2), 12).unwrap();
         let writer = Buckets(Arc::clone(&buckets.0));
         let thread = thread::spawn(move || {
-            let index = writer.index();
-            index.insert(hash(1), 13).unwrap();
-            index.remove(hash(1), 11);
-            index.remove(hash(1), 13);
-            index.insert(hash(2), 14).unwrap();
+            as_writer(|| {
+                let index = writer.index();
+                index.insert(hash(1), 13).unwrap();
+                index.remove(hash(1), 11);
+                index.remove(hash(1), 13);
+                index.insert(hash(2), 14).unwrap();
+            });
         });
         assert_eq!(buckets.index().find(hash(2), |slot| slot == 12).unwrap(), Some(12));
         thread.join().unwrap();
@@ -325,8 +333,10 @@ fn an_entry_in_the_index_is_the_slot_it_names() {
         buckets.index().insert(hash(1), 0).unwrap();
         let writer = Buckets(Arc::clone(&buckets.0));
         let thread = thread::spawn(move || {
-            writer.index().remove(hash(1), 0);
-            writer.index().insert(hash(2), 1).unwrap();
+            as_writer(|| {
+                writer.index().remove(hash(1), 0);
+                writer.index().insert(hash(2), 1).unwrap();
+            });
         });
         let found = buckets.index().find(hash(2), |slot| {
             assert_eq!(slot, 1, "the tag came before its slot");
@@ -348,9 +358,11 @@ fn no_bytes_of_a_value_are_taken_for_a_slot() {
         buckets.index().insert(hash(1), 0).unwrap();
         let writer = Buckets(Arc::clone(&buckets.0));
         let thread = thread::spawn(move || {
-            writer.index().remove(hash(1), 0);
-            SlotCell::at(writer.memory(), NEW).unwrap().found();
-            writer.index().insert(hash(1), NEW).unwrap();
+            as_writer(|| {
+                writer.index().remove(hash(1), 0);
+                SlotCell::at(writer.memory(), NEW).unwrap().found();
+                writer.index().insert(hash(1), NEW).unwrap();
+            });
         });
         let looked = buckets.index().find(hash(1), |slot| {
             if slot == NEW {
