@@ -255,8 +255,9 @@ impl Writer {
         if fields.first == 0 {
             return;
         }
-        self.index().remove(fields.hash, slot);
+        // The slot first: from here on nobody finds the entry, neither by its key nor by its version.
         self.cell(slot).publish(Fields::default(), || {});
+        self.index().remove(fields.hash, slot);
         self.free_chain(fields.first);
         self.free_slots.push(slot);
         self.len -= 1;
