@@ -146,10 +146,11 @@ impl Writer {
         self.set_state(|state| state.flags = flags);
     }
 
-    /// Tells readers that this table is over, now and for good; no version that was seen counts any more.
+    /// Tells readers that this table is over, now and for good; no version that was seen counts any more. It is empty
+    /// afterwards, so that a reader under way cannot see an entry with a version that would count for ever.
     pub fn retire(&mut self) {
         self.set_state(|state| state.retired = true);
-        self.each_slot(|_, cell| cell.publish(cell.fields(), || {}));
+        self.clear();
     }
 
     /// How many entries there are.
