@@ -144,9 +144,11 @@ fn tag(hash: u64) -> u8 {
     ((hash >> 56) as u8).max(1)
 }
 
+/// With acquire, since it may be a later slot than the one the tag was of, and what that slot's memory was before it
+/// became a slot must not be seen.
 #[inline]
 fn slot_of(bucket: Bucket<'_>, at: usize) -> Slot {
-    (bucket[SLOTS + at / 2].load(Ordering::Relaxed) >> (at % 2 * 32)) as Slot
+    (bucket[SLOTS + at / 2].load(Ordering::Acquire) >> (at % 2 * 32)) as Slot
 }
 
 fn tag_of(bucket: Bucket<'_>, at: usize) -> u8 {

@@ -57,5 +57,7 @@ pub const MAX_KEY: usize = 1 << 20;
 /// Longest value.
 pub const MAX_VALUE: usize = 1 << 30;
 
+#[cfg(all(test, loom))]
+mod models;
 #[cfg(all(test, not(loom)))]
 mod tests;

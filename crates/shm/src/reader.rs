@@ -267,6 +267,13 @@ fn read(
     Ok(Looked::Settled(Lookup::Hit(mark)))
 }
 
+#[cfg(all(test, loom))]
+impl Reader {
+    pub(crate) fn words(&self) -> &[crate::sync::AtomicU64] {
+        self.region.words()
+    }
+}
+
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader").field("region", &self.region()).finish_non_exhaustive()

@@ -150,10 +150,18 @@ mod unix {
         ///
         /// # Errors
         /// The system has no address space left.
+        #[cfg(not(loom))]
         pub(crate) fn create(count: usize) -> io::Result<Self> {
             Self::create_shared(count).or_else(|_| Self::create_private(count))
         }
 
+        /// The model checker's words are more than words: only the allocator can make them.
+        #[cfg(loom)]
+        pub(crate) fn create(count: usize) -> io::Result<Self> {
+            Ok(Self::heap(count))
+        }
+
+        #[cfg_attr(loom, expect(dead_code, reason = "the models run on the heap"))]
         pub(crate) fn create_private(count: usize) -> io::Result<Self> {
             let flags = MapFlags::PRIVATE;
             #[cfg(target_os = "linux")]
@@ -164,6 +172,7 @@ mod unix {
             Self::mapped(start.cast(), count, Backing::Private)
         }
 
+        #[cfg_attr(loom, expect(dead_code, reason = "the models run on the heap"))]
         fn create_shared(count: usize) -> io::Result<Self> {
             let descriptor = super::system::create(count as u64 * 8)?;
             // SAFETY: as above; the descriptor is ours alone still, and its size is that of the mapping.

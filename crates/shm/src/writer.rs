@@ -18,11 +18,11 @@ use crate::{MAX_KEY, MAX_VALUE, Slot};
 /// Memory beside a tenth more than the bound: for the control page, small tables and what is asked for ahead.
 const SLACK: u64 = 4 << 20;
 /// Granules that become slots at a time.
-const SLOT_RUN: u32 = 8;
+const SLOT_RUN: u32 = if cfg!(loom) { 1 } else { 8 };
 /// The index grows when its buckets are as full as this on average.
-const FILL: usize = WIDTH * 5 / 6;
+const FILL: usize = if cfg!(loom) { 1 } else { WIDTH * 5 / 6 };
 /// Values up to this are written where the older one is, while readers wait.
-const IN_PLACE: usize = 256;
+const IN_PLACE: usize = if cfg!(loom) { 16 } else { 256 };
 
 /// How large a table is.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +90,6 @@ impl Writer {
 
     pub(crate) fn on(region: Region, geometry: Geometry, spec: Spec) -> io::Result<Self> {
         region.commit(0, PAGE as u64)?;
-        let random = || getrandom::u64().map_err(|_| io::Error::other("no random numbers"));
         geometry.write_control(region.words(), random()?, [random()?, random()?]);
         let mut writer = Self {
             hasher: hasher(&region),
@@ -147,15 +146,22 @@ impl Writer {
         self.arena.set_limit(granules.min(self.geometry.granules as u64) as u32);
     }
 
+    /// Does it keep more memory than its bound allows? Only after the bound was lowered: what was asked of the system
+    /// goes back with the table.
+    pub fn is_over_bound(&self) -> bool {
+        self.arena.is_over_limit()
+    }
+
     /// Tells readers something; the meaning of the bits is the caller's.
     pub fn set_flags(&mut self, flags: u32) {
         self.set_state(|state| state.flags = flags);
     }
 
-    /// Tells readers that this table is over, now and for good; no version that was seen counts any more.
+    /// Tells readers that this table is over, now and for good; no version that was seen counts any more. It is empty
+    /// afterwards, so that a reader under way cannot see an entry with a version that would count for ever.
     pub fn retire(&mut self) {
         self.set_state(|state| state.retired = true);
-        self.each_slot(|_, cell| cell.publish(cell.fields(), || {}));
+        self.clear();
     }
 
     /// How many entries there are.
@@ -261,8 +267,9 @@ impl Writer {
         if fields.first == 0 {
             return;
         }
-        self.index().remove(fields.hash, slot);
+        // The slot first: from here on nobody finds the entry, neither by its key nor by its version.
         self.cell(slot).publish(Fields::default(), || {});
+        self.index().remove(fields.hash, slot);
         self.free_chain(fields.first);
         self.free_slots.push(slot);
         self.len -= 1;
@@ -535,6 +542,14 @@ impl Writer {
     }
 }
 
+/// A number that nobody can guess. The model checker runs everything over and over, and always the same.
+fn random() -> io::Result<u64> {
+    if cfg!(loom) {
+        return Ok(7);
+    }
+    getrandom::u64().map_err(|_| io::Error::other("no random numbers"))
+}
+
 /// Memory for so many bytes of keys and values.
 fn limit(bound: u64) -> u64 {
     bound.saturating_add(bound / 10).saturating_add(SLACK)
@@ -576,17 +591,22 @@ impl Writer {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 impl Writer {
     /// A table in memory of the allocator, and a reader of it.
+    #[cfg(not(loom))]
     pub(crate) fn on_heap(bound: u64) -> (Self, crate::Reader) {
+        Self::on_heap_of(Geometry::for_memory(limit(bound)), bound)
+    }
+
+    pub(crate) fn on_heap_of(geometry: Geometry, bound: u64) -> (Self, crate::Reader) {
         let spec = Spec { capacity: bound, bound };
-        let geometry = Geometry::for_memory(limit(bound));
         let writer = Self::on(Region::heap(geometry.words()), geometry, spec).unwrap();
         let reader = crate::Reader::new(Arc::clone(&writer.region)).unwrap();
         (writer, reader)
     }
 
+    #[cfg(not(loom))]
     pub(crate) fn memory_region(&self) -> &Arc<Region> {
         &self.region
     }

@@ -359,7 +359,9 @@ impl Views {
 
     fn mark_of(&self, handle: Handle, entry: Mark) -> Option<mark::Mark> {
         let table = self.view(handle)?.table.as_ref()?;
-        Some(mark::Mark::of(&entry, table.reader.region()))
+        // Who keeps a value answers `has` from it too.
+        let may_be_kept = table.reader.flags()? & HAS_ASKS == 0;
+        may_be_kept.then(|| mark::Mark::of(&entry, table.reader.region()))
     }
 
     /// Takes note of a read, and sees to it that the host learns of it.

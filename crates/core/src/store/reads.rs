@@ -89,9 +89,10 @@ impl State {
         Some(self.entries.read(slot, out))
     }
 
-    /// May who has read a value go by its [`Mark`]? Not where each read restarts the time to live.
+    /// May who has read a value go by its [`Mark`]? Not where reads restart the time to live.
     pub(crate) fn marks_hold(&self) -> bool {
-        !self.options.config().update_age_on_get
+        let config = self.options.config();
+        !config.update_age_on_get && !config.update_age_on_has
     }
 
     /// Is there an entry that is not stale?

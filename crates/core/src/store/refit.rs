@@ -16,24 +16,29 @@ use crate::error::{Error, ErrorKind, Result};
 
 impl Entries {
     /// Follows other options: the least recently used entries go until the bounds hold. Where the table is too small
-    /// for them, all entries move to another one, which takes as long as copying them.
+    /// for them, or keeps more memory than it may, all entries move to another one, which takes as long as copying them.
     ///
     /// # Errors
     /// [`ErrorKind::Memory`]; nothing has changed then.
     pub(crate) fn refit(&mut self, config: &NamespaceConfig, effects: &mut Effects) -> Result<()> {
         let flags = flags::of(config);
         if self.table.is_too_small(config) {
-            self.grow(config, flags, effects).map_err(|source| cannot_grow(config.max_size, source))?;
+            self.relocate(config, flags, effects).map_err(|source| cannot_grow(config.max_size, source))?;
         } else {
             self.table.set_flags(flags);
         }
         self.set_autopurge(config.ttl_autopurge);
         self.evict(config.max.unwrap_or(u64::MAX), config.max_size, self.table.bound_under(config));
         self.table.rebound(config);
+        if self.table.is_over_bound() {
+            // Memory goes back with its table only. Without memory for another one this one serves on.
+            let _ = self.relocate(config, flags, effects);
+        }
         Ok(())
     }
 
-    fn grow(&mut self, config: &NamespaceConfig, flags: u32, effects: &mut Effects) -> io::Result<()> {
+    /// Moves all entries to another table and ends this one.
+    fn relocate(&mut self, config: &NamespaceConfig, flags: u32, effects: &mut Effects) -> io::Result<()> {
         let mut table = self.table.successor(config, flags)?;
         let mut order = new_order();
         let mut deadlines = self.deadlines.is_some().then(Deadlines::default);

@@ -1,0 +1,449 @@
+//! The argument of `slots.rs` and `index.rs`, put to a model checker: every order of the steps of one writer and one
+//! reader, and every value that a load may see, as far as the number of preemptions is bounded.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test -p clustered-cache-shm --release --lib
+//! ```
+//!
+//! The table is as small as can be: see the constants under `cfg(loom)`.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::thread;
+
+use crate::index::Index;
+use crate::layout::{GRANULE_WORDS, Geometry, Memory, SLOT_WORDS};
+use crate::region::Region;
+use crate::slots::SlotCell;
+use crate::sync::as_writer;
+use crate::{Lookup, Mark, NEVER, Reader, Slot, Writer};
+
+/// Preemptions that a schedule has at most; `LOOM_MAX_PREEMPTIONS` says otherwise.
+const PREEMPTIONS: usize = 3;
+
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(PREEMPTIONS));
+    builder.max_branches = 100_000;
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let count = Box::leak(Box::new(count));
+    let c: &'static std::sync::atomic::AtomicUsize = count;
+    let t = std::time::Instant::now();
+    builder.check(move || {
+        c.fetch_add(1, Ordering::Relaxed);
+        model()
+    });
+    eprintln!("{} executions in {:?}", c.load(Ordering::Relaxed), t.elapsed());
+}
+
+/// A table with an index of one bucket, which serves as many entries as a model has.
+fn table() -> (Writer, Reader) {
+    Writer::on_heap_of(Geometry { granules: 18, chunks: 1 }, 1 << 20)
+}
+
+/// Values of `words` equal words, and `tag` as the deadline: a mixture tells.
+fn value(tag: u64, words: usize) -> Vec<u8> {
+    tag.to_le_bytes().repeat(words)
+}
+
+/// Whole words that are written where the older ones are.
+const SMALL: usize = 2;
+/// Words that are written elsewhere.
+const LARGE: usize = 3;
+
+fn insert(writer: &mut Writer, key: &[u8], tag: u64, words: usize) -> Slot {
+    writer.insert(key, &value(tag, words), 100 + tag).unwrap()
+}
+
+fn overwrite(writer: &mut Writer, slot: Slot, tag: u64, words: usize) {
+    writer.overwrite(slot, &value(tag, words), 100 + tag).unwrap();
+}
+
+/// What a reader saw: a whole entry by its tag, or that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Entry(u64, Mark),
+    Nothing,
+    Unsure,
+}
+
+impl Seen {
+    fn tag(self) -> Option<u64> {
+        match self {
+            Self::Entry(tag, _) => Some(tag),
+            _ => None,
+        }
+    }
+}
+
+fn see(reader: &Reader, key: &[u8]) -> Seen {
+    let mut out = Vec::new();
+    match reader.get(key, 0, &mut out) {
+        Lookup::Hit(mark) => {
+            let tag = u64::from_le_bytes(out[..8].try_into().unwrap());
+            assert!(out == value(tag, SMALL) || out == value(tag, LARGE), "a torn value: {out:?}");
+            assert_eq!(mark.deadline, 100 + tag, "the deadline of another value");
+            Seen::Entry(tag, mark)
+        }
+        Lookup::Miss => Seen::Nothing,
+        Lookup::Unsure => Seen::Unsure,
+        Lookup::Stale(mark) => panic!("a deadline that was never given: {mark:?}"),
+    }
+}
+
+/// Runs `write` beside `read`, with a mark that says that `write` is over.
+fn beside(
+    (mut writer, reader): (Writer, Reader),
+    write: impl FnOnce(&mut Writer) + Send + 'static,
+    read: impl FnOnce(&Reader, &AtomicBool),
+) -> (Writer, Reader) {
+    let acknowledged = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&acknowledged);
+    let thread = thread::spawn(move || {
+        as_writer(|| write(&mut writer));
+        over.store(true, Ordering::Release);
+        writer
+    });
+    read(&reader, &acknowledged);
+    (thread.join().unwrap(), reader)
+}
+
+// --- one slot ----------------------------------------------------------------------------------------------------
+
+fn one_slot(words: usize) {
+    check(move || {
+        let (mut writer, reader) = table();
+        let slot = insert(&mut writer, b"a", 1, words);
+        let after = beside(
+            (writer, reader),
+            move |writer| overwrite(writer, slot, 2, words),
+            |reader, acknowledged| {
+                let over = acknowledged.load(Ordering::Acquire);
+                let seen = see(reader, b"a");
+                match seen {
+                    Seen::Entry(1, _) => assert!(!over, "an acknowledged write was not seen"),
+                    Seen::Entry(2, _) | Seen::Unsure => {}
+                    _ => panic!("{seen:?}"),
+                }
+            },
+        );
+        assert_eq!(see(&after.1, b"a").tag(), Some(2));
+    });
+}
+
+#[test]
+fn a_value_written_in_place_is_the_old_or_the_new_one() {
+    one_slot(SMALL);
+}
+
+#[test]
+fn a_value_written_elsewhere_is_the_old_or_the_new_one() {
+    one_slot(LARGE);
+}
+
+#[test]
+fn a_later_read_never_goes_back_and_a_version_is_of_one_value() {
+    check(|| {
+        let (mut writer, reader) = table();
+        let slot = insert(&mut writer, b"a", 1, SMALL);
+        beside(
+            (writer, reader),
+            move |writer| {
+                overwrite(writer, slot, 2, LARGE);
+                overwrite(writer, slot, 3, SMALL);
+            },
+            |reader, _| {
+                let (first, second) = (see(reader, b"a"), see(reader, b"a"));
+                if let (Seen::Entry(one, before), Seen::Entry(two, after)) = (first, second) {
+                    assert!(one <= two, "{first:?} and then {second:?}");
+                    assert_eq!(one == two, before.version == after.version);
+                }
+            },
+        );
+    });
+}
+
+// --- granules and slots that serve again -------------------------------------------------------------------------
+
+#[test]
+fn granules_that_another_key_takes_over_at_once_give_no_value_of_it() {
+    check(|| {
+        let (mut writer, reader) = table();
+        let slot = insert(&mut writer, b"a", 1, LARGE);
+        beside(
+            (writer, reader),
+            move |writer| {
+                overwrite(writer, slot, 2, LARGE);
+                insert(writer, b"b", 3, LARGE);
+            },
+            |reader, _| {
+                let seen = see(reader, b"a");
+                assert!(matches!(seen, Seen::Entry(1 | 2, _) | Seen::Unsure), "{seen:?}");
+            },
+        );
+    });
+}
+
+#[test]
+fn a_slot_that_another_key_takes_over_gives_no_value_of_it() {
+    check(|| {
+        let (mut writer, reader) = table();
+        let slot = insert(&mut writer, b"a", 1, LARGE);
+        beside(
+            (writer, reader),
+            move |writer| {
+                writer.remove(slot);
+                assert_eq!(insert(writer, b"b", 2, LARGE), slot);
+            },
+            |reader, acknowledged| {
+                let seen = see(reader, b"a");
+                assert!(matches!(seen, Seen::Entry(1, _) | Seen::Nothing | Seen::Unsure), "{seen:?}");
+                let over = acknowledged.load(Ordering::Acquire);
+                let seen = see(reader, b"b");
+                assert!(matches!(seen, Seen::Entry(2, _)) || !over, "{seen:?}");
+            },
+        );
+    });
+}
+
+#[test]
+fn a_version_is_of_one_entry_though_its_slot_serves_again() {
+    check(|| {
+        let (mut writer, reader) = table();
+        let slot = insert(&mut writer, b"a", 1, SMALL);
+        beside(
+            (writer, reader),
+            move |writer| {
+                writer.remove(slot);
+                insert(writer, b"a", 2, SMALL);
+            },
+            |reader, _| {
+                let (first, second) = (see(reader, b"a"), see(reader, b"a"));
+                if let (Seen::Entry(one, before), Seen::Entry(two, after)) = (first, second) {
+                    assert_eq!(one == two, before.version == after.version);
+                }
+            },
+        );
+    });
+}
+
+#[test]
+fn what_was_missed_once_is_not_valid_by_its_version() {
+    check(|| {
+        let (mut writer, reader) = table();
+        let slot = insert(&mut writer, b"a", 1, SMALL);
+        beside(
+            (writer, reader),
+            move |writer| writer.remove(slot),
+            |reader, _| {
+                // A near cache that holds the entry...
+                let Seen::Entry(1, near) = see(reader, b"a") else { return };
+                // ...and a read past it that finds nothing.
+                if see(reader, b"a") == Seen::Nothing {
+                    assert_ne!(version(reader, slot), near.version, "it would still answer the old value");
+                }
+            },
+        );
+    });
+}
+
+/// As a near cache looks at it.
+fn version(reader: &Reader, slot: Slot) -> u32 {
+    let words = reader.words();
+    let memory = Memory { words, geometry: Geometry::read_control(words).unwrap() };
+    memory.slot(slot).unwrap()[0].load(Ordering::Acquire) as u32
+}
+
+// --- the index ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn an_entry_that_is_there_all_the_time_is_found_while_the_index_grows() {
+    check(|| {
+        let (mut writer, reader) = Writer::on_heap_of(Geometry { granules: 18, chunks: 2 }, 1 << 20);
+        insert(&mut writer, b"a", 1, SMALL);
+        let after = beside(
+            (writer, reader),
+            |writer| _ = insert(writer, b"b", 2, SMALL),
+            |reader, acknowledged| {
+                let seen = see(reader, b"a");
+                assert!(matches!(seen, Seen::Entry(1, _) | Seen::Unsure), "{seen:?}");
+                let over = acknowledged.load(Ordering::Acquire);
+                let seen = see(reader, b"b");
+                assert!(matches!(seen, Seen::Entry(2, _)) || !over, "{seen:?}");
+            },
+        );
+        assert_eq!(see(&after.1, b"a").tag(), Some(1));
+        assert_eq!(see(&after.1, b"b").tag(), Some(2));
+    });
+}
+
+/// An index of two buckets alone: no table around it, so that many entries cost little.
+struct Buckets(Arc<Region>);
+
+impl Buckets {
+    const GEOMETRY: Geometry = Geometry { granules: 3, chunks: 2 };
+
+    fn new() -> Self {
+        let buckets = Self(Arc::new(Region::heap(Self::GEOMETRY.words())));
+        for chunk in 0..2 {
+            buckets.memory().chunk(chunk).unwrap().store(chunk as u64 + 1, Ordering::Relaxed);
+        }
+        buckets
+    }
+
+    fn memory(&self) -> Memory<'_> {
+        Memory { words: self.0.words(), geometry: Self::GEOMETRY }
+    }
+
+    fn index(&self) -> Index<'_> {
+        Index::new(self.memory(), 1)
+    }
+}
+
+/// A hash that names the first bucket.
+fn hash(tag: u64) -> u64 {
+    tag << 56
+}
+
+#[test]
+fn an_entry_past_a_full_bucket_is_found_while_its_neighbours_come_and_go() {
+    check(|| {
+        let buckets = Buckets::new();
+        for slot in 0..12 {
+            buckets.index().insert(hash(1), slot).unwrap();
+        }
+        buckets.index().insert(hash(2), 12).unwrap();
+        let writer = Buckets(Arc::clone(&buckets.0));
+        let thread = thread::spawn(move || {
+            as_writer(|| {
+                let index = writer.index();
+                index.insert(hash(1), 13).unwrap();
+                index.remove(hash(1), 11);
+                index.remove(hash(1), 13);
+                index.insert(hash(2), 14).unwrap();
+            });
+        });
+        assert_eq!(buckets.index().find(hash(2), |slot| slot == 12).unwrap(), Some(12));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn an_entry_in_the_index_is_the_slot_it_names() {
+    check(|| {
+        let buckets = Buckets::new();
+        buckets.index().insert(hash(1), 0).unwrap();
+        let writer = Buckets(Arc::clone(&buckets.0));
+        let thread = thread::spawn(move || {
+            as_writer(|| {
+                writer.index().remove(hash(1), 0);
+                writer.index().insert(hash(2), 1).unwrap();
+            });
+        });
+        let found = buckets.index().find(hash(2), |slot| {
+            assert_eq!(slot, 1, "the tag came before its slot");
+            true
+        });
+        assert!(matches!(found, Ok(None | Some(1))));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn no_bytes_of_a_value_are_taken_for_a_slot() {
+    // The third granule held a value that looks like a slot, before it became one.
+    const NEW: Slot = 4;
+    check(|| {
+        let buckets = Buckets::new();
+        let garbage = buckets.memory().granules(2, 1).unwrap();
+        (0..GRANULE_WORDS).for_each(|at| garbage[at].store(8, Ordering::Relaxed));
+        buckets.index().insert(hash(1), 0).unwrap();
+        let writer = Buckets(Arc::clone(&buckets.0));
+        let thread = thread::spawn(move || {
+            as_writer(|| {
+                writer.index().remove(hash(1), 0);
+                SlotCell::at(writer.memory(), NEW).unwrap().found();
+                writer.index().insert(hash(1), NEW).unwrap();
+            });
+        });
+        let looked = buckets.index().find(hash(1), |slot| {
+            if slot == NEW {
+                let opened = SlotCell::at(buckets.memory(), NEW).unwrap().begin().unwrap();
+                assert_eq!((opened.version(), opened.hash()), (0, 0), "what was there before");
+            }
+            false
+        });
+        assert!(looked.is_ok());
+        thread.join().unwrap();
+    });
+    const { assert!(SLOT_WORDS == 4) };
+}
+
+// --- the table as a whole ------------------------------------------------------------------------------------------
+
+#[test]
+fn clearing_leaves_the_old_value_or_none_and_gives_all_granules_back() {
+    check(|| {
+        let (mut writer, reader) = table();
+        insert(&mut writer, b"a", 1, LARGE);
+        beside(
+            (writer, reader),
+            |writer| {
+                writer.clear();
+                insert(writer, b"b", 2, LARGE);
+            },
+            |reader, acknowledged| {
+                let seen = see(reader, b"a");
+                assert!(matches!(seen, Seen::Entry(1, _) | Seen::Nothing | Seen::Unsure), "{seen:?}");
+                let over = acknowledged.load(Ordering::Acquire);
+                let seen = see(reader, b"b");
+                assert!(matches!(seen, Seen::Entry(2, _)) || !over, "{seen:?}");
+            },
+        );
+    });
+}
+
+#[test]
+fn a_table_that_is_over_answers_nothing_and_no_version_counts() {
+    check(|| {
+        let (mut writer, reader) = table();
+        let slot = insert(&mut writer, b"a", 1, SMALL);
+        beside(
+            (writer, reader),
+            |writer| writer.retire(),
+            |reader, acknowledged| {
+                let seen = see(reader, b"a");
+                let over = acknowledged.load(Ordering::Acquire);
+                match seen {
+                    Seen::Entry(1, mark) if over => assert_ne!(version(reader, slot), mark.version),
+                    Seen::Entry(1, _) | Seen::Unsure => {}
+                    _ => panic!("{seen:?}"),
+                }
+                assert!(!over || see(reader, b"a") == Seen::Unsure);
+            },
+        );
+    });
+}
+
+#[test]
+fn a_deadline_belongs_to_its_value() {
+    check(|| {
+        let (mut writer, reader) = table();
+        let slot = writer.insert(b"a", &value(1, SMALL), NEVER).unwrap();
+        beside(
+            (writer, reader),
+            move |writer| {
+                writer.set_deadline(slot, 101);
+                overwrite(writer, slot, 2, SMALL);
+            },
+            |reader, _| {
+                let mut out = Vec::new();
+                if let Lookup::Hit(mark) = reader.get(b"a", 0, &mut out) {
+                    let deadlines: &[u64] = if out == value(2, SMALL) { &[102] } else { &[NEVER, 101] };
+                    assert!(deadlines.contains(&mark.deadline), "{mark:?} of {out:?}");
+                }
+            },
+        );
+    });
+}
