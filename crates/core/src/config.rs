@@ -18,7 +18,7 @@ pub const MAX_ENTRY_BYTES: u64 = 16 * 1024 * 1024;
 /// Byte bound of a namespace that names none, and at least of one whose `maxSize` counts other units.
 pub const DEFAULT_MAX_SIZE: u64 = 256 * 1024 * 1024;
 /// Most bytes of keys and values in one namespace. A larger `maxSize` is allowed: it counts other units, or is not reached.
-pub const MAX_TABLE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+pub const MAX_TABLE_BYTES: u64 = 14 * 1024 * 1024 * 1024;
 /// No counter of reads goes on over this when others report theirs: JavaScript holds it exactly.
 pub const MAX_COUNTED: u64 = 1 << 53;
 /// Entries that one report of reads names, at most.
