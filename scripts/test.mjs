@@ -16,7 +16,9 @@ await main(async () => {
   for (const mode of asked ? [asked] : MODES) {
     console.log(`\n== ${mode} mode: clients read ${READS[mode]} (CLUSTERED_CACHE_TRANSPORT=${mode})`);
     const start = performance.now();
-    const { code } = await run([...tool('ava'), ...process.argv.slice(2)], { env: { CLUSTERED_CACHE_TRANSPORT: mode } });
+    const { code } = await run([...tool('ava'), ...process.argv.slice(2)], {
+      env: { CLUSTERED_CACHE_TRANSPORT: mode },
+    });
     console.log(`== ${mode} mode ${code === 0 ? 'passed' : 'failed'}: ${seconds(start)}`);
     if (code !== 0) failed.push(mode);
   }
