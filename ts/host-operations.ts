@@ -13,12 +13,12 @@ import * as procedures from './procedures.js';
 
 export abstract class HostOperations<K extends string | number, V> extends Instance {
   /**
-   * The value, at once.
+   * The value, at once, from memory.
    *
-   * @throws `ERR_CC_NO_SHARED_TABLE` in a client.
+   * @throws `ERR_CC_NO_SHARED_TABLE` in a client that cannot read the host's memory, and before {@link ready}.
    * @example
    * ```js
-   * const user = cache.getSync('user:1'); // in the process that hosts the cache
+   * const user = cache.getSync('user:1');
    * ```
    */
   getSync(key: K): V | undefined {
@@ -31,14 +31,14 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
     return this.#read('getSync', near.get, (id) => this.native.get(id, key)) as V | undefined;
   }
 
-  /** The value, at once and without touching recency. @throws `ERR_CC_NO_SHARED_TABLE` in a client. */
+  /** The value, at once and without touching recency. @throws `ERR_CC_NO_SHARED_TABLE` as {@link getSync}. */
   peekSync(key: K): V | undefined {
     const found = this.near?.peek(key);
     if (found !== undefined) return found as V;
     return this.#read('peekSync', operations.GET, (id) => this.native.peek(id, key)) as V | undefined;
   }
 
-  /** Whether there is a fresh entry, at once. @throws `ERR_CC_NO_SHARED_TABLE` in a client. */
+  /** Whether there is a fresh entry, at once. @throws `ERR_CC_NO_SHARED_TABLE` as {@link getSync}. */
   hasSync(key: K): boolean {
     return this.#read('hasSync', operations.HAS, (id) => this.native.has(id, key));
   }
