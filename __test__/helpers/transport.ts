@@ -7,3 +7,7 @@ export const TRANSPORT: 'shared' | 'socket' =
 
 /** Clients read the host's memory. */
 export const SHARED = TRANSPORT === 'shared';
+
+/** Environment of a process that reads memory where it can, and of one that never does. */
+export const ANYHOW = { CLUSTERED_CACHE_TRANSPORT: '' };
+export const BY_SOCKET = { CLUSTERED_CACHE_TRANSPORT: 'socket' };
