@@ -162,10 +162,12 @@ export class Near {
     const value = asValue(form, answer, numbers, at);
     if (at !== 1 || (numbers[MARK] as number) < 0 || value === undefined || !keepable(form, value)) return value;
     if (numbers[TABLE] !== this.#table && !this.#adopt(numbers[TABLE] as number)) return value;
-    this.#makeRoom();
-    const deadline = toPerformanceTime(numbers[MARK + 2] as number);
     const [place, version, hash] = [numbers[MARK], numbers[MARK + 1], numbers[MARK + 3]] as [number, number, number];
+    // A table may be larger than what JavaScript sees of it.
+    if (place >= this.#slots.length) return value;
+    const deadline = toPerformanceTime(numbers[MARK + 2] as number);
     this.#entries.delete(this.#key);
+    this.#makeRoom();
     this.#entries.set(this.#key, new Entry(value, place, version, deadline, hash));
     return value;
   };
