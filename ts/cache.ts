@@ -157,7 +157,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   set(key: K, value: V, options?: SetOptions): Promise<boolean> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.set(this.native, key, value, options));
   }
 
@@ -170,7 +170,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.setIfAbsent(this.native, key, value, options));
   }
 
@@ -184,7 +184,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   delete(key: K): Promise<boolean> {
     if (this.closedError) return Promise.reject(this.closedError);
-    this.near?.forget(key);
+    this.nears.forget(key);
     const id = this.link.nextId();
     return this.asked(id, this.native.delete(id, key), operations.DELETE);
   }
@@ -227,7 +227,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   getAndDelete(key: K): Promise<V | undefined> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.getAndDelete(this.native, key)) as Promise<V | undefined>;
   }
 
@@ -264,7 +264,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   touch(key: K, options?: { ttl?: number }): Promise<boolean> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.touch(this.native, key, options));
   }
 
@@ -280,7 +280,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   incr(key: K, amount = 1, options?: CountOptions): Promise<number> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.incr(this.native, key, amount, options));
   }
 
@@ -305,7 +305,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   count(key: K, amount = 1, options?: CountOptions): Promise<Counted> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.count(this.native, key, amount, options));
   }
 
@@ -333,7 +333,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mSet(entries: Iterable<BatchEntry<K, V>>, options?: KeepOptions): Promise<number> {
-    return this.run(procedures.mSet(this.native, entries, options, this.near?.forget));
+    return this.run(procedures.mSet(this.native, entries, options, this.nears.forget));
   }
 
   /**
@@ -345,7 +345,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mDelete(keys: Iterable<K>): Promise<number> {
-    return this.run(procedures.mDelete(this.native, keys, this.near?.forget));
+    return this.run(procedures.mDelete(this.native, keys, this.nears.forget));
   }
 
   /**
@@ -369,7 +369,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   clear(options?: { prefix?: string }): Promise<number> {
-    this.near?.clear();
+    this.nears.clear();
     return this.do(() => procedures.clear(this.native, options));
   }
 
@@ -490,7 +490,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   load(entries: Iterable<readonly [K, DumpedEntry<V>]>): Promise<number> {
-    return this.run(procedures.load(this.native, entries, this.near?.forget));
+    return this.run(procedures.load(this.native, entries, this.nears.forget));
   }
 
   // --- loading ---------------------------------------------------------------------------------------------------
@@ -548,7 +548,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async destroy(): Promise<void> {
-    this.near?.clear();
+    this.nears.clear();
     await this.ask(operations.DESTROY, (id) => this.native.destroy(id));
   }
 
@@ -561,6 +561,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async max(max?: number): Promise<number | undefined> {
+    this.nears.clear();
     return (await this.do(() => procedures.tune(this.native, 'max', max))).max;
   }
 
@@ -573,6 +574,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async maxSize(maxSize?: number): Promise<number> {
+    this.nears.clear();
     return (await this.do(() => procedures.tune(this.native, 'maxSize', maxSize))).maxSize;
   }
 

@@ -108,10 +108,10 @@ export class Near {
     this.#key = key;
   }
 
-  /** This process changes `key`: from now on the host is asked, until it has answered. */
-  readonly forget = (key: Key): void => {
+  /** Somebody here changes `key`: from now on the host is asked, until it has answered. */
+  forget(key: Key): void {
     this.#entries.delete(key);
-  };
+  }
 
   /** Forgets everything. */
   clear(): void {
@@ -219,6 +219,34 @@ export class Near {
     if (now - this.#lastReport < REPORT_PAUSE) return;
     this.#lastReport = now;
     this.report();
+  }
+}
+
+/**
+ * The near caches of one namespace on one link. Whatever instance changes something, all of them forget it: a caller
+ * sees its own changes, awaited or not, and through whichever instance it reads.
+ */
+export class Nears {
+  /** Instances of the namespace, with a near cache or without. */
+  instances = 0;
+  #all: Near[] = [];
+
+  add(near: Near): void {
+    this.#all = [...this.#all, near];
+  }
+
+  remove(near: Near): void {
+    this.#all = this.#all.filter((one) => one !== near);
+  }
+
+  /** `key` is being changed. */
+  readonly forget = (key: Key): void => {
+    for (const near of this.#all) near.forget(key);
+  };
+
+  /** Anything may be changed. */
+  clear(): void {
+    for (const near of this.#all) near.clear();
   }
 }
 
