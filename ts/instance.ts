@@ -6,7 +6,8 @@ import type { Link, LinkListener, Operation, Policy } from './link.js';
 import { linkFor } from './links.js';
 import { transportWish } from './environment.js';
 import { Sharing, type NativeCache, type NativeOptions } from './native.js';
-import { Near, type Nears } from './near.js';
+import { Near } from './near.js';
+import type { Nears } from './nears.js';
 import { OPEN, RELEASE } from './operations.js';
 import { giveBack } from './lease.js';
 import { checkOptions, type CacheOptions } from './options.js';
@@ -231,7 +232,10 @@ export abstract class Instance {
         emit('degraded', error);
       },
       restored: () => emit('restored'),
-      epoch: (epoch) => emit('epoch', epoch),
+      epoch: (epoch) => {
+        this.near?.disown();
+        emit('epoch', epoch);
+      },
       reopened: (error) => error && emit('degraded', error),
     };
   }

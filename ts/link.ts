@@ -7,7 +7,7 @@ import { answeredError, type Read } from './answers.js';
 import { debug } from './debug.js';
 import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
 import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from './native.js';
-import { Nears } from './near.js';
+import { Nears } from './nears.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
 
@@ -179,6 +179,11 @@ export class Link {
     return operation.read(form, value, this.#register, 1);
   }
 
+  /** In front of {@link awaited}: a caller that gives the event loop no turn learns here that there is a host again. */
+  catchUp(): void {
+    if (!this.#isConnected) this.#drain();
+  }
+
   /**
    * The outcome of read `id` of `cache`, before this returns. Where memory cannot answer for the moment, the host is
    * asked and this thread waits; where it never can, `refusal` is thrown.
@@ -198,6 +203,7 @@ export class Link {
     }
     if (!this.#isConnected || cache.sharing() === Sharing.Without) {
       this.#native.forget(id);
+      if (this.#away) return settle(this.#fallback(this.#away, operation, policy));
       if (this.#isConnected || !this.#hasConnected) throw refusal();
       const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
       return settle(this.#fallback(reason, operation, policy));

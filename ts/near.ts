@@ -121,7 +121,8 @@ export class Near {
   /** Tells the host of the hits that it does not know of. */
   report(): void {
     const hits = this.#hits - this.#reported;
-    if (hits === 0) return;
+    // Only the host whose table was read is told; whether the next one is another, `disown` says.
+    if (hits === 0 || Atomics.load(this.#generation, 0) !== this.#connection) return;
     const told = Math.min(hits, REPORT);
     const reads = new Uint32Array(told * 2);
     for (let index = 0; index < told; index++) {
@@ -132,6 +133,11 @@ export class Near {
     this.#reported = this.#hits;
     this.#native.seen(this.#link.nextId(), hits, reads);
     this.#link.flush();
+  }
+
+  /** Another host is there: it has no part in the hits that were not told yet. */
+  disown(): void {
+    this.#reported = this.#hits;
   }
 
   /** Ends the use of this near cache. */
@@ -219,34 +225,6 @@ export class Near {
     if (now - this.#lastReport < REPORT_PAUSE) return;
     this.#lastReport = now;
     this.report();
-  }
-}
-
-/**
- * The near caches of one namespace on one link. Whatever instance changes something, all of them forget it: a caller
- * sees its own changes, awaited or not, and through whichever instance it reads.
- */
-export class Nears {
-  /** Instances of the namespace, with a near cache or without. */
-  instances = 0;
-  #all: Near[] = [];
-
-  add(near: Near): void {
-    this.#all = [...this.#all, near];
-  }
-
-  remove(near: Near): void {
-    this.#all = this.#all.filter((one) => one !== near);
-  }
-
-  /** `key` is being changed. */
-  readonly forget = (key: Key): void => {
-    for (const near of this.#all) near.forget(key);
-  };
-
-  /** Anything may be changed. */
-  clear(): void {
-    for (const near of this.#all) near.clear();
   }
 }
 
