@@ -151,6 +151,7 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
   #read<T>(method: string, operation: Operation<T>, start: (id: number) => unknown): T {
     if (this.closedError) throw this.closedError;
     if (this.link.isHost) return this.askNow(operation, start);
+    this.link.catchUp();
     const id = this.link.nextId();
     return this.link.awaited(id, start(id), operation, this.policy, this.native, () =>
       this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'there is no shared table to read from'),
