@@ -179,7 +179,8 @@ fn add_overflow(bucket: Bucket<'_>, count: u32) {
     change(&bucket[TAIL], 32, 0xffff_ffff, u64::from(before.wrapping_add(count)));
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::layout::{CHUNK, Geometry};

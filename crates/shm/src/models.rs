@@ -48,6 +48,13 @@ fn insert(writer: &mut Writer, key: &[u8], tag: u64, words: usize) -> Slot {
     writer.insert(key, &value(tag, words), 100 + tag).unwrap()
 }
 
+/// Other entries, so that the granules of the first one are not the last ones in use: they become a free run.
+fn behind(writer: &mut Writer, entries: u64) {
+    for entry in 0..entries {
+        insert(writer, &[b'y', entry as u8], 9, SMALL);
+    }
+}
+
 fn overwrite(writer: &mut Writer, slot: Slot, tag: u64, words: usize) {
     writer.overwrite(slot, &value(tag, words), 100 + tag).unwrap();
 }
@@ -200,6 +207,7 @@ fn a_slot_that_another_key_takes_over_gives_no_value_of_it() {
     check(|| {
         let (mut writer, reader) = table();
         let slot = insert(&mut writer, b"a", 1, LARGE);
+        behind(&mut writer, 1);
         beside(
             (writer, reader),
             move |writer| {
@@ -243,6 +251,7 @@ fn what_was_missed_once_is_not_valid_by_its_version() {
     check(|| {
         let (mut writer, reader) = table();
         let slot = insert(&mut writer, b"a", 1, SMALL);
+        behind(&mut writer, 1);
         beside(
             (writer, reader),
             move |writer| writer.remove(slot),
@@ -397,6 +406,7 @@ fn clearing_leaves_the_old_value_or_none_and_gives_all_granules_back() {
     check(|| {
         let (mut writer, reader) = table();
         insert(&mut writer, b"a", 1, LARGE);
+        behind(&mut writer, 2);
         beside(
             (writer, reader),
             |writer| {
