@@ -188,19 +188,20 @@ export class Link {
   }
 
   #block<T>(id: number, operation: Operation<T>, policy: Policy): T {
-    let outcome: Outcome<T> | undefined;
-    const resolve = (value: T) => (outcome = { value });
-    const reject = (error: unknown) => (outcome = { error });
+    const outcomes: Outcome<T>[] = [];
+    const resolve = (value: T) => outcomes.push({ value });
+    const reject = (error: unknown) => outcomes.push({ error });
     const pending = new Pending(id, operation, policy, resolve as never, reject, false);
     pending.deadline = performance.now() + policy.timeout;
     this.#pending.add(pending);
     this.#flush();
-    while (outcome === undefined) {
+    for (;;) {
+      const [outcome] = outcomes;
+      if (outcome) return settle(outcome);
       const left = pending.deadline - performance.now();
       if (left <= 0) this.#expire(pending);
       else if (this.#native.wait(left)) this.#drain();
     }
-    return settle(outcome);
   }
 
   /** Memory whose number changes when the connection to the host is made or lost. */
@@ -397,7 +398,8 @@ export class Link {
 
   #withoutHost<T>(error: Error, operation: Operation<T>, policy: Policy): Promise<T> {
     const outcome = this.#fallback(error, operation, policy);
-    return 'error' in outcome ? Promise.reject(outcome.error as Error) : Promise.resolve(outcome.value);
+    if ('error' in outcome) return Promise.reject(outcome.error as Error);
+    return Promise.resolve(outcome.value);
   }
 
   #fallback<T>(error: Error, { degraded }: Operation<T>, { failsafe }: Policy): Outcome<T> {

@@ -52,7 +52,8 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn matches(&mut self, mut bytes: &[u8]) -> Result<bool, Broken> {
         while !bytes.is_empty() {
-            let (words, now, rest) = self.step(bytes)?;
+            let (words, len) = self.step(bytes)?;
+            let (now, rest) = bytes.split_at(len);
             if !equal(words, now) {
                 return Ok(false);
             }
@@ -86,19 +87,19 @@ impl<'a> Cursor<'a> {
     /// Writes these bytes, filled up to a whole word. For the writer, on a chain that it has laid out.
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), Broken> {
         while !bytes.is_empty() {
-            let (words, now, rest) = self.step(bytes)?;
+            let (words, len) = self.step(bytes)?;
+            let (now, rest) = bytes.split_at(len);
             store(words, now);
             bytes = rest;
         }
         Ok(())
     }
 
-    /// The words for as many of the bytes as this extent has room for, those bytes, and the rest of them.
+    /// The words for as many of the bytes as this extent has room for, and how many bytes these are.
     #[inline]
-    fn step<'b>(&mut self, bytes: &'b [u8]) -> Result<(&'a [AtomicU64], &'b [u8], &'b [u8]), Broken> {
+    fn step(&mut self, bytes: &[u8]) -> Result<(&'a [AtomicU64], usize), Broken> {
         let words = self.take(bytes.len().div_ceil(8))?;
-        let (now, rest) = bytes.split_at(bytes.len().min(words.len() * 8));
-        Ok((words, now, rest))
+        Ok((words, bytes.len().min(words.len() * 8)))
     }
 
     /// The next words, at least one and at most so many.
@@ -194,7 +195,8 @@ fn padded(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(word)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::layout::Geometry;

@@ -267,7 +267,8 @@ fn read(
     Ok(Looked::Settled(Lookup::Hit(mark)))
 }
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 impl Reader {
     pub(crate) fn words(&self) -> &[crate::sync::AtomicU64] {
         self.region.words()
