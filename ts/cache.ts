@@ -8,7 +8,6 @@ import { fetchOnce, type Fetcher } from './fetch.js';
 import { HostOperations } from './host-operations.js';
 import { hostLink } from './links.js';
 import { Fields, native, translated } from './native.js';
-import type { Near } from './near.js';
 import * as operations from './operations.js';
 import {
   checkListen,
@@ -140,11 +139,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   get(key: K): Promise<V | undefined> {
-    const { near } = this;
-    if (near !== undefined) return this.#getNear(near, key);
-    if (this.closedError) return Promise.reject(this.closedError);
-    const id = this.link.nextId();
-    return this.asked(id, this.native.get(id, key), operations.GET) as Promise<V | undefined>;
+    const found = this.near?.find(key);
+    return found === undefined ? this.#get(key) : Promise.resolve(found as V);
   }
 
   /**
@@ -600,14 +596,14 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
     return (await this.do(() => procedures.tune(this.native, 'allowStale', allowStale))).allowStale;
   }
 
-  // --- with a near cache -----------------------------------------------------------------------------------------
+  // --- reads that the near cache does not answer -------------------------------------------------------------------
 
-  #getNear(near: Near, key: K): Promise<V | undefined> {
-    const found = near.find(key);
-    if (found !== undefined) return Promise.resolve(found as V);
+  #get(key: K): Promise<V | undefined> {
+    if (this.closedError) return Promise.reject(this.closedError);
+    const { near } = this;
+    near?.asking(key);
     const id = this.link.nextId();
-    near.asking(key);
-    return this.asked(id, this.native.get(id, key), near.get) as Promise<V | undefined>;
+    return this.asked(id, this.native.get(id, key), near?.get ?? operations.GET) as Promise<V | undefined>;
   }
 
   /** One by one, which costs less than a batch where nobody has to be asked; those who are go out together. */
