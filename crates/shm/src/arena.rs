@@ -466,7 +466,8 @@ mod tests {
                 random ^= random >> 7;
                 random ^= random << 17;
                 if random % 100 < 52 {
-                    let payload = (random >> 8) as usize % if random.is_multiple_of(7) { 20_000 } else { 400 };
+                    let payload =
+                        (random >> 8) as usize % if random.is_multiple_of(7) { 20_000 } else { 400 };
                     let mut runs = Vec::new();
                     if arena.take_for(memory, pages, payload, &mut runs).is_ok() {
                         assert!(runs.iter().map(|run| run.payload()).sum::<usize>() >= payload);
