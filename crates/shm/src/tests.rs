@@ -50,6 +50,29 @@ fn what_is_stored_is_read_and_what_is_removed_is_not() {
 }
 
 #[test]
+fn another_key_of_the_same_hash_is_another_key() {
+    let (mut writer, reader) = Writer::on_heap(MIB);
+    let slot = writer.insert(b"a", b"one", NEVER).unwrap();
+    let look = |key| reader.get_hashed(key, writer.hash(slot), 0, None);
+    assert!(matches!(look(b"a"), Lookup::Hit(_)));
+    assert_eq!(look(b"b"), Lookup::Miss);
+    assert_eq!(look(b"ab"), Lookup::Miss);
+}
+
+#[test]
+fn a_slot_where_a_value_was_begins_as_an_empty_one() {
+    let (mut writer, reader) = Writer::on_heap(MIB);
+    let large = writer.insert(b"large", &[7; 100_000], NEVER).unwrap();
+    writer.remove(large);
+    for number in 0..1_000_u32 {
+        let slot = writer.insert(&number.to_le_bytes(), b"small", NEVER).unwrap();
+        assert!(writer.version(slot) <= 6, "as often as it was written");
+        assert_eq!(value_of(&reader, &number.to_le_bytes()).unwrap(), b"small");
+    }
+    writer.validate();
+}
+
+#[test]
 fn a_version_changes_with_every_change_and_never_comes_back_with_its_slot() {
     let (mut writer, reader) = Writer::on_heap(MIB);
     let slot = writer.insert(b"a", b"one", 50).unwrap();
