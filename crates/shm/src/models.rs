@@ -246,25 +246,33 @@ fn each_version_is_of_one_entry_though_its_slot_serves_again() {
     });
 }
 
-#[test]
-fn what_was_missed_once_is_not_valid_by_its_version() {
-    check(|| {
+/// A near cache holds the entry, and a read past it finds nothing any more.
+fn missed_once(end: fn(&mut Writer, Slot)) {
+    check(move || {
         let (mut writer, reader) = table();
         let slot = insert(&mut writer, b"a", 1, SMALL);
         behind(&mut writer, 1);
         beside(
             (writer, reader),
-            move |writer| writer.remove(slot),
+            move |writer| end(writer, slot),
             |reader, _| {
-                // A near cache that holds the entry...
                 let Seen::Entry(1, near) = see(reader, b"a") else { return };
-                // ...and a read past it that finds nothing.
                 if see(reader, b"a") == Seen::Nothing {
                     assert_ne!(version(reader, slot), near.version, "it would still answer the old value");
                 }
             },
         );
     });
+}
+
+#[test]
+fn what_was_missed_once_is_not_valid_by_its_version() {
+    missed_once(Writer::remove);
+}
+
+#[test]
+fn what_was_missed_once_while_all_is_removed_is_not_valid_by_its_version() {
+    missed_once(|writer, _| writer.clear());
 }
 
 /// As a near cache looks at it.
@@ -348,25 +356,37 @@ fn an_entry_past_a_full_bucket_is_found_while_its_neighbours_come_and_go() {
     });
 }
 
-#[test]
-fn an_entry_in_the_index_is_the_slot_it_names() {
-    check(|| {
+/// In either word of tags: beside so many neighbours.
+fn named_slot(neighbours: Slot) {
+    check(move || {
         let buckets = Buckets::new();
-        buckets.index().insert(hash(1), 0).unwrap();
+        for slot in 0..neighbours + 1 {
+            buckets.index().insert(hash(1), slot).unwrap();
+        }
         let writer = Buckets(Arc::clone(&buckets.0));
         let thread = thread::spawn(move || {
             as_writer(|| {
-                writer.index().remove(hash(1), 0);
-                writer.index().insert(hash(2), 1).unwrap();
+                writer.index().remove(hash(1), neighbours);
+                writer.index().insert(hash(2), 50).unwrap();
             });
         });
         let found = buckets.index().find(hash(2), |slot| {
-            assert_eq!(slot, 1, "the tag came before its slot");
+            assert_eq!(slot, 50, "the tag came before its slot");
             true
         });
-        assert!(matches!(found, Ok(None | Some(1))));
+        assert!(matches!(found, Ok(None | Some(50))));
         thread.join().unwrap();
     });
+}
+
+#[test]
+fn an_entry_in_the_index_is_the_slot_it_names() {
+    named_slot(0);
+}
+
+#[test]
+fn an_entry_late_in_its_bucket_is_the_slot_it_names() {
+    named_slot(9);
 }
 
 #[test]

@@ -6,7 +6,12 @@
 #![expect(clippy::print_stderr, reason = "figures for whoever asks with --nocapture")]
 #![expect(clippy::disallowed_methods, reason = "no clock is under test, only how long a read took")]
 
-mod support;
+#[path = "support/child.rs"]
+mod child;
+#[path = "support/handover.rs"]
+mod handover;
+#[path = "support/values.rs"]
+mod values;
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -15,9 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use child::{role, start};
 use clustered_cache_shm::{Lookup, NEVER, NoRoom, Reader, Spec, Writer};
-use support::child::{hand_over, role, start, take_over};
-use support::values::{Random, assert_whole, random_len, sealed_value};
+use handover::{hand_over, take_over};
+use values::{Random, assert_whole, random_len, sealed_value};
 
 const CHURN_KEYS: u64 = 2_000;
 const GROWTH_KEYS: u64 = 400_000;
@@ -26,6 +32,12 @@ const TOO_LONG: Duration = Duration::from_secs(5);
 
 fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
+}
+
+/// Of every size below 2 to the power of `bits`: one as often as another.
+fn wide(random: &mut Random, bits: u64) -> u64 {
+    let bits = random.next(bits) + 1;
+    random.next(1 << bits)
 }
 
 // --- children ----------------------------------------------------------------------------------------------------
@@ -42,7 +54,7 @@ fn a_child_plays_its_role() {
     }
 }
 
-fn child(role: &str) -> (std::process::Child, UnixStream) {
+fn begin(role: &str) -> (std::process::Child, UnixStream) {
     start("a_child_plays_its_role", role)
 }
 
@@ -179,7 +191,7 @@ fn readers_outlive_a_writer_that_is_killed_at_any_moment() {
     let (mut sum, mut unsettled) = (Report::default(), [0; 2]);
     for round in 0..rounds {
         let grows = round % 2 == 0;
-        let (report, left_unsettled) = kill_one(grows, random.wide(18), round);
+        let (report, left_unsettled) = kill_one(grows, wide(&mut random, 18), round);
         sum.add(report);
         unsettled[usize::from(grows)] += u64::from(left_unsettled);
     }
@@ -197,7 +209,7 @@ fn readers_outlive_a_writer_that_is_killed_at_any_moment() {
 
 /// Kills a writer after some reads; tells what was read, and whether it was killed in the middle of something.
 fn kill_one(grows: bool, after: u64, seed: u64) -> (Report, bool) {
-    let (mut child, socket) = child(if grows { "growth" } else { "churn" });
+    let (mut child, socket) = begin(if grows { "growth" } else { "churn" });
     let (_, reader) = take_over(&socket);
     let keys = if grows { GROWTH_KEYS } else { CHURN_KEYS };
     let killed = AtomicBool::new(false);
@@ -227,7 +239,7 @@ fn read_until(reader: &Reader, keys: u64, grows: bool, seed: u64, over: impl Fn(
     let (mut report, mut random, mut out) = (Report::default(), Random(seed), Vec::new());
     let mut seen = Vec::new();
     while !over(report.reads) {
-        let key = random.wide(keys.ilog2().into()) % keys;
+        let key = wide(&mut random, keys.ilog2().into()) % keys;
         match report.read(reader, key, &mut out) {
             Lookup::Hit(_) if grows && seen.len() < 64 => seen.push(key),
             Lookup::Miss => assert!(!seen.contains(&key), "an entry that was there all the time was missed"),
@@ -242,7 +254,7 @@ fn read_until(reader: &Reader, keys: u64, grows: bool, seed: u64, over: impl Fn(
 #[test]
 fn readers_in_other_processes_see_whole_values_of_the_right_key() {
     let reads = from_environment("SHM_READS", 1_000_000);
-    let mut readers = [child("reader"), child("reader")];
+    let mut readers = [begin("reader"), begin("reader")];
     let writer = Writer::create(Spec { capacity: 1 << 20, bound: 1 << 20 }).unwrap();
     for (_, socket) in &mut readers {
         hand_over(socket, &writer);

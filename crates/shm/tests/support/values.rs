@@ -10,12 +10,6 @@ impl Random {
         self.0 ^= self.0 << 17;
         (self.0 >> 11) % below
     }
-
-    /// As often below 10 as from 10 to 100, from 100 to 1,000 and so on; below 2 to the power of `bits`.
-    pub(crate) fn wide(&mut self, bits: u64) -> u64 {
-        let bits = self.next(bits) + 1;
-        self.next(1 << bits)
-    }
 }
 
 /// A value of `key` and its length: the key, many times the same byte, the length.

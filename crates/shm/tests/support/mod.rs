@@ -1,5 +1,0 @@
-//! Helpers of the tests.
-
-#[cfg(target_os = "linux")]
-pub(crate) mod child;
-pub(crate) mod values;
