@@ -365,11 +365,14 @@ pub(crate) fn elements<'env>(env: &Env, array: &Unknown<'_>) -> Result<Vec<Unkno
 
 // --- memory of others --------------------------------------------------------------------------------------------
 
-/// The slots of a table as an `ArrayBuffer` that keeps their memory mapped. Whoever gets it reads atomically and writes
-/// nothing: in a client the memory is not writable.
+/// The longest `ArrayBuffer` that every Node release makes.
+const MAX_BUFFER: usize = 1 << 32;
+
+/// The slots of a table as an `ArrayBuffer` that keeps their memory mapped: those in its first [`MAX_BUFFER`] bytes.
+/// Whoever gets it reads atomically and writes nothing: in a client the memory is not writable.
 pub(crate) fn slots<'env>(env: &Env, slots: SlotsView) -> Result<Unknown<'env>> {
-    let (start, length) = (slots.as_ptr().cast_mut().cast(), slots.byte_len());
-    // SAFETY: the slots are `length` bytes that stay mapped as long as the view does, which the buffer owns.
+    let (start, length) = (slots.as_ptr().cast_mut().cast(), slots.byte_len().min(MAX_BUFFER));
+    // SAFETY: the slots are at least `length` bytes that stay mapped as long as the view does, which the buffer owns.
     unsafe { external(env, start, length, slots) }
 }
 
@@ -397,10 +400,7 @@ unsafe fn external<'env, T: 'static>(
         let hint = owner.cast();
         sys::napi_create_external_arraybuffer(env.raw(), start, length, Some(disown::<T>), hint, &mut value)
     };
-    if status != sys::Status::napi_ok {
-        // SAFETY: no buffer took the owner over.
-        drop(unsafe { Box::from_raw(owner) });
-    }
+    // Node calls the finalizer of some buffers that it fails to make. Not knowing of which, the owner is left to it.
     check(status, "create a buffer over memory of its own")?;
     Ok(unknown(env, value))
 }

@@ -153,7 +153,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   set(key: K, value: V, options?: SetOptions): Promise<boolean> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.set(this.native, key, value, options));
   }
 
@@ -166,7 +166,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.setIfAbsent(this.native, key, value, options));
   }
 
@@ -180,7 +180,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   delete(key: K): Promise<boolean> {
     if (this.closedError) return Promise.reject(this.closedError);
-    this.near?.forget(key);
+    this.nears.forget(key);
     const id = this.link.nextId();
     return this.asked(id, this.native.delete(id, key), operations.DELETE);
   }
@@ -223,7 +223,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   getAndDelete(key: K): Promise<V | undefined> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.getAndDelete(this.native, key)) as Promise<V | undefined>;
   }
 
@@ -260,7 +260,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   touch(key: K, options?: { ttl?: number }): Promise<boolean> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.touch(this.native, key, options));
   }
 
@@ -276,7 +276,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   incr(key: K, amount = 1, options?: CountOptions): Promise<number> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.incr(this.native, key, amount, options));
   }
 
@@ -301,7 +301,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   count(key: K, amount = 1, options?: CountOptions): Promise<Counted> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.count(this.native, key, amount, options));
   }
 
@@ -329,7 +329,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mSet(entries: Iterable<BatchEntry<K, V>>, options?: KeepOptions): Promise<number> {
-    return this.run(procedures.mSet(this.native, entries, options, this.near?.forget));
+    return this.run(procedures.mSet(this.native, entries, options, this.nears.forget));
   }
 
   /**
@@ -341,7 +341,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mDelete(keys: Iterable<K>): Promise<number> {
-    return this.run(procedures.mDelete(this.native, keys, this.near?.forget));
+    return this.run(procedures.mDelete(this.native, keys, this.nears.forget));
   }
 
   /**
@@ -365,7 +365,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   clear(options?: { prefix?: string }): Promise<number> {
-    this.near?.clear();
+    this.nears.clear();
     return this.do(() => procedures.clear(this.native, options));
   }
 
@@ -486,7 +486,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   load(entries: Iterable<readonly [K, DumpedEntry<V>]>): Promise<number> {
-    return this.run(procedures.load(this.native, entries, this.near?.forget));
+    return this.run(procedures.load(this.native, entries, this.nears.forget));
   }
 
   // --- loading ---------------------------------------------------------------------------------------------------
@@ -544,7 +544,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async destroy(): Promise<void> {
-    this.near?.clear();
+    this.nears.clear();
     await this.ask(operations.DESTROY, (id) => this.native.destroy(id));
   }
 
@@ -557,6 +557,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async max(max?: number): Promise<number | undefined> {
+    this.nears.clear();
     return (await this.do(() => procedures.tune(this.native, 'max', max))).max;
   }
 
@@ -569,6 +570,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async maxSize(maxSize?: number): Promise<number> {
+    this.nears.clear();
     return (await this.do(() => procedures.tune(this.native, 'maxSize', maxSize))).maxSize;
   }
 

@@ -7,6 +7,7 @@ import { answeredError, type Read } from './answers.js';
 import { debug } from './debug.js';
 import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
 import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from './native.js';
+import { Nears } from './near.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
 
@@ -63,6 +64,8 @@ export class Link {
   readonly #orphans = new Map<number, (form: Form, number: number) => void>();
   readonly #listeners = new Map<number, LinkListener>();
   readonly #caches = new Map<number, NativeCache>();
+  /** By namespace. */
+  readonly #nears = new Map<string, Nears>();
   #lastId = 0;
   #lastHandle = 0;
   #flushing = false;
@@ -103,20 +106,26 @@ export class Link {
     );
   }
 
-  /** A native cache on this link. */
-  attach(listener: LinkListener): { cache: NativeCache; handle: number } {
+  /** A native cache on this link, for an instance of `namespace`. */
+  attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: Nears } {
     const handle = ++this.#lastHandle;
     const cache = new native.ClusteredCache(this.#native, handle);
     cache.accelerate();
     this.#listeners.set(handle, listener);
     this.#caches.set(handle, cache);
-    return { cache, handle };
+    const nears = this.#nears.get(namespace) ?? new Nears();
+    nears.instances += 1;
+    this.#nears.set(namespace, nears);
+    return { cache, handle, nears };
   }
 
   /** Ends the use that {@link attach} began. */
-  detach(handle: number): void {
+  detach(handle: number, namespace: string): void {
     this.#listeners.delete(handle);
-    if (!this.#caches.delete(handle) || this.#caches.size > 0 || this.isHost) return;
+    if (!this.#caches.delete(handle)) return;
+    const nears = this.#nears.get(namespace);
+    if (nears && (nears.instances -= 1) === 0) this.#nears.delete(namespace);
+    if (this.#caches.size > 0 || this.isHost) return;
     this.#flush();
     this.#native.close();
     this.#pending.close();

@@ -113,15 +113,15 @@ export class Near {
     this.#key = key;
   }
 
-  /** This process changes `key`: from now on the host is asked, until it has answered. */
-  readonly forget = (key: Key): void => {
+  /** Somebody here changes `key`: from now on the host is asked, until it has answered. */
+  forget(key: Key): void {
     const place = this.#places.get(key);
     if (place === undefined) return;
     this.#places.delete(key);
     this.#values[place] = undefined;
     this.#endings.delete(place);
     this.#freePlaces.push(place);
-  };
+  }
 
   /** Forgets everything. */
   clear(): void {
@@ -168,7 +168,8 @@ export class Near {
     const value = asValue(form, answer, numbers, at);
     if (at !== 1 || (numbers[MARK] as number) < 0 || value === undefined || !keepable(form, value)) return value;
     if (numbers[TABLE] !== this.#table && !this.#adopt(numbers[TABLE] as number)) return value;
-    this.#store(this.#key, value, numbers);
+    // A table may be larger than what JavaScript sees of it.
+    if ((numbers[MARK] as number) < this.#slots.length) this.#store(this.#key, value, numbers);
     return value;
   };
 
@@ -245,6 +246,34 @@ export class Near {
       found.push(this.#fields[at] as number, this.#fields[at + HASH] as number);
     }
     return found;
+  }
+}
+
+/**
+ * The near caches of one namespace on one link. Whatever instance changes something, all of them forget it: a caller
+ * sees its own changes, awaited or not, and through whichever instance it reads.
+ */
+export class Nears {
+  /** Instances of the namespace, with a near cache or without. */
+  instances = 0;
+  #all: Near[] = [];
+
+  add(near: Near): void {
+    this.#all = [...this.#all, near];
+  }
+
+  remove(near: Near): void {
+    this.#all = this.#all.filter((one) => one !== near);
+  }
+
+  /** `key` is being changed. */
+  readonly forget = (key: Key): void => {
+    for (const near of this.#all) near.forget(key);
+  };
+
+  /** Anything may be changed. */
+  clear(): void {
+    for (const near of this.#all) near.clear();
   }
 }
 
