@@ -267,6 +267,8 @@ for (const near of [false, true]) {
     for (const read of READS) {
       const plain = patient();
       const seen = (key: string) => see(reader, { ...plain, near }, read, key);
+      // What was read is told in front of the next request.
+      const told = () => reader.call({ ...plain, near }, 'stats');
       const tune = (method: string, value: unknown) => tuner.call(plain, method, value);
       const fill = () =>
         tuner.call(
@@ -277,19 +279,19 @@ for (const near of [false, true]) {
 
       await fill();
       for (const key of ['a', 'b', 'c']) t.deepEqual(await seen(key), { key });
+      await told();
       await tune('max', 2);
       t.deepEqual([await seen('a'), await seen('b'), await seen('c')], [undefined, { key: 'b' }, { key: 'c' }], 'max');
       await tune('max', 100);
 
       const bytes = (await tuner.call(plain, 'stats')).calculatedSize;
       await seen('b');
-      // What was read is told with the next request.
-      await reader.call({ ...plain, near }, 'stats');
+      await told();
       await tune('maxSize', bytes - 1);
       t.deepEqual([await seen('b'), await seen('c')], [{ key: 'b' }, undefined], 'maxSize');
       await tune('maxSize', 2 ** 28);
 
-      await tune('ttl', 40);
+      await tune('ttl', 500);
       await fill();
       t.deepEqual(await seen('a'), { key: 'a' });
       await until('expiry', async () => (await seen('a')) === undefined);
