@@ -7,7 +7,7 @@ import { answeredError, type Read } from './answers.js';
 import { debug } from './debug.js';
 import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
 import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from './native.js';
-import { Nears } from './near.js';
+import { Nears } from './nears.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
 

@@ -27,15 +27,14 @@ const CHANCES = 16;
 /** Milliseconds by which `performance.now()` is behind the clock of the deadlines. */
 let clockOffset: number | undefined;
 
-/** Numbers kept of each value: its slot, the version it was read with, when it was found, its hash. */
+/**
+ * Numbers kept of each value: its slot, the version it was read with, the number of the hit that last found it (0 is
+ * none), its hash.
+ */
 const FIELDS = 4;
 const VERSION = 1;
 const FOUND = 2;
 const HASH = 3;
-/** When a value was found: never since it had its second chance, before the last report, or after it. */
-const NEVER = 0;
-const BEFORE = 1;
-const LATELY = 2;
 /** In the place of a version: the value ends, so there is more to look at. Versions of whole entries are even. */
 const ENDING = 1;
 
@@ -93,8 +92,8 @@ export class Near {
     if (version !== fields[at + VERSION] || this.#generation[0] !== this.#connection) {
       if (!this.#isValid(key, place, version)) return undefined;
     }
-    fields[at + FOUND] = LATELY;
-    if (this.#hits++ === this.#reported) this.#plan();
+    if (this.#hits === this.#reported) this.#plan();
+    fields[at + FOUND] = ++this.#hits;
     return this.#values[place];
   }
 
@@ -135,8 +134,8 @@ export class Near {
   report(): void {
     const hits = this.#hits - this.#reported;
     if (hits === 0) return;
+    const found = this.#foundSince(this.#reported);
     this.#reported = this.#hits;
-    const found = this.#takeFound();
     for (let from = 0; from === 0 || from < found.length; from += REPORT * 2) {
       const part = Uint32Array.from(found.slice(from, from + REPORT * 2));
       this.#native.seen(this.#link.nextId(), from === 0 ? hits : 0, part);
@@ -218,9 +217,10 @@ export class Near {
       if (!oldest) return;
       const [key, place] = oldest;
       const at = place * FIELDS + FOUND;
-      if (chances <= 0 || this.#fields[at] === NEVER) return this.forget(key);
-      // What the host has not been told of yet keeps its mark.
-      if (this.#fields[at] === BEFORE) this.#fields[at] = NEVER;
+      const hit = this.#fields[at] as number;
+      if (chances <= 0 || hit === 0) return this.forget(key);
+      // What the host has not been told of yet keeps its number.
+      if (!isAfter(hit, this.#reported)) this.#fields[at] = 0;
       this.#places.delete(key);
       this.#places.set(key, place);
     }
@@ -236,46 +236,20 @@ export class Near {
     this.#timer.unref();
   }
 
-  /** `slot, hash` of all values found since the last report. */
-  #takeFound(): number[] {
+  /** `slot, hash` of all values found since so many hits, in the order of their last ones. */
+  #foundSince(hits: number): number[] {
+    const fields = this.#fields;
     const found: number[] = [];
     for (const place of this.#places.values()) {
-      const at = place * FIELDS;
-      if (this.#fields[at + FOUND] !== LATELY) continue;
-      this.#fields[at + FOUND] = BEFORE;
-      found.push(this.#fields[at] as number, this.#fields[at + HASH] as number);
+      if (isAfter(fields[place * FIELDS + FOUND] as number, hits)) found.push(place * FIELDS);
     }
-    return found;
+    found.sort((one, other) => (fields[one + FOUND] as number) - (fields[other + FOUND] as number));
+    return found.flatMap((at) => [fields[at] as number, fields[at + HASH] as number]);
   }
 }
 
-/**
- * The near caches of one namespace on one link. Whatever instance changes something, all of them forget it: a caller
- * sees its own changes, awaited or not, and through whichever instance it reads.
- */
-export class Nears {
-  /** Instances of the namespace, with a near cache or without. */
-  instances = 0;
-  #all: Near[] = [];
-
-  add(near: Near): void {
-    this.#all = [...this.#all, near];
-  }
-
-  remove(near: Near): void {
-    this.#all = this.#all.filter((one) => one !== near);
-  }
-
-  /** `key` is being changed. */
-  readonly forget = (key: Key): void => {
-    for (const near of this.#all) near.forget(key);
-  };
-
-  /** Anything may be changed. */
-  clear(): void {
-    for (const near of this.#all) near.clear();
-  }
-}
+/** Whether a hit came after so many; its number is kept in 32 bits. */
+const isAfter = (hit: number, hits: number) => hit !== 0 && ((hit - hits) | 0) > 0;
 
 function toPerformanceTime(deadline: number): number {
   if (deadline === Infinity) return Infinity;
