@@ -6,15 +6,15 @@
 #![expect(clippy::print_stdout, reason = "that is where figures go")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark needs the clock")]
 
-#[path = "../tests/support/values.rs"]
-mod values;
+#[path = "../tests/support/random.rs"]
+mod random;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clustered_cache_shm::{Lookup, NEVER, Reader, Slot, Spec, Writer};
-use values::Random;
+use random::Random;
 
 const SAMPLES: usize = 15;
 
@@ -212,7 +212,7 @@ fn writes_by_number() {
         show(&format!("remove, half of {entries}"), (processor_time() - begin) / (entries / 2) as f64);
         let begin = processor_time();
         table.writer.clear();
-        show("clear, the other half", (processor_time() - begin));
+        show("clear, the other half", processor_time() - begin);
     }
 }
 

@@ -4,6 +4,7 @@
 //! of its granules in the high half. The words after it carry the key, filled up to a whole word, and then the value.
 //! Most entries are one extent; a chain is what makes every free granule usable, whatever sizes came before.
 
+use crate::copy;
 use crate::layout::{GRANULE_WORDS, Memory};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -78,7 +79,7 @@ impl<'a> Cursor<'a> {
         while left > 0 {
             let words = self.take(left.div_ceil(8))?;
             let now = left.min(words.len() * 8);
-            append(words, now, out);
+            copy::append(words, now, out);
             left -= now;
         }
         Ok(())
@@ -171,22 +172,6 @@ fn store(words: &[AtomicU64], bytes: &[u8]) {
     if !rest.is_empty() {
         words[whole.len()].store(padded(rest), Ordering::Relaxed);
     }
-}
-
-/// Appends the first `len` bytes of the words.
-#[inline]
-fn append(words: &[AtomicU64], len: usize, out: &mut Vec<u8>) {
-    let words = &words[..len.div_ceil(8)];
-    out.reserve(words.len() * 8);
-    let start = out.len();
-    let spare = out.spare_capacity_mut();
-    let (whole, _) = spare.as_chunks_mut::<8>();
-    for (word, bytes) in words.iter().zip(whole) {
-        *bytes = word.load(Ordering::Relaxed).to_le_bytes().map(std::mem::MaybeUninit::new);
-    }
-    // SAFETY: the loop has written `words.len() * 8` bytes from `start` on, room for which was reserved; `len` is at
-    // most that many.
-    unsafe { out.set_len(start + len) };
 }
 
 fn padded(bytes: &[u8]) -> u64 {

@@ -10,6 +10,8 @@
 mod child;
 #[path = "support/handover.rs"]
 mod handover;
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/values.rs"]
 mod values;
 
@@ -23,7 +25,8 @@ use std::time::{Duration, Instant};
 use child::{role, start};
 use clustered_cache_shm::{Lookup, NEVER, NoRoom, Reader, Spec, Writer};
 use handover::{hand_over, take_over};
-use values::{Random, assert_whole, random_len, sealed_value};
+use random::Random;
+use values::{assert_whole, random_len, sealed_value};
 
 const CHURN_KEYS: u64 = 2_000;
 const GROWTH_KEYS: u64 = 400_000;
