@@ -7,7 +7,7 @@ use crate::{Lookup, Mark, NEVER, NoRoom, Reader, Slot, Writer};
 
 #[path = "../tests/support/random.rs"]
 mod random;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod refusals;
 #[path = "../tests/support/values.rs"]
 mod values;

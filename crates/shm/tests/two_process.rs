@@ -29,6 +29,8 @@ use random::Random;
 use values::{assert_whole, random_len, sealed_value};
 
 const CHURN_KEYS: u64 = 2_000;
+/// Of writers that are killed.
+const ROLES: [&str; 3] = ["growth", "churn", "hammer"];
 const GROWTH_KEYS: u64 = 400_000;
 /// No read takes this long, whatever the writer did or did not do.
 const TOO_LONG: Duration = Duration::from_secs(5);
@@ -50,8 +52,9 @@ fn wide(random: &mut Random, bits: u64) -> u64 {
 fn a_child_plays_its_role() {
     let Some((role, socket)) = role() else { return };
     match role.as_str() {
-        "churn" => write_until(churning(&socket), || false),
+        "churn" => write_until(small_table(&socket), || false),
         "growth" => write_growing(&socket),
+        "hammer" => write_in_place(small_table(&socket)),
         "reader" => read_for_the_parent(socket),
         other => panic!("no such role: {other}"),
     }
@@ -61,7 +64,7 @@ fn begin(role: &str) -> (std::process::Child, UnixStream) {
     start("a_child_plays_its_role", role)
 }
 
-fn churning(socket: &UnixStream) -> Writer {
+fn small_table(socket: &UnixStream) -> Writer {
     let writer = Writer::create(Spec { capacity: 1 << 20, bound: 1 << 20 }).unwrap();
     hand_over(socket, &writer);
     writer
@@ -112,6 +115,16 @@ fn write_growing(socket: &UnixStream) {
     }
     // To be killed, or to find that the parent is gone.
     let _ = (&mut &*socket).read(&mut [0]);
+}
+
+/// Nearly always in the middle of a write that readers must not see.
+fn write_in_place(mut writer: Writer) {
+    let key = 1_u64;
+    let values: Vec<_> = (0..4).map(|fill| sealed_value(key, 230, fill)).collect();
+    let slot = writer.insert(&key.to_le_bytes(), &values[0], NEVER).unwrap();
+    for value in values.iter().cycle() {
+        writer.overwrite(slot, value, NEVER).unwrap();
+    }
 }
 
 /// What readers report: reads, hits, reads that could not be settled, nanoseconds of the longest one.
@@ -191,29 +204,27 @@ fn assert_sealed(descriptor: &OwnedFd, reader: &Reader) {
 fn readers_outlive_a_writer_that_is_killed_at_any_moment() {
     let rounds = from_environment("SHM_KILLS", 100);
     let mut random = Random(41);
-    let (mut sum, mut unsettled) = (Report::default(), [0; 2]);
+    let mut sum = Report::default();
+    let mut left_unsettled = [0; ROLES.len()];
     for round in 0..rounds {
-        let grows = round % 2 == 0;
-        let (report, left_unsettled) = kill_one(grows, wide(&mut random, 18), round);
+        let role = round as usize % ROLES.len();
+        let (report, unsettled) = kill_one(ROLES[role], wide(&mut random, 18), round);
         sum.add(report);
-        unsettled[usize::from(grows)] += u64::from(left_unsettled);
+        left_unsettled[role] += u64::from(unsettled);
     }
+    let Report { reads, hits, unsure, longest } = sum;
     eprintln!(
-        "{rounds} writers killed: {} reads, {} hits, {} unsure, the longest {:?}; left in the middle of a write: {}, of \
-         a rebuilding: {}",
-        sum.reads,
-        sum.hits,
-        sum.unsure,
-        Duration::from_nanos(sum.longest),
-        unsettled[0],
-        unsettled[1],
+        "{rounds} writers killed: {reads} reads, {hits} hits, {unsure} unsure, the longest {:?}; killed in the middle of \
+         something, of {ROLES:?}: {left_unsettled:?}",
+        Duration::from_nanos(longest),
     );
 }
 
 /// Kills a writer after some reads; tells what was read, and whether it was killed in the middle of something.
-fn kill_one(grows: bool, after: u64, seed: u64) -> (Report, bool) {
-    let (mut child, socket) = begin(if grows { "growth" } else { "churn" });
+fn kill_one(role: &str, after: u64, seed: u64) -> (Report, bool) {
+    let (mut child, socket) = begin(role);
     let (_, reader) = take_over(&socket);
+    let grows = role == "growth";
     let keys = if grows { GROWTH_KEYS } else { CHURN_KEYS };
     let killed = AtomicBool::new(false);
     let mut report = Report::default();
