@@ -1,5 +1,6 @@
 // Everything that has a long form, in that form: more operations, more seeds, more rounds. The shared table comes first,
 // unless arguments pick tests of the ava suite.
+
 import { at, main, mustRun, run, tool } from './support/project.mjs';
 
 const table = ['cargo', 'test', '-p', 'clustered-cache-shm', '--locked', '--release'];
