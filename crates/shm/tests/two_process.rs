@@ -282,7 +282,10 @@ fn read_until(reader: &Reader, keys: u64, grows: bool, seed: u64, over: impl Fn(
 fn readers_in_other_processes_see_whole_values_of_the_right_key() {
     let reads = from_environment("SHM_READS", 1_000_000);
     let mut readers = [begin("reader"), begin("reader")];
-    let writer = Writer::create(Spec { capacity: 1 << 20, bound: 1 << 20 }).unwrap();
+    let mut writer = Writer::create(Spec { capacity: 1 << 20, bound: 1 << 20 }).unwrap();
+    for key in 0..CHURN_KEYS {
+        writer.insert(&key.to_le_bytes(), &sealed_value(key, 1, 1), NEVER).unwrap();
+    }
     for (_, socket) in &mut readers {
         hand_over(socket, &writer);
         socket.write_all(&(reads / 2).to_le_bytes()).unwrap();
