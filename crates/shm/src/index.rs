@@ -14,6 +14,9 @@
 //! slot and place. So a reader that walks the path meets every entry that was there all the time. What it does not meet was
 //! not there at some moment of the walk, and "not there" is a correct answer for that moment. When the index grows,
 //! entries do move; the state word says so before and after, and a reader that found nothing looks at it again.
+//!
+//! An entry is in the index before its slot shows it, and until its slot does not show it any more. So it begins and ends
+//! at one moment for those who look for its key and for those who only look at its slot's version.
 
 use crate::Slot;
 use crate::layout::{GRANULE_WORDS, Memory};
