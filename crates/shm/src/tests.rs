@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::{Lookup, Mark, NEVER, NoRoom, Reader, Slot, Writer};
 
-#[cfg(unix)]
+#[path = "../tests/support/random.rs"]
+mod random;
+#[cfg(target_os = "linux")]
 mod refusals;
 #[path = "../tests/support/values.rs"]
 mod values;
 mod wild;
 
-use values::{Random, assert_whole, random_len, sealed_value};
+use random::Random;
+use values::{assert_whole, random_len, sealed_value};
 
 const MIB: u64 = 1 << 20;
 
