@@ -8,7 +8,6 @@ import { fetchOnce, type Fetcher } from './fetch.js';
 import { HostOperations } from './host-operations.js';
 import { hostLink } from './links.js';
 import { Fields, native, translated } from './native.js';
-import type { Near } from './near.js';
 import * as operations from './operations.js';
 import {
   checkListen,
@@ -140,11 +139,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   get(key: K): Promise<V | undefined> {
-    const { near } = this;
-    if (near !== undefined) return this.#getNear(near, key);
-    if (this.closedError) return Promise.reject(this.closedError);
-    const id = this.link.nextId();
-    return this.asked(id, this.native.get(id, key), operations.GET) as Promise<V | undefined>;
+    const found = this.near?.find(key);
+    return found === undefined ? this.#get(key) : Promise.resolve(found as V);
   }
 
   /**
@@ -320,7 +316,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mGet(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
-    if (this.near !== undefined) return this.#mGetNear(keys);
+    if (this.transport !== 'socket') return this.#mGetFromMemory(keys);
     return this.run(procedures.mGet(this.native, keys)) as Promise<Map<K, V | undefined>>;
   }
 
@@ -602,20 +598,35 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
     return (await this.do(() => procedures.tune(this.native, 'allowStale', allowStale))).allowStale;
   }
 
-  // --- with a near cache -----------------------------------------------------------------------------------------
+  // --- reads that the near cache does not answer -------------------------------------------------------------------
 
-  #getNear(near: Near, key: K): Promise<V | undefined> {
-    const found = near.find(key);
-    if (found !== undefined) return Promise.resolve(found as V);
+  #get(key: K): Promise<V | undefined> {
+    if (this.closedError) return Promise.reject(this.closedError);
+    const { near } = this;
+    near?.asking(key);
     const id = this.link.nextId();
-    near.asking(key);
-    return this.asked(id, this.native.get(id, key), near.get) as Promise<V | undefined>;
+    return this.asked(id, this.native.get(id, key), near?.get ?? operations.GET) as Promise<V | undefined>;
   }
 
-  /** One by one, as long as nobody has to be asked: what is found is kept. */
-  async #mGetNear(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
-    const list = [...procedures.iterable('keys', keys)];
-    const values = await Promise.all(list.map((key) => this.get(key)));
-    return new Map(list.map((key, index) => [key, values[index]]));
+  /** One by one, which costs less than a batch where nobody has to be asked; those who are go out together. */
+  async #mGetFromMemory(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
+    if (this.closedError) throw this.closedError;
+    const { near, link, native } = this;
+    const operation = near?.get ?? operations.GET;
+    const values = new Map<K, V | undefined>();
+    const asked: Promise<unknown>[] = [];
+    for (const key of procedures.iterable('keys', keys)) {
+      let value = near?.find(key);
+      if (value === undefined) {
+        near?.asking(key);
+        const id = link.nextId();
+        const answer = native.get(id, key);
+        if (link.isPending) asked.push(this.asked(id, answer, operation).then((later) => values.set(key, later as V)));
+        else value = link.immediate(answer, operation);
+      }
+      values.set(key, value as V | undefined);
+    }
+    await Promise.all(asked);
+    return values;
   }
 }

@@ -172,22 +172,29 @@ export class Link {
     }
   }
 
-  /** The outcome of a request that native code answers at once. */
+  /** The outcome of a request that native code has answered at once. */
   immediate<T>(value: unknown, operation: Operation<T>): T {
     const form = this.#register[0] as Form;
     if (form === Form.Error) throw answeredError(value);
     return operation.read(form, value, this.#register, 1);
   }
 
+<<<<<<< HEAD
   /** In front of {@link awaited}: a caller that gives the event loop no turn learns here that there is a host again. */
   catchUp(): void {
     if (!this.#isConnected) this.#drain();
+=======
+  /** Whether native code has just said that the answer comes later. */
+  get isPending(): boolean {
+    return this.#register[0] === Form.Pending;
+>>>>>>> table
   }
 
   /**
-   * The outcome of read `id` of `cache`, before this returns. Where memory cannot answer for the moment, the host is
-   * asked and this thread waits; where it never can, `refusal` is thrown.
+   * The outcome of the pending read `id` of `cache`, before this returns. Where memory cannot answer for the moment, the
+   * host is asked and this thread waits; where it never can, `refusal` is thrown.
    */
+<<<<<<< HEAD
   awaited<T>(
     id: number,
     value: unknown,
@@ -209,22 +216,31 @@ export class Link {
       return settle(this.#fallback(reason, operation, policy));
     }
     return this.#block(id, operation, policy);
+=======
+  awaited<T>(id: number, operation: Operation<T>, policy: Policy, cache: NativeCache, refusal: Error): T {
+    if (this.#isConnected && cache.sharing() !== Sharing.Without) return this.#block(id, operation, policy);
+    this.#native.forget(id);
+    if (this.#isConnected || !this.#hasConnected) throw refusal;
+    const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
+    return settle(this.#fallback(reason, operation, policy));
+>>>>>>> table
   }
 
   #block<T>(id: number, operation: Operation<T>, policy: Policy): T {
-    let outcome: Outcome<T> | undefined;
-    const resolve = (value: T) => (outcome = { value });
-    const reject = (error: unknown) => (outcome = { error });
+    const outcomes: Outcome<T>[] = [];
+    const resolve = (value: T) => outcomes.push({ value });
+    const reject = (error: unknown) => outcomes.push({ error });
     const pending = new Pending(id, operation, policy, resolve as never, reject, false);
     pending.deadline = performance.now() + policy.timeout;
     this.#pending.add(pending);
     this.#flush();
-    while (outcome === undefined) {
+    for (;;) {
+      const [outcome] = outcomes;
+      if (outcome) return settle(outcome);
       const left = pending.deadline - performance.now();
       if (left <= 0) this.#expire(pending);
       else if (this.#native.wait(left)) this.#drain();
     }
-    return settle(outcome);
   }
 
   /** Memory whose number changes when the connection to the host is made or lost. */
@@ -421,7 +437,8 @@ export class Link {
 
   #withoutHost<T>(error: Error, operation: Operation<T>, policy: Policy): Promise<T> {
     const outcome = this.#fallback(error, operation, policy);
-    return 'error' in outcome ? Promise.reject(outcome.error as Error) : Promise.resolve(outcome.value);
+    if ('error' in outcome) return Promise.reject(outcome.error as Error);
+    return Promise.resolve(outcome.value);
   }
 
   #fallback<T>(error: Error, { degraded }: Operation<T>, { failsafe }: Policy): Outcome<T> {

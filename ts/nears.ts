@@ -1,10 +1,13 @@
+/** Which near caches have to hear of what this process changes. */
+
+import type { Near } from './near.js';
+
+type Key = string | number;
+
 /**
  * The near caches of one namespace on one link. Whatever instance changes something, all of them forget it: a caller
  * sees its own changes, awaited or not, and through whichever instance it reads.
  */
-
-import type { Near } from './near.js';
-
 export class Nears {
   /** Instances of the namespace, with a near cache or without. */
   instances = 0;
@@ -19,7 +22,7 @@ export class Nears {
   }
 
   /** `key` is being changed. */
-  readonly forget = (key: string | number): void => {
+  readonly forget = (key: Key): void => {
     for (const near of this.#all) near.forget(key);
   };
 
