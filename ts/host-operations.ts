@@ -154,6 +154,11 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
 
   #peek(key: K): V | undefined {
     if (this.closedError) throw this.closedError;
+<<<<<<< HEAD
+    if (this.link.isHost) return this.askNow(operation, start);
+    this.link.catchUp();
+=======
+>>>>>>> table
     const id = this.link.nextId();
     return this.#answer('peekSync', id, this.native.peek(id, key), operations.GET) as V | undefined;
   }

@@ -232,7 +232,10 @@ export abstract class Instance {
         emit('degraded', error);
       },
       restored: () => emit('restored'),
-      epoch: (epoch) => emit('epoch', epoch),
+      epoch: (epoch) => {
+        this.near?.disown();
+        emit('epoch', epoch);
+      },
       reopened: (error) => error && emit('degraded', error),
     };
   }

@@ -228,6 +228,10 @@ impl Link {
         if matches!(shared.state, State::Closed) {
             return false;
         }
+        if changed {
+            // What was not told yet was read of another host's tables.
+            shared.seen.values().for_each(|seen| drop(seen.take()));
+        }
         shared.reopen();
         let generation = self.next_generation();
         // The driver writes what was kept: until then requests of the JavaScript thread line up behind it.

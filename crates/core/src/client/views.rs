@@ -43,7 +43,7 @@ struct View {
     name: Name,
     seen: Arc<Seen>,
     table: Option<Table>,
-    /// The table is over and the host was asked for the next one.
+    /// The table is over, or its connection is gone; the host was or will be asked for the next one.
     renewing: bool,
 }
 
@@ -103,8 +103,8 @@ impl Views {
     /// Whether reads of the handle can be answered here.
     pub(crate) fn sharing(&self, handle: Handle) -> Sharing {
         match self.view(handle) {
-            Some(View { table: Some(_), renewing: false, .. }) => Sharing::Mapped,
-            Some(View { table: Some(_), .. }) => Sharing::Expected,
+            Some(View { renewing: true, .. }) => Sharing::Expected,
+            Some(View { table: Some(_), .. }) => Sharing::Mapped,
             _ => Sharing::Without,
         }
     }
@@ -454,8 +454,8 @@ impl Views {
         self.writes.end_through(through);
         self.opening.retain(|(id, _)| *id > through);
         for view in self.by_handle.iter_mut().flatten() {
-            view.table = None;
-            view.renewing = false;
+            // The namespace is opened again first thing on the next connection.
+            view.renewing |= view.table.take().is_some();
         }
     }
 }
