@@ -611,7 +611,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   /** One by one, which costs less than a batch where nobody has to be asked; those who are go out together. */
   async #mGetFromMemory(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
     if (this.closedError) throw this.closedError;
-    const { near, link, native } = this;
+    const { near, link, native, policy } = this;
     const operation = near?.get ?? operations.GET;
     const values = new Map<K, V | undefined>();
     const asked: Promise<unknown>[] = [];
@@ -622,7 +622,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
         const id = link.nextId();
         const answer = native.get(id, key);
         if (link.isPending) asked.push(this.asked(id, answer, operation).then((later) => values.set(key, later as V)));
-        else value = link.immediate(answer, operation);
+        else value = link.immediate(answer, operation, policy);
       }
       values.set(key, value as V | undefined);
     }

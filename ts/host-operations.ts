@@ -147,6 +147,7 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
   #get(key: K): V | undefined {
     if (this.closedError) throw this.closedError;
     const { near, link } = this;
+    link.catchUp();
     near?.asking(key);
     const id = link.nextId();
     return this.#answer('getSync', id, this.native.get(id, key), near?.get ?? operations.GET) as V | undefined;
@@ -154,26 +155,24 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
 
   #peek(key: K): V | undefined {
     if (this.closedError) throw this.closedError;
-<<<<<<< HEAD
-    if (this.link.isHost) return this.askNow(operation, start);
     this.link.catchUp();
-=======
->>>>>>> table
     const id = this.link.nextId();
     return this.#answer('peekSync', id, this.native.peek(id, key), operations.GET) as V | undefined;
   }
 
   #has(key: K): boolean {
     if (this.closedError) throw this.closedError;
+    this.link.catchUp();
     const id = this.link.nextId();
     return this.#answer('hasSync', id, this.native.has(id, key), operations.HAS);
   }
 
   #answer<T>(method: string, id: number, answer: unknown, operation: Operation<T>): T {
-    const { link } = this;
-    if (!link.isPending) return link.immediate(answer, operation);
-    const refusal = this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'there is no shared table to read from');
-    return link.awaited(id, operation, this.policy, this.native, refusal);
+    const { link, native, policy } = this;
+    if (!link.isPending) return link.immediate(answer, operation, policy);
+    return link.awaited(id, operation, policy, native, () =>
+      this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'there is no shared table to read from'),
+    );
   }
 
   #change<T>(method: string, prepare: () => procedures.Step<T>): T {

@@ -168,7 +168,7 @@ export abstract class Instance {
   protected askNow<T>(operation: Operation<T>, start: (id: number) => unknown): T {
     if (this.closedError) throw this.closedError;
     const answer = start(this.link.nextId());
-    return this.link.immediate(answer, operation);
+    return this.link.immediate(answer, operation, this.policy);
   }
 
   /** Runs an operation of several steps. */

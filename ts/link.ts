@@ -173,57 +173,33 @@ export class Link {
   }
 
   /** The outcome of a request that native code has answered at once. */
-  immediate<T>(value: unknown, operation: Operation<T>): T {
+  immediate<T>(value: unknown, operation: Operation<T>, policy: Policy): T {
     const form = this.#register[0] as Form;
-    if (form === Form.Error) throw answeredError(value);
+    if (form === Form.Error) return settle(this.#fallback(answeredError(value), operation, policy));
     return operation.read(form, value, this.#register, 1);
   }
 
-<<<<<<< HEAD
-  /** In front of {@link awaited}: a caller that gives the event loop no turn learns here that there is a host again. */
+  /** Before a read at once: a caller that gives the event loop no turn learns here that there is a host again. */
   catchUp(): void {
-    if (!this.#isConnected) this.#drain();
-=======
+    if (!this.#isConnected && !this.isHost) this.#drain();
+  }
+
   /** Whether native code has just said that the answer comes later. */
   get isPending(): boolean {
     return this.#register[0] === Form.Pending;
->>>>>>> table
   }
 
   /**
    * The outcome of the pending read `id` of `cache`, before this returns. Where memory cannot answer for the moment, the
    * host is asked and this thread waits; where it never can, `refusal` is thrown.
    */
-<<<<<<< HEAD
-  awaited<T>(
-    id: number,
-    value: unknown,
-    operation: Operation<T>,
-    policy: Policy,
-    cache: NativeCache,
-    refusal: () => Error,
-  ): T {
-    const form = this.#register[0] as Form;
-    if (form !== Form.Pending) {
-      if (form === Form.Error) return settle(this.#fallback(answeredError(value), operation, policy));
-      return operation.read(form, value, this.#register, 1);
-    }
-    if (!this.#isConnected || cache.sharing() === Sharing.Without) {
-      this.#native.forget(id);
-      if (this.#away) return settle(this.#fallback(this.#away, operation, policy));
-      if (this.#isConnected || !this.#hasConnected) throw refusal();
-      const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
-      return settle(this.#fallback(reason, operation, policy));
-    }
-    return this.#block(id, operation, policy);
-=======
-  awaited<T>(id: number, operation: Operation<T>, policy: Policy, cache: NativeCache, refusal: Error): T {
+  awaited<T>(id: number, operation: Operation<T>, policy: Policy, cache: NativeCache, refusal: () => Error): T {
     if (this.#isConnected && cache.sharing() !== Sharing.Without) return this.#block(id, operation, policy);
     this.#native.forget(id);
-    if (this.#isConnected || !this.#hasConnected) throw refusal;
+    if (this.#away) return settle(this.#fallback(this.#away, operation, policy));
+    if (this.#isConnected || !this.#hasConnected) throw refusal();
     const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
     return settle(this.#fallback(reason, operation, policy));
->>>>>>> table
   }
 
   #block<T>(id: number, operation: Operation<T>, policy: Policy): T {

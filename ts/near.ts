@@ -133,20 +133,9 @@ export class Near {
   /** Tells the host of the hits that it does not know of. */
   report(): void {
     const hits = this.#hits - this.#reported;
-<<<<<<< HEAD
     // Only the host whose table was read is told; whether the next one is another, `disown` says.
-    if (hits === 0 || Atomics.load(this.#generation, 0) !== this.#connection) return;
-    const told = Math.min(hits, REPORT);
-    const reads = new Uint32Array(told * 2);
-    for (let index = 0; index < told; index++) {
-      const from = ((this.#hits - told + index) & (REPORT - 1)) * 2;
-      reads[index * 2] = this.#reads[from] as number;
-      reads[index * 2 + 1] = this.#reads[from + 1] as number;
-    }
-=======
-    if (hits === 0) return;
+    if (hits === 0 || this.#generation[0] !== this.#connection) return;
     const found = this.#foundSince(this.#reported);
->>>>>>> table
     this.#reported = this.#hits;
     for (let from = 0; from === 0 || from < found.length; from += REPORT * 2) {
       const part = Uint32Array.from(found.slice(from, from + REPORT * 2));
@@ -265,12 +254,9 @@ export class Near {
   }
 }
 
-<<<<<<< HEAD
-=======
 /** Whether a hit came after so many; its number is kept in 32 bits. */
 const isAfter = (hit: number, hits: number) => hit !== 0 && ((hit - hits) | 0) > 0;
 
->>>>>>> table
 function toPerformanceTime(deadline: number): number {
   if (deadline === Infinity) return Infinity;
   // Both clocks are the machine's monotonic one, with different beginnings.
