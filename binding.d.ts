@@ -69,6 +69,12 @@ export declare class ClusteredCache {
   stats(id: number): unknown
   /** Changes options at run time: `[max, maxSize, maxEntrySize, ttl, allowStale]` as they are then. */
   tune(id: number, options: NativeNamespaceOptions): unknown
+  /** Tells what was read of the table's slots without asking: how often, and `slot, hash` of the last reads. */
+  seen(id: number, hits: number, reads: Uint32Array): void
+  /** Whether reads can be answered without asking the host. */
+  sharing(): Sharing
+  /** `[memory of the slots, number of their table]`, or `null` where there is no table. */
+  slots(): [slots: ArrayBuffer, table: number] | null
   /** Drops the namespace and everything in it. */
   destroy(id: number): unknown
 }
@@ -81,12 +87,24 @@ export declare class Link {
    * `form, number, number, number` of each immediate answer, and what `drain` says.
    */
   static host(wake: () => void, register: Float64Array): Link
-  /** A way to the store of another process, which [`Link::connect`] names. Until then requests wait. */
-  static client(wake: () => void, register: Float64Array, grace: number): Link
+  /**
+   * A way to the store of another process, which [`Link::connect`] names. Until then requests wait. With `share`
+   * the tables of that process are read, if it hands them over.
+   */
+  static client(wake: () => void, register: Float64Array, grace: number, share: boolean): Link
   /** Names the host: the path of its socket, and the secret unless it lies in the file beside the socket. */
   connect(endpoint: string, secret?: string | undefined | null): void
   /** Sends what has been asked since the last call. */
   flush(): void
+  /** Sends all that the host is to know, now: at the end of the process there is no later. */
+  finish(): void
+  /** Blocks until [`Link::drain`] has something, at most so many milliseconds. */
+  wait(milliseconds: number): boolean
+  /**
+   * Memory of one 32-bit number that changes when the connection is made or lost, the moment that is noticed; `null`
+   * where there is none.
+   */
+  generation(): ArrayBuffer | null
   /**
    * What has arrived: the register receives, from its fifth element on, the number of answers, then `id, form, number, number, number` of
    * each; returned are the values of those that have one, in order. A change of the link is an answer to id 0.
@@ -219,6 +237,16 @@ export interface NativeNamespaceOptions {
 
 /** Remembers for the other threads of this process where its host is. */
 export declare function setAttachment(endpoint: string, secret: string): void
+
+/** Whether reads can be answered without asking the host. */
+export declare enum Sharing {
+  /** There is no table. */
+  Without = 0,
+  /** There is one. */
+  Mapped = 1,
+  /** There was one, and there will be another one soon. */
+  Expected = 2,
+}
 
 /** Stops all servers and removes their files; for the end of the process. */
 export declare function stopServing(): void

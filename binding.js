@@ -847,5 +847,6 @@ module.exports.LinkChange = nativeBinding.LinkChange
 module.exports.listen = nativeBinding.listen
 module.exports.LoadEnd = nativeBinding.LoadEnd
 module.exports.setAttachment = nativeBinding.setAttachment
+module.exports.Sharing = nativeBinding.Sharing
 module.exports.stopServing = nativeBinding.stopServing
 module.exports.unlisten = nativeBinding.unlisten

@@ -1,7 +1,7 @@
 // Everything that has a long form, in that form: more operations, more seeds, more rounds. The shared table comes first,
 // unless arguments pick tests of the ava suite.
 
-import { at, main, mustRun, run, tool } from './support/project.mjs';
+import { at, main, mustRun, run } from './support/project.mjs';
 
 const table = ['cargo', 'test', '-p', 'clustered-cache-shm', '--locked', '--release'];
 const steps = [
@@ -21,7 +21,7 @@ await main(async () => {
     console.log(`# ${title}`);
     await mustRun(command, { env });
   }
-  const { code } = await run([...tool('ava'), '--timeout=15m', ...selection], {
+  const { code } = await run([process.execPath, at('scripts', 'test.mjs'), '--timeout=15m', ...selection], {
     env: { CLUSTERED_CACHE_TEST_LONG: '1' },
   });
   process.exitCode = code;

@@ -6,10 +6,11 @@
 
 use std::rc::Rc;
 
+use clustered_cache_core::client;
 use clustered_cache_core::error::Result;
 use clustered_cache_core::protocol::message::{Blob, Handle, Loaded, NewEntry, Request, ScanFields};
 use napi::Env;
-use napi::bindgen_prelude::{This, Unknown};
+use napi::bindgen_prelude::{This, Uint32Array, Unknown};
 
 use crate::answer::Form;
 use crate::direct;
@@ -30,6 +31,28 @@ pub enum LoadEnd {
     Failed = 2,
     /// Not at all.
     Abandoned = 3,
+}
+
+/// Whether reads can be answered without asking the host.
+#[napi_derive::napi]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// There is no table.
+    Without = 0,
+    /// There is one.
+    Mapped = 1,
+    /// There was one, and there will be another one soon.
+    Expected = 2,
+}
+
+impl From<client::Sharing> for Sharing {
+    fn from(sharing: client::Sharing) -> Self {
+        match sharing {
+            client::Sharing::Without => Self::Without,
+            client::Sharing::Mapped => Self::Mapped,
+            client::Sharing::Expected => Self::Expected,
+        }
+    }
 }
 
 /// What a scan returns of each entry.
@@ -366,6 +389,35 @@ impl NativeCache {
     #[napi(ts_return_type = "unknown")]
     pub fn tune<'env>(&self, env: &'env Env, id: f64, options: NativeNamespaceOptions) -> Answer<'env> {
         self.state.run(env, id, |_| Ok(Request::Tune(options.into())))
+    }
+
+    /// Tells what was read of the table's slots without asking: how often, and `slot, hash` of the last reads.
+    #[napi]
+    pub fn seen(&self, env: Env, id: f64, hits: f64, reads: Uint32Array) -> napi::Result<()> {
+        let told = self.state.run(&env, id, |scratch| {
+            scratch.extend(reads.iter().flat_map(|number| number.to_le_bytes()));
+            Ok(Request::Seen { hits: hits as u64, misses: 0, reads: Blob(scratch) })
+        });
+        told.map(drop)
+    }
+
+    /// Whether reads can be answered without asking the host.
+    #[napi]
+    pub fn sharing(&self) -> Sharing {
+        let sharing = self.state.link.look(|backend| Some(backend.sharing(self.state.handle)));
+        sharing.map_or(Sharing::Without, Sharing::from)
+    }
+
+    /// `[memory of the slots, number of their table]`, or `null` where there is no table.
+    #[napi(ts_return_type = "[slots: ArrayBuffer, table: number] | null")]
+    pub fn slots<'env>(&self, env: &'env Env) -> Answer<'env> {
+        let Some((slots, table)) = self.state.link.look(|backend| backend.slots(self.state.handle)) else {
+            return js::null(env);
+        };
+        let mut answer = js::List::new(env)?;
+        answer.push(env, &js::slots(env, slots)?)?;
+        answer.push(env, &js::number(env, f64::from(table))?)?;
+        Ok(answer.into_unknown())
     }
 
     /// Drops the namespace and everything in it.

@@ -38,6 +38,7 @@ impl JsClass {
             | ErrorKind::Authentication
             | ErrorKind::ForeignPeer
             | ErrorKind::Limit
+            | ErrorKind::Memory
             | ErrorKind::Directory
             | ErrorKind::PathTooLong
             | ErrorKind::System

@@ -5,8 +5,12 @@
 //! thread, so they are live for its whole duration; a failing status is turned into an error and its outputs are
 //! not read.
 
+use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
+use clustered_cache_core::backend::SlotsView;
 use napi::bindgen_prelude::{Float64Array, JsValue, Unknown};
 use napi::threadsafe_function::ThreadsafeFunction;
 use napi::{Env, Error, Result, Status, ValueType, sys};
@@ -29,35 +33,47 @@ fn unknown<'env>(env: &Env, value: sys::napi_value) -> Unknown<'env> {
 
 // --- text --------------------------------------------------------------------------------------------------------
 
+/// Room for most keys, which then need not be measured first.
+const SHORT: usize = 256;
+
 /// Appends the text of a string as WTF-8 and tells whether all of it is ASCII.
 pub(crate) fn append_text(env: &Env, string: &Unknown<'_>, out: &mut Vec<u8>) -> Result<bool> {
-    let units = utf16_length(env, string)?;
     let start = out.len();
-    // Three bytes hold any UTF-16 unit; one more is for the zero that N-API writes.
-    out.resize(start + units * 3 + 1, 0);
-    let mut written = 0;
-    // SAFETY: the buffer has `units * 3 + 1` writable bytes from `start`; N-API writes no more than it is told.
-    let status = unsafe {
-        sys::napi_get_value_string_utf8(
-            env.raw(),
-            string.raw(),
-            out[start..].as_mut_ptr().cast(),
-            units * 3 + 1,
-            &mut written,
-        )
-    };
-    check(status, "read a string")?;
-    out.truncate(start + written);
-    if written == units {
+    let written = append_utf8(env, string, SHORT, out)?;
+    // With no room left for one more character and the final zero, something may have been left out.
+    if written + 4 >= SHORT {
+        out.truncate(start);
+        // Three bytes hold any UTF-16 unit.
+        let room = utf16_length(env, string)? * 3 + 1;
+        append_utf8(env, string, room, out)?;
+    }
+    let text = &out[start..];
+    if text.is_ascii() {
         return Ok(true);
     }
     // The engine replaces lone surrogates by U+FFFD; only then is the text looked at again, unit by unit.
-    if out[start..].windows(3).any(|bytes| bytes == "\u{fffd}".as_bytes()) {
+    if text.windows(3).any(|bytes| bytes == "\u{fffd}".as_bytes()) {
+        let units = utf16_length(env, string)?;
         let text = utf16(env, string, units)?;
         out.truncate(start);
         append_wtf8(&text, out);
     }
     Ok(false)
+}
+
+/// Appends as much of a string as UTF-8 as there is room for, a final zero included; returns its bytes.
+fn append_utf8(env: &Env, string: &Unknown<'_>, room: usize, out: &mut Vec<u8>) -> Result<usize> {
+    out.reserve(room);
+    let mut written = 0;
+    // SAFETY: the spare capacity has `room` bytes that may be written; N-API writes no more than it is told.
+    let status = unsafe {
+        let spare = out.spare_capacity_mut().as_mut_ptr().cast();
+        sys::napi_get_value_string_utf8(env.raw(), string.raw(), spare, room, &mut written)
+    };
+    check(status, "read a string")?;
+    // SAFETY: N-API has written that many bytes, of those it was given.
+    unsafe { out.set_len(out.len() + written.min(room)) };
+    Ok(written)
 }
 
 fn utf16_length(env: &Env, string: &Unknown<'_>) -> Result<usize> {
@@ -345,6 +361,53 @@ pub(crate) fn elements<'env>(env: &Env, array: &Unknown<'_>) -> Result<Vec<Unkno
             Ok(unknown(env, value))
         })
         .collect()
+}
+
+// --- memory of others --------------------------------------------------------------------------------------------
+
+/// The longest `ArrayBuffer` that every Node release makes.
+const MAX_BUFFER: usize = 1 << 32;
+
+/// The slots of a table as an `ArrayBuffer` that keeps their memory mapped: those in its first [`MAX_BUFFER`] bytes.
+/// Whoever gets it reads atomically and writes nothing: in a client the memory is not writable.
+pub(crate) fn slots<'env>(env: &Env, slots: SlotsView) -> Result<Unknown<'env>> {
+    let (start, length) = (slots.as_ptr().cast_mut().cast(), slots.byte_len().min(MAX_BUFFER));
+    // SAFETY: the slots are at least `length` bytes that stay mapped as long as the view does, which the buffer owns.
+    unsafe { external(env, start, length, slots) }
+}
+
+/// A number that native code changes, as an `ArrayBuffer` of four bytes.
+pub(crate) fn shared_number<'env>(env: &Env, number: Arc<AtomicU32>) -> Result<Unknown<'env>> {
+    let start = number.as_ptr().cast();
+    // SAFETY: the number is four bytes that live as long as the count which the buffer owns.
+    unsafe { external(env, start, size_of::<AtomicU32>(), number) }
+}
+
+/// An `ArrayBuffer` of memory that `owner` keeps alive.
+///
+/// # Safety
+/// `start` and `length` are memory that can be read as long as `owner` lives.
+unsafe fn external<'env, T: 'static>(
+    env: &Env,
+    start: *mut c_void,
+    length: usize,
+    owner: T,
+) -> Result<Unknown<'env>> {
+    let owner = Box::into_raw(Box::new(owner));
+    let mut value = ptr::null_mut();
+    // SAFETY: the memory is as the caller promises; the finalizer gets the owner and drops it once.
+    let status = unsafe {
+        let hint = owner.cast();
+        sys::napi_create_external_arraybuffer(env.raw(), start, length, Some(disown::<T>), hint, &mut value)
+    };
+    // Node calls the finalizer of some buffers that it fails to make. Not knowing of which, the owner is left to it.
+    check(status, "create a buffer over memory of its own")?;
+    Ok(unknown(env, value))
+}
+
+unsafe extern "C" fn disown<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
+    // SAFETY: `external` made it of such a box, and this is its only finalizer.
+    drop(unsafe { Box::from_raw(owner.cast::<T>()) });
 }
 
 // --- the register and the loop -----------------------------------------------------------------------------------

@@ -4,15 +4,16 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clustered_cache_core::backend::Backend;
-use clustered_cache_core::client::{Client, ClientConfig, Handovers, Target};
+use clustered_cache_core::client::{Client, ClientConfig, Target};
 use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::error::{Error, ErrorKind, Result};
 use clustered_cache_core::inbox::{Inbox, Incoming, LinkEvent};
-use clustered_cache_core::protocol::message::{Handle, Request, RequestEnvelope, Response};
+use clustered_cache_core::mark::Mark;
+use clustered_cache_core::protocol::message::{Handle, Request, RequestEnvelope};
 use clustered_cache_core::session::Session;
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, Unknown};
@@ -26,9 +27,11 @@ use crate::process;
 /// Scratch memory above this is given back after the call that needed it.
 const SCRATCH_KEPT: usize = 256 * 1024;
 
+/// Where in the register the mark of an immediate value is: slot, version, deadline, hash and table; see [`mark_numbers`].
+const MARK: usize = 4;
 /// Where in the register a batch begins, with the number of its answers: in front is the place of immediate answers,
 /// which may come while a batch is still being read.
-const BATCH: usize = 4;
+const BATCH: usize = 9;
 /// Numbers of one answer of a batch: id, form and what goes with it.
 const ANSWER_NUMBERS: usize = 5;
 
@@ -60,8 +63,6 @@ pub(crate) struct LinkState {
     register: RefCell<Register>,
     /// Encoded keys and values of the request in the making.
     scratch: RefCell<Vec<u8>>,
-    /// Descriptors of tables whose tickets have not been read yet.
-    handovers: RefCell<Handovers>,
 }
 
 #[napi_derive::napi]
@@ -76,23 +77,27 @@ impl Link {
     ) -> napi::Result<Self, String> {
         Self::new(env, wake, register, |inbox| {
             let session = Session::new(process::store(), inbox);
-            Ok(Backend::Local(Box::new(Mutex::new(session))))
+            Ok(Backend::local(session))
         })
     }
 
-    /// A way to the store of another process, which [`Link::connect`] names. Until then requests wait.
+    /// A way to the store of another process, which [`Link::connect`] names. Until then requests wait. With `share`
+    /// the tables of that process are read, if it hands them over.
     #[napi(factory)]
     pub fn client(
         env: Env,
         #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
         register: Float64Array,
         grace: f64,
+        share: bool,
     ) -> napi::Result<Self, String> {
         Self::new(env, wake, register, |inbox| {
             let grace = Duration::from_secs_f64(grace.clamp(0.0, 86_400_000.0) / 1e3);
             let package_version = env!("CARGO_PKG_VERSION").to_owned();
-            let config = ClientConfig { grace, package_version, ..ClientConfig::default() };
-            Ok(Backend::Remote(Client::new(inbox, config)))
+            let defaults = ClientConfig::default();
+            let share = share && defaults.share;
+            let config = ClientConfig { grace, package_version, share, ..defaults };
+            Ok(Backend::remote(Client::new(inbox, config)))
         })
     }
 
@@ -119,7 +124,6 @@ impl Link {
                         Register::new(register, BATCH + 1 + ANSWER_NUMBERS).map_err(from_napi)?,
                     ),
                     scratch: RefCell::default(),
-                    handovers: RefCell::default(),
                 }),
             })
         };
@@ -129,7 +133,7 @@ impl Link {
     /// Names the host: the path of its socket, and the secret unless it lies in the file beside the socket.
     #[napi]
     pub fn connect(&self, endpoint: String, secret: Option<String>) -> napi::Result<(), String> {
-        let Some(Backend::Remote(client)) = &*self.state.backend.borrow() else { return Ok(()) };
+        let Some(client) = self.state.client() else { return Ok(()) };
         let socket = PathBuf::from(endpoint);
         let secret = secret.as_deref().map(Secret::from_hex).transpose().map_err(|error| to_napi(&error))?;
         let target = Target { socket, secret };
@@ -140,8 +144,34 @@ impl Link {
     /// Sends what has been asked since the last call.
     #[napi]
     pub fn flush(&self) {
-        if let Some(Backend::Remote(client)) = &*self.state.backend.borrow() {
+        if let Some(client) = self.state.client() {
             client.flush();
+        }
+    }
+
+    /// Sends all that the host is to know, now: at the end of the process there is no later.
+    #[napi]
+    pub fn finish(&self) {
+        if let Some(client) = self.state.client() {
+            client.report_reads();
+            client.flush();
+        }
+    }
+
+    /// Blocks until [`Link::drain`] has something, at most so many milliseconds.
+    #[napi]
+    pub fn wait(&self, milliseconds: f64) -> bool {
+        self.state.inbox.wait(Duration::from_secs_f64(milliseconds.clamp(0.0, 86_400_000.0) / 1e3))
+    }
+
+    /// Memory of one 32-bit number that changes when the connection is made or lost, the moment that is noticed; `null`
+    /// where there is none.
+    #[napi(ts_return_type = "ArrayBuffer | null")]
+    pub fn generation<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        let generation = self.state.backend.borrow().as_ref().and_then(Backend::generation);
+        match generation {
+            Some(number) => js::shared_number(env, number),
+            None => js::null(env),
         }
     }
 
@@ -152,10 +182,16 @@ impl Link {
     pub fn drain<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>, String> {
         let mut register = self.state.register.borrow_mut();
         let values = List::new(env).map_err(|error| to_napi(&from_napi(error)))?;
-        let mut handovers = self.state.handovers.borrow_mut();
-        let (register, handovers) = (&mut *register, &mut *handovers);
-        let mut batch = Batch { env, values, register, handovers, count: 0, failure: None };
-        let drained = self.state.inbox.drain(&mut |incoming| batch.take(incoming));
+        let register = &mut *register;
+        let backend = self.state.backend.borrow();
+        let mut batch = Batch { env, values, register, count: 0, failure: None };
+        let drained = self.state.inbox.drain(&mut |incoming| {
+            let incoming = match &*backend {
+                Some(backend) => backend.arrived(incoming),
+                None => Some(incoming),
+            };
+            incoming.is_none_or(|incoming| batch.take(incoming))
+        });
         let Batch { values, register, count, failure, .. } = batch;
         register.write(BATCH, &[count as f64]);
         if let Some(error) = failure {
@@ -168,10 +204,7 @@ impl Link {
     /// Gives a request up. `true` when it may have reached the host, `false` when it never will.
     #[napi]
     pub fn forget(&self, id: f64) -> bool {
-        match &*self.state.backend.borrow() {
-            Some(Backend::Remote(client)) => client.forget(id as u64),
-            _ => false,
-        }
+        self.state.backend.borrow().as_ref().is_some_and(|backend| backend.forget(id as u64))
     }
 
     /// Keeps the process alive: something is pending.
@@ -218,7 +251,10 @@ impl LinkState {
             *scratch = Vec::new();
         }
         let [first, second, third] = answer.numbers;
-        self.register.borrow_mut().write(0, &[f64::from(answer.form as i32), first, second, third]);
+        let mut register = self.register.borrow_mut();
+        register.write(0, &[f64::from(answer.form as i32), first, second, third]);
+        let mark = self.backend.borrow().as_ref().and_then(Backend::mark);
+        register.write(MARK, &mark_numbers(mark));
         answer.value.map_or_else(|| js::undefined(env), Ok)
     }
 
@@ -236,11 +272,36 @@ impl LinkState {
         }
     }
 
+    /// What `look` says of the way to the store, unless it is closed.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Backend) -> Option<T>) -> Option<T> {
+        self.backend.borrow().as_ref().and_then(look)
+    }
+
+    fn client(&self) -> Option<Arc<Client>> {
+        self.look(|backend| backend.client().cloned())
+    }
+
     fn close(&self) {
-        if let Some(Backend::Remote(client)) = self.backend.take() {
+        if let Some(backend) = self.backend.take()
+            && let Some(client) = backend.client()
+        {
             client.close();
         }
     }
+}
+
+/// A mark as the register holds it: where the version is among the numbers of the table's slots, or -1 if there is no
+/// mark; the version; the deadline in microseconds; the hash; the table. The last two are as `seen` takes them back.
+fn mark_numbers(mark: Option<Mark>) -> [f64; BATCH - MARK] {
+    let Some(Mark { slot, version, deadline, hash, table }) = mark else { return [-1.0, 0.0, 0.0, 0.0, 0.0] };
+    let deadline = if deadline == Mark::NEVER { f64::INFINITY } else { deadline as f64 };
+    [
+        f64::from(slot) * Mark::STRIDE as f64,
+        f64::from(version.cast_signed()),
+        deadline,
+        f64::from(hash),
+        f64::from(table),
+    ]
 }
 
 impl Drop for LinkState {
@@ -254,7 +315,6 @@ struct Batch<'call, 'env> {
     env: &'env Env,
     values: List<'env>,
     register: &'call mut Register,
-    handovers: &'call mut Handovers,
     count: usize,
     failure: Option<napi::Error>,
 }
@@ -273,10 +333,6 @@ impl Batch<'_, '_> {
             // The host's last word before it ends a broken connection; the loss follows as an event.
             Incoming::Response { id: 0, .. } => {}
             Incoming::Response { id, response } => {
-                if let Response::Opened { table: Some(ticket), .. } = &response {
-                    // Entries are read over the socket: the memory is closed again.
-                    drop(self.handovers.take(ticket));
-                }
                 let Answer { form, numbers: [first, second, third], value } =
                     answer::to_js(self.env, &response)?;
                 if let Some(value) = value {
@@ -284,11 +340,9 @@ impl Batch<'_, '_> {
                 }
                 self.write([id as f64, f64::from(form as i32), first, second, third]);
             }
-            Incoming::Descriptor(descriptor) => self.handovers.arrived(descriptor),
+            // Taken by the backend already.
+            Incoming::Descriptor(_) => {}
             Incoming::Event(event) => {
-                if matches!(event, LinkEvent::Lost { .. }) {
-                    self.handovers.clear();
-                }
                 let mut details = List::new(self.env)?;
                 let change = fill_details(self.env, &mut details, &event)?;
                 self.values.push(self.env, &details.into_unknown())?;
@@ -306,7 +360,7 @@ impl Batch<'_, '_> {
 
 fn fill_details(env: &Env, details: &mut List<'_>, event: &LinkEvent) -> napi::Result<LinkChange> {
     Ok(match event {
-        LinkEvent::Connected { epoch, changed } => {
+        LinkEvent::Connected { epoch, changed, .. } => {
             details.push(env, &js::number(env, *epoch as f64)?)?;
             details.push(env, &js::boolean(env, *changed)?)?;
             LinkChange::Connected

@@ -83,6 +83,10 @@ export interface CacheStats {
     /** Loads passed on because their leader died, gave up or took too long. */
     takeovers: number;
   };
+  near: {
+    /** Values that this instance found in its own near cache; they are among the hits. */
+    hits: number;
+  };
   /** Connections to the host now. */
   clients: number;
   /** Names the host's life; another host, or a restarted one, has another. */
@@ -187,6 +191,7 @@ export function asStats(namespace: string): Read<CacheStats> {
       evictions,
       expirations,
       fetches: { leads, waits, takeovers },
+      near: { hits: 0 },
       clients,
       epoch,
       uptime,

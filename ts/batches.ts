@@ -56,8 +56,14 @@ export function* deleteMany(native: NativeCache, keys: Key[]): Steps<number> {
 }
 
 /** How many of `entries` were stored. All are checked before the first is sent. */
-export function* setMany(native: NativeCache, entries: Iterable<unknown>, options: KeepOptions): Steps<number> {
+export function* setMany(
+  native: NativeCache,
+  entries: Iterable<unknown>,
+  options: KeepOptions,
+  touched?: (key: Key) => void,
+): Steps<number> {
   const ready = Array.from(iterable('entries', entries), (entry) => readyEntry(entry, options));
+  if (touched) for (const { key } of ready) touched(key);
   let stored = 0;
   for (const chunk of chunks(
     ready.filter((entry) => !isOversize(entry.encoded)),

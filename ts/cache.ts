@@ -139,9 +139,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   get(key: K): Promise<V | undefined> {
-    if (this.closedError) return Promise.reject(this.closedError);
-    const id = this.link.nextId();
-    return this.asked(id, this.native.get(id, key), operations.GET) as Promise<V | undefined>;
+    const found = this.near?.find(key);
+    return found === undefined ? this.#get(key) : Promise.resolve(found as V);
   }
 
   /**
@@ -154,6 +153,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   set(key: K, value: V, options?: SetOptions): Promise<boolean> {
+    this.nears.forget(key);
     return this.do(() => procedures.set(this.native, key, value, options));
   }
 
@@ -166,6 +166,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean> {
+    this.nears.forget(key);
     return this.do(() => procedures.setIfAbsent(this.native, key, value, options));
   }
 
@@ -179,6 +180,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   delete(key: K): Promise<boolean> {
     if (this.closedError) return Promise.reject(this.closedError);
+    this.nears.forget(key);
     const id = this.link.nextId();
     return this.asked(id, this.native.delete(id, key), operations.DELETE);
   }
@@ -193,6 +195,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   has(key: K): Promise<boolean> {
     if (this.closedError) return Promise.reject(this.closedError);
+    if (this.near?.peek(key) !== undefined) return Promise.resolve(true);
     const id = this.link.nextId();
     return this.asked(id, this.native.has(id, key), operations.HAS);
   }
@@ -206,6 +209,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   peek(key: K): Promise<V | undefined> {
+    const found = this.near?.peek(key);
+    if (found !== undefined) return Promise.resolve(found as V);
     return this.ask(operations.GET, (id) => this.native.peek(id, key)) as Promise<V | undefined>;
   }
 
@@ -218,6 +223,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   getAndDelete(key: K): Promise<V | undefined> {
+    this.nears.forget(key);
     return this.do(() => procedures.getAndDelete(this.native, key)) as Promise<V | undefined>;
   }
 
@@ -254,6 +260,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   touch(key: K, options?: { ttl?: number }): Promise<boolean> {
+    this.nears.forget(key);
     return this.do(() => procedures.touch(this.native, key, options));
   }
 
@@ -269,6 +276,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   incr(key: K, amount = 1, options?: CountOptions): Promise<number> {
+    this.nears.forget(key);
     return this.do(() => procedures.incr(this.native, key, amount, options));
   }
 
@@ -293,6 +301,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   count(key: K, amount = 1, options?: CountOptions): Promise<Counted> {
+    this.nears.forget(key);
     return this.do(() => procedures.count(this.native, key, amount, options));
   }
 
@@ -307,6 +316,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mGet(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
+    if (this.transport !== 'socket') return this.#mGetFromMemory(keys);
     return this.run(procedures.mGet(this.native, keys)) as Promise<Map<K, V | undefined>>;
   }
 
@@ -319,7 +329,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mSet(entries: Iterable<BatchEntry<K, V>>, options?: KeepOptions): Promise<number> {
-    return this.run(procedures.mSet(this.native, entries, options));
+    return this.run(procedures.mSet(this.native, entries, options, this.nears.forget));
   }
 
   /**
@@ -331,7 +341,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mDelete(keys: Iterable<K>): Promise<number> {
-    return this.run(procedures.mDelete(this.native, keys));
+    return this.run(procedures.mDelete(this.native, keys, this.nears.forget));
   }
 
   /**
@@ -355,6 +365,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   clear(options?: { prefix?: string }): Promise<number> {
+    this.nears.clear();
     return this.do(() => procedures.clear(this.native, options));
   }
 
@@ -475,7 +486,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   load(entries: Iterable<readonly [K, DumpedEntry<V>]>): Promise<number> {
-    return this.run(procedures.load(this.native, entries));
+    return this.run(procedures.load(this.native, entries, this.nears.forget));
   }
 
   // --- loading ---------------------------------------------------------------------------------------------------
@@ -492,8 +503,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions): Promise<V | undefined> {
     if (this.closedError) return Promise.reject(this.closedError);
-    const { link, native, policy, leases } = this;
-    return fetchOnce({ link, native, policy, leases }, key, fetcher, options);
+    const { link, native, policy, leases, near } = this;
+    return fetchOnce({ link, native, policy, leases, near }, key, fetcher, options);
   }
 
   // --- life and metrics ------------------------------------------------------------------------------------------
@@ -518,8 +529,10 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * const { hits, misses } = await cache.stats();
    * ```
    */
-  stats(): Promise<CacheStats> {
-    return this.do(() => procedures.stats(this.native, this.namespace));
+  async stats(): Promise<CacheStats> {
+    this.near?.report();
+    const stats = await this.do(() => procedures.stats(this.native, this.namespace));
+    return { ...stats, near: { hits: this.near?.hits ?? 0 } };
   }
 
   /**
@@ -531,6 +544,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async destroy(): Promise<void> {
+    this.nears.clear();
     await this.ask(operations.DESTROY, (id) => this.native.destroy(id));
   }
 
@@ -543,6 +557,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async max(max?: number): Promise<number | undefined> {
+    this.nears.clear();
     return (await this.do(() => procedures.tune(this.native, 'max', max))).max;
   }
 
@@ -555,6 +570,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async maxSize(maxSize?: number): Promise<number> {
+    this.nears.clear();
     return (await this.do(() => procedures.tune(this.native, 'maxSize', maxSize))).maxSize;
   }
 
@@ -580,5 +596,37 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   async allowStale(allowStale?: boolean): Promise<boolean> {
     return (await this.do(() => procedures.tune(this.native, 'allowStale', allowStale))).allowStale;
+  }
+
+  // --- reads that the near cache does not answer -------------------------------------------------------------------
+
+  #get(key: K): Promise<V | undefined> {
+    if (this.closedError) return Promise.reject(this.closedError);
+    const { near } = this;
+    near?.asking(key);
+    const id = this.link.nextId();
+    return this.asked(id, this.native.get(id, key), near?.get ?? operations.GET) as Promise<V | undefined>;
+  }
+
+  /** One by one, which costs less than a batch where nobody has to be asked; those who are go out together. */
+  async #mGetFromMemory(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
+    if (this.closedError) throw this.closedError;
+    const { near, link, native, policy } = this;
+    const operation = near?.get ?? operations.GET;
+    const values = new Map<K, V | undefined>();
+    const asked: Promise<unknown>[] = [];
+    for (const key of procedures.iterable('keys', keys)) {
+      let value = near?.find(key);
+      if (value === undefined) {
+        near?.asking(key);
+        const id = link.nextId();
+        const answer = native.get(id, key);
+        if (link.isPending) asked.push(this.asked(id, answer, operation).then((later) => values.set(key, later as V)));
+        else value = link.immediate(answer, operation, policy);
+      }
+      values.set(key, value as V | undefined);
+    }
+    await Promise.all(asked);
+    return values;
   }
 }

@@ -6,11 +6,23 @@
 import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
+import { codedError } from './errors.js';
 import { native } from './native.js';
-import { invalidOption, type InstanceOptions } from './options.js';
+import { invalidOption, show, type InstanceOptions } from './options.js';
 
 /** Names a host's socket for processes that the cluster module does not connect. */
 const ENDPOINT_VARIABLE = 'CLUSTERED_CACHE_ENDPOINT';
+
+/** Says how clients get to the data: `socket` never reads the host's memory, `shared` insists on it. */
+const TRANSPORT_VARIABLE = 'CLUSTERED_CACHE_TRANSPORT';
+
+/** What was asked for by `CLUSTERED_CACHE_TRANSPORT`; `undefined` is "whatever works". */
+export function transportWish(): 'socket' | 'shared' | undefined {
+  const wish = process.env[TRANSPORT_VARIABLE];
+  if (wish === undefined || wish === '') return undefined;
+  if (wish === 'socket' || wish === 'shared') return wish;
+  throw codedError('ERR_CC_INVALID_OPTION', `${TRANSPORT_VARIABLE} is ${show(wish)}; allowed is socket or shared`);
+}
 
 /** How an instance gets to its store. */
 export type Way =

@@ -26,6 +26,7 @@ const CLASS_OF_CODE = {
   ERR_CC_AUTHENTICATION: 'Error',
   ERR_CC_FOREIGN_PEER: 'Error',
   ERR_CC_LIMIT: 'Error',
+  ERR_CC_MEMORY: 'Error',
   ERR_CC_DIRECTORY: 'Error',
   ERR_CC_PATH_TOO_LONG: 'Error',
   ERR_CC_SYSTEM: 'Error',

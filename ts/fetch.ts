@@ -51,6 +51,8 @@ export async function fetchOnce<K extends string | number, V>(
   }
   const options = checkCall(given, OPTIONS);
   options.signal?.throwIfAborted();
+  const near = options.forceRefresh ? undefined : context.near?.find(key);
+  if (near !== undefined) return near as V;
   let found: Found;
   try {
     found = await find(context, key, options);

@@ -13,26 +13,28 @@ import * as procedures from './procedures.js';
 
 export abstract class HostOperations<K extends string | number, V> extends Instance {
   /**
-   * The value, at once.
+   * The value, at once, from memory.
    *
-   * @throws `ERR_CC_NO_SHARED_TABLE` in a client.
+   * @throws `ERR_CC_NO_SHARED_TABLE` in a client that cannot read the host's memory, and before {@link ready}.
    * @example
    * ```js
-   * const user = cache.getSync('user:1'); // in the process that hosts the cache
+   * const user = cache.getSync('user:1');
    * ```
    */
   getSync(key: K): V | undefined {
-    return this.#read('getSync', operations.GET, (id) => this.native.get(id, key)) as V | undefined;
+    const found = this.near?.find(key);
+    return found === undefined ? this.#get(key) : (found as V);
   }
 
-  /** The value, at once and without touching recency. @throws `ERR_CC_NO_SHARED_TABLE` in a client. */
+  /** The value, at once and without touching recency. @throws `ERR_CC_NO_SHARED_TABLE` as {@link getSync}. */
   peekSync(key: K): V | undefined {
-    return this.#read('peekSync', operations.GET, (id) => this.native.peek(id, key)) as V | undefined;
+    const found = this.near?.peek(key);
+    return found === undefined ? this.#peek(key) : (found as V);
   }
 
-  /** Whether there is a fresh entry, at once. @throws `ERR_CC_NO_SHARED_TABLE` in a client. */
+  /** Whether there is a fresh entry, at once. @throws `ERR_CC_NO_SHARED_TABLE` as {@link getSync}. */
   hasSync(key: K): boolean {
-    return this.#read('hasSync', operations.HAS, (id) => this.native.has(id, key));
+    return this.near?.peek(key) !== undefined || this.#has(key);
   }
 
   /** `set`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
@@ -140,12 +142,37 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
     return this.#change('purgeStaleSync', () => procedures.purgeStale(this.native));
   }
 
-  #read<T>(method: string, operation: Operation<T>, start: (id: number) => unknown): T {
+  // Without closures, each of which would cost as much as the look into memory.
+
+  #get(key: K): V | undefined {
     if (this.closedError) throw this.closedError;
-    if (!this.link.isHost) {
-      throw this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'this client has no shared table to read from');
-    }
-    return this.askNow(operation, start);
+    const { near, link } = this;
+    link.catchUp();
+    near?.asking(key);
+    const id = link.nextId();
+    return this.#answer('getSync', id, this.native.get(id, key), near?.get ?? operations.GET) as V | undefined;
+  }
+
+  #peek(key: K): V | undefined {
+    if (this.closedError) throw this.closedError;
+    this.link.catchUp();
+    const id = this.link.nextId();
+    return this.#answer('peekSync', id, this.native.peek(id, key), operations.GET) as V | undefined;
+  }
+
+  #has(key: K): boolean {
+    if (this.closedError) throw this.closedError;
+    this.link.catchUp();
+    const id = this.link.nextId();
+    return this.#answer('hasSync', id, this.native.has(id, key), operations.HAS);
+  }
+
+  #answer<T>(method: string, id: number, answer: unknown, operation: Operation<T>): T {
+    const { link, native, policy } = this;
+    if (!link.isPending) return link.immediate(answer, operation, policy);
+    return link.awaited(id, operation, policy, native, () =>
+      this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'there is no shared table to read from'),
+    );
   }
 
   #change<T>(method: string, prepare: () => procedures.Step<T>): T {

@@ -20,6 +20,7 @@ export type {
   Failsafe,
   FetchOptions,
   KeepOptions,
+  NearOptions,
   ListenOptions,
   SetOptions,
 } from './options.js';

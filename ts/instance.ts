@@ -4,7 +4,10 @@ import { EventEmitter } from 'node:events';
 import { codedError } from './errors.js';
 import type { Link, LinkListener, Operation, Policy } from './link.js';
 import { linkFor } from './links.js';
-import type { NativeCache, NativeOptions } from './native.js';
+import { transportWish } from './environment.js';
+import { Sharing, type NativeCache, type NativeOptions } from './native.js';
+import { Near } from './near.js';
+import type { Nears } from './nears.js';
 import { OPEN, RELEASE } from './operations.js';
 import { giveBack } from './lease.js';
 import { checkOptions, type CacheOptions } from './options.js';
@@ -39,6 +42,10 @@ export abstract class Instance {
   protected readonly link: Link;
   protected readonly native: NativeCache;
   protected readonly policy: Policy;
+  /** Values of this process's own, if asked for. */
+  protected near: Near | undefined;
+  /** Those of all instances of this namespace in this environment. */
+  protected readonly nears: Nears;
   /** Leases of loads that this instance leads just now. */
   protected readonly leases = new Set<number>();
   readonly #handle: number;
@@ -51,9 +58,11 @@ export abstract class Instance {
     this.namespace = instance.namespace;
     this.policy = { timeout: instance.timeout, failsafe: instance.failsafe };
     this.link = linkFor(instance);
-    const { cache, handle } = this.link.attach(this.#listener());
+    const { cache, handle, nears } = this.link.attach(this.namespace, this.#listener());
     this.native = cache;
     this.#handle = handle;
+    this.nears = nears;
+    if (instance.near > 0) nears.add((this.near = new Near(cache, this.link, instance.near)));
     this.#ready = this.#open(shared);
     // Whoever does not look at `ready` learns of a refusal from the first operation.
     this.#ready.catch(() => {});
@@ -70,9 +79,13 @@ export abstract class Instance {
     return this.link.isHost ? 'host' : 'client';
   }
 
-  /** How reads get to the data: `'direct'` in the host, `'socket'` in clients. */
-  get transport(): 'direct' | 'socket' {
-    return this.link.isHost ? 'direct' : 'socket';
+  /**
+   * How reads get to the data: `'direct'` in the host, `'shared'` in clients that read the host's memory, `'socket'` in
+   * those that have to ask.
+   */
+  get transport(): 'direct' | 'shared' | 'socket' {
+    if (this.link.isHost) return 'direct';
+    return this.native.sharing() === Sharing.Without ? 'socket' : 'shared';
   }
 
   /**
@@ -155,7 +168,7 @@ export abstract class Instance {
   protected askNow<T>(operation: Operation<T>, start: (id: number) => unknown): T {
     if (this.closedError) throw this.closedError;
     const answer = start(this.link.nextId());
-    return this.link.immediate(answer, operation);
+    return this.link.immediate(answer, operation, this.policy);
   }
 
   /** Runs an operation of several steps. */
@@ -183,17 +196,29 @@ export abstract class Instance {
     const id = this.link.nextId();
     const answer = this.native.open(id, this.namespace, shared);
     await this.link.outcome(id, answer, OPEN, this.policy, false);
+    if (transportWish() === 'shared' && this.transport === 'socket') {
+      throw codedError(
+        'ERR_CC_NO_SHARED_TABLE',
+        "CLUSTERED_CACHE_TRANSPORT is shared, but the host's memory cannot be read from here; leave it unset to read " +
+          'over the socket',
+      );
+    }
   }
 
   async #close(): Promise<void> {
     // What is being loaded here is another's to load: the next in line need not wait for the lease to end.
     const { link, native, policy, leases } = this;
+    if (this.near) {
+      this.near.close();
+      this.nears.remove(this.near);
+      this.near = undefined;
+    }
     await Promise.all([...leases].map((token) => giveBack({ link, native, policy, leases }, token)));
     const id = this.link.nextId();
     const released = this.link.outcome(id, this.native.release(id), RELEASE, this.policy);
     // Without a host there is nothing to give back.
     await released.catch(() => false);
-    this.link.detach(this.#handle);
+    this.link.detach(this.#handle, this.namespace);
     this.#events.removeAllListeners();
   }
 
@@ -202,9 +227,15 @@ export abstract class Instance {
     const emit = <E extends keyof CacheEvents>(event: E, ...args: CacheEvents[E]) =>
       process.nextTick(() => this.#events.emit(event, ...(args as never)));
     return {
-      degraded: (error) => emit('degraded', error),
+      degraded: (error) => {
+        this.near?.clear();
+        emit('degraded', error);
+      },
       restored: () => emit('restored'),
-      epoch: (epoch) => emit('epoch', epoch),
+      epoch: (epoch) => {
+        this.near?.disown();
+        emit('epoch', epoch);
+      },
       reopened: (error) => error && emit('degraded', error),
     };
   }

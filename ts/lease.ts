@@ -3,6 +3,7 @@
 import type { Encoded } from './codec.js';
 import { isLinkFailure, type Link, type Policy } from './link.js';
 import { Form, LoadEnd, type NativeCache } from './native.js';
+import type { Near } from './near.js';
 import { SETTLE } from './operations.js';
 
 /** What a fetch needs of its cache. */
@@ -12,6 +13,8 @@ export interface FetchContext {
   policy: Policy;
   /** Leases of loads that this instance leads just now. */
   leases: Set<number>;
+  /** Values of this process's own. */
+  near?: Near | undefined;
 }
 
 /**

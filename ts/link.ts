@@ -6,7 +6,8 @@
 import { answeredError, type Read } from './answers.js';
 import { debug } from './debug.js';
 import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
-import { Form, LinkChange, native, translated, type NativeCache, type NativeLink } from './native.js';
+import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from './native.js';
+import { Nears } from './nears.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
 
@@ -16,7 +17,7 @@ const log = debug('link');
 const REOPEN_BASE = 2 ** 52;
 
 /** Where in the register a batch of answers begins; in front is the place of immediate ones. */
-const BATCH = 4;
+const BATCH = 9;
 /** Answers taken from native code at a time, and the numbers of each: id, form and three that go with it. */
 const ANSWERS = 512;
 const ANSWER_NUMBERS = 5;
@@ -63,12 +64,15 @@ export class Link {
   readonly #orphans = new Map<number, (form: Form, number: number) => void>();
   readonly #listeners = new Map<number, LinkListener>();
   readonly #caches = new Map<number, NativeCache>();
+  /** By namespace. */
+  readonly #nears = new Map<string, Nears>();
   #lastId = 0;
   #lastHandle = 0;
   #flushing = false;
   /** When the first request of this turn was made, in ms of `performance.now()`. */
   #turn = 0;
   #isConnected = false;
+  #hasConnected = false;
   /** Why there is no host, as far as it is known. */
   #reason: string | undefined;
   /** Nobody has told where the host is, for longer than the grace time: until somebody does, requests fail at once. */
@@ -80,8 +84,11 @@ export class Link {
   #isProbing = false;
   readonly #onIdle: () => void;
 
-  /** `onIdle` is called when the last user has left; the link is closed then. */
-  constructor(role: 'host' | 'client', grace: number, onIdle: () => void) {
+  /**
+   * `share`: whether a client reads the host's tables by itself. `onIdle` is called when the last user has left; the
+   * link is closed then.
+   */
+  constructor(role: 'host' | 'client', grace: number, share: boolean, onIdle: () => void) {
     this.#pending = new PendingRequests({
       hold: () => this.#native.ref(),
       release: () => this.#native.unref(),
@@ -95,24 +102,30 @@ export class Link {
     this.#onIdle = onIdle;
     const wake = () => this.#drain();
     this.#native = translated(() =>
-      this.isHost ? native.Link.host(wake, this.#register) : native.Link.client(wake, this.#register, grace),
+      this.isHost ? native.Link.host(wake, this.#register) : native.Link.client(wake, this.#register, grace, share),
     );
   }
 
-  /** A native cache on this link. */
-  attach(listener: LinkListener): { cache: NativeCache; handle: number } {
+  /** A native cache on this link, for an instance of `namespace`. */
+  attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: Nears } {
     const handle = ++this.#lastHandle;
     const cache = new native.ClusteredCache(this.#native, handle);
     cache.accelerate();
     this.#listeners.set(handle, listener);
     this.#caches.set(handle, cache);
-    return { cache, handle };
+    const nears = this.#nears.get(namespace) ?? new Nears();
+    nears.instances += 1;
+    this.#nears.set(namespace, nears);
+    return { cache, handle, nears };
   }
 
   /** Ends the use that {@link attach} began. */
-  detach(handle: number): void {
+  detach(handle: number, namespace: string): void {
     this.#listeners.delete(handle);
-    if (!this.#caches.delete(handle) || this.#caches.size > 0 || this.isHost) return;
+    if (!this.#caches.delete(handle)) return;
+    const nears = this.#nears.get(namespace);
+    if (nears && (nears.instances -= 1) === 0) this.#nears.delete(namespace);
+    if (this.#caches.size > 0 || this.isHost) return;
     this.#flush();
     this.#native.close();
     this.#pending.close();
@@ -159,11 +172,56 @@ export class Link {
     }
   }
 
-  /** The outcome of a request that the host answers at once in its own process. */
-  immediate<T>(value: unknown, operation: Operation<T>): T {
+  /** The outcome of a request that native code has answered at once. */
+  immediate<T>(value: unknown, operation: Operation<T>, policy: Policy): T {
     const form = this.#register[0] as Form;
-    if (form === Form.Error) throw answeredError(value);
+    if (form === Form.Error) return settle(this.#fallback(answeredError(value), operation, policy));
     return operation.read(form, value, this.#register, 1);
+  }
+
+  /** Before a read at once: a caller that gives the event loop no turn learns here that there is a host again. */
+  catchUp(): void {
+    if (!this.#isConnected && !this.isHost) this.#drain();
+  }
+
+  /** Whether native code has just said that the answer comes later. */
+  get isPending(): boolean {
+    return this.#register[0] === Form.Pending;
+  }
+
+  /**
+   * The outcome of the pending read `id` of `cache`, before this returns. Where memory cannot answer for the moment, the
+   * host is asked and this thread waits; where it never can, `refusal` is thrown.
+   */
+  awaited<T>(id: number, operation: Operation<T>, policy: Policy, cache: NativeCache, refusal: () => Error): T {
+    if (this.#isConnected && cache.sharing() !== Sharing.Without) return this.#block(id, operation, policy);
+    this.#native.forget(id);
+    if (this.#away) return settle(this.#fallback(this.#away, operation, policy));
+    if (this.#isConnected || !this.#hasConnected) throw refusal();
+    const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
+    return settle(this.#fallback(reason, operation, policy));
+  }
+
+  #block<T>(id: number, operation: Operation<T>, policy: Policy): T {
+    const outcomes: Outcome<T>[] = [];
+    const resolve = (value: T) => outcomes.push({ value });
+    const reject = (error: unknown) => outcomes.push({ error });
+    const pending = new Pending(id, operation, policy, resolve as never, reject, false);
+    pending.deadline = performance.now() + policy.timeout;
+    this.#pending.add(pending);
+    this.#flush();
+    for (;;) {
+      const [outcome] = outcomes;
+      if (outcome) return settle(outcome);
+      const left = pending.deadline - performance.now();
+      if (left <= 0) this.#expire(pending);
+      else if (this.#native.wait(left)) this.#drain();
+    }
+  }
+
+  /** Memory whose number changes when the connection to the host is made or lost. */
+  generation(): Int32Array {
+    return new Int32Array(this.#native.generation() ?? new ArrayBuffer(4));
   }
 
   /** Keeps the process alive until `promise` settles. */
@@ -176,9 +234,14 @@ export class Link {
     }
   }
 
-  /** Sends what was asked, now. For the end of the process: nothing asked before it is lost. */
+  /** Sends what was asked, now. */
   flush(): void {
     this.#flush();
+  }
+
+  /** For the end of the process: nothing asked or read before it is lost. */
+  finish(): void {
+    this.#native.finish();
   }
 
   /** Ends the wait of request `id` without an outcome from the host. `false` when it has ended already. */
@@ -276,6 +339,7 @@ export class Link {
       const [epoch, changed] = details as [number, boolean];
       log('connected, epoch %d', epoch);
       this.#isConnected = true;
+      this.#hasConnected = true;
       this.#away = undefined;
       if (this.#isDegraded) this.#restore();
       if (changed) this.#announce((listener) => listener.epoch(epoch));
@@ -342,12 +406,20 @@ export class Link {
     if (!pending) return;
     const { operation, policy } = pending;
     const reason = sent && operation.writes ? unknownOutcome(error) : error;
-    this.#withoutHost(reason, operation, policy).then(pending.resolve as never, pending.reject);
+    const outcome = this.#fallback(reason, operation, policy);
+    if ('error' in outcome) pending.reject(outcome.error);
+    else pending.resolve(outcome.value as never);
   }
 
-  #withoutHost<T>(error: Error, { degraded }: Operation<T>, { failsafe }: Policy): Promise<T> {
-    if (failsafe === 'reject' || degraded === REJECT || !isLinkFailure(error)) return Promise.reject(error);
-    return Promise.resolve(degraded);
+  #withoutHost<T>(error: Error, operation: Operation<T>, policy: Policy): Promise<T> {
+    const outcome = this.#fallback(error, operation, policy);
+    if ('error' in outcome) return Promise.reject(outcome.error as Error);
+    return Promise.resolve(outcome.value);
+  }
+
+  #fallback<T>(error: Error, { degraded }: Operation<T>, { failsafe }: Policy): Outcome<T> {
+    if (failsafe === 'reject' || degraded === REJECT || !isLinkFailure(error)) return { error };
+    return { value: degraded };
   }
 
   #degrade(error: Error): void {
@@ -364,6 +436,14 @@ export class Link {
   #announce(tell: (listener: LinkListener) => void): void {
     for (const listener of [...this.#listeners.values()]) tell(listener);
   }
+}
+
+/** How a request ended. */
+type Outcome<T> = { value: T } | { error: unknown };
+
+function settle<T>(outcome: Outcome<T>): T {
+  if ('error' in outcome) throw outcome.error;
+  return outcome.value;
 }
 
 /** Forms whose answers have a value besides their numbers, by number. */

@@ -2,7 +2,7 @@
 
 import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
-import { wayFor } from './environment.js';
+import { transportWish, wayFor } from './environment.js';
 import { Link } from './link.js';
 import { native, translated } from './native.js';
 import type { InstanceOptions } from './options.js';
@@ -38,14 +38,14 @@ export function linkFor(options: InstanceOptions): Link {
 /** The link to the store of this process, which is the host from then on. */
 export function hostLink(): Link {
   answerWorkers();
-  return linkOf(HERE, () => new Link('host', 0, () => links.delete(HERE)));
+  return linkOf(HERE, () => new Link('host', 0, false, () => links.delete(HERE)));
 }
 
 /** A link to a host elsewhere; `find` begins to look for it and returns how to stop. */
 function client(key: string, { timeout }: InstanceOptions, find: (link: Link) => () => void): Link {
   return linkOf(key, () => {
     let stop = () => {};
-    const link = new Link('client', timeout, () => {
+    const link = new Link('client', timeout, transportWish() !== 'socket', () => {
       stop();
       links.delete(key);
     });
@@ -65,6 +65,6 @@ function linkOf(key: string, make: () => Link): Link {
 
 // What was asked before the process ends is sent, and a host leaves no files.
 process.once('exit', () => {
-  for (const link of links.values()) link.flush();
+  for (const link of links.values()) link.finish();
   if (isMainThread) native.stopServing();
 });

@@ -30,6 +30,12 @@ export interface CacheOptions {
   ttlAutopurge?: boolean;
   /** `null` is a value. Default `false`. */
   cacheNull?: boolean;
+  /**
+   * Decoded values are kept in this process, coherent with all others: a value is used only while its entry is
+   * unchanged. `true` keeps 10 000 of them. Objects come back frozen; what cannot be frozen (bytes, `Date`, `Map`, `Set`,
+   * and what holds them) is not kept. Of this instance. Default: off.
+   */
+  near?: boolean | NearOptions;
   /** Time in ms for each operation over the socket. Of this instance. Default 1000. */
   timeout?: number;
   /**
@@ -41,6 +47,12 @@ export interface CacheOptions {
   endpoint?: string;
   /** Be the host or a client. Default: found automatically. */
   role?: 'host' | 'client';
+}
+
+/** How a near cache behaves. */
+export interface NearOptions {
+  /** Most values it keeps. Default 10 000. */
+  max?: number;
 }
 
 /** How to keep an entry. */
@@ -81,9 +93,17 @@ export interface InstanceOptions {
   failsafe: Failsafe;
   endpoint: string | undefined;
   role: 'host' | 'client' | undefined;
+  /** Most values in the near cache; 0 is none. */
+  near: number;
 }
 
-export const DEFAULTS = { namespace: 'default', timeout: 1_000, failsafe: 'resolve', lease: 30_000 } as const;
+export const DEFAULTS = {
+  namespace: 'default',
+  timeout: 1_000,
+  failsafe: 'resolve',
+  lease: 30_000,
+  near: 10_000,
+} as const;
 const MAX_NAMESPACE_BYTES = 256;
 /** The longest delay a Node timer takes. */
 const MAX_TIMEOUT = 2 ** 31 - 1;
@@ -109,6 +129,7 @@ const INSTANCE_OPTIONS = {
   failsafe: oneOf('resolve', 'reject'),
   endpoint: path,
   role: oneOf('host', 'client'),
+  near: nearCache,
 } as const;
 
 /** Checks all options; unknown names are refused, so that a typing error does not silently mean "default". */
@@ -130,9 +151,15 @@ export function checkOptions(options: CacheOptions = {}): { instance: InstanceOp
       failsafe: options.failsafe ?? DEFAULTS.failsafe,
       endpoint: options.endpoint,
       role: options.role,
+      near: nearMax(options.near),
     },
     shared: sharedOptions(options),
   };
+}
+
+function nearMax(near: boolean | NearOptions = false): number {
+  if (typeof near === 'boolean') return near ? DEFAULTS.near : 0;
+  return near.max ?? DEFAULTS.near;
 }
 
 /** The options that native code takes, from checked ones. */
@@ -241,6 +268,16 @@ function namespaceName(name: string, value: unknown): void {
   const bytes = Buffer.byteLength(value);
   if (bytes === 0 || bytes > MAX_NAMESPACE_BYTES) {
     throw invalidOption(name, value, `a string of 1 to ${MAX_NAMESPACE_BYTES} bytes`, true);
+  }
+}
+
+function nearCache(name: string, value: unknown): void {
+  if (typeof value === 'boolean') return;
+  const allowed = 'true, false or an object with `max`';
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidOption(name, value, allowed);
+  for (const [inner, setting] of Object.entries(value)) {
+    if (inner !== 'max') throw invalidOption(`${name}.${inner}`, setting, 'only `max`');
+    if (setting !== undefined) positiveInteger('near.max', setting);
   }
 }
 

@@ -21,6 +21,7 @@ import {
   type SetOptions,
 } from './options.js';
 
+export { iterable } from './batches.js';
 export type { Step, Steps } from './instance.js';
 
 type Key = string | number;
@@ -152,12 +153,22 @@ export function* mHas(native: NativeCache, keys: Iterable<Key>): Steps<Map<Key, 
   return yield* hasMany(native, [...iterable('keys', keys)]);
 }
 
-export function* mSet(native: NativeCache, entries: Iterable<unknown>, given?: KeepOptions): Steps<number> {
-  return yield* setMany(native, entries, checkCall(given, KEEP));
+/** Told of each key that is about to change. */
+type Touched = ((key: Key) => void) | undefined;
+
+export function* mSet(
+  native: NativeCache,
+  entries: Iterable<unknown>,
+  given?: KeepOptions,
+  touched?: Touched,
+): Steps<number> {
+  return yield* setMany(native, entries, checkCall(given, KEEP), touched);
 }
 
-export function* mDelete(native: NativeCache, keys: Iterable<Key>): Steps<number> {
-  return yield* deleteMany(native, [...iterable('keys', keys)]);
+export function* mDelete(native: NativeCache, keys: Iterable<Key>, touched?: Touched): Steps<number> {
+  const list = [...iterable('keys', keys)];
+  if (touched) list.forEach(touched);
+  return yield* deleteMany(native, list);
 }
 
 export function* keys(native: NativeCache, given?: { prefix?: string }): Steps<Key[]> {
@@ -186,7 +197,11 @@ export function* dump(native: NativeCache): Steps<Dump> {
 }
 
 /** Loads a snapshot, the most recently used entry last, so that the order is as it was. */
-export function* load(native: NativeCache, dumped: Iterable<readonly [Key, DumpedEntry]>): Steps<number> {
+export function* load(
+  native: NativeCache,
+  dumped: Iterable<readonly [Key, DumpedEntry]>,
+  touched?: Touched,
+): Steps<number> {
   const loaded = Array.from(iterable('entries', dumped), (item) => {
     const [key, entry] = Array.isArray(item) ? (item as [Key, DumpedEntry | undefined]) : [];
     if (typeof entry !== 'object' || entry === null || key === undefined) {
@@ -195,5 +210,5 @@ export function* load(native: NativeCache, dumped: Iterable<readonly [Key, Dumpe
     const { value, ttl = 0, size } = entry;
     return [key, value, { ttl, ...(size === undefined ? {} : { size }) }];
   });
-  return yield* setMany(native, loaded.reverse(), {});
+  return yield* setMany(native, loaded.reverse(), {}, touched);
 }

@@ -15,8 +15,14 @@ pub const MAX_NAMESPACES: usize = 65_536;
 pub const MAX_KEY_BYTES: usize = 64 * 1024;
 /// Largest entry (key and value); no option raises it.
 pub const MAX_ENTRY_BYTES: u64 = 16 * 1024 * 1024;
-/// Byte bound of a namespace that names none.
+/// Byte bound of a namespace that names none, and at least of one whose `maxSize` counts other units.
 pub const DEFAULT_MAX_SIZE: u64 = 256 * 1024 * 1024;
+/// Most bytes of keys and values in one namespace. A larger `maxSize` is allowed: it counts other units, or is not reached.
+pub const MAX_TABLE_BYTES: u64 = 14 * 1024 * 1024 * 1024;
+/// No counter of reads goes on over this when others report theirs: JavaScript holds it exactly.
+pub const MAX_COUNTED: u64 = 1 << 53;
+/// Entries that one report of reads names, at most.
+pub const MAX_SEEN: usize = 1_024;
 /// Entries purged and leases passed on in one call of `Store::tick`, at most.
 pub const TICK_STEPS: usize = 1_024;
 /// Keys of one request that are looked after without giving others a turn.
@@ -88,6 +94,13 @@ pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Time a closing host gives connections to take their last replies.
 pub const SHUTDOWN_DRAIN: Duration = Duration::from_millis(250);
+
+// --- reading from tables -------------------------------------------------------------------------------------
+
+/// The host learns of reads from its table no later than this, unless they are more than a report holds.
+pub const REPORT_DELAY: Duration = Duration::from_millis(100);
+/// Where reads are so many that reports are full, they are this far apart at least.
+pub const REPORT_PAUSE: Duration = Duration::from_millis(1);
 
 // --- loading and reconnecting --------------------------------------------------------------------------------
 

@@ -85,6 +85,8 @@ error_kinds! {
     ForeignPeer = "ERR_CC_FOREIGN_PEER", Peer;
     /// A named limit is reached.
     Limit = "ERR_CC_LIMIT", Local;
+    /// The system gave no memory for an entry or a namespace.
+    Memory = "ERR_CC_MEMORY", Local;
     /// No directory fit for the socket was found.
     Directory = "ERR_CC_DIRECTORY", Local;
     /// A socket path is longer than the system allows.

@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::config::{MAX_DESCRIPTORS_WAITING, MAX_FRAME_BYTES};
 use crate::error::{Error, Result};
@@ -22,6 +23,8 @@ pub enum LinkEvent {
         epoch: u64,
         /// It is another life than that of the connection before.
         changed: bool,
+        /// Names the connection: see [`Client::generation`](crate::client::Client::generation).
+        generation: u32,
     },
     /// The connection broke. Requests up to `through` were sent and will not be answered; later ones are kept for
     /// the next connection.
@@ -84,6 +87,8 @@ impl Items {
 /// The queue between the threads that receive and the JavaScript thread.
 pub struct Inbox {
     items: Mutex<Items>,
+    /// For a thread that waits instead of being woken.
+    arrived: Condvar,
     /// Set while a wake-up is on its way, so that a burst costs one.
     signalled: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
@@ -92,7 +97,12 @@ pub struct Inbox {
 impl Inbox {
     /// An empty inbox; `wake` is called from any thread when there is something to drain.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { items: Mutex::default(), signalled: AtomicBool::new(false), wake: Box::new(wake) }
+        Self {
+            items: Mutex::default(),
+            arrived: Condvar::new(),
+            signalled: AtomicBool::new(false),
+            wake: Box::new(wake),
+        }
     }
 
     /// Adds whole response frames.
@@ -119,6 +129,14 @@ impl Inbox {
             let mut items = self.lock();
             descriptors.drain(..).for_each(|descriptor| items.push_descriptor(descriptor));
         }
+    }
+
+    /// Blocks until there is something to drain, at most so long; `false` when there is nothing.
+    pub fn wait(&self, limit: Duration) -> bool {
+        let nothing = |items: &mut Items| items.queue.is_empty();
+        let waited = self.arrived.wait_timeout_while(self.lock(), limit, nothing);
+        let (items, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !items.queue.is_empty()
     }
 
     /// Hands out what has arrived, in order, until `handler` answers `false`; the rest comes with the next call, for
@@ -163,6 +181,7 @@ impl Inbox {
     }
 
     fn signal(&self) {
+        self.arrived.notify_one();
         if !self.signalled.swap(true, Ordering::AcqRel) {
             (self.wake)();
         }
@@ -230,7 +249,7 @@ mod tests {
         for id in 1..=5 {
             inbox.deliver(id, Response::Flag(true));
         }
-        inbox.push_event(LinkEvent::Connected { epoch: 9, changed: false });
+        inbox.push_event(LinkEvent::Connected { epoch: 9, changed: false, generation: 1 });
         let mut seen = Vec::new();
         let mut take_two = |incoming: Incoming<'_>| {
             seen.push(number(&incoming));
@@ -280,11 +299,23 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_is_woken_by_what_arrives_and_does_not_wait_for_ever() {
+        let (inbox, _) = counted();
+        assert!(!inbox.wait(Duration::from_millis(1)));
+        std::thread::scope(|scope| {
+            scope.spawn(|| inbox.deliver(1, Response::Missing));
+            assert!(inbox.wait(Duration::from_secs(60)));
+        });
+        inbox.drain(&mut |_| true).unwrap();
+        assert!(!inbox.wait(Duration::ZERO));
+    }
+
+    #[test]
     fn responses_and_events_come_out_in_order_and_a_burst_wakes_once() {
         let (inbox, wakes) = counted();
         inbox.deliver(1, Response::Flag(true));
         inbox.deliver(2, Response::Missing);
-        inbox.push_event(LinkEvent::Connected { epoch: 9, changed: false });
+        inbox.push_event(LinkEvent::Connected { epoch: 9, changed: false, generation: 1 });
         inbox.deliver(3, Response::Number(1.0));
         assert_eq!(wakes.load(Ordering::SeqCst), 1);
 

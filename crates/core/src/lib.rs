@@ -25,6 +25,7 @@ pub mod config;
 pub mod endpoint;
 pub mod error;
 pub mod inbox;
+pub mod mark;
 pub mod protocol;
 pub mod server;
 pub mod session;

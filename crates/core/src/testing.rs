@@ -121,14 +121,14 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 
 // --- tables ----------------------------------------------------------------------------------------------------
 
-/// Makes `handover` what clients get that open the namespace `name`.
+/// Makes `handover`, or nothing, what clients get that open the namespace `name`, in the place of its table.
 ///
 /// # Panics
 /// When the namespace cannot be opened.
-pub fn hand_over(store: &Store, name: &str, handover: Handover) {
+pub fn hand_over(store: &Store, name: &str, handover: impl Into<Option<Handover>>) {
     let (namespace, _) =
         store.open(name, &NamespaceOptions::default()).expect("a test names a namespace that can be opened");
-    store.enter(&namespace, |state, _, _| state.set_handover(Some(handover)));
+    store.enter(&namespace, |state, _, _| state.set_handover(handover.into()));
 }
 
 // --- encoded keys and values -----------------------------------------------------------------------------------
@@ -287,6 +287,18 @@ impl User {
         self.session.execute(&envelope, &mut |response| replies.push(Reply::new(response)));
         assert_eq!(replies.len(), 1, "each request is answered exactly once");
         replies.swap_remove(0)
+    }
+
+    /// Carries out a request that is not answered.
+    ///
+    /// # Panics
+    /// When it is.
+    pub fn tell(&mut self, handle: Handle, request: Request<'_>) {
+        self.last += 1;
+        let envelope = RequestEnvelope { id: self.last, handle, request };
+        let mut replies = 0;
+        self.session.execute(&envelope, &mut |_| replies += 1);
+        assert_eq!(replies, 0, "it is not answered");
     }
 
     /// The number of the last request.

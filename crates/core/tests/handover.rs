@@ -66,6 +66,7 @@ fn a_table_comes_with_its_answer_whatever_is_batched_in_front_and_behind() {
     let directory = TempDir::new();
     let host = Host::new(&directory);
     share(&directory, &host.store, "n", 7);
+    hand_over(&host.store, "other", None);
     let client = host.client();
     client.open(1, "other");
     let (key, value) = (text_key("k"), text_value(&"x".repeat(300)));
@@ -86,8 +87,12 @@ fn namespaces_opened_in_one_batch_each_get_their_own() {
     const MANY: u64 = 200;
     let directory = TempDir::new();
     let host = Host::new(&directory);
-    for region in (0..MANY).filter(|region| region % 3 != 0) {
-        share(&directory, &host.store, &format!("n{region}"), region);
+    for region in 0..MANY {
+        let name = format!("n{region}");
+        match region % 3 {
+            0 => hand_over(&host.store, &name, None),
+            _ => drop(share(&directory, &host.store, &name, region)),
+        }
     }
     let client = host.client();
     let opened: Vec<_> =

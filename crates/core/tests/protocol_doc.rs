@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
 use clustered_cache_core::config::{
-    FRAME_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES, MAX_HELLO_BYTES, OUTPUT_HIGH_WATER,
+    FRAME_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_SEEN, OUTPUT_HIGH_WATER,
     OUTPUT_STALL_TIMEOUT,
 };
 use clustered_cache_core::protocol::codec;
@@ -71,6 +71,7 @@ fn every_request_has_its_number() {
         Request::Stats,
         Request::Tune(options),
         Request::Destroy,
+        Request::Seen { hits: 1, misses: 0, reads: Blob(b"") },
     ];
     for (number, one) in all.into_iter().enumerate() {
         let debug = format!("{one:?}");
@@ -122,6 +123,7 @@ fn the_examples_are_what_the_code_writes() {
         response(2, Response::Flag(true)),
         request(300, 1, Request::Get(Blob(&key))),
         response(300, Response::Value(Blob(&value))),
+        request(301, 1, Request::Seen { hits: 3, misses: 1, reads: Blob(&[7, 0, 0, 0, 13, 12, 11, 10]) }),
         response(0, Response::Error { code: "ERR_CC_PROTOCOL", message: "no" }),
     ];
     for frame in examples {
@@ -135,6 +137,7 @@ fn the_examples_are_what_the_code_writes() {
 fn the_limits_are_those_of_the_code() {
     assert!(PAGE.contains("| during the handshake | 256 bytes |") && MAX_HELLO_BYTES == 256);
     assert!(PAGE.contains("16,908,288 bytes") && MAX_FRAME_BYTES == 16_908_288);
+    assert!(PAGE.contains("oldest first, at most 1,024") && MAX_SEEN == 1_024);
     assert!(PAGE.contains("within 10 seconds of its first byte") && FRAME_TIMEOUT.as_secs() == 10);
     assert!(PAGE.contains("within 2 seconds") && HANDSHAKE_TIMEOUT.as_secs() == 2);
     assert!(PAGE.contains("over 8 MiB of responses") && OUTPUT_HIGH_WATER == 8 * 1024 * 1024);

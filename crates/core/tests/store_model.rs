@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clustered_cache_core::clock::ManualClock;
+use clustered_cache_core::config::DEFAULT_MAX_SIZE;
 use clustered_cache_core::protocol::message::{
     Blob, CountBy, Keep, NamespaceOptions, NewEntry, PageItem, Request, RequestEnvelope, Response,
     ScanFields, Stats,
@@ -489,7 +490,7 @@ impl Run {
         let old = self.model.options;
         let options = NamespaceOptions {
             max: old.max.map(|_| 1 + self.random.below(16)),
-            max_size: old.max_size.map(|_| 50 + self.random.below(400)),
+            max_size: old.max_size.map(|_| self.max_size()),
             ttl: old.ttl.map(|_| self.random.millis(40)),
             ..NamespaceOptions::default()
         };
@@ -499,6 +500,15 @@ impl Run {
             let Response::Settings(settings) = reply else { panic!("{reply:?}") };
             assert_eq!((settings.max, settings.ttl), (new.max, new.ttl.unwrap_or(0)));
         });
+    }
+
+    /// Now and then one that needs a larger table.
+    fn max_size(&mut self) -> u64 {
+        if self.random.one_in(4) {
+            DEFAULT_MAX_SIZE + self.random.below(1 << 30)
+        } else {
+            50 + self.random.below(400)
+        }
     }
 
     fn stats(&mut self) {

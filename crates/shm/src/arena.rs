@@ -80,6 +80,11 @@ impl Arena {
         self.limit = limit - limit % PER_PAGE;
     }
 
+    /// Was more memory asked of the system than the limit allows by now?
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.committed > self.limit
+    }
+
     /// Bytes for which memory was asked of the system.
     pub(crate) fn committed_bytes(&self) -> u64 {
         u64::from(self.committed) * GRANULE as u64

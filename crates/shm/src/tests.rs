@@ -291,7 +291,7 @@ fn fill(writer: &mut Writer, mut number: u64) -> (u64, NoRoom) {
 #[test]
 fn a_system_without_memory_is_an_error_and_the_table_goes_on() {
     let (mut writer, reader) = Writer::on_heap(4 * MIB);
-    let left = |writer: &Writer, bytes| *writer.region().left.lock().unwrap() = bytes;
+    let left = |writer: &Writer, bytes| *writer.memory_region().left.lock().unwrap() = bytes;
     let mut stored = 0;
     // At every page that it may ask for: of the arena and of the directory, for slots, values and the index.
     for pages in (1..100).chain(1..100) {

@@ -118,6 +118,11 @@ impl Writer {
 
     // --- the table -----------------------------------------------------------------------------------------------------
 
+    /// The number of the region.
+    pub fn region(&self) -> u64 {
+        self.memory().words[crate::layout::control::REGION].load(Ordering::Relaxed)
+    }
+
     /// What another process needs to read the table; `None` where memory cannot be shared.
     pub fn handover(&self) -> Option<&Handover> {
         self.handover.as_ref()
@@ -139,6 +144,12 @@ impl Writer {
         let beside = PAGE as u64 + (self.geometry.chunks as u64 * 8).next_multiple_of(PAGE as u64);
         let granules = limit(bound.min(self.capacity)).saturating_sub(beside) / GRANULE as u64;
         self.arena.set_limit(granules.min(self.geometry.granules as u64) as u32);
+    }
+
+    /// Does it keep more memory than its bound allows? Only after the bound was lowered: what was asked of the system
+    /// goes back with the table.
+    pub fn is_over_bound(&self) -> bool {
+        self.arena.is_over_limit()
     }
 
     /// Tells readers something; the meaning of the bits is the caller's.
@@ -522,7 +533,7 @@ impl Writer {
     fn make_handover(&self) -> Option<Handover> {
         #[cfg(unix)]
         return Some(Handover {
-            region: self.memory().words[crate::layout::control::REGION].load(Ordering::Relaxed),
+            region: self.region(),
             bytes: self.geometry.words() as u64 * 8,
             descriptor: Arc::clone(self.region.descriptor()?),
         });
@@ -596,7 +607,7 @@ impl Writer {
     }
 
     #[cfg(not(loom))]
-    pub(crate) fn region(&self) -> &Arc<Region> {
+    pub(crate) fn memory_region(&self) -> &Arc<Region> {
         &self.region
     }
 }

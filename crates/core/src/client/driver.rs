@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::backoff::Pauses;
 use super::dial::{Connection, dial};
 use super::link::Link;
-use crate::config::{HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES};
+use crate::config::{HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES, REPORT_DELAY};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Input, Reader};
 
@@ -96,6 +96,7 @@ impl Driver<'_> {
         let error = tokio::select! {
             error = self.read(&mut reader, &mut input, shares_tables, &mut answered) => error,
             error = self.write() => error,
+            never = self.report() => never,
         };
         self.link.lost(error);
         self.pause_first = !answered;
@@ -142,6 +143,20 @@ impl Driver<'_> {
             self.link.behind.notified().await;
             if let Err(error) = poll_fn(|context| self.link.poll_catch_up(context)).await {
                 return lost::<io::Error>(&error).with_source(error);
+            }
+        }
+    }
+
+    /// Tells the host now and then what was read without asking it. Never ends.
+    async fn report(&self) -> Error {
+        loop {
+            self.link.reading.notified().await;
+            loop {
+                sleep(REPORT_DELAY).await;
+                if !self.link.report_reads() {
+                    break;
+                }
+                self.link.flush();
             }
         }
     }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::sync::Notify;
 
 use super::queue::Queue;
+use super::seen::Seen;
 use super::{ClientConfig, REOPEN_BASE, Target};
 use crate::config::MAX_CLIENT_BACKLOG;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,8 +17,11 @@ use crate::inbox::{Inbox, LinkEvent};
 use crate::protocol::message::{Handle, NamespaceOptions, Request, RequestEnvelope, RequestId};
 use crate::transport::Writer;
 
+/// The number of all reports: the host does not answer them.
+const REPORT: RequestId = REOPEN_BASE;
+
 /// What the client's handle and its driver share.
-pub(super) struct Link {
+pub(crate) struct Link {
     pub(super) inbox: Arc<Inbox>,
     pub(super) config: ClientConfig,
     shared: Mutex<Shared>,
@@ -24,8 +29,13 @@ pub(super) struct Link {
     pub(super) behind: Notify,
     /// The target was replaced.
     pub(super) retargeted: Notify,
+    /// Somebody has read from a table: a report is due in a while.
+    pub(super) reading: Notify,
     /// The client was closed.
     closed: Notify,
+    /// Counts connections made and connections lost. What was handed over on a connection counts only while it is
+    /// the number of that connection; it changes the moment the loss is noticed, before anybody is told.
+    generation: Arc<AtomicU32>,
 }
 
 struct Shared {
@@ -33,6 +43,8 @@ struct Shared {
     queue: Queue,
     /// Namespaces to open first on every connection, and the requests that first opened them.
     opens: BTreeMap<Handle, Open>,
+    /// What was read of tables and the host does not know, by the handle to report it under.
+    seen: BTreeMap<Handle, Arc<Seen>>,
     target: Option<Target>,
 }
 
@@ -59,16 +71,28 @@ enum State {
 
 impl Link {
     pub(super) fn new(inbox: Arc<Inbox>, config: ClientConfig) -> Self {
-        let shared =
-            Shared { state: State::Away, queue: Queue::default(), opens: BTreeMap::new(), target: None };
+        let shared = Shared {
+            state: State::Away,
+            queue: Queue::default(),
+            opens: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            target: None,
+        };
         Self {
             inbox,
             config,
             shared: Mutex::new(shared),
             behind: Notify::new(),
             retargeted: Notify::new(),
+            reading: Notify::new(),
             closed: Notify::new(),
+            generation: Arc::default(),
         }
+    }
+
+    /// The number of the connection there is, or of its loss.
+    pub(super) fn generation(&self) -> &Arc<AtomicU32> {
+        &self.generation
     }
 
     // --- for the JavaScript thread ---------------------------------------------------------------------------------
@@ -82,8 +106,42 @@ impl Link {
         first
     }
 
+    /// Whatever was read before goes in front, so that the host learns things in the order in which they happened.
     pub(super) fn submit(&self, request: &RequestEnvelope<'_>) -> Result<()> {
-        self.lock().push(request)
+        let mut shared = self.lock();
+        shared.report(request.handle);
+        shared.push(request)
+    }
+
+    /// What is read of the table of `handle` is noted in `seen` from now on.
+    pub(super) fn watch(&self, handle: Handle, seen: &Arc<Seen>) {
+        self.lock().seen.insert(handle, Arc::clone(seen));
+    }
+
+    /// Adds what the host does not know yet of the reads of `handle`, or of all.
+    pub(super) fn report(&self, handle: Option<Handle>) {
+        let mut shared = self.lock();
+        match handle {
+            Some(handle) => shared.report(handle),
+            None => shared.report_all(),
+        }
+    }
+
+    /// Adds what the host does not know yet of any reads. `false` when there is nothing: whoever reads next tells so.
+    pub(super) fn report_reads(&self) -> bool {
+        let mut shared = self.lock();
+        let is_news = shared.seen.values().any(|seen| seen.is_news());
+        if is_news {
+            shared.report_all();
+        } else {
+            shared.seen.values().for_each(|seen| seen.rest());
+        }
+        is_news
+    }
+
+    /// Opens a namespace again that is open, for the sake of its table.
+    pub(super) fn renew(&self, handle: Handle) {
+        self.lock().renew(handle);
     }
 
     pub(super) fn open(
@@ -102,6 +160,8 @@ impl Link {
 
     pub(super) fn release(&self, id: RequestId, handle: Handle) -> Result<()> {
         let mut shared = self.lock();
+        shared.report(handle);
+        shared.seen.remove(&handle);
         shared.opens.remove(&handle);
         shared.push(&RequestEnvelope { id, handle, request: Request::Release })
     }
@@ -135,11 +195,14 @@ impl Link {
     }
 
     pub(super) fn close(&self) {
+        self.report(None);
         self.flush();
         let mut shared = self.lock();
         let before = std::mem::replace(&mut shared.state, State::Closed);
+        self.next_generation();
         shared.queue.drop_all();
         shared.opens.clear();
+        shared.seen.clear();
         drop(shared);
         // Dropping the writer may close the socket, outside the lock.
         drop(before);
@@ -165,7 +228,12 @@ impl Link {
         if matches!(shared.state, State::Closed) {
             return false;
         }
+        if changed {
+            // What was not told yet was read of another host's tables.
+            shared.seen.values().for_each(|seen| drop(seen.take()));
+        }
         shared.reopen();
+        let generation = self.next_generation();
         // The driver writes what was kept: until then requests of the JavaScript thread line up behind it.
         let behind = shared.queue.len() > 0;
         shared.state = State::Connected { writer: Arc::clone(writer), behind };
@@ -173,7 +241,7 @@ impl Link {
         if behind {
             self.behind.notify_one();
         }
-        self.inbox.push_event(LinkEvent::Connected { epoch, changed });
+        self.inbox.push_event(LinkEvent::Connected { epoch, changed, generation });
         true
     }
 
@@ -184,6 +252,7 @@ impl Link {
             return;
         }
         let before = std::mem::replace(&mut shared.state, State::Away);
+        self.next_generation();
         let through = shared.queue.rewind();
         drop(shared);
         drop(before);
@@ -225,6 +294,10 @@ impl Link {
         }
     }
 
+    fn next_generation(&self) -> u32 {
+        self.generation.fetch_add(1, Ordering::AcqRel).wrapping_add(1)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // Every change below is whole before anything that could panic.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -250,6 +323,30 @@ impl Shared {
             ));
         }
         self.queue.push(request)
+    }
+
+    /// Tells the host what was read of the table of `handle`, if it is there to hear it.
+    fn report(&mut self, handle: Handle) {
+        if let (State::Connected { .. }, Some(seen)) = (&self.state, self.seen.get(&handle))
+            && let Some(report) = seen.take()
+        {
+            // It is far smaller than a frame may be.
+            let _ = self.queue.push(&RequestEnvelope { id: REPORT, handle, request: report.request() });
+        }
+    }
+
+    fn report_all(&mut self) {
+        let handles: Vec<Handle> = self.seen.keys().copied().collect();
+        handles.into_iter().for_each(|handle| self.report(handle));
+    }
+
+    fn renew(&mut self, handle: Handle) {
+        if let (State::Connected { .. }, Some(open)) = (&self.state, self.opens.get(&handle)) {
+            let request = Request::Open { name: &open.name, options: open.options };
+            let id = REOPEN_BASE + RequestId::from(handle);
+            // It was encoded before, so it is not too large.
+            let _ = self.queue.push(&RequestEnvelope { id, handle, request });
+        }
     }
 
     /// Puts in front what opens all namespaces, except those whose first opening is still on its way.

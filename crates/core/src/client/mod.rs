@@ -21,20 +21,26 @@ mod driver;
 mod handovers;
 mod link;
 mod queue;
+mod seen;
+pub(crate) mod views;
+mod writes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 pub use backoff::Backoff;
 pub use handovers::Handovers;
+pub use views::Sharing;
 
+use crate::clock::Clock;
 use crate::config::DEFAULT_TIMEOUT;
 use crate::endpoint::Secret;
 use crate::error::Result;
 use crate::inbox::Inbox;
 use crate::protocol::message::{Handle, NamespaceOptions, RequestEnvelope, RequestId};
-use link::Link;
+pub(crate) use link::Link;
 
 /// A namespace that is opened again after a reconnect is opened by a request of this number plus its handle. Callers
 /// number their requests below.
@@ -61,6 +67,8 @@ pub struct ClientConfig {
     pub backoff: Backoff,
     /// Take the memory of tables from the host, where the system can do that.
     pub share: bool,
+    /// Tells when an entry's time is over, for entries that are read without asking the host.
+    pub clock: Clock,
 }
 
 impl Default for ClientConfig {
@@ -70,6 +78,7 @@ impl Default for ClientConfig {
             package_version: env!("CARGO_PKG_VERSION").to_owned(),
             backoff: Backoff::default(),
             share: cfg!(unix),
+            clock: Clock::System,
         }
     }
 }
@@ -122,6 +131,25 @@ impl Client {
     /// Sends what the kernel takes at once, from the calling thread; the driver sends the rest.
     pub fn flush(&self) {
         self.link.flush();
+    }
+
+    /// Adds to what is to be sent what the host does not know yet of reads of its tables.
+    pub fn report_reads(&self) {
+        self.link.report_reads();
+    }
+
+    /// The number of the connection there is, or of its loss: it changes when one is made and when it is lost, the moment
+    /// that is noticed.
+    pub fn generation(&self) -> &Arc<AtomicU32> {
+        self.link.generation()
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.link.config.clock.clone()
     }
 
     /// Nobody waits for request `id` any more. `false`: it has not been sent and never will be. `true`: the host may

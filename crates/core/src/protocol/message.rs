@@ -183,7 +183,8 @@ pub enum Request<'a> {
     },
     /// Removes what is stale. → `Flag` (anything removed)
     PurgeStale,
-    /// Begins a scan, most recently used first. → `Page`
+    /// Begins a scan, most recently used first. An entry that is removed and stored again while the scan goes on may be
+    /// shown or not. → `Page`
     Scan {
         /// What to return.
         fields: ScanFields,
@@ -229,6 +230,17 @@ pub enum Request<'a> {
     Tune(NamespaceOptions),
     /// Drops the namespace and everything in it. → `Flag(true)`
     Destroy,
+    /// Tells what the client has read from the table by itself. → `Flag(true)`
+    Seen {
+        /// Reads that found a value.
+        hits: u64,
+        /// Reads that found none.
+        misses: u64,
+        /// Entries that were read, oldest first: each 4 bytes of slot and the low 4 bytes of its key's hash,
+        /// little-endian.
+        #[serde(borrow)]
+        reads: Blob<'a>,
+    },
 }
 
 /// One entry of a page.

@@ -26,6 +26,7 @@ const VALUE: usize = 20_000;
 /// A store with tables, which are files: each as long as its region's number says.
 fn store_with_tables(directory: &TempDir) -> (Arc<Store>, Vec<u64>) {
     let (store, _) = manual_store();
+    hand_over(&store, "other", None);
     let inodes = (1..=TABLES).map(|region| {
         let path = directory.path().join(region.to_string());
         let file = File::create(&path).unwrap();

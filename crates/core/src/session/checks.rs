@@ -1,14 +1,17 @@
 //! Nothing that came over the wire is believed: keys, values and sizes of batches are checked here, options where
 //! they are understood.
 
-use std::sync::Arc;
+use clustered_cache_shm::Slot;
 
 use crate::clock::{Clock, Moment};
-use crate::config::{MAX_BATCH, MAX_LEASE, MAX_PAGE};
+use crate::config::{MAX_BATCH, MAX_LEASE, MAX_PAGE, MAX_SEEN};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::message::{Blob, Loaded, NewEntry};
 use crate::store::{Outcome, Terms};
 use crate::value::{check_key, check_value, key_tag};
+
+/// One read in a report of reads.
+const SEEN_BYTES: usize = 8;
 
 /// # Errors
 /// [`ErrorKind::InvalidKey`].
@@ -43,10 +46,10 @@ pub(super) fn prefix<'a>(prefix: Option<&Blob<'a>>) -> Result<Option<&'a [u8]>> 
     key(prefix).map(Some)
 }
 
-/// An entry to store, with its value copied out of the frame.
+/// An entry to store.
 pub(super) struct Checked<'a> {
     pub(super) key: &'a [u8],
-    pub(super) value: Arc<[u8]>,
+    pub(super) value: &'a [u8],
     pub(super) terms: Terms,
 }
 
@@ -58,21 +61,45 @@ pub(super) fn entry<'a>(entry: &NewEntry<'a>, clock: &Clock, now: Moment) -> Res
     let key = key(&entry.key)?;
     check_value(entry.value.0, true)?;
     let terms = Terms::new(&entry.keep, clock, now)?;
-    Ok(Checked { key, value: Arc::from(entry.value.0), terms })
+    Ok(Checked { key, value: entry.value.0, terms })
 }
 
 /// # Errors
 /// [`ErrorKind::InvalidValue`], [`ErrorKind::InvalidOption`].
-pub(super) fn outcome(loaded: &Loaded<'_>, clock: &Clock, now: Moment) -> Result<Outcome> {
+pub(super) fn outcome<'a>(loaded: &Loaded<'a>, clock: &Clock, now: Moment) -> Result<Outcome<'a>> {
     Ok(match loaded {
         Loaded::Value { value, keep } => {
             check_value(value.0, true)?;
-            Outcome::Value(Arc::from(value.0), Terms::new(keep, clock, now)?)
+            Outcome::Value(value.0, Terms::new(keep, clock, now)?)
         }
         Loaded::Nothing => Outcome::Nothing,
-        Loaded::Failed(error) => Outcome::Failed(Arc::from(error.0)),
+        Loaded::Failed(error) => Outcome::Failed(error.0),
         Loaded::Abandoned => Outcome::Abandoned,
     })
+}
+
+/// Which entries a client has read by itself, oldest first: their slots, and the low halves of their keys' hashes. They
+/// are looked for and not believed.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] for what is no list of them, [`ErrorKind::Limit`] for too many.
+pub(super) fn seen<'a>(reads: &Blob<'a>) -> Result<impl Iterator<Item = (Slot, u32)> + use<'a>> {
+    let (records, rest) = reads.0.as_chunks::<SEEN_BYTES>();
+    if !rest.is_empty() {
+        let message = format!(
+            "a report of {} bytes holds no whole number of reads; each takes {SEEN_BYTES}",
+            reads.0.len()
+        );
+        return Err(Error::new(ErrorKind::Protocol, message));
+    }
+    if records.len() > MAX_SEEN {
+        let message =
+            format!("a report of {} reads is over the limit of {MAX_SEEN}; split it", records.len());
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
+    Ok(records
+        .iter()
+        .map(|[a, b, c, d, hash @ ..]| (Slot::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes(*hash))))
 }
 
 /// At least one entry, so that every page gets on.

@@ -19,20 +19,26 @@ impl Session {
     ) -> Result<()> {
         let (key, lease) = (checks::key(key)?, checks::lease(lease));
         let (member, request) = (Arc::clone(&self.member), envelope.id);
-        let fetched = self.enter(envelope.handle, |state, _, now| {
-            state.fetch(&Ask { member: &member, request, key, lease }, force, now)
-        })??;
-        match fetched {
-            Fetched::Value(value) => reply(Response::Value(Blob(&value))),
-            Fetched::Turn(turn) => {
-                self.note_loading(envelope.handle)?;
-                reply(match turn {
-                    Turn::Lead(token) => Response::Lease(token),
-                    Turn::Wait => Response::Waiting,
-                });
+        self.with_scratch(|session, value| {
+            let (fetched, marks_hold) = session.enter(envelope.handle, |state, _, now| {
+                let ask = Ask { member: &member, request, key, lease };
+                (state.fetch(&ask, force, value, now), state.marks_hold())
+            })?;
+            match fetched? {
+                Fetched::Value(mark) => {
+                    session.mark = Some(mark).filter(|_| marks_hold);
+                    reply(Response::Value(Blob(value)));
+                }
+                Fetched::Turn(turn) => {
+                    session.note_loading(envelope.handle)?;
+                    reply(match turn {
+                        Turn::Lead(token) => Response::Lease(token),
+                        Turn::Wait => Response::Waiting,
+                    });
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// A result that cannot be taken ends the lease all the same: the next waiter leads, nobody waits in vain.

@@ -1,31 +1,33 @@
 //! Requests about many entries: others have a turn between parts of them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::requests::{Reply, reply_page};
+use super::requests::Reply;
 use super::scans::Scan;
 use super::{Session, checks};
 use crate::config::KEYS_PER_TURN;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::protocol::message::{Blob, Handle, NewEntry, Response, ScanFields};
 use crate::value::check_value;
 
 impl Session {
     pub(super) fn get_many(&mut self, handle: Handle, keys: &[Blob<'_>], reply: Reply<'_>) -> Result<()> {
         checks::keys(keys)?;
-        let mut values = Vec::with_capacity(keys.len());
-        let mut bytes = 0;
-        for turn in turns(keys) {
-            let keys = turn.iter().map(|key| key.0);
-            let all = self.enter(handle, |state, effects, now| {
-                state.get_many(keys, &mut values, &mut bytes, effects, now)
-            })?;
-            if !all {
-                break;
+        let mut spans = Vec::with_capacity(keys.len());
+        self.with_scratch(|session, values| {
+            for turn in turns(keys) {
+                let keys = turn.iter().map(|key| key.0);
+                let all =
+                    session.enter(handle, |state, _, now| state.get_many(keys, values, &mut spans, now))?;
+                if !all {
+                    break;
+                }
             }
-        }
-        reply(Response::Values(values.iter().map(|value| value.as_deref().map(Blob)).collect()));
-        Ok(())
+            let value = |span: Option<Range<usize>>| span.map(|span| Blob(&values[span]));
+            reply(Response::Values(spans.into_iter().map(value).collect()));
+            Ok(())
+        })
     }
 
     pub(super) fn has_many(&mut self, handle: Handle, keys: &[Blob<'_>], reply: Reply<'_>) -> Result<()> {
@@ -42,15 +44,14 @@ impl Session {
         checks::keys(keys)?;
         let mut deleted = 0;
         for turn in turns(keys) {
-            deleted += self.enter(handle, |state, effects, _| {
-                turn.iter().filter(|key| state.delete(key.0, effects)).count()
-            })?;
+            deleted +=
+                self.enter(handle, |state, _, _| turn.iter().filter(|key| state.delete(key.0)).count())?;
         }
         reply(Response::Number(deleted as f64));
         Ok(())
     }
 
-    /// All entries are checked before the first is stored.
+    /// All entries are checked before the first is stored. Those before one for which there is no memory stay stored.
     pub(super) fn set_many(
         &mut self,
         handle: Handle,
@@ -63,15 +64,16 @@ impl Session {
         let checked = entries.iter().map(|entry| checks::entry(entry, clock, now));
         let checked = checked.collect::<Result<Vec<_>>>()?;
         let keeps_null = self.enter(handle, |state, _, _| state.keeps_null())?;
-        checked.iter().try_for_each(|entry| check_value(&entry.value, keeps_null))?;
+        checked.iter().try_for_each(|entry| check_value(entry.value, keeps_null))?;
         let mut stored = 0;
         for turn in turns(&checked) {
-            stored += self.enter(handle, |state, effects, now| {
-                let set = |entry: &&checks::Checked<'_>| {
-                    state.set(entry.key, Arc::clone(&entry.value), &entry.terms, effects, now)
-                };
-                turn.iter().filter(set).count()
+            let part = self.enter(handle, |state, _, now| {
+                turn.iter().try_fold(0_usize, |stored, entry| {
+                    let set = state.set(entry.key, entry.value, &entry.terms, now)?;
+                    Ok::<_, Error>(stored + usize::from(set))
+                })
             })?;
+            stored += part?;
         }
         reply(Response::Number(stored as f64));
         Ok(())
@@ -87,11 +89,11 @@ impl Session {
     ) -> Result<()> {
         let (prefix, limit) = (checks::prefix(prefix)?, checks::page_limit(limit));
         self.scans.check_room()?;
-        let keys = self.enter(handle, |state, _, now| state.keys(prefix, now))?;
+        let snapshot = self.enter(handle, |state, _, now| state.snapshot(prefix, now))?;
         let namespace = Arc::clone(self.handles.get(handle)?);
-        let scan = Scan::new(handle, namespace, fields, keys);
-        let (cursor, items) = self.scans.begin(&self.store, scan, limit);
-        reply_page(reply, cursor, &items);
+        let scan = Scan::new(handle, namespace, fields, snapshot);
+        let (cursor, page) = self.scans.begin(&self.store, scan, limit);
+        reply(page.lend(cursor));
         Ok(())
     }
 
@@ -104,8 +106,8 @@ impl Session {
     ) -> Result<()> {
         self.handles.get(handle)?;
         let limit = checks::page_limit(limit);
-        let (cursor, items) = self.scans.next(&self.store, handle, cursor, limit)?;
-        reply_page(reply, cursor, &items);
+        let (cursor, page) = self.scans.next(&self.store, handle, cursor, limit)?;
+        reply(page.lend(cursor));
         Ok(())
     }
 

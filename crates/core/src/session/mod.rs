@@ -12,12 +12,15 @@ mod tables;
 use std::sync::Arc;
 
 use ahash::{HashMap, HashMapExt};
+use clustered_cache_shm::SlotsView;
 
 use self::handles::Handles;
 use self::scans::Scans;
 use self::tables::Tables;
 use crate::clock::Moment;
+use crate::config::BUFFER_KEPT;
 use crate::error::{Error, ErrorKind, Result};
+use crate::mark::Mark;
 use crate::protocol::message::{Handle, RequestEnvelope, RequestId, Response};
 use crate::store::{Effects, Member, Namespace, State, Store};
 
@@ -44,6 +47,10 @@ pub struct Session {
     /// Where this session has led or waited, by name: what it may hold is found here when it leaves. A destroyed
     /// namespace holds nothing, so the successor takes its place.
     loading: HashMap<Arc<str>, Arc<Namespace>>,
+    /// Values on their way from the store to the reply; empty between requests.
+    scratch: Vec<u8>,
+    /// See [`Self::mark`].
+    mark: Option<Mark>,
 }
 
 impl Session {
@@ -57,16 +64,42 @@ impl Session {
             scans: Scans::new(),
             tables: Tables::default(),
             loading: HashMap::new(),
+            scratch: Vec::new(),
+            mark: None,
         }
     }
 
-    /// Carries out a request. Calls `reply` exactly once before it returns; a fetch that waits is answered with
+    /// Carries out a request. Calls `reply` exactly once before it returns, and never for [`Request::Seen`](crate::protocol::message::Request::Seen); a fetch that waits is answered with
     /// [`Response::Waiting`], and its result follows through the mailbox under the same number.
     pub fn execute(&mut self, request: &RequestEnvelope<'_>, reply: &mut dyn FnMut(Response<'_>)) {
+        self.mark = None;
         // `dispatch` replies as the last thing it does, so an error means that it has not.
         if let Err(error) = self.dispatch(request, reply) {
             reply(Response::from_error(&error));
         }
+    }
+
+    /// What the value was read of that the last request was answered with, if that was a get, a peek or a fetch. `None`
+    /// also where reads restart the time to live: each of them has to be asked for.
+    pub fn mark(&self) -> Option<Mark> {
+        self.mark
+    }
+
+    /// Lends the empty buffer for values to `work`.
+    fn with_scratch<T>(&mut self, work: impl FnOnce(&mut Self, &mut Vec<u8>) -> T) -> T {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let result = work(self, &mut scratch);
+        if scratch.capacity() <= BUFFER_KEPT {
+            scratch.clear();
+            self.scratch = scratch;
+        }
+        result
+    }
+
+    /// The slots of the table of `handle`, and the table's number as in [`Mark`].
+    pub fn slots(&self, handle: Handle) -> Option<(SlotsView, u32)> {
+        let namespace = self.handles.get(handle).ok()?;
+        self.store.enter(namespace, |state, _, _| state.slots())
     }
 
     /// Works on the namespace of `handle`, which is opened anew if somebody destroyed it.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::scans::Item;
 use super::{Session, checks};
 use crate::clock::Moment;
 use crate::error::Result;
+use crate::mark::Mark;
 use crate::protocol::message::{Blob, CountBy, Handle, NewEntry, Request, RequestEnvelope, Response};
 use crate::store::{Change, Effects, Span, State};
 use crate::value::check_value;
@@ -23,11 +23,11 @@ impl Session {
             Request::Ping => self.flag(handle, reply, |_, _, _| true),
             Request::Get(key) => {
                 let key = checks::key(key)?;
-                self.value(handle, reply, |state, effects, now| state.get(key, effects, now))
+                self.value(handle, reply, |state, out, now| state.get(key, out, now))
             }
             Request::Peek(key) => {
                 let key = checks::key(key)?;
-                self.value(handle, reply, |state, _, now| state.peek(key, now))
+                self.value(handle, reply, |state, out, now| state.peek(key, out, now))
             }
             Request::Has(key) => {
                 let key = checks::key(key)?;
@@ -37,12 +37,9 @@ impl Session {
             Request::SetIfAbsent(entry) => self.set(handle, entry, true, reply),
             Request::Delete(key) => {
                 let key = checks::key(key)?;
-                self.flag(handle, reply, |state, effects, _| state.delete(key, effects))
+                self.flag(handle, reply, |state, _, _| state.delete(key))
             }
-            Request::GetAndDelete(key) => {
-                let key = checks::key(key)?;
-                self.value(handle, reply, |state, effects, now| state.get_and_delete(key, effects, now))
-            }
+            Request::GetAndDelete(key) => self.get_and_delete(handle, key, reply),
             Request::Clear(prefix) => self.clear(handle, prefix.as_ref(), reply),
             Request::MGet(keys) => self.get_many(handle, keys, reply),
             Request::MHas(keys) => self.has_many(handle, keys, reply),
@@ -54,9 +51,7 @@ impl Session {
                 let (key, span) = (checks::key(key)?, Span::from_ttl(*ttl)?);
                 self.flag(handle, reply, |state, _, now| state.touch(key, span, now))
             }
-            Request::PurgeStale => {
-                self.flag(handle, reply, |state, effects, now| state.purge_stale(effects, now))
-            }
+            Request::PurgeStale => self.flag(handle, reply, |state, _, now| state.purge_stale(now)),
             Request::Scan { fields, prefix, limit } => {
                 self.scan(handle, *fields, prefix.as_ref(), *limit, reply)
             }
@@ -79,6 +74,13 @@ impl Session {
                 Ok(())
             }
             Request::Destroy => self.destroy(handle, reply),
+            Request::Seen { hits, misses, reads } => {
+                let reads = checks::seen(reads)?;
+                // Of a namespace that somebody destroyed there is nothing left to note, and nobody waits for an answer.
+                let namespace = self.handles.get(handle)?;
+                self.store.enter(namespace, |state, _, now| state.seen(*hits, *misses, reads, now));
+                Ok(())
+            }
         }
     }
 
@@ -96,13 +98,15 @@ impl Session {
         &mut self,
         handle: Handle,
         reply: Reply<'_>,
-        work: impl FnOnce(&mut State, &mut Effects, Moment) -> Option<Arc<[u8]>>,
+        read: impl FnOnce(&mut State, &mut Vec<u8>, Moment) -> Option<Mark>,
     ) -> Result<()> {
-        match self.enter(handle, work)? {
-            Some(value) => reply(Response::Value(Blob(&value))),
-            None => reply(Response::Missing),
-        }
-        Ok(())
+        self.with_scratch(|session, value| {
+            let (mark, marks_hold) =
+                session.enter(handle, |state, _, now| (read(state, value, now), state.marks_hold()))?;
+            session.mark = mark.filter(|_| marks_hold);
+            reply(mark.map_or(Response::Missing, |_| Response::Value(Blob(value))));
+            Ok(())
+        })
     }
 
     // --- namespaces --------------------------------------------------------------------------------------------
@@ -136,20 +140,29 @@ impl Session {
     fn set(&mut self, handle: Handle, entry: &NewEntry<'_>, if_absent: bool, reply: Reply<'_>) -> Result<()> {
         let clock = self.store.clock();
         let checks::Checked { key, value, terms } = checks::entry(entry, clock, clock.now())?;
-        let stored = self.enter(handle, |state, effects, now| {
-            check_value(&value, state.keeps_null())?;
-            Ok(match if_absent {
-                true => state.set_if_absent(key, value, &terms, effects, now),
-                false => state.set(key, value, &terms, effects, now),
-            })
+        let stored = self.enter(handle, |state, _, now| {
+            check_value(value, state.keeps_null())?;
+            match if_absent {
+                true => state.set_if_absent(key, value, &terms, now),
+                false => state.set(key, value, &terms, now),
+            }
         })?;
         reply(Response::Flag(stored?));
         Ok(())
     }
 
+    fn get_and_delete(&mut self, handle: Handle, key: &Blob<'_>, reply: Reply<'_>) -> Result<()> {
+        let key = checks::key(key)?;
+        self.with_scratch(|session, value| {
+            let there = session.enter(handle, |state, _, now| state.get_and_delete(key, value, now))?;
+            reply(if there { Response::Value(Blob(value)) } else { Response::Missing });
+            Ok(())
+        })
+    }
+
     fn count(&mut self, handle: Handle, key: &Blob<'_>, by: &CountBy, reply: Reply<'_>) -> Result<()> {
         let (key, change) = (checks::key(key)?, Change::new(by)?);
-        let counter = self.enter(handle, |state, effects, now| state.count(key, &change, effects, now))??;
+        let counter = self.enter(handle, |state, _, now| state.count(key, &change, now))??;
         let (value, remaining, created) = (counter.value, counter.remaining, counter.created);
         reply(Response::Counted { value, remaining, created });
         Ok(())
@@ -167,8 +180,4 @@ impl Session {
         reply(Response::Info { remaining: known.remaining, size: known.size, created });
         Ok(())
     }
-}
-
-pub(super) fn reply_page(reply: Reply<'_>, cursor: u64, items: &[Item]) {
-    reply(Response::Page { cursor, items: items.iter().map(Item::lend).collect() });
 }

@@ -1,31 +1,69 @@
-//! Scans of one session: each a snapshot of keys, whose values are looked up page by page.
+//! Scans of one session: each a snapshot of what is there, whose entries are looked up page by page.
 
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ahash::{HashMap, HashMapExt};
 
+use crate::clock::Moment;
 use crate::config::{KEYS_PER_TURN, MAX_SCANS_PER_SESSION, REPLY_PART_BYTES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::{Blob, Handle, PageItem, ScanFields};
-use crate::store::{Namespace, State, Store};
+use crate::protocol::message::{Blob, Handle, PageItem, Response, ScanFields};
+use crate::store::{Namespace, Place, Snapshot, State, Store};
 
-/// One entry of a page, before it is lent to a response.
-pub(super) struct Item {
-    key: Arc<[u8]>,
-    value: Option<Arc<[u8]>>,
+/// Entries as a scan shows them, before they are lent to a response. All bytes are in one buffer.
+#[derive(Default)]
+pub(super) struct Page {
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+}
+
+struct Item {
+    key: Range<usize>,
+    value: Option<Range<usize>>,
     remaining: Option<u64>,
     size: Option<u64>,
 }
 
-impl Item {
-    pub(super) fn lend(&self) -> PageItem<'_> {
-        let value = self.value.as_deref().map(Blob);
-        PageItem { key: Blob(&self.key), value, remaining: self.remaining, size: self.size }
+impl Page {
+    /// The response that says where to go on.
+    pub(super) fn lend(&self, cursor: u64) -> Response<'_> {
+        let blob = |range: &Range<usize>| Blob(&self.bytes[range.clone()]);
+        let item = |item: &Item| PageItem {
+            key: blob(&item.key),
+            value: item.value.as_ref().map(blob),
+            remaining: item.remaining,
+            size: item.size,
+        };
+        Response::Page { cursor, items: self.items.iter().map(item).collect() }
     }
 
-    fn bytes(&self) -> usize {
-        self.key.len() + self.value.as_ref().map_or(0, |value| value.len())
+    /// Adds an entry if the scan shows it and it is still there; `false` when it would be too much.
+    fn add(&mut self, state: &State, fields: ScanFields, place: Place, now: Moment) -> bool {
+        let Some(entry) = state.show(place, now) else { return true };
+        let (values, dump) = (fields != ScanFields::Keys, fields == ScanFields::Dump);
+        // A snapshot could not give a stale entry its time back: 0 left would read as no end at all.
+        if dump && entry.is_stale(now) {
+            return true;
+        }
+        let length = entry.key_len() + if values { entry.value_len() } else { 0 };
+        if self.bytes.len() + length > REPLY_PART_BYTES && !self.items.is_empty() {
+            return false;
+        }
+        let key = append(&mut self.bytes, |out| entry.read_key(out));
+        let value = values.then(|| append(&mut self.bytes, |out| entry.read_value(out)));
+        let remaining = if dump { entry.remaining(now) } else { None };
+        let size = entry.meta().explicit.filter(|_| dump).map(NonZeroU64::get);
+        self.items.push(Item { key, value, remaining, size });
+        true
     }
+}
+
+fn append(bytes: &mut Vec<u8>, read: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+    let start = bytes.len();
+    read(bytes);
+    start..bytes.len()
 }
 
 /// One scan.
@@ -33,75 +71,47 @@ pub(super) struct Scan {
     handle: Handle,
     namespace: Arc<Namespace>,
     fields: ScanFields,
-    /// Keys not yet shown, the next one last.
-    keys: Vec<Arc<[u8]>>,
+    left: Snapshot,
 }
 
 impl Scan {
-    /// `keys` in the order in which they are to be shown.
     pub(super) fn new(
         handle: Handle,
         namespace: Arc<Namespace>,
         fields: ScanFields,
-        mut keys: Vec<Arc<[u8]>>,
+        snapshot: Snapshot,
     ) -> Self {
-        keys.reverse();
-        Self { handle, namespace, fields, keys }
+        Self { handle, namespace, fields, left: snapshot }
     }
 
     /// The next page: entries as they are now. Empty only at the end.
-    fn page(&mut self, store: &Store, limit: usize) -> Vec<Item> {
-        let Self { namespace, fields, keys, .. } = self;
-        let mut items = Vec::new();
-        while items.is_empty() && !keys.is_empty() {
+    fn page(&mut self, store: &Store, limit: usize) -> Page {
+        let Self { namespace, fields, left, .. } = self;
+        let mut page = Page::default();
+        while page.items.is_empty() && !left.is_empty() {
             let turn = store.enter(namespace, |state, _, now| {
-                let row = |key: &Arc<[u8]>| show(state, *fields, key, now);
-                fill(keys, limit, &mut items, row);
+                left.follow();
+                fill(&mut page, left, limit, |page, place| page.add(state, *fields, place, now));
             });
             if turn.is_none() {
-                // The namespace was destroyed: all keys are gone.
-                keys.clear();
+                // The namespace was destroyed: everything is gone.
+                left.end();
             }
         }
-        items
+        page
     }
 }
 
-/// Moves entries from `keys` to an empty page, as far as it goes in one turn.
-fn fill(
-    keys: &mut Vec<Arc<[u8]>>,
-    limit: usize,
-    items: &mut Vec<Item>,
-    show: impl Fn(&Arc<[u8]>) -> Option<Item>,
-) {
-    let mut bytes = 0;
+/// Moves entries to an empty page, as far as it goes in one turn.
+fn fill(page: &mut Page, left: &mut Snapshot, limit: usize, mut add: impl FnMut(&mut Page, Place) -> bool) {
     for _ in 0..KEYS_PER_TURN.max(limit) {
-        let Some(key) = keys.last() else { return };
-        if let Some(item) = show(key) {
-            bytes += item.bytes();
-            if bytes > REPLY_PART_BYTES && !items.is_empty() {
-                return;
-            }
-            items.push(item);
-        }
-        keys.pop();
-        if items.len() == limit {
+        let Some(place) = left.next() else { return };
+        if !add(page, place) {
             return;
         }
-    }
-}
-
-/// The entry as the scan shows it, if it is still there.
-fn show(state: &State, fields: ScanFields, key: &Arc<[u8]>, now: u64) -> Option<Item> {
-    let row = state.row(key, now)?;
-    let key = Arc::clone(key);
-    match fields {
-        ScanFields::Keys => Some(Item { key, value: None, remaining: None, size: None }),
-        ScanFields::Entries => Some(Item { key, value: Some(row.value), remaining: None, size: None }),
-        // A snapshot could not give a stale entry its time back: 0 left would read as no end at all.
-        ScanFields::Dump if row.remaining == Some(0) => None,
-        ScanFields::Dump => {
-            Some(Item { key, value: Some(row.value), remaining: row.remaining, size: row.size })
+        left.pass();
+        if page.items.len() == limit {
+            return;
         }
     }
 }
@@ -130,14 +140,14 @@ impl Scans {
     }
 
     /// The first page of a scan, and where to go on; 0 at the end.
-    pub(super) fn begin(&mut self, store: &Store, mut scan: Scan, limit: usize) -> (u64, Vec<Item>) {
-        let items = scan.page(store, limit);
-        if scan.keys.is_empty() {
-            return (0, items);
+    pub(super) fn begin(&mut self, store: &Store, mut scan: Scan, limit: usize) -> (u64, Page) {
+        let page = scan.page(store, limit);
+        if scan.left.is_empty() {
+            return (0, page);
         }
         self.issued += 1;
         self.open.insert(self.issued, scan);
-        (self.issued, items)
+        (self.issued, page)
     }
 
     /// The next page, and where to go on; 0 at the end.
@@ -150,17 +160,17 @@ impl Scans {
         handle: Handle,
         cursor: u64,
         limit: usize,
-    ) -> Result<(u64, Vec<Item>)> {
+    ) -> Result<(u64, Page)> {
         let scan = self.open.get_mut(&cursor).filter(|scan| scan.handle == handle);
         let scan = scan.ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "this iteration has ended; begin another one")
         })?;
-        let items = scan.page(store, limit);
-        if !scan.keys.is_empty() {
-            return Ok((cursor, items));
+        let page = scan.page(store, limit);
+        if !scan.left.is_empty() {
+            return Ok((cursor, page));
         }
         self.open.remove(&cursor);
-        Ok((0, items))
+        Ok((0, page))
     }
 
     /// Ends a scan of this handle; one that has ended already is fine.

@@ -1,16 +1,15 @@
 //! Counters: the only values a host reads.
 
 use std::num::NonZeroU64;
-use std::sync::Arc;
 
-use super::effects::Effects;
-use super::entries::fits;
-use super::entry::{Entry, Span, explicit_size};
+use clustered_cache_shm::Slot;
+
+use super::entry::{Candidate, Meta, NEVER, Span, explicit_size};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::message::CountBy;
-use crate::value::{decode_number, encode_number};
+use crate::value::{NUMBER_BYTES, decode_number, encode_number};
 
 /// A [`CountBy`] that was checked.
 #[derive(Debug, Clone, Copy)]
@@ -70,41 +69,40 @@ impl State {
     /// Adds to a counter; one that is not there, or stale, begins at 0. Its time to live is not extended.
     ///
     /// # Errors
-    /// [`ErrorKind::NotANumber`], [`ErrorKind::OutOfRange`], [`ErrorKind::Limit`] for one that cannot be stored.
-    /// Nothing has changed then.
-    pub(crate) fn count(
-        &mut self,
-        key: &[u8],
-        change: &Change,
-        effects: &mut Effects,
-        now: Moment,
-    ) -> Result<Counter> {
-        let config = self.options.config();
-        let older = self.entries.peek_fresh(key, now);
-        let created = older.is_none();
-        let before = match older {
-            Some(older) => decode_number(&older.value).ok_or_else(not_a_number)?,
-            None => 0.0,
-        };
-        let value = change.apply(before)?;
-        let (deadline, ttl, stored, kept_size) = match older {
-            Some(older) => (older.deadline, older.ttl, older.stored, older.explicit),
+    /// [`ErrorKind::NotANumber`], [`ErrorKind::OutOfRange`], [`ErrorKind::Limit`] for one that cannot be stored,
+    /// [`ErrorKind::Memory`]. Nothing has changed then.
+    pub(crate) fn count(&mut self, key: &[u8], change: &Change, now: Moment) -> Result<Counter> {
+        let older = self.entries.find_fresh(key, now).and_then(|slot| self.entries.view(slot));
+        let (created, slot) = (older.is_none(), older.map(|older| older.slot()));
+        let (deadline, kept) = match older {
+            Some(older) => (older.deadline(), *older.meta()),
             None => {
-                let resolved = change.span.resolve(config.ttl, now);
+                let resolved = change.span.resolve(self.options.config().ttl, now);
                 let (deadline, ttl) = resolved.expect("a counter has no absolute end that could be over");
-                (deadline, ttl, now, None)
+                (deadline, Meta { ttl, stored: now, explicit: None })
             }
         };
-        let explicit = change.size.or(kept_size);
-        let value_bytes = Arc::from(encode_number(value));
-        let entry = Entry { value: value_bytes, deadline, ttl, stored, explicit, sequence: 0 };
-        if !fits(&entry, key.len(), config) {
-            return Err(too_large(entry.size(key.len()), config.max_entry_size.min(config.max_size)));
+        let before = slot.map_or(Ok(0.0), |slot| self.number(slot).ok_or_else(not_a_number))?;
+        let value = change.apply(before)?;
+        let meta = Meta { explicit: change.size.or(kept.explicit), ..kept };
+        let new = Candidate { key, value: &encode_number(value), deadline, meta };
+        let config = self.options.config();
+        let most = config.max_entry_size.min(config.max_size);
+        if !new.fits(config) || !self.store(&new)? {
+            return Err(too_large(new.size(), most));
         }
-        let remaining = entry.remaining(now);
-        self.flights.detach(key);
-        self.insert(key, entry, effects);
+        let remaining = (deadline != NEVER).then(|| deadline - now);
         Ok(Counter { value, remaining, created })
+    }
+
+    /// The number in a slot, if it is one.
+    fn number(&mut self, slot: Slot) -> Option<f64> {
+        if self.entries.value_len(slot) != NUMBER_BYTES {
+            return None;
+        }
+        self.scratch.clear();
+        self.entries.read(slot, &mut self.scratch);
+        decode_number(&self.scratch)
     }
 }
 

@@ -1,66 +1,49 @@
 //! The order in which entries end, for namespaces that purge by themselves. Others do not pay for it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use super::entry::{Entry, NEVER};
+use clustered_cache_shm::Slot;
+
+use super::entry::NEVER;
 use crate::clock::Moment;
 
-/// Every entry that has a deadline, soonest first.
+/// Every entry that has a deadline, soonest first. The slot makes equal deadlines distinct.
 #[derive(Debug, Default)]
-pub(crate) struct Deadlines {
-    /// The number makes equal deadlines distinct; the entry keeps it, so that it is found again exactly.
-    order: BTreeMap<(Moment, u64), Arc<[u8]>>,
-    issued: u64,
-}
+pub(crate) struct Deadlines(BTreeSet<(Moment, Slot)>);
 
 impl Deadlines {
-    /// Adds `entry`, unless it never ends.
-    pub(crate) fn link(&mut self, key: &Arc<[u8]>, entry: &mut Entry) {
-        if entry.deadline != NEVER {
-            self.insert(Arc::clone(key), entry);
+    /// Adds an entry, unless it never ends.
+    pub(crate) fn link(&mut self, deadline: Moment, slot: Slot) {
+        if deadline != NEVER {
+            self.0.insert((deadline, slot));
         }
     }
 
-    /// Takes `entry` out and returns the key it was kept under.
-    pub(crate) fn unlink(&mut self, entry: &Entry) -> Option<Arc<[u8]>> {
-        (entry.deadline != NEVER).then(|| self.order.remove(&(entry.deadline, entry.sequence))).flatten()
-    }
-
-    /// Gives `entry` another deadline. The key is copied only if the entry had none before.
-    pub(crate) fn relink(&mut self, key: &[u8], entry: &mut Entry, deadline: Moment) {
-        let kept = self.unlink(entry);
-        entry.deadline = deadline;
+    /// Takes an entry out, by the deadline under which it was added.
+    pub(crate) fn unlink(&mut self, deadline: Moment, slot: Slot) {
         if deadline != NEVER {
-            self.insert(kept.unwrap_or_else(|| Arc::from(key)), entry);
+            self.0.remove(&(deadline, slot));
         }
     }
 
     /// The soonest deadline, or [`NEVER`].
     pub(crate) fn soonest(&self) -> Moment {
-        self.order.first_key_value().map_or(NEVER, |((deadline, _), _)| *deadline)
+        self.0.first().map_or(NEVER, |(deadline, _)| *deadline)
     }
 
-    /// The key of an entry whose time is over.
-    pub(crate) fn overdue(&self, now: Moment) -> Option<Arc<[u8]>> {
-        let ((deadline, _), key) = self.order.first_key_value()?;
-        (now >= *deadline).then(|| Arc::clone(key))
-    }
-
-    fn insert(&mut self, key: Arc<[u8]>, entry: &mut Entry) {
-        self.issued += 1;
-        entry.sequence = self.issued;
-        self.order.insert((entry.deadline, entry.sequence), key);
+    /// An entry whose time is over.
+    pub(crate) fn overdue(&self, now: Moment) -> Option<Slot> {
+        self.0.first().filter(|(deadline, _)| now >= *deadline).map(|(_, slot)| *slot)
     }
 }
 
 #[cfg(any(test, feature = "testing"))]
 impl Deadlines {
     pub(crate) fn len(&self) -> usize {
-        self.order.len()
+        self.0.len()
     }
 
-    pub(crate) fn holds(&self, key: &[u8], entry: &Entry) -> bool {
-        self.order.get(&(entry.deadline, entry.sequence)).is_some_and(|kept| **kept == *key)
+    pub(crate) fn holds(&self, deadline: Moment, slot: Slot) -> bool {
+        self.0.contains(&(deadline, slot))
     }
 }

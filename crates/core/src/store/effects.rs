@@ -1,35 +1,12 @@
-//! What follows from a change and must not happen under the namespace's lock: freeing values, answering waiters,
-//! announcing deadlines.
+//! What follows from a change and must not happen under the namespace's lock: answering waiters, announcing
+//! deadlines, freeing what takes long.
 
 use std::sync::Arc;
 
-use super::entries::Map;
+use super::entries::Discarded;
 use super::lease::Member;
 use crate::clock::Moment;
 use crate::protocol::message::{Blob, LeaseToken, RequestId, Response};
-
-/// Values that left the store; dropped once the lock is released. Most changes remove one or none.
-#[derive(Default)]
-pub(crate) struct Garbage {
-    first: Option<Arc<[u8]>>,
-    rest: Vec<Arc<[u8]>>,
-    all: Option<Map>,
-}
-
-impl Garbage {
-    pub(crate) fn add(&mut self, value: Arc<[u8]>) {
-        if self.first.is_none() {
-            self.first = Some(value);
-        } else {
-            self.rest.push(value);
-        }
-    }
-
-    /// Adds every entry of a namespace; a section that does so does it once.
-    pub(crate) fn add_all(&mut self, map: Map) {
-        self.all = Some(map);
-    }
-}
 
 /// How a wait ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,17 +43,19 @@ impl Delivery {
 /// Collected under the lock, carried out after it.
 #[derive(Default)]
 pub(crate) struct Effects {
-    pub(crate) garbage: Garbage,
     pub(crate) deliveries: Vec<Delivery>,
     /// A deadline earlier than the namespace has announced before.
     pub(crate) announce: Option<Moment>,
+    /// A section that leaves such things behind does so once.
+    pub(crate) discarded: Option<Discarded>,
 }
 
 impl Effects {
-    /// Answers the waiters and frees what was removed. The caller holds no lock.
+    /// Answers the waiters and frees what was left behind. The caller holds no lock.
     pub(crate) fn carry_out(self) {
         for delivery in &self.deliveries {
             delivery.send();
         }
+        drop(self.discarded);
     }
 }

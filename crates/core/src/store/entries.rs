@@ -1,33 +1,52 @@
-//! The entries of one namespace in the order of their use, within their bounds. No lock and no clock in here.
+//! The entries of one namespace, within their bounds: their bytes in the table, their order of use beside it. No lock
+//! and no clock in here.
 
+use std::io;
 use std::sync::Arc;
 
-use ahash::RandomState;
-use lru::LruCache;
+use clustered_cache_shm::{Handover, NoRoom, Slot, SlotsView};
 
 use super::deadlines::Deadlines;
-use super::effects::Garbage;
-use super::entry::{Entry, NEVER, deadline};
+use super::entry::{Candidate, Meta, NEVER, View, deadline};
+use super::order::{Order, new_order};
+use super::snapshot::{Era, Place, Snapshot};
+use super::table::Table;
+use super::{Effects, flags};
 use crate::clock::Moment;
-use crate::config::{MAX_ENTRY_BYTES, NamespaceConfig};
+use crate::config::NamespaceConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mark::{Mark, table_number};
 
-/// The order of use. Unbounded: bounds in bytes are ours, and hold before an insertion.
-pub(crate) type Map = LruCache<Arc<[u8]>, Entry, RandomState>;
-
-/// Entries, the sum of their sizes and, for namespaces that purge by themselves, the order in which they end.
+/// Entries, the sum of their sizes and, for namespaces that purge by themselves, the order in which they end. Every
+/// slot in use is in the order, and no other.
 pub(crate) struct Entries {
-    map: Map,
+    pub(super) table: Table,
+    pub(super) order: Order,
     size: u64,
-    deadlines: Option<Deadlines>,
+    pub(super) deadlines: Option<Deadlines>,
+    evictions: u64,
+    pub(super) era: Arc<Era>,
 }
 
+/// What large changes leave behind. Freeing it takes long, so that happens outside the lock.
+pub(crate) type Discarded = Box<(Order, Option<Deadlines>, Option<Table>)>;
+
 impl Entries {
-    pub(crate) fn new(autopurge: bool) -> Self {
-        Self { map: new_map(), size: 0, deadlines: autopurge.then(Deadlines::default) }
+    /// # Errors
+    /// [`ErrorKind::Memory`].
+    pub(crate) fn new(config: &NamespaceConfig) -> Result<Self> {
+        Ok(Self {
+            table: Table::create(config, flags::of(config))?,
+            order: new_order(),
+            size: 0,
+            deadlines: config.ttl_autopurge.then(Deadlines::default),
+            evictions: 0,
+            era: Arc::default(),
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.map.len()
+        self.order.len()
     }
 
     /// Sum of the sizes.
@@ -35,166 +54,259 @@ impl Entries {
         self.size
     }
 
-    /// The entry, stale or not, as it is.
-    pub(crate) fn peek(&self, key: &[u8]) -> Option<&Entry> {
-        self.map.peek(key)
+    /// Entries that went to keep a bound, so far.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions
     }
 
-    /// The entry that is not stale, as it is.
-    pub(crate) fn peek_fresh(&self, key: &[u8], now: Moment) -> Option<&Entry> {
-        self.map.peek(key).filter(|entry| !entry.is_stale(now))
+    /// The slots of the table, and the table's number as in [`Mark`].
+    pub(crate) fn slots(&self) -> (SlotsView, u32) {
+        (self.table.slots(), table_number(self.table.region()))
     }
 
-    /// The entry, stale or not, which is the most recently used one now.
-    pub(crate) fn promote(&mut self, key: &[u8]) -> Option<&Entry> {
-        self.map.get(key)
+    /// What other processes need to read the table, if they can.
+    pub(crate) fn handover(&self) -> Option<Handover> {
+        self.table.handover().cloned()
     }
 
-    /// Starts the entry's own ttl anew.
-    pub(crate) fn restart(&mut self, key: &[u8], now: Moment) {
-        if let Some(entry) = self.map.peek_mut(key)
-            && entry.ttl != 0
-        {
-            let deadline = deadline(entry.ttl, now);
-            relink(&mut self.deadlines, key, entry, deadline);
+    // --- looking -----------------------------------------------------------------------------------------------
+
+    /// The slot of the entry, stale or not.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<Slot> {
+        self.table.find(key)
+    }
+
+    /// The slot of the entry that is not stale.
+    pub(crate) fn find_fresh(&self, key: &[u8], now: Moment) -> Option<Slot> {
+        self.find(key).filter(|slot| !self.is_stale(*slot, now))
+    }
+
+    pub(crate) fn is_stale(&self, slot: Slot, now: Moment) -> bool {
+        now >= self.table.deadline(slot)
+    }
+
+    /// The entry in a slot, if there is one.
+    pub(crate) fn view(&self, slot: Slot) -> Option<View<'_>> {
+        self.order.peek(&slot).map(|meta| View { table: &self.table, slot, meta })
+    }
+
+    /// The entry that was there when a scan began, if it still is.
+    pub(crate) fn view_at(&self, (slot, hash): Place) -> Option<View<'_>> {
+        if self.table.holds(slot, hash) { self.view(slot) } else { None }
+    }
+
+    /// The low half of the hash of the key in a slot, which may be any number; `None` when there is no entry in it.
+    pub(crate) fn low_hash(&self, slot: Slot) -> Option<u32> {
+        self.order.contains(&slot).then(|| self.table.hash(slot) as u32)
+    }
+
+    pub(crate) fn value_len(&self, slot: Slot) -> usize {
+        self.table.value_len(slot)
+    }
+
+    /// Appends the value, and tells what it was read of.
+    pub(crate) fn read(&self, slot: Slot, out: &mut Vec<u8>) -> Mark {
+        self.table.read_value(slot, out);
+        Mark {
+            slot,
+            version: self.table.version(slot),
+            deadline: self.table.deadline(slot),
+            hash: self.table.hash(slot) as u32,
+            table: table_number(self.table.region()),
         }
     }
 
-    /// Gives the entry that is not stale another time to live; `false` when there is none.
-    pub(crate) fn retime(&mut self, key: &[u8], deadline: Moment, ttl: u64, now: Moment) -> bool {
-        let Some(entry) = self.map.peek_mut(key).filter(|entry| !entry.is_stale(now)) else { return false };
-        entry.ttl = ttl;
-        relink(&mut self.deadlines, key, entry, deadline);
-        true
+    /// All entries, most recently used first.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = View<'_>> {
+        self.order.iter().map(|(slot, meta)| View { table: &self.table, slot: *slot, meta })
     }
 
-    /// Keys and entries, most recently used first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Arc<[u8]>, &Entry)> {
-        self.map.iter()
+    /// The entries that `shown` picks, most recently used first.
+    pub(crate) fn snapshot(&self, shown: impl Fn(&View<'_>) -> bool) -> Snapshot {
+        let places = self.iter().filter(shown).map(|entry| (entry.slot(), self.table.hash(entry.slot())));
+        Snapshot::new(Arc::clone(&self.era), places.collect())
+    }
+
+    // --- touching ----------------------------------------------------------------------------------------------
+
+    /// The entry is the most recently used one now.
+    pub(crate) fn promote(&mut self, slot: Slot) {
+        self.order.promote(&slot);
+    }
+
+    /// Starts the entry's own ttl anew.
+    pub(crate) fn restart(&mut self, slot: Slot, now: Moment) {
+        if let Some(ttl) = self.order.peek(&slot).map(|meta| meta.ttl).filter(|ttl| *ttl != 0) {
+            self.set_deadline(slot, deadline(ttl, now));
+        }
+    }
+
+    /// Gives the entry another time to live.
+    pub(crate) fn retime(&mut self, slot: Slot, deadline: Moment, ttl: u64) {
+        if let Some(meta) = self.order.peek_mut(&slot) {
+            meta.ttl = ttl;
+            self.set_deadline(slot, deadline);
+        }
+    }
+
+    fn set_deadline(&mut self, slot: Slot, deadline: Moment) {
+        self.relink(slot, self.table.deadline(slot), deadline);
+        self.table.set_deadline(slot, deadline);
+    }
+
+    fn relink(&mut self, slot: Slot, older: Moment, newer: Moment) {
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.unlink(older, slot);
+            deadlines.link(newer, slot);
+        }
     }
 
     // --- storing -----------------------------------------------------------------------------------------------
 
-    /// Stores an entry that [`fits`]; returns how many others had to go.
-    pub(crate) fn insert(
-        &mut self,
-        key: &[u8],
-        mut entry: Entry,
-        bounds: &NamespaceConfig,
-        garbage: &mut Garbage,
-    ) -> u64 {
-        let size = entry.size(key.len());
-        debug_assert!(fits(&entry, key.len(), bounds), "the caller refuses what cannot fit");
-        // The older entry under the key is promoted first: what is evicted for the new one is never that.
-        let replaces = match self.map.get_key_value_mut(key) {
-            Some((kept, older)) => {
-                self.size -= older.size(key.len());
-                if let Some(deadlines) = &mut self.deadlines {
-                    deadlines.unlink(older);
-                    deadlines.link(kept, &mut entry);
-                }
-                garbage.add(std::mem::replace(older, entry).value);
-                None
-            }
-            None => Some(entry),
-        };
-        let room = bounds.max_size - size;
-        let Some(mut entry) = replaces else {
-            let evicted = self.evict(u64::MAX, room, garbage);
-            self.size += size;
-            return evicted;
-        };
-        let evicted = self.evict(bounds.max.map_or(u64::MAX, |max| max - 1), room, garbage);
-        let key: Arc<[u8]> = Arc::from(key);
-        if let Some(deadlines) = &mut self.deadlines {
-            deadlines.link(&key, &mut entry);
+    /// Stores an entry that fits; the least recently used ones go until the bounds hold. `false` when there was no
+    /// room for it in an empty table even: then there is no entry of that key any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`]: the entry was not stored, an older one of that key is as it was.
+    pub(crate) fn store(&mut self, new: &Candidate<'_>, config: &NamespaceConfig) -> Result<bool> {
+        debug_assert!(new.fits(config), "the caller refuses what cannot fit");
+        let size = new.size();
+        if size != new.bytes() {
+            self.table.count_units(config);
         }
-        self.map.put(key, entry);
+        // First of all the memory: without it, nothing may go for the sake of the other bounds.
+        let stored = match self.table.find(new.key) {
+            Some(slot) => self.overwrite(slot, new),
+            None => self.insert(new),
+        };
+        if !stored.map_err(no_memory)? {
+            return Ok(false);
+        }
+        // It is the most recently used one and its size not yet in the sum: what goes now is never that.
+        self.evict(config.max.unwrap_or(u64::MAX), config.max_size - size, u64::MAX);
         self.size += size;
-        evicted
+        Ok(true)
     }
 
-    /// Removes the least recently used entries down to the bounds; returns how many.
-    pub(crate) fn shrink(&mut self, bounds: &NamespaceConfig, garbage: &mut Garbage) -> u64 {
-        self.evict(bounds.max.unwrap_or(u64::MAX), bounds.max_size, garbage)
-    }
-
-    fn evict(&mut self, most: u64, room: u64, garbage: &mut Garbage) -> u64 {
-        let mut evicted = 0;
-        while self.map.len() as u64 > most || self.size > room {
-            let Some((key, entry)) = self.map.pop_lru() else { break };
-            self.forget(&key, &entry);
-            garbage.add(entry.value);
-            evicted += 1;
+    /// Leaves the sum of the sizes to the caller. `false` when even an empty table has no room.
+    fn insert(&mut self, new: &Candidate<'_>) -> io::Result<bool> {
+        loop {
+            match self.table.insert(new) {
+                Ok(slot) => {
+                    self.order.put(slot, new.meta);
+                    self.relink(slot, NEVER, new.deadline);
+                    return Ok(true);
+                }
+                Err(NoRoom::System(source)) => return Err(source),
+                Err(NoRoom::Bound) if self.evict_one() => {}
+                Err(NoRoom::Bound) => return Ok(false),
+            }
         }
-        evicted
+    }
+
+    /// As [`Self::insert`], for a key that is there; its size leaves the sum.
+    fn overwrite(&mut self, slot: Slot, new: &Candidate<'_>) -> io::Result<bool> {
+        let Some((size, older)) = self.view(slot).map(|entry| (entry.size(), entry.deadline())) else {
+            return Ok(false);
+        };
+        while let Err(no_room) = self.table.overwrite(slot, new) {
+            if let NoRoom::System(source) = no_room {
+                return Err(source);
+            }
+            // Others go before the older value does.
+            self.order.promote(&slot);
+            if self.order.len() == 1 {
+                return self.replace(slot, new);
+            }
+            self.evict_one();
+        }
+        self.size -= size;
+        self.relink(slot, older, new.deadline);
+        self.order.put(slot, new.meta);
+        Ok(true)
+    }
+
+    /// Overwrites the only entry that there is, where both values do not fit side by side.
+    fn replace(&mut self, slot: Slot, new: &Candidate<'_>) -> io::Result<bool> {
+        let mut buffer = Vec::new();
+        let Some(older) = self.view(slot).map(|entry| entry.copy(&mut buffer)) else { return Ok(false) };
+        self.remove(slot);
+        let replaced = self.insert(new);
+        if replaced.is_err() {
+            // Into the memory that it has just left.
+            match self.insert(&older) {
+                Ok(true) => self.size += older.size(),
+                Ok(false) | Err(_) => self.evictions += 1,
+            }
+        }
+        replaced
+    }
+
+    /// Removes the least recently used entries down to so many, of such a sum of sizes, of so many bytes.
+    pub(super) fn evict(&mut self, most: u64, room: u64, bytes: u64) {
+        while self.len() as u64 > most || self.size > room || self.table.bytes() > bytes {
+            if !self.evict_one() {
+                return;
+            }
+        }
+    }
+
+    /// Removes the least recently used entry; `false` when there is none.
+    fn evict_one(&mut self) -> bool {
+        let Some((slot, meta)) = self.order.pop_lru() else { return false };
+        self.forget(slot, &meta);
+        self.evictions += 1;
+        true
     }
 
     // --- removing ----------------------------------------------------------------------------------------------
 
-    /// Takes the entry out.
-    pub(crate) fn remove(&mut self, key: &[u8]) -> Option<Entry> {
-        let entry = self.map.pop(key)?;
-        self.forget(key, &entry);
-        Some(entry)
+    /// Removes the entry.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        if let Some(meta) = self.order.pop(&slot) {
+            self.forget(slot, &meta);
+        }
     }
 
-    /// Takes all entries out that `doomed` names; returns how many.
-    pub(crate) fn remove_where(
-        &mut self,
-        garbage: &mut Garbage,
-        mut doomed: impl FnMut(&[u8], &Entry) -> bool,
-    ) -> u64 {
-        let Self { map, size, deadlines } = self;
-        let before = map.len();
-        map.retain(|key, entry| {
-            let doomed = doomed(key, entry);
+    /// What has left the order leaves everything else.
+    fn forget(&mut self, slot: Slot, meta: &Meta) {
+        let Self { table, size, deadlines, .. } = self;
+        forget(table, size, deadlines, slot, meta);
+    }
+
+    /// Removes all entries that `doomed` names; returns how many.
+    pub(crate) fn remove_where(&mut self, doomed: impl Fn(&View<'_>) -> bool) -> u64 {
+        let before = self.len();
+        let Self { table, order, size, deadlines, .. } = self;
+        order.retain(|slot, meta| {
+            let doomed = doomed(&View { table, slot: *slot, meta });
             if doomed {
-                *size -= entry.size(key.len());
-                if let Some(deadlines) = deadlines {
-                    deadlines.unlink(entry);
-                }
-                // A second owner, so that the value is not freed here, under the lock.
-                garbage.add(Arc::clone(&entry.value));
+                forget(table, size, deadlines, *slot, meta);
             }
             !doomed
         });
-        (before - map.len()) as u64
+        (before - self.len()) as u64
     }
 
-    /// Takes everything out; returns how many entries that were.
-    pub(crate) fn remove_all(&mut self, garbage: &mut Garbage) -> u64 {
-        let removed = self.map.len() as u64;
+    /// Removes everything; returns how many entries that were.
+    pub(crate) fn remove_all(&mut self, effects: &mut Effects) -> u64 {
+        let removed = self.len() as u64;
         if removed > 0 {
-            garbage.add_all(std::mem::replace(&mut self.map, new_map()));
-            self.deadlines = self.deadlines.is_some().then(Deadlines::default);
+            self.table.clear();
             self.size = 0;
+            let order = std::mem::replace(&mut self.order, new_order());
+            let deadlines = self.deadlines.as_mut().map(std::mem::take);
+            effects.discarded = Some(Box::new((order, deadlines, None)));
         }
         removed
     }
 
-    fn forget(&mut self, key: &[u8], entry: &Entry) {
-        self.size -= entry.size(key.len());
-        if let Some(deadlines) = &mut self.deadlines {
-            deadlines.unlink(entry);
-        }
+    /// Tells readers that these entries are over.
+    pub(crate) fn retire(&mut self) {
+        self.table.retire();
     }
 
     // --- deadlines ---------------------------------------------------------------------------------------------
-
-    /// Begins or ends to keep the order in which entries end.
-    pub(crate) fn set_autopurge(&mut self, autopurge: bool) {
-        if autopurge == self.deadlines.is_some() {
-            return;
-        }
-        self.deadlines = autopurge.then(|| {
-            let mut deadlines = Deadlines::default();
-            for (key, entry) in self.map.iter_mut() {
-                deadlines.link(key, entry);
-            }
-            deadlines
-        });
-    }
 
     /// The soonest deadline that demands a purge, or [`NEVER`].
     pub(crate) fn due(&self) -> Moment {
@@ -202,50 +314,58 @@ impl Entries {
     }
 
     /// Removes up to `most` entries whose time is over; returns how many.
-    pub(crate) fn purge_due(&mut self, now: Moment, most: usize, garbage: &mut Garbage) -> usize {
+    pub(crate) fn purge_due(&mut self, now: Moment, most: usize) -> usize {
         let mut purged = 0;
         while purged < most
-            && let Some(key) = self.deadlines.as_ref().and_then(|deadlines| deadlines.overdue(now))
-            && let Some(entry) = self.remove(&key)
+            && let Some(slot) = self.deadlines.as_ref().and_then(|deadlines| deadlines.overdue(now))
         {
-            garbage.add(entry.value);
+            self.remove(slot);
             purged += 1;
         }
         purged
     }
 }
 
-/// May an entry with such a key be stored at all?
-pub(crate) fn fits(entry: &Entry, key_length: usize, bounds: &NamespaceConfig) -> bool {
-    let size = entry.size(key_length);
-    size <= bounds.max_entry_size && size <= bounds.max_size && entry.bytes(key_length) <= MAX_ENTRY_BYTES
-}
-
-fn new_map() -> Map {
-    LruCache::unbounded_with_hasher(RandomState::new())
-}
-
-fn relink(deadlines: &mut Option<Deadlines>, key: &[u8], entry: &mut Entry, deadline: Moment) {
-    match deadlines {
-        Some(deadlines) => deadlines.relink(key, entry, deadline),
-        None => entry.deadline = deadline,
+/// See [`Entries::forget`]; takes the parts, for those who hold the order.
+fn forget(table: &mut Table, size: &mut u64, deadlines: &mut Option<Deadlines>, slot: Slot, meta: &Meta) {
+    let entry = View { table, slot, meta };
+    *size -= entry.size();
+    if let Some(deadlines) = deadlines {
+        deadlines.unlink(entry.deadline(), slot);
     }
+    table.remove(slot);
+}
+
+fn no_memory(source: io::Error) -> Error {
+    let message = format!(
+        "the system gave no memory for the entry: {source}; it was not stored and nothing was changed; lower \
+         `maxSize`, or give the process or its container more memory"
+    );
+    Error::new(ErrorKind::Memory, message).with_source(source)
 }
 
 #[cfg(any(test, feature = "testing"))]
 impl Entries {
-    /// Checks the sum of the sizes, the bounds and the order of the deadlines.
-    pub(crate) fn validate(&self, bounds: &NamespaceConfig) {
-        let size: u64 = self.iter().map(|(key, entry)| entry.size(key.len())).sum();
+    /// Checks the sums, the bounds, and that table, order of use and order of deadlines tell the same story.
+    pub(crate) fn validate(&self, config: &NamespaceConfig) {
+        assert_eq!(self.table.len(), self.order.len(), "every entry is in the order of use");
+        let size: u64 = self.iter().map(|entry| entry.size()).sum();
         assert_eq!(size, self.size, "the sum of the sizes is kept exactly");
-        assert!(size <= bounds.max_size, "maxSize holds");
-        assert!(bounds.max.is_none_or(|max| self.len() as u64 <= max), "max holds");
+        let bytes: u64 = self.iter().map(|entry| entry.bytes()).sum();
+        assert_eq!(bytes, self.table.bytes(), "the sum of the bytes is kept exactly");
+        assert!(size <= config.max_size, "maxSize holds");
+        assert!(config.max.is_none_or(|max| self.len() as u64 <= max), "max holds");
+        assert!(bytes <= self.table.bound_under(config), "the table is not over its bound");
         let Some(deadlines) = &self.deadlines else { return };
         let mut ending = 0;
-        for (key, entry) in self.iter().filter(|(_, entry)| entry.deadline != NEVER) {
-            assert!(deadlines.holds(key, entry), "every deadline is in the order");
+        for entry in self.iter().filter(|entry| entry.deadline() != NEVER) {
+            assert!(deadlines.holds(entry.deadline(), entry.slot()), "every deadline is in the order");
             ending += 1;
         }
         assert_eq!(ending, deadlines.len(), "no deadline outlives its entry");
     }
 }
+
+#[cfg(test)]
+#[path = "entries_tests.rs"]
+mod tests;

@@ -1,51 +1,136 @@
-//! One entry, and how long and how large it was asked to be.
+//! One entry beside its bytes, and how long and how large it was asked to be.
 
 use std::num::NonZeroU64;
-use std::sync::Arc;
 
+use clustered_cache_shm::Slot;
+
+use super::table::Table;
 use crate::clock::{Clock, Moment};
-use crate::config::MAX_TTL;
+use crate::config::{MAX_ENTRY_BYTES, MAX_TTL, NamespaceConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::message::Keep;
 
 /// The deadline of what has none.
-pub(crate) const NEVER: Moment = Moment::MAX;
+pub(crate) const NEVER: Moment = clustered_cache_shm::NEVER;
 
 const MAX_TTL_MICROS: u64 = MAX_TTL.as_micros() as u64;
 
-/// A value with its time and size. There may be millions: every field is paid for that often.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) value: Arc<[u8]>,
-    /// Stale from this moment on; [`NEVER`] without end.
-    pub(crate) deadline: Moment,
+/// What the order of use keeps of an entry; key, value and deadline are in the table. There may be millions: every
+/// field is paid for that often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meta {
     /// What a read restarts, in microseconds; 0 when reads do not move the end: there is none, or it is absolute.
     pub(crate) ttl: u64,
     pub(crate) stored: Moment,
     /// Size given by the user; wins over the bytes.
     pub(crate) explicit: Option<NonZeroU64>,
-    /// Its place among equal deadlines; owned by `Deadlines`.
-    pub(crate) sequence: u64,
 }
 
-impl Entry {
-    /// What the entry counts against `maxSize`.
-    pub(crate) fn size(&self, key_length: usize) -> u64 {
-        self.explicit.map_or_else(|| self.bytes(key_length), NonZeroU64::get)
+impl Meta {
+    /// What an entry of so many bytes counts against `maxSize`.
+    pub(crate) fn size(&self, bytes: u64) -> u64 {
+        self.explicit.map_or(bytes, NonZeroU64::get)
+    }
+}
+
+/// An entry about to be stored.
+pub(crate) struct Candidate<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+    /// Stale from this moment on; [`NEVER`] without end.
+    pub(crate) deadline: Moment,
+    pub(crate) meta: Meta,
+}
+
+impl Candidate<'_> {
+    /// Bytes of key and value.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.key.len() + self.value.len()) as u64
     }
 
-    /// Bytes of key and value.
-    pub(crate) fn bytes(&self, key_length: usize) -> u64 {
-        (key_length + self.value.len()) as u64
+    /// What it counts against `maxSize`.
+    pub(crate) fn size(&self) -> u64 {
+        self.meta.size(self.bytes())
+    }
+
+    /// May it be stored at all?
+    pub(crate) fn fits(&self, bounds: &NamespaceConfig) -> bool {
+        let size = self.size();
+        size <= bounds.max_entry_size && size <= bounds.max_size && self.bytes() <= MAX_ENTRY_BYTES
+    }
+}
+
+/// An entry where it is. Everything is looked up when it is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(super) table: &'a Table,
+    pub(super) slot: Slot,
+    pub(super) meta: &'a Meta,
+}
+
+impl View<'_> {
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    pub(crate) fn meta(&self) -> &Meta {
+        self.meta
+    }
+
+    /// Stale from this moment on; [`NEVER`] without end.
+    pub(crate) fn deadline(&self) -> Moment {
+        self.table.deadline(self.slot)
     }
 
     pub(crate) fn is_stale(&self, now: Moment) -> bool {
-        now >= self.deadline
+        now >= self.deadline()
     }
 
     /// Microseconds left; `None` is for ever.
     pub(crate) fn remaining(&self, now: Moment) -> Option<u64> {
-        (self.deadline != NEVER).then(|| self.deadline.saturating_sub(now))
+        let deadline = self.deadline();
+        (deadline != NEVER).then(|| deadline.saturating_sub(now))
+    }
+
+    pub(crate) fn key_len(&self) -> usize {
+        self.table.key_len(self.slot)
+    }
+
+    pub(crate) fn value_len(&self) -> usize {
+        self.table.value_len(self.slot)
+    }
+
+    /// Bytes of key and value.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.key_len() + self.value_len()) as u64
+    }
+
+    /// What it counts against `maxSize`.
+    pub(crate) fn size(&self) -> u64 {
+        self.meta.size(self.bytes())
+    }
+
+    pub(crate) fn key_starts_with(&self, prefix: &[u8]) -> bool {
+        self.table.key_starts_with(self.slot, prefix)
+    }
+
+    /// Appends the key.
+    pub(crate) fn read_key(&self, out: &mut Vec<u8>) {
+        self.table.read_key(self.slot, out);
+    }
+
+    /// Appends the value.
+    pub(crate) fn read_value(&self, out: &mut Vec<u8>) {
+        self.table.read_value(self.slot, out);
+    }
+
+    /// The entry as it could be stored anew; `buffer` takes its bytes.
+    pub(crate) fn copy<'b>(&self, buffer: &'b mut Vec<u8>) -> Candidate<'b> {
+        buffer.clear();
+        self.read_key(buffer);
+        self.read_value(buffer);
+        let (key, value) = buffer.split_at(self.key_len());
+        Candidate { key, value, deadline: self.deadline(), meta: *self.meta }
     }
 }
 
@@ -157,7 +242,7 @@ mod tests {
 
     #[test]
     fn an_entry_stays_small() {
-        assert!(size_of::<Entry>() <= 64, "{}", size_of::<Entry>());
+        assert!(size_of::<Meta>() <= 24, "{}", size_of::<Meta>());
     }
 
     #[test]

@@ -8,27 +8,39 @@ use super::lease::{Ask, Member, Turn};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::Result;
+use crate::mark::Mark;
 use crate::protocol::message::{LeaseToken, RequestId};
 use crate::value::value_tag;
 
 /// What a fetch meets.
 pub(crate) enum Fetched {
-    /// There is a value.
-    Value(Arc<[u8]>),
+    /// There is a value, which was appended.
+    Value(Mark),
     /// There is none yet.
     Turn(Turn),
 }
 
-/// How a load ended, checked and copied out of its frame.
-pub(crate) enum Outcome {
+/// How a load ended, checked.
+pub(crate) enum Outcome<'a> {
     /// A value, to be kept so.
-    Value(Arc<[u8]>, Terms),
+    Value(&'a [u8], Terms),
     /// The loader gave nothing.
     Nothing,
     /// The loader threw.
-    Failed(Arc<[u8]>),
+    Failed(&'a [u8]),
     /// The leader gives up.
     Abandoned,
+}
+
+impl Outcome<'_> {
+    /// What those hear who waited. Copied out of the frame once for all of them.
+    fn answer(&self) -> Answer {
+        match self {
+            Self::Value(value, _) => Answer::Value(Arc::from(*value)),
+            Self::Failed(error) => Answer::Failed(Arc::from(*error)),
+            Self::Nothing | Self::Abandoned => Answer::Missing,
+        }
+    }
 }
 
 impl State {
@@ -38,17 +50,15 @@ impl State {
     ///
     /// # Errors
     /// See `Flights::fetch`; nothing has changed then.
-    pub(crate) fn fetch(&mut self, ask: &Ask<'_>, force: bool, now: Moment) -> Result<Fetched> {
-        // Looked at first: a stale entry is not promoted.
-        if !force
-            && self.entries.peek_fresh(ask.key, now).is_some()
-            && let Some(value) = self.entries.promote(ask.key).map(|entry| Arc::clone(&entry.value))
-        {
-            if self.options.config().update_age_on_get {
-                self.entries.restart(ask.key, now);
-            }
-            self.counters.hits += 1;
-            return Ok(Fetched::Value(value));
+    pub(crate) fn fetch(
+        &mut self,
+        ask: &Ask<'_>,
+        force: bool,
+        out: &mut Vec<u8>,
+        now: Moment,
+    ) -> Result<Fetched> {
+        if !force && let Some(slot) = self.entries.find_fresh(ask.key, now) {
+            return Ok(Fetched::Value(self.get_fresh(slot, out, now)));
         }
         let turn = self.flights.fetch(ask, force, now)?;
         self.counters.misses += 1;
@@ -56,11 +66,13 @@ impl State {
     }
 
     /// Ends a load; `false` when the lease does not hold any more: then nothing is stored and nobody is answered.
+    ///
+    /// What cannot be kept, for its size or for want of memory, is handed out all the same.
     pub(crate) fn settle(
         &mut self,
         member: &Member,
         token: LeaseToken,
-        outcome: Outcome,
+        outcome: Outcome<'_>,
         effects: &mut Effects,
         now: Moment,
     ) -> bool {
@@ -68,19 +80,22 @@ impl State {
             return self.flights.abandon(member, token, now, &mut effects.deliveries);
         }
         let Some(landed) = self.flights.land(member, token) else { return false };
-        let answer = match outcome {
-            Outcome::Value(value, terms) => {
-                if landed.current && self.keeps(&value) {
-                    self.set(&landed.key, Arc::clone(&value), &terms, effects, now);
-                }
-                Answer::Value(value)
-            }
-            Outcome::Failed(error) => Answer::Failed(error),
-            Outcome::Nothing | Outcome::Abandoned => Answer::Missing,
-        };
-        let waiters = landed.waiters.into_iter();
-        let answered = waiters.map(|(member, request)| Delivery { member, request, answer: answer.clone() });
-        effects.deliveries.extend(answered);
+        if let Outcome::Value(value, terms) = &outcome
+            && landed.current
+            && self.keeps(value)
+        {
+            // Who loads has the value, whether it was kept or not.
+            let _kept = self.set(&landed.key, value, terms, now);
+        }
+        if !landed.waiters.is_empty() {
+            let answer = outcome.answer();
+            let waiters = landed.waiters.into_iter();
+            effects.deliveries.extend(waiters.map(|(member, request)| Delivery {
+                member,
+                request,
+                answer: answer.clone(),
+            }));
+        }
         true
     }
 

@@ -1,7 +1,9 @@
 //! The host's entries: namespaces, bounds, expiry, counters, leases. No sockets, no requests; `session` speaks to
 //! users.
 //!
-//! Locks, none of which is held while another is taken, a waiter is answered or a value is freed: the map of
+//! Keys and values are in the table of their namespace and nowhere else; what is beside it goes by slots.
+//!
+//! Locks, none of which is held while another is taken, a waiter is answered or a whole table is freed: the map of
 //! names, the agenda, and one per namespace.
 
 mod agenda;
@@ -10,11 +12,18 @@ mod deadlines;
 mod effects;
 mod entries;
 mod entry;
+pub mod flags;
 mod lease;
 mod loads;
 mod namespace;
 mod options;
+mod order;
+#[cfg(test)]
+pub(crate) mod probe;
 mod reads;
+mod refit;
+mod snapshot;
+mod table;
 mod writes;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -30,6 +39,7 @@ pub(crate) use self::entry::{Span, Terms};
 pub(crate) use self::lease::{Ask, Member, Turn};
 pub(crate) use self::loads::{Fetched, Outcome};
 pub(crate) use self::namespace::{Namespace, State};
+pub(crate) use self::snapshot::{Place, Snapshot};
 use crate::clock::{Clock, Moment};
 use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, TICK_STEPS};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,7 +156,8 @@ impl Store {
     /// The namespace of that name, which is created if it is not there.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`], [`ErrorKind::OptionsConflict`], or [`ErrorKind::Limit`] for one too many.
+    /// [`ErrorKind::InvalidOption`], [`ErrorKind::OptionsConflict`], [`ErrorKind::Memory`], or [`ErrorKind::Limit`] for
+    /// one too many.
     pub(crate) fn open(&self, name: &str, options: &NamespaceOptions) -> Result<(Arc<Namespace>, Settings)> {
         check_name(name)?;
         loop {

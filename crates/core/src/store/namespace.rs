@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use clustered_cache_shm::Handover;
+use clustered_cache_shm::{Handover, SlotsView};
 
 use super::effects::Effects;
 use super::entries::Entries;
@@ -24,14 +24,14 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     /// # Errors
-    /// [`crate::ErrorKind::InvalidOption`].
+    /// [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`].
     pub(crate) fn new(
         id: u64,
         name: &str,
         options: &NamespaceOptions,
         tokens: Arc<AtomicU64>,
     ) -> Result<Arc<Self>> {
-        let state = Mutex::new(State::new(Options::new(*options)?, tokens));
+        let state = Mutex::new(State::new(Options::new(*options)?, tokens)?);
         Ok(Arc::new(Self { id, name: Arc::from(name), state }))
     }
 
@@ -52,56 +52,72 @@ pub(crate) struct State {
     pub(super) destroyed: bool,
     /// The earliest deadline the store was told of.
     pub(super) announced: Moment,
-    /// What clients need to read the entries themselves.
-    handover: Option<Handover>,
+    /// For the values that the host itself reads: numbers, so it stays small.
+    pub(super) scratch: Vec<u8>,
+    /// Handed over in the place of the table.
+    #[cfg(any(test, feature = "testing"))]
+    handover: Option<Option<Handover>>,
 }
 
 impl State {
-    fn new(options: Options, tokens: Arc<AtomicU64>) -> Self {
-        Self {
-            entries: Entries::new(options.config().ttl_autopurge),
+    pub(super) fn new(options: Options, tokens: Arc<AtomicU64>) -> Result<Self> {
+        Ok(Self {
+            entries: Entries::new(options.config())?,
             flights: Flights::new(tokens),
             options,
             counters: Stats::default(),
             destroyed: false,
             announced: NEVER,
+            scratch: Vec::new(),
+            #[cfg(any(test, feature = "testing"))]
             handover: None,
-        }
+        })
     }
 
     /// Another one opens the namespace.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::OptionsConflict`], [`crate::ErrorKind::InvalidOption`]; nothing has changed then.
+    /// [`crate::ErrorKind::OptionsConflict`], [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`];
+    /// nothing has changed then.
     pub(crate) fn declare(
         &mut self,
         name: &str,
         options: &NamespaceOptions,
         effects: &mut Effects,
     ) -> Result<Settings> {
-        self.options.declare(name, options)?;
-        Ok(self.reconfigured(effects))
+        let mut changed = self.options;
+        changed.declare(name, options)?;
+        self.reconfigure(changed, effects)
     }
 
     /// Changes options at run time; entries and their remaining time are kept as far as the bounds allow.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidOption`]; nothing has changed then.
+    /// [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`]; nothing has changed then.
     pub(crate) fn tune(&mut self, options: &NamespaceOptions, effects: &mut Effects) -> Result<Settings> {
-        self.options.tune(options)?;
-        Ok(self.reconfigured(effects))
+        let mut changed = self.options;
+        changed.tune(options)?;
+        self.reconfigure(changed, effects)
     }
 
-    fn reconfigured(&mut self, effects: &mut Effects) -> Settings {
-        let config = self.options.config();
-        self.entries.set_autopurge(config.ttl_autopurge);
-        self.counters.evictions += self.entries.shrink(config, &mut effects.garbage);
-        self.options.settings()
+    fn reconfigure(&mut self, changed: Options, effects: &mut Effects) -> Result<Settings> {
+        self.entries.refit(changed.config(), effects)?;
+        self.options = changed;
+        Ok(self.options.settings())
     }
 
     /// What clients need to read the entries themselves; `None` if they have to ask.
     pub(crate) fn handover(&self) -> Option<Handover> {
-        self.handover.clone()
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(handover) = &self.handover {
+            return handover.clone();
+        }
+        self.entries.handover()
+    }
+
+    /// The slots of the table, and the table's number as in [`Mark`](crate::mark::Mark).
+    pub(crate) fn slots(&self) -> (SlotsView, u32) {
+        self.entries.slots()
     }
 
     /// Is `null` a value here?
@@ -115,6 +131,7 @@ impl State {
         Stats {
             size: self.entries.len() as u64,
             calculated_size: self.entries.size(),
+            evictions: self.entries.evictions(),
             leads: loads.leads,
             waits: loads.waits,
             takeovers: loads.takeovers,
@@ -125,7 +142,8 @@ impl State {
     /// Empties the namespace for good.
     pub(crate) fn destroy(&mut self, effects: &mut Effects) {
         self.destroyed = true;
-        self.entries.remove_all(&mut effects.garbage);
+        self.entries.remove_all(effects);
+        self.entries.retire();
         self.flights.end_all(&mut effects.deliveries);
     }
 
@@ -139,7 +157,7 @@ impl State {
     /// Does what time demands, in at most `most` steps; returns how many it took.
     pub(crate) fn tick(&mut self, most: usize, effects: &mut Effects, now: Moment) -> usize {
         let passed = self.flights.pass_overruns(now, most, &mut effects.deliveries);
-        let purged = self.entries.purge_due(now, most - passed, &mut effects.garbage);
+        let purged = self.entries.purge_due(now, most - passed);
         self.counters.expirations += purged as u64;
         passed + purged
     }
@@ -149,7 +167,7 @@ impl State {
 impl State {
     /// What clients are to get that open this namespace.
     pub(crate) fn set_handover(&mut self, handover: Option<Handover>) {
-        self.handover = handover;
+        self.handover = Some(handover);
     }
 }
 

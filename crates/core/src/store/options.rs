@@ -6,7 +6,8 @@ use crate::config::NamespaceConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::message::{NamespaceOptions, Settings};
 
-/// What was declared, and what is in force.
+/// What was declared, and what is in force. Copied, so that a change that cannot be made leaves no trace.
+#[derive(Clone, Copy)]
 pub(crate) struct Options {
     /// The first declaration of each option; later ones must agree.
     declared: NamespaceOptions,

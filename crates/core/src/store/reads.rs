@@ -1,12 +1,15 @@
 //! Operations that store nothing.
 
-use std::sync::Arc;
+use std::ops::Range;
 
-use super::effects::Effects;
-use super::entry::{Entry, Span};
+use clustered_cache_shm::Slot;
+
+use super::entry::{Span, View};
 use super::namespace::State;
+use super::snapshot::{Place, Snapshot};
 use crate::clock::Moment;
-use crate::config::REPLY_PART_BYTES;
+use crate::config::{MAX_COUNTED, REPLY_PART_BYTES};
+use crate::mark::Mark;
 
 /// What is known of an entry.
 pub(crate) struct Known {
@@ -15,138 +18,153 @@ pub(crate) struct Known {
     pub(crate) stored: Moment,
 }
 
-/// An entry as a page of a scan carries it.
-pub(crate) struct Row {
-    pub(crate) value: Arc<[u8]>,
-    pub(crate) remaining: Option<u64>,
-    /// Explicit sizes only.
-    pub(crate) size: Option<u64>,
-}
-
 impl State {
-    /// The value, counted as hit or miss; the entry becomes the most recently used.
-    pub(crate) fn get(&mut self, key: &[u8], effects: &mut Effects, now: Moment) -> Option<Arc<[u8]>> {
-        let config = self.options.config();
-        let (allow_stale, update_age) = (config.allow_stale, config.update_age_on_get);
-        // Only here does a stale entry stay; it must not be promoted then, so it is looked at first.
-        if config.no_delete_on_stale_get && self.entries.peek(key).is_some_and(|entry| entry.is_stale(now)) {
-            return self.get_stale_kept(key, allow_stale);
+    /// Appends the value, counted as hit or miss; the entry becomes the most recently used.
+    pub(crate) fn get(&mut self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> Option<Mark> {
+        match self.entries.find(key) {
+            Some(slot) if self.entries.is_stale(slot, now) => self.get_stale(slot, out),
+            Some(slot) => Some(self.get_fresh(slot, out, now)),
+            None => self.miss(),
         }
-        let Some(entry) = self.entries.promote(key) else { return self.miss() };
-        if entry.is_stale(now) {
-            return self.get_stale_removed(key, allow_stale, effects);
-        }
-        let value = Arc::clone(&entry.value);
-        if update_age {
-            self.entries.restart(key, now);
+    }
+
+    /// An entry that is not stale is read.
+    pub(super) fn get_fresh(&mut self, slot: Slot, out: &mut Vec<u8>, now: Moment) -> Mark {
+        self.entries.promote(slot);
+        if self.options.config().update_age_on_get {
+            self.entries.restart(slot, now);
         }
         self.counters.hits += 1;
-        Some(value)
+        self.entries.read(slot, out)
     }
 
-    fn get_stale_kept(&mut self, key: &[u8], allow_stale: bool) -> Option<Arc<[u8]>> {
-        match self.entries.peek(key) {
-            Some(entry) if allow_stale => {
-                self.counters.hits += 1;
-                Some(Arc::clone(&entry.value))
-            }
-            _ => self.miss(),
+    /// A stale entry is met; if it stays, its place in the order of use does too.
+    fn get_stale(&mut self, slot: Slot, out: &mut Vec<u8>) -> Option<Mark> {
+        let mark = self.options.config().allow_stale.then(|| self.entries.read(slot, out));
+        self.meet_stale(slot);
+        if mark.is_none() {
+            return self.miss();
+        }
+        self.counters.hits += 1;
+        mark
+    }
+
+    /// A read met a stale entry.
+    fn meet_stale(&mut self, slot: Slot) {
+        if !self.options.config().no_delete_on_stale_get {
+            self.entries.remove(slot);
+            self.counters.expirations += 1;
         }
     }
 
-    fn get_stale_removed(
-        &mut self,
-        key: &[u8],
-        allow_stale: bool,
-        effects: &mut Effects,
-    ) -> Option<Arc<[u8]>> {
-        let removed = self.entries.remove(key)?;
-        self.counters.expirations += 1;
-        if allow_stale {
-            self.counters.hits += 1;
-            return Some(removed.value);
-        }
-        effects.garbage.add(removed.value);
-        self.miss()
-    }
-
-    pub(super) fn miss<T>(&mut self) -> Option<T> {
+    fn miss<T>(&mut self) -> Option<T> {
         self.counters.misses += 1;
         None
     }
 
-    /// Many [`Self::get`]s, as long as `bytes` stays within one reply; `true` when all keys were read.
+    /// Many [`Self::get`]s, as long as `out` stays within one reply: where each value is in it. `true` when all keys
+    /// were read.
     pub(crate) fn get_many<'k>(
         &mut self,
         keys: impl Iterator<Item = &'k [u8]>,
-        values: &mut Vec<Option<Arc<[u8]>>>,
-        bytes: &mut usize,
-        effects: &mut Effects,
+        out: &mut Vec<u8>,
+        spans: &mut Vec<Option<Range<usize>>>,
         now: Moment,
     ) -> bool {
         for key in keys {
             // Looked at before it is read: what is not answered is not counted either.
-            let length = self.entries.peek(key).map_or(0, |entry| entry.value.len());
-            if *bytes + length > REPLY_PART_BYTES && !values.is_empty() {
+            let length = self.entries.find(key).map_or(0, |slot| self.entries.value_len(slot));
+            if out.len() + length > REPLY_PART_BYTES && !spans.is_empty() {
                 return false;
             }
-            *bytes += length;
-            values.push(self.get(key, effects, now));
+            let start = out.len();
+            spans.push(self.get(key, out, now).map(|_| start..out.len()));
         }
         true
     }
 
-    /// The value; nothing is touched or counted.
-    pub(crate) fn peek(&self, key: &[u8], now: Moment) -> Option<Arc<[u8]>> {
-        self.visible(key, now).map(|entry| Arc::clone(&entry.value))
+    /// Appends the value; nothing is touched or counted.
+    pub(crate) fn peek(&self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> Option<Mark> {
+        let slot = self.entries.find(key).filter(|slot| self.shows(*slot, now))?;
+        Some(self.entries.read(slot, out))
+    }
+
+    /// May who has read a value go by its [`Mark`]? Not where reads restart the time to live.
+    pub(crate) fn marks_hold(&self) -> bool {
+        let config = self.options.config();
+        !config.update_age_on_get && !config.update_age_on_has
     }
 
     /// Is there an entry that is not stale?
     pub(crate) fn has(&mut self, key: &[u8], now: Moment) -> bool {
-        let there = self.entries.peek_fresh(key, now).is_some();
-        if there && self.options.config().update_age_on_has {
-            self.entries.restart(key, now);
+        let slot = self.entries.find_fresh(key, now);
+        if let Some(slot) = slot.filter(|_| self.options.config().update_age_on_has) {
+            self.entries.restart(slot, now);
         }
-        there
+        slot.is_some()
     }
 
     /// What is known of an entry that is not stale.
     pub(crate) fn info(&self, key: &[u8], now: Moment) -> Option<Known> {
-        self.entries.peek_fresh(key, now).map(|entry| Known {
-            remaining: entry.remaining(now),
-            size: entry.size(key.len()),
-            stored: entry.stored,
-        })
+        let entry = self.entries.find_fresh(key, now).and_then(|slot| self.entries.view(slot))?;
+        Some(Known { remaining: entry.remaining(now), size: entry.size(), stored: entry.meta().stored })
     }
 
     /// Gives an entry that is not stale a new time to live, from now.
     pub(crate) fn touch(&mut self, key: &[u8], span: Span, now: Moment) -> bool {
-        let resolved = span.resolve(self.options.config().ttl, now);
-        resolved.is_some_and(|(deadline, ttl)| self.entries.retime(key, deadline, ttl, now))
+        let Some(slot) = self.entries.find_fresh(key, now) else { return false };
+        let Some((deadline, ttl)) = span.resolve(self.options.config().ttl, now) else { return false };
+        self.entries.retime(slot, deadline, ttl);
+        true
+    }
+
+    // --- reads of others ---------------------------------------------------------------------------------------
+
+    /// Takes note of what others have read from the table by themselves: so many hits and misses, and which entries
+    /// they met, oldest first, each by its slot and the low half of its key's hash. What is gone meanwhile is passed
+    /// over.
+    pub(crate) fn seen(
+        &mut self,
+        hits: u64,
+        misses: u64,
+        reads: impl Iterator<Item = (Slot, u32)>,
+        now: Moment,
+    ) {
+        for (counter, more) in [(&mut self.counters.hits, hits), (&mut self.counters.misses, misses)] {
+            *counter = counter.saturating_add(more).min(MAX_COUNTED);
+        }
+        for (slot, low) in reads {
+            if self.entries.low_hash(slot) != Some(low) {
+                continue;
+            }
+            // Where a stale entry may be a value, only the host reads it: this one was fresh when others did.
+            if self.entries.is_stale(slot, now) && !self.options.config().allow_stale {
+                self.meet_stale(slot);
+            } else {
+                self.entries.promote(slot);
+            }
+        }
     }
 
     // --- scans -------------------------------------------------------------------------------------------------
 
-    /// The keys that a scan may show, most recently used first.
-    pub(crate) fn keys(&self, prefix: Option<&[u8]>, now: Moment) -> Vec<Arc<[u8]>> {
-        let allow_stale = self.options.config().allow_stale;
-        let visible = self.entries.iter().filter(|(key, entry)| {
-            (allow_stale || !entry.is_stale(now)) && prefix.is_none_or(|prefix| key.starts_with(prefix))
-        });
-        visible.map(|(key, _)| Arc::clone(key)).collect()
-    }
-
-    /// The entry as a scan shows it now.
-    pub(crate) fn row(&self, key: &[u8], now: Moment) -> Option<Row> {
-        self.visible(key, now).map(|entry| Row {
-            value: Arc::clone(&entry.value),
-            remaining: entry.remaining(now),
-            size: entry.explicit.map(std::num::NonZeroU64::get),
+    /// The entries that a scan may show, most recently used first.
+    pub(crate) fn snapshot(&self, prefix: Option<&[u8]>, now: Moment) -> Snapshot {
+        self.entries.snapshot(|entry| {
+            self.shows(entry.slot(), now) && prefix.is_none_or(|prefix| entry.key_starts_with(prefix))
         })
     }
 
-    fn visible(&self, key: &[u8], now: Moment) -> Option<&Entry> {
-        let allow_stale = self.options.config().allow_stale;
-        self.entries.peek(key).filter(|entry| allow_stale || !entry.is_stale(now))
+    /// The entry as a scan shows it now.
+    pub(crate) fn show(&self, place: Place, now: Moment) -> Option<View<'_>> {
+        self.entries.view_at(place).filter(|entry| self.shows(entry.slot(), now))
+    }
+
+    pub(super) fn shows(&self, slot: Slot, now: Moment) -> bool {
+        self.options.config().allow_stale || !self.entries.is_stale(slot, now)
     }
 }
+
+#[cfg(test)]
+#[path = "seen_tests.rs"]
+mod tests;

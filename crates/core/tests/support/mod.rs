@@ -326,7 +326,9 @@ impl TestClient {
                 }
                 Seen::Reply(id, Reply::new(response))
             }
-            Incoming::Event(LinkEvent::Connected { epoch, changed }) => Seen::Connected { epoch, changed },
+            Incoming::Event(LinkEvent::Connected { epoch, changed, .. }) => {
+                Seen::Connected { epoch, changed }
+            }
             Incoming::Event(LinkEvent::Lost { through, error }) => {
                 handovers.clear();
                 Seen::Lost { through, kind: error.kind() }

@@ -69,7 +69,7 @@ fn memory_of_another_user_is_refused() {
 fn the_layout_of_another_release_is_refused() {
     let (writer, handover) = table();
     for at in [control::MAGIC, control::VERSION, control::GRANULES, control::CHUNKS] {
-        let word = &writer.region().words()[at];
+        let word = &writer.memory_region().words()[at];
         let right = word.load(Ordering::Relaxed);
         for wrong in [0, right.wrapping_mul(2), right << 32, u64::MAX] {
             word.store(wrong, Ordering::Relaxed);
@@ -100,7 +100,7 @@ fn copy(writer: &Writer, handover: &Handover, seals: SealFlags) -> Handover {
         memfd_create("clustered-cache-test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
     let mut file = File::from(memory);
     file.set_len(handover.bytes).unwrap();
-    for word in &writer.region().words()[..PAGE / 8] {
+    for word in &writer.memory_region().words()[..PAGE / 8] {
         file.write_all(&word.load(Ordering::Relaxed).to_le_bytes()).unwrap();
     }
     file.rewind().unwrap();

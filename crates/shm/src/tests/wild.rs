@@ -24,7 +24,7 @@ fn full_table() -> (Writer, Reader) {
 }
 
 fn memory(writer: &Writer) -> Memory<'_> {
-    Memory { words: writer.region().words(), geometry: GEOMETRY }
+    Memory { words: writer.memory_region().words(), geometry: GEOMETRY }
 }
 
 /// A part of the region, as the places of its words.

@@ -7,6 +7,8 @@ mod expiry;
 mod handles;
 mod loads;
 mod many;
+mod memory;
+mod readers;
 mod scans;
 #[cfg(unix)]
 mod tables;

@@ -52,6 +52,22 @@ fn a_page_shows_entries_as_they_are_now_and_skips_what_is_gone() {
 }
 
 #[test]
+fn an_entry_that_took_the_place_of_a_removed_one_is_not_shown_in_its_stead() {
+    let mut bench = Bench::plain();
+    for key in ["a", "b", "c"] {
+        bench.set(key, "v");
+    }
+    let (cursor, _) = bench.begin(1);
+    bench.flag(Request::Delete(Blob(&text_key("b"))));
+    bench.set("new", "v");
+    bench.flag(Request::Delete(Blob(&text_key("a"))));
+    bench.set("a", "again");
+    let (cursor, rest) = bench.next(cursor, 9);
+    assert_eq!(cursor, 0);
+    assert!(rest.is_empty() || rest == ["a"], "{rest:?}");
+}
+
+#[test]
 fn a_page_is_empty_only_at_the_end() {
     let mut bench = Bench::plain();
     for number in 0..3_000 {

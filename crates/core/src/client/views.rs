@@ -1,0 +1,471 @@
+//! What one link reads by itself: the tables that the host has handed over, by handle.
+//!
+//! A read is answered here if the table can answer it, and goes to the host otherwise, with the same result:
+//!
+//! | the host is asked | because |
+//! |---|---|
+//! | no table, or it is over, or of a connection that is gone | there is nothing to read, or it may be out of date |
+//! | a change of this process to the key is under way | the caller must see its own write |
+//! | the namespace restarts ages with reads | that is a change |
+//! | a stale entry where stale ones are allowed | whether it may be handed out is the host's to decide, once |
+//! | the writer was in the way for too long | it may have been killed; if not, the host waits for it |
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use clustered_cache_shm::{Lookup, Mark, NEVER, Reader, SlotsView};
+
+use super::REOPEN_BASE;
+use super::handovers::Handovers;
+use super::link::Link;
+use super::seen::{Due, Seen};
+use super::writes::{Name, Writes};
+use crate::clock::{Clock, Moment};
+use crate::config::{BUFFER_KEPT, REPLY_PART_BYTES, REPORT_PAUSE};
+use crate::inbox::{Incoming, LinkEvent};
+use crate::mark;
+use crate::protocol::message::{Blob, Handle, Request, RequestEnvelope, RequestId, Response, Ticket};
+use crate::store::flags::{GET_ASKS, HAS_ASKS, STALE_ASKS};
+
+/// Whether reads of a handle can be answered without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// There is a table.
+    Mapped,
+    /// There was one, and there will be another one soon.
+    Expected,
+    /// There is none.
+    Without,
+}
+
+struct View {
+    name: Name,
+    seen: Arc<Seen>,
+    table: Option<Table>,
+    /// The table is over, or its connection is gone; the host was or will be asked for the next one.
+    renewing: bool,
+}
+
+struct Table {
+    reader: Reader,
+    /// The connection that it came over.
+    generation: u32,
+}
+
+/// The tables of one link. Used by one thread.
+pub(crate) struct Views {
+    clock: Clock,
+    by_handle: Vec<Option<View>>,
+    writes: Writes,
+    /// Requests that open a handle for the first time.
+    opening: Vec<(RequestId, Handle)>,
+    handovers: Handovers,
+    /// The connection of what arrives now.
+    generation: u32,
+    /// Values on their way to a reply.
+    scratch: Vec<u8>,
+    /// Of the last reply, if that was a value of a table.
+    mark: Option<mark::Mark>,
+    /// When many reads were last reported at once.
+    reported: Moment,
+}
+
+/// What a table says about a key.
+enum Found {
+    Hit(Mark),
+    Stale(Mark),
+    Miss,
+    /// The host is to be asked.
+    Ask,
+}
+
+impl Views {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            by_handle: Vec::new(),
+            writes: Writes::new(),
+            opening: Vec::new(),
+            handovers: Handovers::default(),
+            generation: 0,
+            scratch: Vec::new(),
+            mark: None,
+            reported: 0,
+        }
+    }
+
+    /// Where the value of the last reply is, if it came from a table.
+    pub(crate) fn mark(&self) -> Option<mark::Mark> {
+        self.mark
+    }
+
+    /// Whether reads of the handle can be answered here.
+    pub(crate) fn sharing(&self, handle: Handle) -> Sharing {
+        match self.view(handle) {
+            Some(View { renewing: true, .. }) => Sharing::Expected,
+            Some(View { table: Some(_), .. }) => Sharing::Mapped,
+            _ => Sharing::Without,
+        }
+    }
+
+    /// The slots of the handle's table, and its number.
+    pub(crate) fn slots(&self, handle: Handle) -> Option<(SlotsView, u32)> {
+        let table = self.view(handle)?.table.as_ref()?;
+        Some((table.reader.slots(), mark::table_number(table.reader.region())))
+    }
+
+    fn view(&self, handle: Handle) -> Option<&View> {
+        self.by_handle.get(handle as usize)?.as_ref()
+    }
+
+    // --- requests ----------------------------------------------------------------------------------------------------
+
+    /// Answers a read from the table; `false` when the host is to be asked.
+    pub(crate) fn answer(
+        &mut self,
+        link: &Link,
+        request: &RequestEnvelope<'_>,
+        reply: &mut dyn FnMut(Response<'_>),
+    ) -> bool {
+        self.mark = None;
+        if !self.is_readable(link, request.handle) {
+            return false;
+        }
+        if self.scratch.capacity() > BUFFER_KEPT {
+            self.scratch = Vec::new();
+        }
+        self.scratch.clear();
+        match &request.request {
+            Request::Get(key) => self.get(link, request.handle, key.0, reply),
+            // What is not there is to be loaded, and the host says by whom.
+            Request::Fetch { key, force: false, .. } => self.fetch(link, request.handle, key.0, reply),
+            Request::Peek(key) => self.peek(link, request.handle, key.0, reply),
+            Request::Has(key) => self.has(link, request.handle, key.0, reply),
+            Request::MGet(keys) => self.get_many(link, request.handle, keys, reply),
+            Request::MHas(keys) => self.has_many(link, request.handle, keys, reply),
+            _ => false,
+        }
+    }
+
+    /// A handle is being opened; the host remembers it from now on, and so do we.
+    pub(crate) fn open(&mut self, id: RequestId, handle: Handle, name: &str) {
+        let name = self.writes.name(name);
+        let at = handle as usize;
+        if self.by_handle.len() <= at {
+            self.by_handle.resize_with(at + 1, || None);
+        }
+        let view = View { name, seen: Arc::new(Seen::new()), table: None, renewing: false };
+        self.by_handle[at].get_or_insert(view);
+        self.opening.push((id, handle));
+    }
+
+    /// A handle is given back.
+    pub(crate) fn release(&mut self, handle: Handle) {
+        if let Some(view) = self.by_handle.get_mut(handle as usize) {
+            *view = None;
+        }
+    }
+
+    /// Takes note of a request that went to the host.
+    pub(crate) fn asked(&mut self, request: &RequestEnvelope<'_>) {
+        if let Some(name) = self.view(request.handle).map(|view| view.name) {
+            self.writes.begin(request.id, name, &request.request);
+        }
+    }
+
+    /// Nobody waits for request `id` any more.
+    pub(crate) fn forgotten(&mut self, id: RequestId) {
+        self.writes.end(id);
+    }
+
+    // --- reads -------------------------------------------------------------------------------------------------------
+
+    fn get(&mut self, link: &Link, handle: Handle, key: &[u8], reply: &mut dyn FnMut(Response<'_>)) -> bool {
+        let mut out = std::mem::take(&mut self.scratch);
+        let found = self.look(link, handle, key, GET_ASKS, Some(&mut out));
+        let answered = match found {
+            Found::Hit(mark) => {
+                self.note(link, handle, |seen| seen.hit(&mark));
+                self.mark = self.mark_of(handle, mark);
+                reply(Response::Value(Blob(&out)));
+                true
+            }
+            Found::Stale(mark) => {
+                self.note(link, handle, |seen| seen.stale(&mark));
+                reply(Response::Missing);
+                true
+            }
+            Found::Miss => {
+                self.note(link, handle, Seen::miss);
+                reply(Response::Missing);
+                true
+            }
+            Found::Ask => false,
+        };
+        self.scratch = out;
+        answered
+    }
+
+    fn fetch(
+        &mut self,
+        link: &Link,
+        handle: Handle,
+        key: &[u8],
+        reply: &mut dyn FnMut(Response<'_>),
+    ) -> bool {
+        let mut out = std::mem::take(&mut self.scratch);
+        let found = self.look(link, handle, key, GET_ASKS, Some(&mut out));
+        if let Found::Hit(mark) = &found {
+            self.note(link, handle, |seen| seen.hit(mark));
+            self.mark = self.mark_of(handle, *mark);
+            reply(Response::Value(Blob(&out)));
+        }
+        self.scratch = out;
+        matches!(found, Found::Hit(_))
+    }
+
+    fn peek(&mut self, link: &Link, handle: Handle, key: &[u8], reply: &mut dyn FnMut(Response<'_>)) -> bool {
+        let mut out = std::mem::take(&mut self.scratch);
+        let found = self.look(link, handle, key, 0, Some(&mut out));
+        match &found {
+            Found::Hit(mark) => {
+                self.mark = self.mark_of(handle, *mark);
+                reply(Response::Value(Blob(&out)));
+            }
+            Found::Stale(_) | Found::Miss => reply(Response::Missing),
+            Found::Ask => {}
+        }
+        self.scratch = out;
+        !matches!(found, Found::Ask)
+    }
+
+    fn has(&mut self, link: &Link, handle: Handle, key: &[u8], reply: &mut dyn FnMut(Response<'_>)) -> bool {
+        let Some(there) = self.is_there(link, handle, key) else { return false };
+        reply(Response::Flag(there));
+        true
+    }
+
+    fn get_many(
+        &mut self,
+        link: &Link,
+        handle: Handle,
+        keys: &[Blob<'_>],
+        reply: &mut dyn FnMut(Response<'_>),
+    ) -> bool {
+        let mut out = std::mem::take(&mut self.scratch);
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            // As much as the host would answer at a time; the caller asks for the rest.
+            if out.len() > REPLY_PART_BYTES {
+                break;
+            }
+            let start = out.len();
+            match self.look(link, handle, key.0, GET_ASKS, Some(&mut out)) {
+                // Nothing has been counted yet, so the host may answer all of it.
+                Found::Ask => {
+                    self.scratch = out;
+                    return false;
+                }
+                one => found.push((one, start..out.len())),
+            }
+        }
+        for (one, _) in &found {
+            self.note(link, handle, |seen| match one {
+                Found::Hit(mark) => seen.hit(mark),
+                Found::Stale(mark) => seen.stale(mark),
+                Found::Miss | Found::Ask => seen.miss(),
+            });
+        }
+        let value = |(one, span): (Found, Range<usize>)| match one {
+            Found::Hit(_) => Some(Blob(&out[span])),
+            _ => None,
+        };
+        reply(Response::Values(found.into_iter().map(value).collect()));
+        self.scratch = out;
+        true
+    }
+
+    fn has_many(
+        &mut self,
+        link: &Link,
+        handle: Handle,
+        keys: &[Blob<'_>],
+        reply: &mut dyn FnMut(Response<'_>),
+    ) -> bool {
+        let flags: Option<Vec<bool>> = keys.iter().map(|key| self.is_there(link, handle, key.0)).collect();
+        let Some(flags) = flags else { return false };
+        reply(Response::Flags(flags));
+        true
+    }
+
+    /// Is there a fresh entry? `None` when the host is to be asked.
+    fn is_there(&mut self, link: &Link, handle: Handle, key: &[u8]) -> Option<bool> {
+        // A stale entry is not there, whether or not it may still be read.
+        match self.look(link, handle, key, HAS_ASKS, None) {
+            Found::Hit(_) => Some(true),
+            Found::Stale(_) | Found::Miss => Some(false),
+            Found::Ask => None,
+        }
+    }
+
+    /// Looks into the table, unless its namespace has one of the flags `asks`.
+    #[inline]
+    fn look(
+        &mut self,
+        link: &Link,
+        handle: Handle,
+        key: &[u8],
+        asks: u32,
+        mut out: Option<&mut Vec<u8>>,
+    ) -> Found {
+        let Some(View { name, table: Some(table), .. }) = self.view(handle) else { return Found::Ask };
+        let Some(flags) = table.reader.flags() else {
+            self.renew(link, handle);
+            return Found::Ask;
+        };
+        if flags & asks != 0 || self.writes.concern(*name, key) {
+            return Found::Ask;
+        }
+        let start = out.as_ref().map_or(0, |out| out.len());
+        // At moment 0 nothing is stale: the clock is looked at only for entries that end.
+        match table.reader.get_hashed(key, table.reader.hash(key), 0, out.as_deref_mut()) {
+            Lookup::Hit(mark) if mark.deadline == NEVER || self.clock.now() < mark.deadline => {
+                Found::Hit(mark)
+            }
+            Lookup::Hit(mark) | Lookup::Stale(mark) => {
+                let reads_value = out.is_some();
+                if let Some(out) = out {
+                    out.truncate(start);
+                }
+                if reads_value && flags & STALE_ASKS != 0 { Found::Ask } else { Found::Stale(mark) }
+            }
+            Lookup::Miss => Found::Miss,
+            Lookup::Unsure => {
+                if table.reader.flags().is_none() {
+                    self.renew(link, handle);
+                }
+                Found::Ask
+            }
+        }
+    }
+
+    /// May the table be read, as far as the connection is concerned?
+    #[inline]
+    fn is_readable(&self, link: &Link, handle: Handle) -> bool {
+        let Some(View { table: Some(table), .. }) = self.view(handle) else { return false };
+        table.generation == link.generation().load(Ordering::Acquire)
+    }
+
+    fn mark_of(&self, handle: Handle, entry: Mark) -> Option<mark::Mark> {
+        let table = self.view(handle)?.table.as_ref()?;
+        // Who keeps a value answers `has` from it too.
+        let may_be_kept = table.reader.flags()? & HAS_ASKS == 0;
+        may_be_kept.then(|| mark::Mark::of(&entry, table.reader.region()))
+    }
+
+    /// Takes note of a read, and sees to it that the host learns of it.
+    #[inline]
+    fn note(&mut self, link: &Link, handle: Handle, note: impl FnOnce(&Seen) -> Due) {
+        let Some(view) = self.view(handle) else { return };
+        match note(&view.seen) {
+            Due::Nothing => {}
+            Due::Announce => link.reading.notify_one(),
+            Due::Report => {
+                let now = self.clock.now();
+                // Under load a sample will do: a report for every few reads would cost more than they do.
+                if now.saturating_sub(self.reported) >= REPORT_PAUSE.as_micros() as Moment {
+                    self.reported = now;
+                    link.report(Some(handle));
+                    link.flush();
+                }
+            }
+        }
+    }
+
+    fn renew(&mut self, link: &Link, handle: Handle) {
+        if let Some(Some(view)) = self.by_handle.get_mut(handle as usize)
+            && !std::mem::replace(&mut view.renewing, true)
+        {
+            link.renew(handle);
+            link.flush();
+        }
+    }
+
+    // --- what arrives ------------------------------------------------------------------------------------------------
+
+    /// Learns from what has arrived; gives back what is for the caller of the link.
+    pub(crate) fn arrived<'a>(&mut self, link: &Link, incoming: Incoming<'a>) -> Option<Incoming<'a>> {
+        match &incoming {
+            Incoming::Response { id, response } => {
+                self.writes.end(*id);
+                if let Some(handle) = self.opened_by(*id) {
+                    let table = match response {
+                        Response::Opened { table, .. } => table.as_ref(),
+                        _ => None,
+                    };
+                    self.opened(link, handle, table);
+                }
+            }
+            Incoming::Descriptor(_) => {
+                let Incoming::Descriptor(descriptor) = incoming else { return None };
+                self.handovers.arrived(descriptor);
+                return None;
+            }
+            Incoming::Event(LinkEvent::Connected { generation, .. }) => self.generation = *generation,
+            Incoming::Event(LinkEvent::Lost { through, .. }) => {
+                self.handovers.clear();
+                self.disconnected(*through);
+            }
+            Incoming::Event(LinkEvent::Unreachable { through, .. }) => self.disconnected(*through),
+        }
+        Some(incoming)
+    }
+
+    fn opened_by(&mut self, id: RequestId) -> Option<Handle> {
+        if id > REOPEN_BASE {
+            return Handle::try_from(id - REOPEN_BASE).ok();
+        }
+        let at = self.opening.iter().position(|(opening, _)| *opening == id)?;
+        Some(self.opening.swap_remove(at).1)
+    }
+
+    /// The host has answered to an opening, perhaps with a table.
+    fn opened(&mut self, link: &Link, handle: Handle, ticket: Option<&Ticket>) {
+        // Taken in any case: the next descriptor belongs to the next ticket.
+        let descriptor = ticket.and_then(|ticket| self.handovers.take(ticket));
+        let generation = self.generation;
+        let Some(Some(view)) = self.by_handle.get_mut(handle as usize) else { return };
+        view.renewing = false;
+        let known = view.table.as_ref().map(|table| (table.reader.region(), table.generation));
+        if ticket.is_some() && known == ticket.map(|ticket| (ticket.region, generation)) {
+            return;
+        }
+        let reader = ticket.zip(descriptor).and_then(|(ticket, descriptor)| open(ticket, &descriptor));
+        view.table = reader.map(|reader| Table { reader, generation });
+        if view.table.is_some() {
+            let seen = Arc::clone(&view.seen);
+            link.watch(handle, &seen);
+        }
+    }
+
+    /// What came over the connection does not count any more; requests up to `through` have ended.
+    fn disconnected(&mut self, through: RequestId) {
+        self.writes.end_through(through);
+        self.opening.retain(|(id, _)| *id > through);
+        for view in self.by_handle.iter_mut().flatten() {
+            // The namespace is opened again first thing on the next connection.
+            view.renewing |= view.table.take().is_some();
+        }
+    }
+}
+
+#[cfg(unix)]
+fn open(ticket: &Ticket, descriptor: &crate::transport::Descriptor) -> Option<Reader> {
+    Reader::open(descriptor, ticket.region, ticket.bytes).ok()
+}
+
+#[cfg(not(unix))]
+fn open(_ticket: &Ticket, _descriptor: &crate::transport::Descriptor) -> Option<Reader> {
+    None
+}

@@ -1,0 +1,148 @@
+//! Changes of this process that the host has not answered yet. Until it has, a read of what they change must be asked
+//! of the host as well, which answers in order: so a caller sees its own writes, awaited or not.
+
+use std::collections::VecDeque;
+
+use ahash::{HashMap, HashMapExt, RandomState};
+
+use crate::protocol::message::{Blob, Request, RequestId};
+
+/// A namespace, by the hash of its name.
+pub(super) type Name = u64;
+
+/// What one request may change, by hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Key(u64),
+    Namespace(Name),
+}
+
+/// The changes of one link, oldest first: in this order they are answered.
+#[derive(Debug)]
+pub(super) struct Writes {
+    hasher: RandomState,
+    under_way: VecDeque<(RequestId, Target)>,
+    counts: HashMap<u64, u32>,
+}
+
+impl Writes {
+    pub(super) fn new() -> Self {
+        Self { hasher: RandomState::new(), under_way: VecDeque::new(), counts: HashMap::new() }
+    }
+
+    /// How a namespace is called here.
+    pub(super) fn name(&self, name: &str) -> Name {
+        self.hasher.hash_one(name)
+    }
+
+    /// Takes note of a request that goes to the host.
+    pub(super) fn begin(&mut self, id: RequestId, name: Name, request: &Request<'_>) {
+        let Some(target) = self.target(name, request) else { return };
+        *self.counts.entry(hash_of(target)).or_default() += 1;
+        self.under_way.push_back((id, target));
+    }
+
+    /// May a change of this key be under way?
+    #[inline]
+    pub(super) fn concern(&self, name: Name, key: &[u8]) -> bool {
+        !self.under_way.is_empty()
+            && (self.counts.contains_key(&self.key(name, key)) || self.counts.contains_key(&name))
+    }
+
+    /// The request has been answered, or never will be.
+    pub(super) fn end(&mut self, id: RequestId) {
+        let Some(at) = self.under_way.iter().position(|(write, _)| *write >= id) else { return };
+        if self.under_way[at].0 == id {
+            self.remove(at);
+        }
+    }
+
+    /// All requests up to this one have ended.
+    pub(super) fn end_through(&mut self, id: RequestId) {
+        while self.under_way.front().is_some_and(|(write, _)| *write <= id) {
+            self.remove(0);
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        let Some((_, target)) = self.under_way.remove(at) else { return };
+        let hash = hash_of(target);
+        if let Some(count) = self.counts.get_mut(&hash) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&hash);
+            }
+        }
+    }
+
+    fn target(&self, name: Name, request: &Request<'_>) -> Option<Target> {
+        Some(match request {
+            Request::Set(entry) | Request::SetIfAbsent(entry) => Target::Key(self.key(name, entry.key.0)),
+            Request::Delete(Blob(key))
+            | Request::GetAndDelete(Blob(key))
+            | Request::Count(Blob(key), _)
+            | Request::Touch { key: Blob(key), .. } => Target::Key(self.key(name, key)),
+            Request::MSet(_)
+            | Request::MDelete(_)
+            | Request::Clear(_)
+            | Request::Tune(_)
+            | Request::Destroy => Target::Namespace(name),
+            _ => return None,
+        })
+    }
+
+    fn key(&self, name: Name, key: &[u8]) -> u64 {
+        self.hasher.hash_one((name, key))
+    }
+}
+
+/// That two of them are equal by chance sends a read to the host that need not have gone there.
+fn hash_of(target: Target) -> u64 {
+    match target {
+        Target::Key(hash) | Target::Namespace(hash) => hash,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::message::{Keep, NewEntry};
+
+    fn set(key: &[u8]) -> Request<'_> {
+        Request::Set(NewEntry { key: Blob(key), value: Blob(b"v"), keep: Keep::default() })
+    }
+
+    #[test]
+    fn a_key_is_concerned_until_the_last_of_its_changes_has_ended() {
+        let mut writes = Writes::new();
+        let (users, posts) = (writes.name("users"), writes.name("posts"));
+        writes.begin(1, users, &set(b"a"));
+        writes.begin(2, users, &set(b"a"));
+        writes.begin(3, users, &set(b"b"));
+        writes.begin(4, users, &Request::Get(Blob(b"c")));
+        assert!(writes.concern(users, b"a") && writes.concern(users, b"b"));
+        assert!(!writes.concern(users, b"c") && !writes.concern(posts, b"a"));
+        writes.end(1);
+        assert!(writes.concern(users, b"a"));
+        writes.end(2);
+        writes.end(2);
+        writes.end(4);
+        assert!(!writes.concern(users, b"a") && writes.concern(users, b"b"));
+        writes.end_through(9);
+        assert!(!writes.concern(users, b"b"));
+        assert!(writes.counts.is_empty());
+    }
+
+    #[test]
+    fn a_change_of_many_keys_concerns_all_of_its_namespace_and_no_other() {
+        let mut writes = Writes::new();
+        let (users, posts) = (writes.name("users"), writes.name("posts"));
+        writes.begin(1, users, &Request::Clear(None));
+        writes.begin(2, posts, &set(b"a"));
+        assert!(writes.concern(users, b"a") && !writes.concern(posts, b"b"));
+        writes.end(2);
+        assert!(writes.concern(users, b"z"), "they may be answered in any order");
+        writes.end(1);
+        assert!(!writes.concern(users, b"a"));
+    }
+}

@@ -1,0 +1,77 @@
+//! Which entries a scan has still to show, also when their table is replaced meanwhile.
+
+use std::sync::{Arc, OnceLock};
+
+use ahash::HashMap;
+use clustered_cache_shm::Slot;
+
+/// An entry as a scan remembers it: its slot, and the hash of its key, which another entry in that slot does not have.
+pub(crate) type Place = (Slot, u64);
+
+/// The life of one table of a namespace. Kept by the scans that began in it.
+#[derive(Debug, Default)]
+pub(crate) struct Era(OnceLock<Moves>);
+
+/// Where the entries of a table went.
+#[derive(Debug)]
+struct Moves {
+    to: HashMap<Place, Place>,
+    next: Arc<Era>,
+}
+
+impl Era {
+    /// Is there a scan that has to know where entries go?
+    pub(crate) fn is_watched(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+
+    /// The table was replaced. An era ends once.
+    pub(crate) fn end(&self, to: HashMap<Place, Place>, next: Arc<Self>) {
+        self.0.get_or_init(|| Moves { to, next });
+    }
+}
+
+/// The entries that a scan has still to show. One that is removed and stored again meanwhile may be among them or not:
+/// nothing tells it from the one that was there, unless it has got another slot.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    era: Arc<Era>,
+    /// The next one last.
+    places: Vec<Place>,
+}
+
+impl Snapshot {
+    /// `places` in the order in which they are to be shown.
+    pub(crate) fn new(era: Arc<Era>, mut places: Vec<Place>) -> Self {
+        places.reverse();
+        Self { era, places }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The next one to be shown.
+    pub(crate) fn next(&self) -> Option<Place> {
+        self.places.last().copied()
+    }
+
+    /// The next one was shown, or is gone.
+    pub(crate) fn pass(&mut self) {
+        self.places.pop();
+    }
+
+    /// Everything is gone.
+    pub(crate) fn end(&mut self) {
+        self.places.clear();
+    }
+
+    /// Finds the entries where they are now. Under the namespace's lock, before places are used.
+    pub(crate) fn follow(&mut self) {
+        while let Some(Moves { to, next }) = self.era.0.get() {
+            let next = Arc::clone(next);
+            self.places.retain_mut(|place| to.get(place).map(|moved| *place = *moved).is_some());
+            self.era = next;
+        }
+    }
+}
