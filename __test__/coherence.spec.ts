@@ -315,19 +315,20 @@ for (const near of [false, true]) {
     async (t) => {
       const options = patient();
       const [tuner, reader] = [shared.worker(0), shared.worker(1)];
+      // The first to go, however late the host hears of reads of the others.
+      await tuner.call(options, 'set', 'large', Buffer.alloc(3_000_000, 1));
       await tuner.call(
         options,
         'mSet',
         Array.from({ length: 500 }, (_, index) => [index, { index }]),
       );
-      await tuner.call(options, 'set', 'large', Buffer.alloc(3_000_000, 1));
       const reading = reader.run(
         async ({ cache, state }, options) => {
           const target = cache(options) as any;
           await target.ready;
-          [state.done, state.reads] = [false, 0];
+          const progress = (state[options.namespace] = { done: false, reads: 0 });
           const wrong: unknown[] = [];
-          while (!state.done) {
+          while (!progress.done) {
             // Without a pause: nothing can arrive meanwhile but what a read itself waits for.
             for (let index = 0; index < 500; index += 1) {
               try {
@@ -337,7 +338,7 @@ for (const near of [false, true]) {
                 wrong.push([index, (error as any).code]);
               }
             }
-            state.reads += 500;
+            progress.reads += 500;
             await new Promise((resolve) => setImmediate(resolve));
           }
           return { wrong, transport: target.transport };
@@ -345,8 +346,9 @@ for (const near of [false, true]) {
         { ...options, near },
       );
       const more = async () => {
-        const reads = await reader.run(({ state }) => state.reads as number);
-        await until('reads', () => reader.run(({ state }, reads) => state.reads > reads + 1_000, reads));
+        const reads = () => reader.run<[string], number>(({ state }, name) => state[name].reads, options.namespace);
+        const before = await reads();
+        await until('reads', async () => (await reads()) > before + 1_000);
       };
       for (const megabytes of [512, 1_024, 4_096, 1, 300, 2_048]) {
         await tuner.call(options, 'maxSize', megabytes * 2 ** 20);
@@ -354,7 +356,7 @@ for (const near of [false, true]) {
         t.is(await see(reader, { ...options, near }, 'getSync', 'written'), megabytes);
         await more();
       }
-      await reader.run(({ state }) => void (state.done = true));
+      await reader.run(({ state }, name) => void (state[name].done = true), options.namespace);
       t.deepEqual(await reading, { wrong: [], transport: 'shared' });
       t.is(await reader.call({ ...options, near }, 'getSync', 'large'), undefined, 'it did not fit into one MiB');
     },
