@@ -1,4 +1,4 @@
-//! Bytes out of shared memory, while another process may be writing them.
+//! Bytes out of shared memory, while another process may be writing them, and into it, while others may be reading.
 //!
 //! What comes out may be any mixture of older and newer bytes: only the version of the slot tells afterwards whether it
 //! is an entry. So a copy need not be orderly, it must only not be a data race, and all of its loads must come before
@@ -33,6 +33,35 @@ fn copy(words: &[AtomicU64], places: &mut [[MaybeUninit<u8>; 8]]) {
     }
     for (word, place) in words.iter().zip(places) {
         *place = word.load(Ordering::Relaxed).to_le_bytes().map(MaybeUninit::new);
+    }
+}
+
+/// Stores each of the bytes' words.
+pub(crate) fn fill(words: &[AtomicU64], bytes: &[[u8; 8]]) {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    if words.len() >= LONG {
+        return fill_long(words, bytes);
+    }
+    for (word, bytes) in words.iter().zip(bytes) {
+        word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+    }
+}
+
+/// As [`copy_long`], the other way.
+#[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+fn fill_long(words: &[AtomicU64], bytes: &[[u8; 8]]) {
+    assert_eq!(words.len(), bytes.len());
+    // SAFETY: the instruction reads `bytes.len()` words, which are there, and writes as many, which are atomics and so
+    // may be written through a shared reference; the direction flag is clear. Its stores may change places among each
+    // other, but not with the stores after it, of which the one that shows them to readers is one.
+    unsafe {
+        std::arch::asm!(
+            "rep movsq",
+            inout("rcx") words.len() => _,
+            inout("rsi") bytes.as_ptr() => _,
+            inout("rdi") words.as_ptr().cast_mut() => _,
+            options(nostack, preserves_flags),
+        );
     }
 }
 
