@@ -166,7 +166,7 @@ fn equal(words: &[AtomicU64], bytes: &[u8]) -> bool {
 
 fn store(words: &[AtomicU64], bytes: &[u8]) {
     let (whole, rest) = bytes.as_chunks::<8>();
-    crate::copy::fill(&words[..whole.len()], whole);
+    copy::fill(&words[..whole.len()], whole);
     if !rest.is_empty() {
         words[whole.len()].store(padded(rest), Ordering::Relaxed);
     }
