@@ -5,7 +5,7 @@ import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import { answerCalls, callsTo } from './calls.mjs';
 import { load } from './contender.mjs';
-import { collected } from './memory.mjs';
+import { resident } from './memory.mjs';
 
 const workers = [];
 
@@ -25,6 +25,10 @@ answerCalls(process, {
     return Promise.all(asked.map((call) => call(command, argument)));
   },
 
+  /** Has several workers do different things at the same time: `parts[n]` is for worker n, `undefined` for nothing. */
+  together: ({ parts }) =>
+    Promise.all(parts.map((part, index) => part && workers[index](part.command, part.argument))),
+
   /** Blocks the event loop while the first worker goes on: what it measures meanwhile is its result. */
   async block({ milliseconds, argument }) {
     const begun = workers[0]('begun');
@@ -35,7 +39,7 @@ answerCalls(process, {
     return measured;
   },
 
-  resident: collected,
+  resident,
 });
 
 process.on('disconnect', () => process.exit());

@@ -53,6 +53,11 @@ export class Team {
     return result;
   }
 
+  /** Has workers do different things at the same time; `parts` by worker, with gaps for those that rest. */
+  together(parts) {
+    return this.#call('together', { parts });
+  }
+
   /** Lets the primary end by itself, since a host has files to remove; its workers follow it. */
   async end() {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
