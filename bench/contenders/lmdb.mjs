@@ -15,6 +15,8 @@ export const what = 'memory-mapped database; evicts nothing';
 export const inProcess = true;
 /** `get` answers at once. */
 export const sync = true;
+/** Reads are of a snapshot that is renewed when the event loop has turned: a change is seen some turns later. */
+export const seesLater = 1_000;
 
 export const connect = (addresses, { space }) => connectWith({}, addresses, `lmdb-${space}`);
 
@@ -24,14 +26,16 @@ export async function connectWith(options, { folder }, name) {
   const objects = root.openDB('objects', { ...options, sharedStructuresKey: Symbol.for('structures') });
   const strings = root.openDB('strings', { ...options, encoding: 'string' });
   const bytes = root.openDB('bytes', { ...options, encoding: 'binary' });
+  // Without the cache of values, which is not looked at again within a transaction.
+  const counters = root.openDB('counters');
   return {
     object: operations(objects),
     text: operations(strings),
     bytes: operations(bytes),
     incr: (key) =>
-      objects.transaction(() => {
-        const value = (objects.get(key) ?? 0) + 1;
-        objects.put(key, value);
+      counters.transaction(() => {
+        const value = (counters.get(key) ?? 0) + 1;
+        counters.put(key, value);
         return value;
       }),
     list: (answer) => answer,

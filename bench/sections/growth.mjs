@@ -36,6 +36,8 @@ export function showGrowth(results) {
       nanos(results.find((one) => one.contender === contender && one.entries === entries).ns),
     ),
   ]);
-  console.log(`\nOne read at a time of strings of 16 B in random order, by number of entries, ${WORKERS} workers: median`);
+  console.log(
+    `\nOne read at a time of strings of 16 B in random order, by number of entries, ${WORKERS} workers: median`,
+  );
   console.log(table([['', ...by('entries').map(rate)], ...rows]));
 }

@@ -35,10 +35,7 @@ export function showSizes(results) {
   for (const [kind, title] of Object.entries(KINDS)) {
     const find = (contender, bytes) =>
       results.find((one) => one.contender === contender && one.kind === kind && one.bytes === bytes);
-    const rows = contenders.map((contender) => [
-      contender,
-      ...sizes.map((bytes) => nanos(find(contender, bytes).ns)),
-    ]);
+    const rows = contenders.map((contender) => [contender, ...sizes.map((bytes) => nanos(find(contender, bytes).ns))]);
     console.log(`\nOne read at a time of ${title}, at once where that can be, ${WORKERS} workers: median`);
     console.log(table([['', ...sizes.map(size)], ...rows]));
   }

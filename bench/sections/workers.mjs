@@ -26,6 +26,8 @@ export function showWorkers(results) {
       rate(results.find((one) => one.contender === contender && one.workers === workers).rate),
     ),
   ]);
-  console.log(`\nReads of strings of 1 KiB per second, all workers together, ${IN_FLIGHT} in flight in each, by workers`);
+  console.log(
+    `\nReads of strings of 1 KiB per second, all workers together, ${IN_FLIGHT} in flight in each, by workers`,
+  );
   console.log(table([['', ...by('workers').map(String)], ...rows]));
 }

@@ -1,7 +1,9 @@
 // What every contender must do right before it is timed. Each check runs in a worker and throws.
 
 import { deepStrictEqual, strictEqual } from 'node:assert/strict';
-import { sampleKey, samples, sets } from './values.mjs';
+import { setImmediate } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { object, sampleKey, samples, sets, text } from './values.mjs';
 
 /** Entries of a set that are looked at: all of a small one. */
 const LOOKED_AT = 100;
@@ -24,6 +26,27 @@ export async function assertSet(cache, { kind, count, key, value, isMissing }) {
   const step = Math.max(1, Math.floor(count / LOOKED_AT));
   for (let index = 0; index < count; index += step) {
     await assertEntry(cache[kind], key(index), isMissing ? undefined : value(index));
+  }
+}
+
+const changing = (turn) => ({ object: { ...object(turn), turn }, text: text(turn) });
+
+/** Stores something else each turn under the same keys. */
+export async function change(cache, turn) {
+  for (const [kind, value] of Object.entries(changing(turn))) await cache[kind].set(`changing:${kind}`, value);
+}
+
+/**
+ * What was stored in this turn is what is read, whatever was read before.
+ *
+ * @param later - turns of the event loop that may pass until it is
+ */
+export async function assertChanged(cache, { turn, later = 0 }) {
+  for (const [kind, value] of Object.entries(changing(turn))) {
+    for (let left = later; left > 0 && !isDeepStrictEqual(await cache[kind].get(`changing:${kind}`), value); left--) {
+      await setImmediate();
+    }
+    await assertEntry(cache[kind], `changing:${kind}`, value);
   }
 }
 

@@ -9,7 +9,9 @@ import { readFileSync } from 'node:fs';
 export function resident() {
   for (let round = 0; round < 3; round++) globalThis.gc?.();
   const found = proportional();
-  return found ? { own: found.all - found.common, common: found.common } : { own: process.memoryUsage.rss(), common: 0 };
+  return found
+    ? { own: found.all - found.common, common: found.common }
+    : { own: process.memoryUsage.rss(), common: 0 };
 }
 
 /**

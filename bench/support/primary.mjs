@@ -26,8 +26,7 @@ answerCalls(process, {
   },
 
   /** Has several workers do different things at the same time: `parts[n]` is for worker n, `undefined` for nothing. */
-  together: ({ parts }) =>
-    Promise.all(parts.map((part, index) => part && workers[index](part.command, part.argument))),
+  together: ({ parts }) => Promise.all(parts.map((part, index) => part && workers[index](part.command, part.argument))),
 
   /** Blocks the event loop while the first worker goes on: what it measures meanwhile is its result. */
   async block({ milliseconds, argument }) {

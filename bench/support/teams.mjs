@@ -5,6 +5,7 @@ import { load } from './contender.mjs';
 import { Team } from './team.mjs';
 
 const TIMES = 6_400;
+const CHANGES = 20;
 
 /**
  * Starts a team for each contender, checks that it does right what it is going to be timed at, and ends all of them
@@ -65,6 +66,7 @@ export async function checkCorrectness(teams, { log }) {
       } else {
         await team.worker(0, 'write');
         await team.worker(workers - 1, 'read');
+        await checkChanges(team, workers);
         await checkCounting(contender, team, workers);
       }
     } catch (error) {
@@ -73,6 +75,14 @@ export async function checkCorrectness(teams, { log }) {
       });
     }
     log(`  ${contender}: ${module.title}, ${module.what}: right`);
+  }
+}
+
+/** What one worker has read before, another changes: from then on the first must read the change. */
+async function checkChanges(team, workers) {
+  for (let turn = 0; turn < CHANGES; turn++) {
+    await team.worker(0, 'change', { turn });
+    await team.worker(workers - 1, 'changed', { turn });
   }
 }
 

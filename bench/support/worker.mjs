@@ -5,7 +5,7 @@ import { load } from './contender.mjs';
 import { drive } from './drive.mjs';
 import { resident } from './memory.mjs';
 import { timerOf } from './timed.mjs';
-import { assertCounted, assertRead, assertSet } from './correct.mjs';
+import { assertChanged, assertCounted, assertRead, assertSet, change } from './correct.mjs';
 import { fill, filler, keysOf, object, setOf, sets, writeSamples } from './values.mjs';
 import { WORKLOADS, operationOf } from './workloads.mjs';
 
@@ -48,6 +48,8 @@ answerCalls(process, {
 
   write: () => writeSamples(caches.bench),
   read: () => assertRead(caches.bench),
+  change: ({ turn }) => change(caches.bench, turn),
+  changed: ({ turn }) => assertChanged(caches.bench, { turn, later: contender.seesLater }),
   count: (options) => assertCounted(caches.bench, options),
 
   /** Resolves when the measuring that the next command asks for has begun. */
