@@ -9,4 +9,6 @@ export const inProcess = true;
 
 export const host = () => ours.host(ClusteredCache);
 
+export const writer = () => ours.writer(ClusteredCache);
+
 export const connect = (_, { space }) => ours.connect(ClusteredCache, { space, transport: 'shared' });

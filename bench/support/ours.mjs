@@ -10,6 +10,12 @@ export function host({ bootstrap }) {
   bootstrap(optionsOf('bench'));
 }
 
+/** In the primary: what stores a value at once. */
+export function writer(ClusteredCache) {
+  const cache = new ClusteredCache(optionsOf('bench'));
+  return (key, value) => cache.setSync(key, value);
+}
+
 /**
  * In a worker.
  *

@@ -18,20 +18,28 @@ export const WORKLOADS = {
 };
 
 /** What a writer does beside readers of the set `hot`: it changes what they read, or as many other entries. */
-export const WRITING = {
-  same: { operation: 'set', set: 'hot' },
-  other: { operation: 'set', set: 'hot', prefix: 'other:' },
-};
+const WRITING = { same: '', other: 'other:' };
+
+/** The keys and values of a writer. Each key keeps its own value, so that what readers find stays right. */
+export function writingOf(workload) {
+  const { key, value, count } = sets.hot;
+  const indexes = Array.from({ length: count }, (_, index) => index);
+  return { keys: indexes.map((index) => WRITING[workload] + key(index)), values: indexes.map(value) };
+}
 
 /** The function that does a workload's operation for the turn `index`. Keys and values are made before. */
 export function operationOf(workload, cache) {
-  const { operation, set, prefix = '' } = WORKLOADS[workload] ?? WRITING[workload];
+  if (workload in WRITING) {
+    const { keys, values } = writingOf(workload);
+    return (index) => cache.text.set(keys[index % keys.length], values[index % keys.length]);
+  }
+  const { operation, set } = WORKLOADS[workload];
   if (operation === 'incr') {
     const counters = Array.from({ length: COUNTERS }, (_, index) => `counter:${index}`);
     return (index) => cache.incr(counters[index % COUNTERS]);
   }
   const { kind, count, value } = sets[set];
-  const keys = keysOf(sets[set]).map((key) => prefix + key);
+  const keys = keysOf(sets[set]);
   const of = cache[kind];
   if (operation === 'get') return (index) => of.get(keys[index % count]);
   if (operation === 'mGet') {
