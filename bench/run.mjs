@@ -143,10 +143,20 @@ async function compare(options, results) {
   }
 }
 
-/** Batches of a hundred objects that two workers can parse in a second when they need not fetch them. */
+/**
+ * Batches of a hundred objects that two workers can parse in a second when they need not fetch them: the best of some
+ * attempts, since it is to be what nothing surpasses.
+ */
 async function decodingFloor({ team }) {
-  const parts = await team.workers('decode', { milliseconds: 500 }, 2);
-  return parts.reduce((sum, part) => sum + part, 0);
+  let best = 0;
+  for (let attempt = 0; attempt < 4; attempt++) {
+    const parts = await team.workers('decode', { milliseconds: 250 }, 2);
+    best = Math.max(
+      best,
+      parts.reduce((sum, part) => sum + part, 0),
+    );
+  }
+  return best;
 }
 
 async function save(name, results) {

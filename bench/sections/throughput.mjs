@@ -6,7 +6,7 @@ import { WORKLOADS } from '../support/workloads.mjs';
 import { micros, rate, table } from '../support/table.mjs';
 
 /** What an older state of this package takes part in: that is where it is of interest. */
-const OF_OLD = new Set(['set-object', 'set-text', 'set-bytes']);
+const OF_OLD = new Set(['get-object', 'set-object', 'set-text', 'set-bytes']);
 
 /** One cell is one workload with so many workers and operations in flight. */
 export function measureThroughput(teams, { workloads, loadsFor, rounds, busy, log }) {
