@@ -1,5 +1,6 @@
 import test from 'ava';
 import { rolesOf } from './helpers/roles.ts';
+import { TRANSPORT } from './helpers/transport.ts';
 
 const each = rolesOf(test);
 
@@ -117,7 +118,7 @@ each('the namespace, the role and the transport are told', async (t, { open, rol
   const cache = await open({ namespace: `told-${role}` });
   t.is(cache.namespace, `told-${role}`);
   t.is(cache.role, role);
-  t.is(cache.transport, role === 'host' ? 'direct' : 'socket');
+  t.is(cache.transport, role === 'host' ? 'direct' : TRANSPORT);
   t.is(await cache.ready, await cache.ready, 'ready may be awaited again');
 });
 

@@ -3,6 +3,7 @@ import test from 'ava';
 import { AgentGone, Agents, type RemoteError } from './helpers/agents.ts';
 import { Cluster, type ClusterOptions } from './helpers/cluster.ts';
 import { patient, unique } from './helpers/names.ts';
+import { SHARED, TRANSPORT } from './helpers/transport.ts';
 import { SAMPLES } from './helpers/values.ts';
 import { until, within } from './helpers/wait.ts';
 
@@ -44,7 +45,7 @@ for (const variant of VARIANTS) {
         }, options),
       ),
     );
-    t.deepEqual(where, ['host direct', 'client socket', 'client socket']);
+    t.deepEqual(where, ['host direct', `client ${TRANSPORT}`, `client ${TRANSPORT}`]);
     await primary.kill();
     await Promise.all(workers.map((worker) => within(worker.gone, 'workers of a dead primary')));
   });
@@ -145,13 +146,25 @@ test('what only a host can do is refused in a worker', async (t) => {
   for (const method of ['setSync', 'deleteSync', 'incrSync']) {
     await t.throwsAsync(worker.call(options, method, 'key', 1), { code: 'ERR_CC_NOT_HOST' }, method);
   }
-  for (const method of ['getSync', 'peekSync', 'hasSync']) {
-    await t.throwsAsync(worker.call(options, method, 'key'), { code: 'ERR_CC_NO_SHARED_TABLE' }, method);
-  }
   await t.throwsAsync(
     worker.run(({ cc }) => cc.ClusteredCache.getAllCaches().size),
     { code: 'ERR_CC_NOT_HOST' },
   );
+});
+
+test("reads at once work in a worker that reads the host's memory, and are refused in another", async (t) => {
+  const options = patient();
+  const worker = shared.worker(0);
+  await worker.call(options, 'set', 'key', { a: 1 });
+  for (const [method, answer] of [
+    ['getSync', { a: 1 }],
+    ['peekSync', { a: 1 }],
+    ['hasSync', true],
+  ] as const) {
+    const call = worker.call(options, method, 'key');
+    if (SHARED) t.deepEqual(await call, answer, method);
+    else await t.throwsAsync(call, { code: 'ERR_CC_NO_SHARED_TABLE', message: /await / }, method);
+  }
 });
 
 test('counters are exact whoever counts', async (t) => {

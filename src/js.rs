@@ -33,35 +33,47 @@ fn unknown<'env>(env: &Env, value: sys::napi_value) -> Unknown<'env> {
 
 // --- text --------------------------------------------------------------------------------------------------------
 
+/// Room for most keys, which then need not be measured first.
+const SHORT: usize = 256;
+
 /// Appends the text of a string as WTF-8 and tells whether all of it is ASCII.
 pub(crate) fn append_text(env: &Env, string: &Unknown<'_>, out: &mut Vec<u8>) -> Result<bool> {
-    let units = utf16_length(env, string)?;
     let start = out.len();
-    // Three bytes hold any UTF-16 unit; one more is for the zero that N-API writes.
-    out.resize(start + units * 3 + 1, 0);
-    let mut written = 0;
-    // SAFETY: the buffer has `units * 3 + 1` writable bytes from `start`; N-API writes no more than it is told.
-    let status = unsafe {
-        sys::napi_get_value_string_utf8(
-            env.raw(),
-            string.raw(),
-            out[start..].as_mut_ptr().cast(),
-            units * 3 + 1,
-            &mut written,
-        )
-    };
-    check(status, "read a string")?;
-    out.truncate(start + written);
-    if written == units {
+    let written = append_utf8(env, string, SHORT, out)?;
+    // With no room left for one more character and the final zero, something may have been left out.
+    if written + 4 >= SHORT {
+        out.truncate(start);
+        // Three bytes hold any UTF-16 unit.
+        let room = utf16_length(env, string)? * 3 + 1;
+        append_utf8(env, string, room, out)?;
+    }
+    let text = &out[start..];
+    if text.is_ascii() {
         return Ok(true);
     }
     // The engine replaces lone surrogates by U+FFFD; only then is the text looked at again, unit by unit.
-    if out[start..].windows(3).any(|bytes| bytes == "\u{fffd}".as_bytes()) {
+    if text.windows(3).any(|bytes| bytes == "\u{fffd}".as_bytes()) {
+        let units = utf16_length(env, string)?;
         let text = utf16(env, string, units)?;
         out.truncate(start);
         append_wtf8(&text, out);
     }
     Ok(false)
+}
+
+/// Appends as much of a string as UTF-8 as there is room for, a final zero included; returns its bytes.
+fn append_utf8(env: &Env, string: &Unknown<'_>, room: usize, out: &mut Vec<u8>) -> Result<usize> {
+    out.reserve(room);
+    let mut written = 0;
+    // SAFETY: the spare capacity has `room` bytes that may be written; N-API writes no more than it is told.
+    let status = unsafe {
+        let spare = out.spare_capacity_mut().as_mut_ptr().cast();
+        sys::napi_get_value_string_utf8(env.raw(), string.raw(), spare, room, &mut written)
+    };
+    check(status, "read a string")?;
+    // SAFETY: N-API has written that many bytes, of those it was given.
+    unsafe { out.set_len(out.len() + written.min(room)) };
+    Ok(written)
 }
 
 fn utf16_length(env: &Env, string: &Unknown<'_>) -> Result<usize> {
@@ -353,11 +365,14 @@ pub(crate) fn elements<'env>(env: &Env, array: &Unknown<'_>) -> Result<Vec<Unkno
 
 // --- memory of others --------------------------------------------------------------------------------------------
 
-/// The slots of a table as an `ArrayBuffer` that keeps their memory mapped. Whoever gets it reads atomically and writes
-/// nothing: in a client the memory is not writable.
+/// The longest `ArrayBuffer` that every Node release makes.
+const MAX_BUFFER: usize = 1 << 32;
+
+/// The slots of a table as an `ArrayBuffer` that keeps their memory mapped: those in its first [`MAX_BUFFER`] bytes.
+/// Whoever gets it reads atomically and writes nothing: in a client the memory is not writable.
 pub(crate) fn slots<'env>(env: &Env, slots: SlotsView) -> Result<Unknown<'env>> {
-    let (start, length) = (slots.as_ptr().cast_mut().cast(), slots.byte_len());
-    // SAFETY: the slots are `length` bytes that stay mapped as long as the view does, which the buffer owns.
+    let (start, length) = (slots.as_ptr().cast_mut().cast(), slots.byte_len().min(MAX_BUFFER));
+    // SAFETY: the slots are at least `length` bytes that stay mapped as long as the view does, which the buffer owns.
     unsafe { external(env, start, length, slots) }
 }
 
@@ -385,10 +400,7 @@ unsafe fn external<'env, T: 'static>(
         let hint = owner.cast();
         sys::napi_create_external_arraybuffer(env.raw(), start, length, Some(disown::<T>), hint, &mut value)
     };
-    if status != sys::Status::napi_ok {
-        // SAFETY: no buffer took the owner over.
-        drop(unsafe { Box::from_raw(owner) });
-    }
+    // Node calls the finalizer of some buffers that it fails to make. Not knowing of which, the owner is left to it.
     check(status, "create a buffer over memory of its own")?;
     Ok(unknown(env, value))
 }

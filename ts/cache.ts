@@ -8,7 +8,6 @@ import { fetchOnce, type Fetcher } from './fetch.js';
 import { HostOperations } from './host-operations.js';
 import { hostLink } from './links.js';
 import { Fields, native, translated } from './native.js';
-import type { Near } from './near.js';
 import * as operations from './operations.js';
 import {
   checkListen,
@@ -140,11 +139,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   get(key: K): Promise<V | undefined> {
-    const { near } = this;
-    if (near !== undefined) return this.#getNear(near, key);
-    if (this.closedError) return Promise.reject(this.closedError);
-    const id = this.link.nextId();
-    return this.asked(id, this.native.get(id, key), operations.GET) as Promise<V | undefined>;
+    const found = this.near?.find(key);
+    return found === undefined ? this.#get(key) : Promise.resolve(found as V);
   }
 
   /**
@@ -157,7 +153,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   set(key: K, value: V, options?: SetOptions): Promise<boolean> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.set(this.native, key, value, options));
   }
 
@@ -170,7 +166,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.setIfAbsent(this.native, key, value, options));
   }
 
@@ -184,7 +180,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   delete(key: K): Promise<boolean> {
     if (this.closedError) return Promise.reject(this.closedError);
-    this.near?.forget(key);
+    this.nears.forget(key);
     const id = this.link.nextId();
     return this.asked(id, this.native.delete(id, key), operations.DELETE);
   }
@@ -227,7 +223,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   getAndDelete(key: K): Promise<V | undefined> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.getAndDelete(this.native, key)) as Promise<V | undefined>;
   }
 
@@ -264,7 +260,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   touch(key: K, options?: { ttl?: number }): Promise<boolean> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.touch(this.native, key, options));
   }
 
@@ -280,7 +276,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   incr(key: K, amount = 1, options?: CountOptions): Promise<number> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.incr(this.native, key, amount, options));
   }
 
@@ -305,7 +301,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   count(key: K, amount = 1, options?: CountOptions): Promise<Counted> {
-    this.near?.forget(key);
+    this.nears.forget(key);
     return this.do(() => procedures.count(this.native, key, amount, options));
   }
 
@@ -320,7 +316,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mGet(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
-    if (this.near !== undefined) return this.#mGetNear(keys);
+    if (this.transport !== 'socket') return this.#mGetFromMemory(keys);
     return this.run(procedures.mGet(this.native, keys)) as Promise<Map<K, V | undefined>>;
   }
 
@@ -333,7 +329,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mSet(entries: Iterable<BatchEntry<K, V>>, options?: KeepOptions): Promise<number> {
-    return this.run(procedures.mSet(this.native, entries, options, this.near?.forget));
+    return this.run(procedures.mSet(this.native, entries, options, this.nears.forget));
   }
 
   /**
@@ -345,7 +341,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mDelete(keys: Iterable<K>): Promise<number> {
-    return this.run(procedures.mDelete(this.native, keys, this.near?.forget));
+    return this.run(procedures.mDelete(this.native, keys, this.nears.forget));
   }
 
   /**
@@ -369,7 +365,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   clear(options?: { prefix?: string }): Promise<number> {
-    this.near?.clear();
+    this.nears.clear();
     return this.do(() => procedures.clear(this.native, options));
   }
 
@@ -490,7 +486,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   load(entries: Iterable<readonly [K, DumpedEntry<V>]>): Promise<number> {
-    return this.run(procedures.load(this.native, entries, this.near?.forget));
+    return this.run(procedures.load(this.native, entries, this.nears.forget));
   }
 
   // --- loading ---------------------------------------------------------------------------------------------------
@@ -548,7 +544,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async destroy(): Promise<void> {
-    this.near?.clear();
+    this.nears.clear();
     await this.ask(operations.DESTROY, (id) => this.native.destroy(id));
   }
 
@@ -561,6 +557,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async max(max?: number): Promise<number | undefined> {
+    this.nears.clear();
     return (await this.do(() => procedures.tune(this.native, 'max', max))).max;
   }
 
@@ -573,6 +570,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async maxSize(maxSize?: number): Promise<number> {
+    this.nears.clear();
     return (await this.do(() => procedures.tune(this.native, 'maxSize', maxSize))).maxSize;
   }
 
@@ -600,20 +598,35 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
     return (await this.do(() => procedures.tune(this.native, 'allowStale', allowStale))).allowStale;
   }
 
-  // --- with a near cache -----------------------------------------------------------------------------------------
+  // --- reads that the near cache does not answer -------------------------------------------------------------------
 
-  #getNear(near: Near, key: K): Promise<V | undefined> {
-    const found = near.find(key);
-    if (found !== undefined) return Promise.resolve(found as V);
+  #get(key: K): Promise<V | undefined> {
+    if (this.closedError) return Promise.reject(this.closedError);
+    const { near } = this;
+    near?.asking(key);
     const id = this.link.nextId();
-    near.asking(key);
-    return this.asked(id, this.native.get(id, key), near.get) as Promise<V | undefined>;
+    return this.asked(id, this.native.get(id, key), near?.get ?? operations.GET) as Promise<V | undefined>;
   }
 
-  /** One by one, as long as nobody has to be asked: what is found is kept. */
-  async #mGetNear(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
-    const list = [...procedures.iterable('keys', keys)];
-    const values = await Promise.all(list.map((key) => this.get(key)));
-    return new Map(list.map((key, index) => [key, values[index]]));
+  /** One by one, which costs less than a batch where nobody has to be asked; those who are go out together. */
+  async #mGetFromMemory(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
+    if (this.closedError) throw this.closedError;
+    const { near, link, native } = this;
+    const operation = near?.get ?? operations.GET;
+    const values = new Map<K, V | undefined>();
+    const asked: Promise<unknown>[] = [];
+    for (const key of procedures.iterable('keys', keys)) {
+      let value = near?.find(key);
+      if (value === undefined) {
+        near?.asking(key);
+        const id = link.nextId();
+        const answer = native.get(id, key);
+        if (link.isPending) asked.push(this.asked(id, answer, operation).then((later) => values.set(key, later as V)));
+        else value = link.immediate(answer, operation);
+      }
+      values.set(key, value as V | undefined);
+    }
+    await Promise.all(asked);
+    return values;
   }
 }

@@ -51,8 +51,7 @@ export async function fetchOnce<K extends string | number, V>(
   }
   const options = checkCall(given, OPTIONS);
   options.signal?.throwIfAborted();
-  if (options.forceRefresh) context.near?.forget(key);
-  const near = context.near?.find(key);
+  const near = options.forceRefresh ? undefined : context.near?.find(key);
   if (near !== undefined) return near as V;
   let found: Found;
   try {

@@ -22,25 +22,19 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
    * ```
    */
   getSync(key: K): V | undefined {
-    const { near } = this;
-    if (near === undefined)
-      return this.#read('getSync', operations.GET, (id) => this.native.get(id, key)) as V | undefined;
-    const found = near.find(key);
-    if (found !== undefined) return found as V;
-    near.asking(key);
-    return this.#read('getSync', near.get, (id) => this.native.get(id, key)) as V | undefined;
+    const found = this.near?.find(key);
+    return found === undefined ? this.#get(key) : (found as V);
   }
 
   /** The value, at once and without touching recency. @throws `ERR_CC_NO_SHARED_TABLE` as {@link getSync}. */
   peekSync(key: K): V | undefined {
     const found = this.near?.peek(key);
-    if (found !== undefined) return found as V;
-    return this.#read('peekSync', operations.GET, (id) => this.native.peek(id, key)) as V | undefined;
+    return found === undefined ? this.#peek(key) : (found as V);
   }
 
   /** Whether there is a fresh entry, at once. @throws `ERR_CC_NO_SHARED_TABLE` as {@link getSync}. */
   hasSync(key: K): boolean {
-    return this.#read('hasSync', operations.HAS, (id) => this.native.has(id, key));
+    return this.near?.peek(key) !== undefined || this.#has(key);
   }
 
   /** `set`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
@@ -148,13 +142,33 @@ export abstract class HostOperations<K extends string | number, V> extends Insta
     return this.#change('purgeStaleSync', () => procedures.purgeStale(this.native));
   }
 
-  #read<T>(method: string, operation: Operation<T>, start: (id: number) => unknown): T {
+  // Without closures, each of which would cost as much as the look into memory.
+
+  #get(key: K): V | undefined {
     if (this.closedError) throw this.closedError;
-    if (this.link.isHost) return this.askNow(operation, start);
+    const { near, link } = this;
+    near?.asking(key);
+    const id = link.nextId();
+    return this.#answer('getSync', id, this.native.get(id, key), near?.get ?? operations.GET) as V | undefined;
+  }
+
+  #peek(key: K): V | undefined {
+    if (this.closedError) throw this.closedError;
     const id = this.link.nextId();
-    return this.link.awaited(id, start(id), operation, this.policy, this.native, () =>
-      this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'there is no shared table to read from'),
-    );
+    return this.#answer('peekSync', id, this.native.peek(id, key), operations.GET) as V | undefined;
+  }
+
+  #has(key: K): boolean {
+    if (this.closedError) throw this.closedError;
+    const id = this.link.nextId();
+    return this.#answer('hasSync', id, this.native.has(id, key), operations.HAS);
+  }
+
+  #answer<T>(method: string, id: number, answer: unknown, operation: Operation<T>): T {
+    const { link } = this;
+    if (!link.isPending) return link.immediate(answer, operation);
+    const refusal = this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'there is no shared table to read from');
+    return link.awaited(id, operation, this.policy, this.native, refusal);
   }
 
   #change<T>(method: string, prepare: () => procedures.Step<T>): T {

@@ -7,6 +7,7 @@ import { linkFor } from './links.js';
 import { transportWish } from './environment.js';
 import { Sharing, type NativeCache, type NativeOptions } from './native.js';
 import { Near } from './near.js';
+import type { Nears } from './nears.js';
 import { OPEN, RELEASE } from './operations.js';
 import { giveBack } from './lease.js';
 import { checkOptions, type CacheOptions } from './options.js';
@@ -43,6 +44,8 @@ export abstract class Instance {
   protected readonly policy: Policy;
   /** Values of this process's own, if asked for. */
   protected near: Near | undefined;
+  /** Those of all instances of this namespace in this environment. */
+  protected readonly nears: Nears;
   /** Leases of loads that this instance leads just now. */
   protected readonly leases = new Set<number>();
   readonly #handle: number;
@@ -55,10 +58,11 @@ export abstract class Instance {
     this.namespace = instance.namespace;
     this.policy = { timeout: instance.timeout, failsafe: instance.failsafe };
     this.link = linkFor(instance);
-    const { cache, handle } = this.link.attach(this.#listener());
+    const { cache, handle, nears } = this.link.attach(this.namespace, this.#listener());
     this.native = cache;
     this.#handle = handle;
-    if (instance.near > 0) this.near = new Near(cache, this.link, instance.near);
+    this.nears = nears;
+    if (instance.near > 0) nears.add((this.near = new Near(cache, this.link, instance.near)));
     this.#ready = this.#open(shared);
     // Whoever does not look at `ready` learns of a refusal from the first operation.
     this.#ready.catch(() => {});
@@ -204,14 +208,17 @@ export abstract class Instance {
   async #close(): Promise<void> {
     // What is being loaded here is another's to load: the next in line need not wait for the lease to end.
     const { link, native, policy, leases } = this;
-    this.near?.close();
-    this.near = undefined;
+    if (this.near) {
+      this.near.close();
+      this.nears.remove(this.near);
+      this.near = undefined;
+    }
     await Promise.all([...leases].map((token) => giveBack({ link, native, policy, leases }, token)));
     const id = this.link.nextId();
     const released = this.link.outcome(id, this.native.release(id), RELEASE, this.policy);
     // Without a host there is nothing to give back.
     await released.catch(() => false);
-    this.link.detach(this.#handle);
+    this.link.detach(this.#handle, this.namespace);
     this.#events.removeAllListeners();
   }
 

@@ -7,6 +7,7 @@ import { answeredError, type Read } from './answers.js';
 import { debug } from './debug.js';
 import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
 import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from './native.js';
+import { Nears } from './nears.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
 
@@ -63,6 +64,8 @@ export class Link {
   readonly #orphans = new Map<number, (form: Form, number: number) => void>();
   readonly #listeners = new Map<number, LinkListener>();
   readonly #caches = new Map<number, NativeCache>();
+  /** By namespace. */
+  readonly #nears = new Map<string, Nears>();
   #lastId = 0;
   #lastHandle = 0;
   #flushing = false;
@@ -103,20 +106,26 @@ export class Link {
     );
   }
 
-  /** A native cache on this link. */
-  attach(listener: LinkListener): { cache: NativeCache; handle: number } {
+  /** A native cache on this link, for an instance of `namespace`. */
+  attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: Nears } {
     const handle = ++this.#lastHandle;
     const cache = new native.ClusteredCache(this.#native, handle);
     cache.accelerate();
     this.#listeners.set(handle, listener);
     this.#caches.set(handle, cache);
-    return { cache, handle };
+    const nears = this.#nears.get(namespace) ?? new Nears();
+    nears.instances += 1;
+    this.#nears.set(namespace, nears);
+    return { cache, handle, nears };
   }
 
   /** Ends the use that {@link attach} began. */
-  detach(handle: number): void {
+  detach(handle: number, namespace: string): void {
     this.#listeners.delete(handle);
-    if (!this.#caches.delete(handle) || this.#caches.size > 0 || this.isHost) return;
+    if (!this.#caches.delete(handle)) return;
+    const nears = this.#nears.get(namespace);
+    if (nears && (nears.instances -= 1) === 0) this.#nears.delete(namespace);
+    if (this.#caches.size > 0 || this.isHost) return;
     this.#flush();
     this.#native.close();
     this.#pending.close();
@@ -163,53 +172,45 @@ export class Link {
     }
   }
 
-  /** The outcome of a request that native code answers at once. */
+  /** The outcome of a request that native code has answered at once. */
   immediate<T>(value: unknown, operation: Operation<T>): T {
     const form = this.#register[0] as Form;
     if (form === Form.Error) throw answeredError(value);
     return operation.read(form, value, this.#register, 1);
   }
 
+  /** Whether native code has just said that the answer comes later. */
+  get isPending(): boolean {
+    return this.#register[0] === Form.Pending;
+  }
+
   /**
-   * The outcome of read `id` of `cache`, before this returns. Where memory cannot answer for the moment, the host is
-   * asked and this thread waits; where it never can, `refusal` is thrown.
+   * The outcome of the pending read `id` of `cache`, before this returns. Where memory cannot answer for the moment, the
+   * host is asked and this thread waits; where it never can, `refusal` is thrown.
    */
-  awaited<T>(
-    id: number,
-    value: unknown,
-    operation: Operation<T>,
-    policy: Policy,
-    cache: NativeCache,
-    refusal: () => Error,
-  ): T {
-    const form = this.#register[0] as Form;
-    if (form !== Form.Pending) {
-      if (form === Form.Error) return settle(this.#fallback(answeredError(value), operation, policy));
-      return operation.read(form, value, this.#register, 1);
-    }
-    if (!this.#isConnected || cache.sharing() === Sharing.Without) {
-      this.#native.forget(id);
-      if (this.#isConnected || !this.#hasConnected) throw refusal();
-      const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
-      return settle(this.#fallback(reason, operation, policy));
-    }
-    return this.#block(id, operation, policy);
+  awaited<T>(id: number, operation: Operation<T>, policy: Policy, cache: NativeCache, refusal: Error): T {
+    if (this.#isConnected && cache.sharing() !== Sharing.Without) return this.#block(id, operation, policy);
+    this.#native.forget(id);
+    if (this.#isConnected || !this.#hasConnected) throw refusal;
+    const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
+    return settle(this.#fallback(reason, operation, policy));
   }
 
   #block<T>(id: number, operation: Operation<T>, policy: Policy): T {
-    let outcome: Outcome<T> | undefined;
-    const resolve = (value: T) => (outcome = { value });
-    const reject = (error: unknown) => (outcome = { error });
+    const outcomes: Outcome<T>[] = [];
+    const resolve = (value: T) => outcomes.push({ value });
+    const reject = (error: unknown) => outcomes.push({ error });
     const pending = new Pending(id, operation, policy, resolve as never, reject, false);
     pending.deadline = performance.now() + policy.timeout;
     this.#pending.add(pending);
     this.#flush();
-    while (outcome === undefined) {
+    for (;;) {
+      const [outcome] = outcomes;
+      if (outcome) return settle(outcome);
       const left = pending.deadline - performance.now();
       if (left <= 0) this.#expire(pending);
       else if (this.#native.wait(left)) this.#drain();
     }
-    return settle(outcome);
   }
 
   /** Memory whose number changes when the connection to the host is made or lost. */
@@ -406,7 +407,8 @@ export class Link {
 
   #withoutHost<T>(error: Error, operation: Operation<T>, policy: Policy): Promise<T> {
     const outcome = this.#fallback(error, operation, policy);
-    return 'error' in outcome ? Promise.reject(outcome.error as Error) : Promise.resolve(outcome.value);
+    if ('error' in outcome) return Promise.reject(outcome.error as Error);
+    return Promise.resolve(outcome.value);
   }
 
   #fallback<T>(error: Error, { degraded }: Operation<T>, { failsafe }: Policy): Outcome<T> {

@@ -15,39 +15,30 @@ type Key = string | number;
 /** Where native code writes what a value was read of; see `mark_numbers` in `src/link.rs`. */
 const MARK = 4;
 const TABLE = 8;
-/** 32-bit numbers of one slot. */
-const STRIDE = 8;
-/** Hits that one report tells of; a power of two. */
-const REPORT = 256;
-/** The host learns of hits no later than this, in ms, and no more often than this when they are many. */
+/** Logarithm of the number of 32-bit numbers of one slot. */
+const STRIDE_BITS = 3;
+/** Values that one message to the host tells of; see `MAX_SEEN` in `crates/core/src/config.rs`. */
+const REPORT = 1_024;
+/** The host learns of hits no later than this, in ms. */
 const REPORT_DELAY = 100;
-const REPORT_PAUSE = 1;
-/** Entries that are given a second chance before one goes whatever its merits. */
+/** Values that are given a second chance before one goes whatever its merits. */
 const CHANCES = 16;
 
 /** Milliseconds by which `performance.now()` is behind the clock of the deadlines. */
 let clockOffset: number | undefined;
 
-class Entry {
-  readonly value: unknown;
-  /** Where the version is among the slots. */
-  readonly at: number;
-  readonly version: number;
-  /** When it ends, in ms of `performance.now()`. */
-  readonly deadline: number;
-  /** The low half of the key's hash, for the host. */
-  readonly hash: number;
-  /** It was read since it last had its chance. */
-  used = false;
+/**
+ * Numbers kept of each value: its slot, the version it was read with, the number of the hit that last found it (0 is
+ * none), its hash.
+ */
+const FIELDS = 4;
+const VERSION = 1;
+const FOUND = 2;
+const HASH = 3;
+/** In the place of a version: the value ends, so there is more to look at. Versions of whole entries are even. */
+const ENDING = 1;
 
-  constructor(value: unknown, at: number, version: number, deadline: number, hash: number) {
-    this.value = value;
-    this.at = at;
-    this.version = version;
-    this.deadline = deadline;
-    this.hash = hash;
-  }
-}
+type Mark = [slot: number, version: number, deadline: number, hash: number];
 
 export class Near {
   /** `get` that keeps what it finds; {@link asking} names the key first. */
@@ -55,22 +46,28 @@ export class Near {
   readonly #native: NativeCache;
   readonly #link: Link;
   readonly #max: number;
-  readonly #entries = new Map<Key, Entry>();
-  /** The slots of the table that the entries were read of. */
+  /** Where a key's value is, in the order in which they came. */
+  readonly #places = new Map<Key, number>();
+  // By place. Numbers in typed arrays take a quarter of the memory that objects would, and so of the processor's cache.
+  readonly #values: unknown[] = [];
+  #fields = new Int32Array(FIELDS * 64);
+  /** Version and deadline, in ms of `performance.now()`, of those that end. */
+  readonly #endings = new Map<number, { version: number; deadline: number }>();
+  readonly #freePlaces: number[] = [];
+  /**
+   * The slots of the table that the values were read of. Other threads change them, and the number of the connection,
+   * and both are read plainly, for `Atomics.load` is a call and costs as much as all the rest. It is as good: whatever
+   * tells this thread that a write was acknowledged is a call, and no engine carries a load over one.
+   */
   #slots = new Int32Array(0);
   #table = 0;
   /** The connection that the table came over; what is kept counts only as long as it is there. */
   readonly #generation: Int32Array;
   #connection = 0;
   #key: Key = '';
-  /** The last hits, `slot, hash` each. */
-  readonly #reads = new Uint32Array(REPORT * 2);
   #hits = 0;
   #reported = 0;
-  /** The number of hits at which something has to be done about reports. */
-  #checkpoint = 1;
   #timer: NodeJS.Timeout | undefined;
-  #lastReport = 0;
 
   constructor(native: NativeCache, link: Link, max: number) {
     this.#native = native;
@@ -87,20 +84,27 @@ export class Near {
 
   /** The value of `key`, counted as a hit, or `undefined`. */
   find(key: Key): unknown {
-    const entry = this.#entries.get(key);
-    if (entry === undefined || !this.#isValid(key, entry)) return undefined;
-    entry.used = true;
-    const at = (this.#hits & (REPORT - 1)) * 2;
-    this.#reads[at] = entry.at / STRIDE;
-    this.#reads[at + 1] = entry.hash;
-    if (++this.#hits >= this.#checkpoint) this.#onCheckpoint();
-    return entry.value;
+    const place = this.#places.get(key);
+    if (place === undefined) return undefined;
+    const fields = this.#fields;
+    const at = place * FIELDS;
+    const version = this.#slots[((fields[at] as number) << STRIDE_BITS) >>> 0];
+    if (version !== fields[at + VERSION] || this.#generation[0] !== this.#connection) {
+      if (!this.#isValid(key, place, version)) return undefined;
+    }
+    if (this.#hits === this.#reported) this.#plan();
+    fields[at + FOUND] = ++this.#hits;
+    return this.#values[place];
   }
 
   /** The value of `key`, without counting it, or `undefined`. */
   peek(key: Key): unknown {
-    const entry = this.#entries.get(key);
-    return entry !== undefined && this.#isValid(key, entry) ? entry.value : undefined;
+    const place = this.#places.get(key);
+    if (place === undefined) return undefined;
+    const at = place * FIELDS;
+    const version = this.#slots[((this.#fields[at] as number) << STRIDE_BITS) >>> 0];
+    const isSame = version === this.#fields[at + VERSION] && this.#generation[0] === this.#connection;
+    return isSame || this.#isValid(key, place, version) ? this.#values[place] : undefined;
   }
 
   /** Names the key that native code is about to be asked for. */
@@ -108,29 +112,34 @@ export class Near {
     this.#key = key;
   }
 
-  /** This process changes `key`: from now on the host is asked, until it has answered. */
-  readonly forget = (key: Key): void => {
-    this.#entries.delete(key);
-  };
+  /** Somebody here changes `key`: from now on the host is asked, until it has answered. */
+  forget(key: Key): void {
+    const place = this.#places.get(key);
+    if (place === undefined) return;
+    this.#places.delete(key);
+    this.#values[place] = undefined;
+    this.#endings.delete(place);
+    this.#freePlaces.push(place);
+  }
 
   /** Forgets everything. */
   clear(): void {
-    this.#entries.clear();
+    this.#places.clear();
+    this.#values.length = 0;
+    this.#endings.clear();
+    this.#freePlaces.length = 0;
   }
 
   /** Tells the host of the hits that it does not know of. */
   report(): void {
     const hits = this.#hits - this.#reported;
     if (hits === 0) return;
-    const told = Math.min(hits, REPORT);
-    const reads = new Uint32Array(told * 2);
-    for (let index = 0; index < told; index++) {
-      const from = ((this.#hits - told + index) & (REPORT - 1)) * 2;
-      reads[index * 2] = this.#reads[from] as number;
-      reads[index * 2 + 1] = this.#reads[from + 1] as number;
-    }
+    const found = this.#foundSince(this.#reported);
     this.#reported = this.#hits;
-    this.#native.seen(this.#link.nextId(), hits, reads);
+    for (let from = 0; from === 0 || from < found.length; from += REPORT * 2) {
+      const part = Uint32Array.from(found.slice(from, from + REPORT * 2));
+      this.#native.seen(this.#link.nextId(), from === 0 ? hits : 0, part);
+    }
     this.#link.flush();
   }
 
@@ -141,19 +150,15 @@ export class Near {
     this.clear();
   }
 
-  #isValid(key: Key, entry: Entry): boolean {
-    if (Atomics.load(this.#generation, 0) !== this.#connection) {
+  /** What the first look leaves open: values that end, and a connection that is gone. What is not valid is dropped. */
+  #isValid(key: Key, place: number, version: number | undefined): boolean {
+    if (this.#generation[0] !== this.#connection) {
       this.#leave();
       return false;
     }
-    // Atomically: a plain load in a loop of the caller need never be made again.
-    if (
-      Atomics.load(this.#slots, entry.at) === entry.version &&
-      (entry.deadline === Infinity || performance.now() < entry.deadline)
-    ) {
-      return true;
-    }
-    this.#entries.delete(key);
+    const ending = this.#endings.get(place);
+    if (ending !== undefined && ending.version === version && performance.now() < ending.deadline) return true;
+    this.forget(key);
     return false;
   }
 
@@ -162,13 +167,29 @@ export class Near {
     const value = asValue(form, answer, numbers, at);
     if (at !== 1 || (numbers[MARK] as number) < 0 || value === undefined || !keepable(form, value)) return value;
     if (numbers[TABLE] !== this.#table && !this.#adopt(numbers[TABLE] as number)) return value;
-    this.#makeRoom();
-    const deadline = toPerformanceTime(numbers[MARK + 2] as number);
-    const [place, version, hash] = [numbers[MARK], numbers[MARK + 1], numbers[MARK + 3]] as [number, number, number];
-    this.#entries.delete(this.#key);
-    this.#entries.set(this.#key, new Entry(value, place, version, deadline, hash));
+    // A table may be larger than what JavaScript sees of it.
+    if ((numbers[MARK] as number) < this.#slots.length) this.#store(this.#key, value, numbers);
     return value;
   };
+
+  #store(key: Key, value: unknown, numbers: Float64Array): void {
+    this.forget(key);
+    if (this.#places.size >= this.#max) this.#makeRoom();
+    const place = this.#freePlaces.pop() ?? this.#values.length;
+    const at = place * FIELDS;
+    if (at >= this.#fields.length) this.#grow();
+    const [slot, version, deadline, hash] = [0, 1, 2, 3].map((part) => numbers[MARK + part] as number) as Mark;
+    this.#places.set(key, place);
+    this.#values[place] = value;
+    this.#fields.set([slot >>> STRIDE_BITS, deadline === Infinity ? version : ENDING, 0, hash], at);
+    if (deadline !== Infinity) this.#endings.set(place, { version, deadline: toPerformanceTime(deadline) });
+  }
+
+  #grow(): void {
+    const fields = this.#fields;
+    this.#fields = new Int32Array(fields.length * 2);
+    this.#fields.set(fields);
+  }
 
   /** Goes over to another table. */
   #adopt(table: number): boolean {
@@ -184,41 +205,51 @@ export class Near {
   }
 
   #leave(): void {
-    this.#entries.clear();
+    this.clear();
     this.#table = 0;
     this.#slots = new Int32Array(0);
   }
 
-  /** The oldest entries go that were not read since they last had a chance. */
+  /** The oldest value goes that was not found lately. */
   #makeRoom(): void {
-    for (let chances = CHANCES; this.#entries.size >= this.#max; chances--) {
-      const [oldest] = this.#entries;
+    for (let chances = CHANCES; ; chances--) {
+      const [oldest] = this.#places;
       if (!oldest) return;
-      const [key, entry] = oldest;
-      this.#entries.delete(key);
-      if (chances <= 0 || !entry.used) return;
-      entry.used = false;
-      this.#entries.set(key, entry);
+      const [key, place] = oldest;
+      const at = place * FIELDS + FOUND;
+      const hit = this.#fields[at] as number;
+      if (chances <= 0 || hit === 0) return this.forget(key);
+      // What the host has not been told of yet keeps its number.
+      if (!isAfter(hit, this.#reported)) this.#fields[at] = 0;
+      this.#places.delete(key);
+      this.#places.set(key, place);
     }
   }
 
-  #onCheckpoint(): void {
-    this.#checkpoint = this.#hits + REPORT;
-    if (this.#timer === undefined) {
-      this.#timer = setTimeout(() => {
-        this.#timer = undefined;
-        this.#checkpoint = this.#hits + 1;
-        this.report();
-      }, REPORT_DELAY);
-      this.#timer.unref();
-      return;
+  /** A first hit since the last report: the next one is due in a while. */
+  #plan(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.report();
+    }, REPORT_DELAY);
+    this.#timer.unref();
+  }
+
+  /** `slot, hash` of all values found since so many hits, in the order of their last ones. */
+  #foundSince(hits: number): number[] {
+    const fields = this.#fields;
+    const found: number[] = [];
+    for (const place of this.#places.values()) {
+      if (isAfter(fields[place * FIELDS + FOUND] as number, hits)) found.push(place * FIELDS);
     }
-    const now = performance.now();
-    if (now - this.#lastReport < REPORT_PAUSE) return;
-    this.#lastReport = now;
-    this.report();
+    found.sort((one, other) => (fields[one + FOUND] as number) - (fields[other + FOUND] as number));
+    return found.flatMap((at) => [fields[at] as number, fields[at + HASH] as number]);
   }
 }
+
+/** Whether a hit came after so many; its number is kept in 32 bits. */
+const isAfter = (hit: number, hits: number) => hit !== 0 && ((hit - hits) | 0) > 0;
 
 function toPerformanceTime(deadline: number): number {
   if (deadline === Infinity) return Infinity;

@@ -39,7 +39,7 @@ export interface Scope {
   control: net.Socket;
   cluster: typeof import('node:cluster').default;
   describe(error: unknown): Described;
-  fork(token: string): number;
+  fork(token: string, env: Record<string, string>): number;
   forkHelper(token: string, file: Fixture, env: Record<string, string>): void;
 }
 
@@ -169,6 +169,8 @@ export class Agent {
 export interface SpawnOptions {
   env?: Record<string, string>;
   execArgv?: string[];
+  /** Limits of the process, as arguments of the shell's `ulimit`: `-n 64`. */
+  limit?: string;
 }
 
 /** All processes of one spec file, and the channel they take commands by. */
@@ -197,7 +199,10 @@ export class Agents {
     const { token, agent } = this.expect();
     const file = fileURLToPath(new URL(`../fixtures/${fixture}`, import.meta.url));
     const { NODE_OPTIONS: _loaderOfTheSpecs, ...inherited } = process.env;
-    const child = spawn(process.execPath, [...(options.execArgv ?? []), file], {
+    const command = [process.execPath, ...(options.execArgv ?? []), file];
+    // The shell becomes the process: its id stays.
+    const limited = options.limit ? ['sh', '-c', `ulimit ${options.limit} && exec "$@"`, 'sh', ...command] : command;
+    const child = spawn(limited[0]!, limited.slice(1), {
       env: { ...inherited, CC_TEST_CONTROL: this.control, CC_TEST_TOKEN: token, ...options.env },
       stdio: ['ignore', 'inherit', 'inherit'],
     });

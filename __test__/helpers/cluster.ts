@@ -42,10 +42,10 @@ export class Cluster {
     return cluster;
   }
 
-  /** Forks one more worker. */
-  async fork(): Promise<Agent> {
+  /** Forks one more worker, with this in its environment besides. */
+  async fork(env: Record<string, string> = {}): Promise<Agent> {
     const { token, agent } = this.#agents.expect();
-    await this.primary.run((scope, token) => scope.fork(token), token);
+    await this.primary.run((scope, ...args) => scope.fork(...args), token, env);
     const worker = await agent;
     this.workers.push(worker);
     return worker;

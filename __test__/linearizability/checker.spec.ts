@@ -467,7 +467,9 @@ test('one wrong answer in a long history is found, and its window is small', (t)
   t.log(checker.figures);
   t.is(checker.figures.operations, correct.length);
   const at = correct.findIndex(({ kind }, index) => kind === 'get' && index > correct.length / 2);
-  const violation = check(correct.with(at, { ...correct[at]!, answer: -1 }));
-  t.is(violation?.culprit.answer, -1);
+  const wrong = { ...correct[at]!, answer: -1 };
+  const violation = check(correct.with(at, wrong));
+  // The answer that is marked may be another one of the window, which came in between: one of them must be wrong.
+  t.true(violation?.operations.includes(wrong), String(violation));
   t.true(violation!.operations.length < 100, String(violation));
 });

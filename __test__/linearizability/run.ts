@@ -68,22 +68,15 @@ class Member {
   }
 }
 
-/** A worker with the environment of its ways. */
-async function fork(agents: Agents, primary: Agent, ways: readonly Way[]): Promise<Agent> {
-  const { token, agent } = agents.expect();
-  const env = Object.assign({}, ...ways.map((way) => way.env));
-  await primary.run(({ cluster }, env) => void cluster.fork(env), { ...env, CC_TEST_TOKEN: token });
-  return agent;
-}
-
 async function gather(agents: Agents, { host, workers }: Members): Promise<Member[]> {
-  const { primary } = await Cluster.start(agents, { workers: 0 });
+  const cluster = await Cluster.start(agents, { workers: 0 });
   const options = patient();
   return Promise.all([
-    Member.join(primary, 'host', host, options),
-    ...workers.map(async (ways, index) =>
-      Member.join(await fork(agents, primary, ways), `worker ${index}`, ways, options),
-    ),
+    Member.join(cluster.primary, 'host', host, options),
+    ...workers.map(async (ways, index) => {
+      const worker = await cluster.fork(Object.assign({}, ...ways.map((way) => way.env)));
+      return Member.join(worker, `worker ${index}`, ways, options);
+    }),
   ]);
 }
 

@@ -1,3 +1,5 @@
+import { SHARED } from '../helpers/transport.ts';
+
 /** A way to reach the cache. A process that has several of them takes one at random for each operation. */
 export interface Way {
   readonly name: string;
@@ -14,12 +16,13 @@ export interface Way {
 export const WAYS = {
   /** In the host. */
   direct: { name: 'direct' },
-  /** Over the transport socket, also where there is shared memory. */
+  /** Over the socket, also where there is memory to read. */
   socket: { name: 'socket', env: { CLUSTERED_CACHE_TRANSPORT: 'socket' } },
-  /** What a client does by itself. */
+  /** What a client does by itself: it reads the host's memory where it can. */
   shared: { name: 'shared' },
   near: { name: 'near', options: { near: { max: 16 } } },
   sync: { name: 'sync', sync: true },
+  nearSync: { name: 'near sync', options: { near: { max: 16 } }, sync: true },
 } as const satisfies Record<string, Way>;
 
 /** The processes of a run, each with its ways. */
@@ -30,6 +33,8 @@ export interface Members {
 
 /** Who reaches the cache how. A way that the package learns is switched on here, and nowhere else. */
 export const MEMBERS: Members = {
-  host: [WAYS.direct, WAYS.sync],
-  workers: [[WAYS.socket], [WAYS.socket], [WAYS.socket]],
+  host: [WAYS.direct, WAYS.sync, WAYS.near],
+  workers: SHARED
+    ? [[WAYS.socket], [WAYS.shared, WAYS.sync], [WAYS.near, WAYS.nearSync], [WAYS.shared, WAYS.nearSync]]
+    : [[WAYS.socket], [WAYS.socket], [WAYS.near]],
 };

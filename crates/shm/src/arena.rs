@@ -365,7 +365,8 @@ impl Arena {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::cell::Cell;
 
@@ -470,7 +471,8 @@ mod tests {
                 random ^= random >> 7;
                 random ^= random << 17;
                 if random % 100 < 52 {
-                    let payload = (random >> 8) as usize % if random % 7 == 0 { 20_000 } else { 400 };
+                    let payload =
+                        (random >> 8) as usize % if random.is_multiple_of(7) { 20_000 } else { 400 };
                     let mut runs = Vec::new();
                     if arena.take_for(memory, pages, payload, &mut runs).is_ok() {
                         assert!(runs.iter().map(|run| run.payload()).sum::<usize>() >= payload);

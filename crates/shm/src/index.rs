@@ -135,7 +135,7 @@ impl<'a> Index<'a> {
 fn candidates(tags: u64, tag: u8) -> u128 {
     let differences = tags ^ LOW_BITS.wrapping_mul(u64::from(tag));
     // Adding carries into the high bit of every byte that is not 0, and never beyond.
-    u128::from(!((differences & !HIGH_BITS) + !HIGH_BITS | differences) & HIGH_BITS)
+    u128::from(!(((differences & !HIGH_BITS) + !HIGH_BITS) | differences) & HIGH_BITS)
 }
 
 /// Never 0, and of other bits than those that name the bucket.
@@ -179,7 +179,8 @@ fn add_overflow(bucket: Bucket<'_>, count: u32) {
     change(&bucket[TAIL], 32, 0xffff_ffff, u64::from(before.wrapping_add(count)));
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::layout::{CHUNK, Geometry};

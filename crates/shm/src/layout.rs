@@ -210,7 +210,8 @@ pub(crate) fn page_up(words: usize) -> usize {
     words.next_multiple_of(PAGE_WORDS)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

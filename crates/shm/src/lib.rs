@@ -57,7 +57,9 @@ pub const MAX_KEY: usize = 1 << 20;
 /// Longest value.
 pub const MAX_VALUE: usize = 1 << 30;
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod models;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

@@ -8,11 +8,11 @@ use siphasher::sip::SipHasher13;
 
 use crate::extents::{Broken, Cursor};
 use crate::index::Index;
-use crate::layout::{Geometry, Memory, State, control};
+use crate::layout::{GRANULE, Geometry, Memory, State, control};
 use crate::region::Region;
 use crate::slots::{Fields, Opened, SlotCell, SlotsView};
 use crate::sync::{Ordering, relax};
-use crate::{MAX_KEY, MAX_VALUE, NEVER, Slot};
+use crate::{NEVER, Slot};
 
 /// Reads that are begun anew because the writer was in the way, before the reader gives up.
 #[cfg(not(loom))]
@@ -224,7 +224,8 @@ fn look(
         let start = out.as_ref().map_or(0, |out| out.len());
         let read = read(memory, &opened, slot, key, now, out.as_deref_mut());
         if opened.is_whole() {
-            return read.unwrap_or(Looked::Other);
+            // The slot is at rest, and what it names is none of its entry: the memory is damaged.
+            return read.unwrap_or(Looked::Settled(Lookup::Unsure));
         }
         if let Some(out) = &mut out {
             out.truncate(start);
@@ -244,10 +245,14 @@ fn read(
     now: u64,
     out: Option<&mut Vec<u8>>,
 ) -> Result<Looked, Broken> {
-    let Fields { hash, deadline, first, key_len, value_len } = opened.fields();
-    let value_len = value_len as usize;
-    if key_len as usize != key.len() || key.len() > MAX_KEY || value_len > MAX_VALUE {
+    let fields = opened.fields();
+    let Fields { hash, deadline, first, key_len, value_len } = fields;
+    if key_len as usize != key.len() {
         return Ok(Looked::Other);
+    }
+    // A chain that bites its tail has no end; what is longer than all memory is no entry.
+    if fields.payload() > memory.geometry.granules * GRANULE {
+        return Err(Broken);
     }
     let mut cursor = Cursor::new(memory, first);
     if !cursor.matches(key)? {
@@ -259,7 +264,7 @@ fn read(
     }
     if let Some(out) = out {
         let start = out.len();
-        if let Err(broken) = cursor.append(value_len, out) {
+        if let Err(broken) = cursor.append(value_len as usize, out) {
             out.truncate(start);
             return Err(broken);
         }
@@ -267,7 +272,8 @@ fn read(
     Ok(Looked::Settled(Lookup::Hit(mark)))
 }
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 impl Reader {
     pub(crate) fn words(&self) -> &[crate::sync::AtomicU64] {
         self.region.words()

@@ -30,6 +30,9 @@ pub(crate) struct Region {
     words: NonNull<AtomicU64>,
     count: usize,
     backing: Backing,
+    /// Bytes that the system has left.
+    #[cfg(test)]
+    pub(crate) left: std::sync::Mutex<u64>,
 }
 
 enum Backing {
@@ -65,7 +68,17 @@ impl Region {
     #[cfg(any(not(unix), test, loom))]
     pub(crate) fn heap(count: usize) -> Self {
         let words: Box<[AtomicU64]> = (0..count).map(|_| AtomicU64::new(0)).collect();
-        Self { words: NonNull::from(Box::leak(words)).cast(), count, backing: Backing::Heap }
+        Self::over(NonNull::from(Box::leak(words)).cast(), count, Backing::Heap)
+    }
+
+    fn over(words: NonNull<AtomicU64>, count: usize, backing: Backing) -> Self {
+        Self {
+            words,
+            count,
+            backing,
+            #[cfg(test)]
+            left: u64::MAX.into(),
+        }
     }
 
     /// What others need to map it, if they can.
@@ -104,6 +117,11 @@ impl Drop for Region {
 impl Commit for Region {
     #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "nothing to ask for elsewhere"))]
     fn commit(&self, at: u64, len: u64) -> io::Result<()> {
+        #[cfg(test)]
+        {
+            let mut left = self.left.lock().unwrap();
+            *left = left.checked_sub(len).ok_or(io::ErrorKind::OutOfMemory)?;
+        }
         #[cfg(target_os = "linux")]
         if let Backing::Shared(descriptor) = &self.backing {
             // Touching a page that cannot be had would kill the process; asking for it first says so instead.
@@ -210,7 +228,7 @@ mod unix {
 
         fn mapped(start: *mut AtomicU64, count: usize, backing: Backing) -> io::Result<Self> {
             let words = NonNull::new(start).ok_or(io::ErrorKind::InvalidData)?;
-            Ok(Self { words, count, backing })
+            Ok(Self::over(words, count, backing))
         }
     }
 

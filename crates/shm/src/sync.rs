@@ -1,7 +1,10 @@
 //! Atomics from the standard library, or from the model checker.
 
 #[cfg(loom)]
-pub(crate) use checked::{AtomicU64, as_writer};
+pub(crate) use checked::AtomicU64;
+#[cfg(loom)]
+#[cfg(test)]
+pub(crate) use checked::as_writer;
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{Ordering, fence};
 #[cfg(not(loom))]
@@ -30,7 +33,7 @@ mod checked {
     }
 
     /// From here on this thread is the only one that stores into the words of any table.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only models have more than one thread"))]
+    #[cfg(test)]
     pub(crate) fn as_writer<T>(work: impl FnOnce() -> T) -> T {
         WRITES.with(|writes| writes.set(true));
         work()

@@ -5,6 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::{Lookup, Mark, NEVER, NoRoom, Reader, Slot, Writer};
 
+#[cfg(unix)]
+mod refusals;
+#[path = "../tests/support/values.rs"]
+mod values;
+mod wild;
+
+use values::{Random, assert_whole, random_len, sealed_value};
+
 const MIB: u64 = 1 << 20;
 
 fn value_of(reader: &Reader, key: &[u8]) -> Option<Vec<u8>> {
@@ -23,18 +31,6 @@ fn mark_of(reader: &Reader, key: &[u8], now: u64) -> Mark {
     }
 }
 
-/// A xorshift generator: the same numbers every time.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % below
-    }
-}
-
 #[test]
 fn what_is_stored_is_read_and_what_is_removed_is_not() {
     let (mut writer, reader) = Writer::on_heap(MIB);
@@ -50,6 +46,29 @@ fn what_is_stored_is_read_and_what_is_removed_is_not() {
     writer.remove(slot);
     assert_eq!(value_of(&reader, b"a"), None);
     assert!(writer.is_empty());
+    writer.validate();
+}
+
+#[test]
+fn another_key_of_the_same_hash_is_another_key() {
+    let (mut writer, reader) = Writer::on_heap(MIB);
+    let slot = writer.insert(b"a", b"one", NEVER).unwrap();
+    let look = |key| reader.get_hashed(key, writer.hash(slot), 0, None);
+    assert!(matches!(look(b"a"), Lookup::Hit(_)));
+    assert_eq!(look(b"b"), Lookup::Miss);
+    assert_eq!(look(b"ab"), Lookup::Miss);
+}
+
+#[test]
+fn a_slot_where_a_value_was_begins_as_an_empty_one() {
+    let (mut writer, reader) = Writer::on_heap(MIB);
+    let large = writer.insert(b"large", &[7; 100_000], NEVER).unwrap();
+    writer.remove(large);
+    for number in 0..1_000_u32 {
+        let slot = writer.insert(&number.to_le_bytes(), b"small", NEVER).unwrap();
+        assert!(writer.version(slot) <= 6, "as often as it was written");
+        assert_eq!(value_of(&reader, &number.to_le_bytes()).unwrap(), b"small");
+    }
     writer.validate();
 }
 
@@ -256,60 +275,48 @@ fn random_operations_agree_with_a_map() {
     }
 }
 
-#[test]
-fn a_reader_of_arbitrary_memory_ends_and_touches_nothing_else() {
-    let rounds = if cfg!(miri) { 3 } else { 300 };
-    let mut random = Random(99);
-    for round in 0..rounds {
-        let (mut writer, reader) = Writer::on_heap(64 * 1024);
-        for number in 0..200_u64 {
-            let _ = writer.insert(&number.to_le_bytes(), &content(number, 300), NEVER);
-        }
-        let words = writer.memory_region().words();
-        let arena = words.len() - 20_000.min(words.len() / 2);
-        // Everything but what the reader has checked when it opened the table.
-        for _ in 0..random.next(20_000) {
-            let at = match random.next(3) {
-                0 => 16 + random.next(600) as usize,
-                1 => 600 + random.next(40_000) as usize,
-                _ => random.next(arena as u64) as usize,
-            };
-            if at > 15 && at < words.len() {
-                let small = random.next(1 << 14);
-                let wild = [u64::MAX, small, small << 32 | small, random.next(u64::MAX)];
-                words[at].store(wild[random.next(4) as usize], Ordering::Relaxed);
-            }
-        }
-        if round % 2 == 0 {
-            words[16].store(random.next(40), Ordering::Relaxed);
-        }
-        let mut out = Vec::new();
-        for number in 0..400_u64 {
-            out.clear();
-            let lookup = reader.get(&number.to_le_bytes(), 5, &mut out);
-            assert!(matches!(lookup, Lookup::Hit(_)) || out.is_empty());
-            assert!(out.len() <= crate::MAX_VALUE);
+/// Inserts numbered entries from `number` on until there is no room; returns the next number and why.
+fn fill(writer: &mut Writer, mut number: u64) -> (u64, NoRoom) {
+    loop {
+        match writer.insert(&number.to_le_bytes(), &content(number, number as usize % 900), NEVER) {
+            Ok(_) => number += 1,
+            Err(no_room) => return (number, no_room),
         }
     }
 }
 
-/// Values that tell whether they are whole: key, length and a sum over all of it.
-fn sealed_value(key: u64, random: &mut Random) -> Vec<u8> {
-    let len = [8, 40, 300, 1_100, 5_000][random.next(5) as usize];
-    let fill = random.next(256) as u8;
-    let mut value = key.to_le_bytes().to_vec();
-    value.push(fill);
-    value.resize(16 + len, fill);
-    value.extend_from_slice(&(len as u64).to_le_bytes());
-    value
-}
-
-fn assert_whole(key: u64, value: &[u8]) {
-    let (head, rest) = value.split_at(8);
-    assert_eq!(head, key.to_le_bytes(), "the value of another key");
-    let (body, len) = rest.split_at(rest.len() - 8);
-    assert_eq!(len, (body.len() as u64 - 8).to_le_bytes(), "a torn value");
-    assert!(body.iter().all(|byte| *byte == body[0]), "a torn value");
+#[test]
+fn a_system_without_memory_is_an_error_and_the_table_goes_on() {
+    let (mut writer, reader) = Writer::on_heap(4 * MIB);
+    let left = |writer: &Writer, bytes| *writer.memory_region().left.lock().unwrap() = bytes;
+    let mut stored = 0;
+    // At every page that it may ask for: of the arena and of the directory, for slots, values and the index.
+    for pages in (1..100).chain(1..100) {
+        left(&writer, crate::layout::PAGE as u64 * pages);
+        let no_room;
+        (stored, no_room) = fill(&mut writer, stored);
+        assert!(matches!(no_room, NoRoom::System(error) if error.kind() == std::io::ErrorKind::OutOfMemory));
+        left(&writer, 0);
+        let victim = writer.find(&(stored / 2).to_le_bytes()).unwrap();
+        assert!(matches!(writer.overwrite(victim, &[1; 100_000], NEVER), Err(NoRoom::System(_))));
+        writer.remove(victim);
+        let again = content(stored / 2, stored as usize / 2 % 900);
+        writer
+            .insert(&(stored / 2).to_le_bytes(), &again, NEVER)
+            .expect("there is the room of the one removed");
+        if pages % 10 == 0 {
+            writer.validate();
+        }
+    }
+    left(&writer, u64::MAX);
+    let no_room;
+    (stored, no_room) = fill(&mut writer, stored);
+    assert!(matches!(no_room, NoRoom::Bound));
+    writer.validate();
+    for number in 0..stored {
+        let expected = content(number, number as usize % 900);
+        assert_eq!(value_of(&reader, &number.to_le_bytes()), Some(expected), "{number} of {stored}");
+    }
 }
 
 #[test]
@@ -340,7 +347,7 @@ fn readers_beside_a_writer_at_full_speed_see_whole_values_of_the_right_key() {
         let mut random = Random(77);
         while !done.load(Ordering::Relaxed) {
             let key = random.next(KEYS);
-            let value = sealed_value(key, &mut random);
+            let value = sealed_value(key, random_len(&mut random), random.next(256) as u8);
             match writer.find(&key.to_le_bytes()) {
                 Some(slot) if random.next(5) == 0 => writer.remove(slot),
                 Some(slot) => drop(writer.overwrite(slot, &value, NEVER)),

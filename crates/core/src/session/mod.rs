@@ -69,7 +69,7 @@ impl Session {
         }
     }
 
-    /// Carries out a request. Calls `reply` exactly once before it returns, and never for [`Request::Seen`]; a fetch that waits is answered with
+    /// Carries out a request. Calls `reply` exactly once before it returns, and never for [`Request::Seen`](crate::protocol::message::Request::Seen); a fetch that waits is answered with
     /// [`Response::Waiting`], and its result follows through the mailbox under the same number.
     pub fn execute(&mut self, request: &RequestEnvelope<'_>, reply: &mut dyn FnMut(Response<'_>)) {
         self.mark = None;

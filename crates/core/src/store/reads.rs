@@ -137,9 +137,11 @@ impl State {
             if self.entries.low_hash(slot) != Some(low) {
                 continue;
             }
-            match self.entries.is_stale(slot, now) {
-                true => self.meet_stale(slot),
-                false => self.entries.promote(slot),
+            // Where a stale entry may be a value, only the host reads it: this one was fresh when others did.
+            if self.entries.is_stale(slot, now) && !self.options.config().allow_stale {
+                self.meet_stale(slot);
+            } else {
+                self.entries.promote(slot);
             }
         }
     }

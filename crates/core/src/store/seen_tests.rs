@@ -85,6 +85,19 @@ fn a_stale_entry_that_was_met_stays_in_its_place_where_reads_delete_none() {
 }
 
 #[test]
+fn where_stale_entries_may_be_read_nobody_has_met_one_without_asking() {
+    let options = NamespaceOptions { allow_stale: Some(true), ..Default::default() };
+    let mut scene = Scene::new(options, &[("a", 5), ("b", 9)]);
+    // It was fresh when it was read: the value is still to be handed out once.
+    scene.see(&[scene.record("a")], 6);
+    assert_eq!(scene.keys(), ["a", "b"]);
+    let mut out = Vec::new();
+    assert!(scene.0.get(b"a", &mut out, 7).is_some());
+    assert_eq!(out, b"value");
+    assert!(scene.0.get(b"a", &mut out, 7).is_none());
+}
+
+#[test]
 fn hits_and_misses_are_added_and_no_report_makes_them_overflow() {
     let mut scene = Scene::plain(&[("a", 9)]);
     scene.0.seen(3, 4, std::iter::empty(), 1);

@@ -1,0 +1,280 @@
+// Memory that is not there yet, or not any more, or cannot be had: reads go on as well as they can.
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { ClusteredCache } from '../index.js';
+import { type Agent, Agents, type SpawnOptions } from './helpers/agents.ts';
+import { failsWith } from './helpers/errors.ts';
+import { LONG } from './helpers/long.ts';
+import { patient, unique } from './helpers/names.ts';
+import { ANYHOW, SHARED } from './helpers/transport.ts';
+import { event, until, within } from './helpers/wait.ts';
+
+let agents: Agents;
+let directory: string;
+
+test.before(async () => {
+  agents = await Agents.start();
+  // mkdtemp makes it private to this user, as a host demands.
+  directory = mkdtempSync(path.join(os.tmpdir(), 'cc-memory-'));
+});
+test.after.always(async () => {
+  await agents?.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const memory = SHARED ? test : test.skip;
+const newEndpoint = (): string => path.join(directory, unique('s'));
+
+/** A host at `endpoint` that holds `value` under `key` of `namespace`. */
+async function hostAt(endpoint: string, namespace: string, value: unknown, options?: SpawnOptions): Promise<Agent> {
+  const host = await agents.spawn('process.cjs', options);
+  await host.run(
+    async ({ cc, cache, state }, endpoint, namespace, value) => {
+      cache({ namespace }).setSync('key', value);
+      state.listener = await cc.ClusteredCache.listen({ endpoint });
+    },
+    endpoint,
+    namespace,
+    value,
+  );
+  return host;
+}
+
+/** A host with the value 'old', and a way to have a client of it. */
+async function setting(t: ExecutionContext) {
+  const [endpoint, namespace] = [newEndpoint(), unique()];
+  return {
+    endpoint,
+    namespace,
+    host: await hostAt(endpoint, namespace, 'old'),
+    open: async (options: object = {}) => {
+      const cache = new ClusteredCache<string, any>({ namespace, endpoint, ...options });
+      t.teardown(() => cache.close());
+      await cache.ready;
+      return cache;
+    },
+  };
+}
+
+/** What is read, or the code of what is thrown instead. */
+function readOf(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch (error) {
+    return (error as { code?: string }).code;
+  }
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+memory('reads at once are refused until the namespace is open, and after it is closed', async (t) => {
+  const { endpoint, namespace } = await setting(t);
+  const cache = new ClusteredCache<string, any>({ namespace, endpoint });
+  for (const read of [() => cache.getSync('key'), () => cache.peekSync('key'), () => cache.hasSync('key')]) {
+    await failsWith(t, read, 'ERR_CC_NO_SHARED_TABLE', /await/);
+  }
+  t.is(await cache.get('key'), 'old', 'what waits is answered all the same');
+  await cache.ready;
+  t.deepEqual([cache.getSync('key'), cache.peekSync('key'), cache.hasSync('key')], ['old', 'old', true]);
+  t.is(cache.transport, 'shared');
+  await cache.close();
+  await failsWith(t, () => cache.getSync('key'), 'ERR_CC_CLOSED');
+});
+
+memory('reads at once never saw a host: they are refused as long as there is none', async (t) => {
+  const cache = new ClusteredCache<string, any>({ namespace: unique(), endpoint: newEndpoint(), timeout: 100 });
+  t.teardown(() => cache.close());
+  t.is(await cache.get('key'), undefined, 'failsafe');
+  await failsWith(t, () => cache.getSync('key'), 'ERR_CC_NO_SHARED_TABLE');
+});
+
+for (const near of [false, true]) {
+  const title = near ? ', through a near cache too' : '';
+  memory(`a lost host's memory is not read any more, and the next one's is${title}`, async (t) => {
+    for (const failsafe of ['resolve', 'reject'] as const) {
+      const { endpoint, namespace, host, open } = await setting(t);
+      const cache = await open({ failsafe, near });
+      const seen: unknown[] = [];
+      const look = () => {
+        const now = readOf(() => cache.getSync('key'));
+        if (now !== seen.at(-1)) seen.push(now);
+        // Both answer alike, or the one after has learnt something that the one before had not.
+        return now;
+      };
+      t.is(look(), 'old');
+      const degraded = event(cache, 'degraded');
+      await host.kill();
+      await degraded;
+      const lost = look();
+      if (failsafe === 'resolve') {
+        t.is(lost, undefined);
+        t.deepEqual([cache.peekSync('key'), cache.hasSync('key')], [undefined, false]);
+        t.deepEqual([await cache.get('key'), await cache.mGet(['key'])], [undefined, new Map([['key', undefined]])]);
+      } else {
+        t.regex(String(lost), /ERR_CC_(DISCONNECTED|NO_HOST)/);
+        await t.throwsAsync(cache.get('key'), { code: /ERR_CC_(DISCONNECTED|NO_HOST)/ });
+      }
+      const started = hostAt(endpoint, namespace, 'new');
+      await within(
+        (async () => {
+          while (look() !== 'new') await turn();
+        })(),
+        'the new host to be read',
+      );
+      await started;
+      t.is(await cache.get('key'), 'new');
+      t.is(cache.transport, 'shared');
+      // Each state once, and none of them comes back.
+      if (failsafe === 'resolve') t.deepEqual(seen, ['old', undefined, 'new']);
+      else {
+        const [first, ...rest] = seen;
+        t.is(first, 'old');
+        t.is(rest.pop(), 'new');
+        for (const code of rest) t.regex(String(code), /^ERR_CC_(DISCONNECTED|NO_HOST)$/);
+      }
+    }
+  });
+
+  memory(`hosts may be killed while others read without a pause${title}`, async (t) => {
+    const { endpoint, namespace, host, open } = await setting(t);
+    await open();
+    const readers = [await agents.spawn(), await agents.spawn()];
+    const options = { ...patient(), namespace, endpoint, near };
+    let current = host;
+    for (let life = 0; life < (LONG ? 100 : 4); life += 1) {
+      const [before, after] = [life === 0 ? 'old' : `life ${life - 1}`, `life ${life}`];
+      const reports = readers.map((reader) =>
+        reader.run(
+          async ({ cache, control }, options, before, after) => {
+            const target = cache(options) as any;
+            await target.ready;
+            const seen: unknown[] = [];
+            control.write('');
+            // No turn of the event loop from here on.
+            for (const end = performance.now() + 15_000; performance.now() < end && seen.at(-1) !== after;) {
+              for (let index = 0; index < 100; index += 1) {
+                let now: unknown;
+                try {
+                  now = target.getSync('key');
+                } catch (error) {
+                  now = (error as { code?: string }).code;
+                }
+                if (now !== seen.at(-1)) seen.push(now);
+              }
+            }
+            return [seen, before];
+          },
+          options,
+          before,
+          after,
+        ),
+      );
+      await until('reads', async () => (await current.call({ namespace }, 'stats')).hits > 1_000);
+      await current.kill();
+      current = await hostAt(endpoint, namespace, after);
+      for (const [seen] of await Promise.all(reports)) t.deepEqual(seen, [before, undefined, after]);
+    }
+  });
+}
+
+memory('what was read of a lost host is not counted by the next one', async (t) => {
+  const { endpoint, namespace, host, open } = await setting(t);
+  const [plain, near] = [await open(), await open({ near: true })];
+  await host.freeze();
+  for (let read = 0; read < 1_000; read += 1) for (const cache of [plain, near]) cache.getSync('key');
+  const changed = event(plain, 'epoch');
+  host.signal('SIGKILL');
+  const next = await hostAt(endpoint, namespace, 'new');
+  await changed;
+  await plain.ready;
+  t.is(await plain.get('key'), 'new');
+  // Whatever was to be told has been told in front of this.
+  for (const cache of [plain, near]) await cache.stats();
+  const { hits, misses } = await next.call({ namespace }, 'stats');
+  t.true(hits <= 1 && misses <= 1, `${hits} hits, ${misses} misses`);
+});
+
+// --- memory that cannot be had -------------------------------------------------------------------------------------
+
+/** All that can be done where memory cannot be read. */
+const useWithoutMemory = async (
+  { cache }: { cache(options: object): any },
+  options: object,
+): Promise<[transport: string, ...rest: unknown[]]> => {
+  const target = cache(options);
+  await target.ready;
+  await target.mSet([
+    ['key', 'value'],
+    ['n', 1],
+  ]);
+  const answers = [await target.get('key'), await target.has('key'), await target.incr('n'), await target.peek('n')];
+  let code: string | undefined;
+  try {
+    target.getSync('key');
+  } catch (error) {
+    code = (error as { code?: string }).code;
+  }
+  return [target.transport, ...answers, code];
+};
+const OVER_THE_SOCKET = ['socket', 'value', true, 2, 2, 'ERR_CC_NO_SHARED_TABLE'] as const;
+
+const posix = process.platform === 'win32' ? test.skip : test;
+const unlimited = SHARED ? posix : test.skip;
+
+unlimited('a client that is out of descriptors reads over the socket, and other namespaces from memory', async (t) => {
+  const { endpoint, namespace } = await setting(t);
+  const client = await agents.spawn('process.cjs', { limit: '-n 64', env: ANYHOW });
+  const reach = (name = unique()) => ({ ...patient(), endpoint, namespace: name });
+  t.is(await client.call(reach(namespace), 'get', 'key'), 'old');
+  await client.run(({ require, state }) => {
+    const fs = require('node:fs') as typeof import('node:fs');
+    state.open = [];
+    try {
+      for (;;) state.open.push(fs.openSync('/dev/null'));
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EMFILE') throw error;
+    }
+  });
+  const poor = reach();
+  t.deepEqual(await client.run(useWithoutMemory, poor), [...OVER_THE_SOCKET]);
+  t.is(await client.call(reach(namespace), 'getSync', 'key'), 'old', 'what is mapped stays so');
+  await client.run(({ require, state }) => state.open.forEach(require('node:fs').closeSync));
+  const [transport, value] = await client.run(useWithoutMemory, reach());
+  t.deepEqual([transport, value], ['shared', 'value']);
+  t.is(await client.call(poor, 'get', 'key'), 'value');
+});
+
+unlimited('a host that is out of descriptors serves over the socket', async (t) => {
+  const [endpoint, namespace] = [newEndpoint(), unique()];
+  const host = await hostAt(endpoint, namespace, 'old', { limit: '-n 64', env: ANYHOW });
+  const client = await agents.spawn('process.cjs', { env: ANYHOW });
+  const reach = (name = unique()) => ({ ...patient(), endpoint, namespace: name });
+  t.is(await client.call(reach(namespace), 'get', 'key'), 'old');
+  const transports = new Map<string, number>();
+  for (let index = 0; index < 100; index += 1) {
+    const [transport, value] = await client.run(useWithoutMemory, reach());
+    t.is(value, 'value');
+    transports.set(transport, (transports.get(transport) ?? 0) + 1);
+  }
+  t.true(transports.get('shared')! > 5 && transports.get('socket')! > 20, JSON.stringify([...transports]));
+  t.is(await client.call(reach(namespace), 'getSync', 'key'), 'old');
+  t.is(await host.call({ namespace }, 'getSync', 'key'), 'old');
+});
+
+unlimited('a host whose files may not be large serves over the socket, and gets no signal', async (t) => {
+  const [endpoint, namespace] = [newEndpoint(), unique()];
+  const host = await hostAt(endpoint, namespace, 'old', { limit: '-f 100', env: ANYHOW });
+  const client = await agents.spawn('process.cjs', { env: ANYHOW });
+  const options = { ...patient(), endpoint, namespace };
+  t.deepEqual(await client.run(useWithoutMemory, options), [...OVER_THE_SOCKET]);
+  await client.call(options, 'set', 'large', Buffer.alloc(8_000_000, 1));
+  t.is((await client.call(options, 'get', 'large')).length, 8_000_000);
+  t.true(host.alive);
+  const strict = await agents.spawn('process.cjs', { env: { CLUSTERED_CACHE_TRANSPORT: 'shared' } });
+  await t.throwsAsync(
+    strict.run(({ cache }, options) => cache(options).ready, options),
+    { code: 'ERR_CC_NO_SHARED_TABLE', message: /CLUSTERED_CACHE_TRANSPORT/ },
+  );
+});
