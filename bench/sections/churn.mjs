@@ -58,8 +58,9 @@ export function measureChurn(teams, { rounds, timed, log }) {
       if (worker) parts[READERS] = { command: 'measure', argument: { workload: worker, inFlight: 64, ...timed } };
       const found = await team.together(Array.from(parts), primary && { workload: primary, ...timed });
       const writes = worker ? found.parts[READERS] : found.writes;
+      const reads = readers > 0 && readsOf(found.parts.slice(0, readers));
       return {
-        ...(readers > 0 && { ns: readsOf(found.parts.slice(0, readers)).ns }),
+        ...(reads && { ns: reads.ns, reads: reads.rate }),
         ...(writes && { writes: operationsOf([writes]).rate }),
       };
     },
