@@ -164,6 +164,73 @@ test('what was asked before process.exit is sent', async (t) => {
   await cache.close();
 });
 
+test('what was read last is not lost at the end of a process, however it ends', async (t) => {
+  for (const near of [false, true]) {
+    for (const end of ['', 'process.exit(0);', 'await cache.close();', 'process.kill(process.pid, "SIGTERM");']) {
+      const namespace = unique();
+      const cache = new ClusteredCache<string, any>({ namespace, endpoint });
+      await cache.set('key', { a: 1 });
+      const outcome = await withCache(
+        { namespace, endpoint, near },
+        `
+        process.on('SIGTERM', () => process.exit(0));
+        (async () => {
+          await cache.ready;
+          for (let read = 0; read < 1000; read += 1) await cache.get('key');
+          for (let read = 0; read < 10; read += 1) await cache.get('absent');
+          ${end}
+        })();
+      `,
+      );
+      t.like(outcome, CLEAN, `${end}, near: ${near}`);
+      const told = await until('the reads', async () => {
+        const { hits, misses } = await cache.stats();
+        return hits >= 1_000 && misses >= 10 && [hits, misses];
+      }).catch(async () => [(await cache.stats()).hits, (await cache.stats()).misses]);
+      t.deepEqual(told, [1_000, 10], `${end}, near: ${near}`);
+      await cache.close();
+    }
+  }
+});
+
+test('a process with memory mapped, values kept and reports due ends at once', async (t) => {
+  for (const [role, options] of roles()) {
+    const outcome = await withCache(
+      { ...options, near: true },
+      `
+      (async () => {
+        await cache.mSet(Array.from({ length: 1000 }, (_, index) => [index, { index }]));
+        for (let index = 0; index < 5000; index += 1) await cache.get(index % 1000);
+        // What keeps the event loop going, apart from the script's own output.
+        setImmediate(() => console.log(process.getActiveResourcesInfo().filter((name) => !/Pipe|Immediate/.test(name))));
+      })();
+    `,
+    );
+    t.like(outcome, { ...CLEAN, stdout: '[]\n' }, role);
+  }
+});
+
+test('a process that ends within a read leaves its host and the others alone', async (t) => {
+  const namespace = unique();
+  const cache = new ClusteredCache<string, any>({ namespace, endpoint });
+  await cache.set('key', 'x'.repeat(1_000_000));
+  for (const near of [false, true]) {
+    const outcome = await withCache(
+      { namespace, endpoint, near },
+      `
+      const { Worker } = require('node:worker_threads');
+      cache.ready.then(() => {
+        const killer = new Worker('setTimeout(() => process.kill(process.pid, "SIGKILL"), 100)', { eval: true });
+        killer.once('online', () => { for (;;) void cache.get('key'); });
+      });
+    `,
+    );
+    t.is(outcome.signal, 'SIGKILL');
+  }
+  t.is((await cache.get('key')).length, 1_000_000);
+  await cache.close();
+});
+
 test("an application's uncaught error ends the process as ever", async (t) => {
   for (const [role, options] of roles()) {
     const outcome = await withCache(

@@ -209,6 +209,22 @@ memory('what was read of a lost host is not counted by the next one', async (t) 
   t.true(hits <= 1 && misses <= 1, `${hits} hits, ${misses} misses`);
 });
 
+memory('keys of a batch that are refused leave no rejection behind that nobody handles', async (t) => {
+  const { host, open } = await setting(t);
+  const cache = await open({ failsafe: 'reject', timeout: 100 });
+  await host.freeze();
+  try {
+    // Reads of this key have to ask the host now, which does not answer.
+    const change = cache.set('key', 1);
+    const reads = cache.mGet(['key', {} as never]);
+    await failsWith(t, reads, 'ERR_CC_INVALID_KEY');
+    await failsWith(t, change, 'ERR_CC_UNKNOWN_OUTCOME');
+    await turn();
+  } finally {
+    host.resume();
+  }
+});
+
 // --- memory that cannot be had -------------------------------------------------------------------------------------
 
 /** All that can be done where memory cannot be read. */

@@ -621,8 +621,12 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
         near?.asking(key);
         const id = link.nextId();
         const answer = native.get(id, key);
-        if (link.isPending) asked.push(this.asked(id, answer, operation).then((later) => values.set(key, later as V)));
-        else value = link.immediate(answer, operation, policy);
+        if (link.isPending) {
+          const later = this.asked(id, answer, operation).then((found) => values.set(key, found as V));
+          // A key that is refused ends this call, and nobody waits for those before it then.
+          later.catch(() => {});
+          asked.push(later);
+        } else value = link.immediate(answer, operation, policy);
       }
       values.set(key, value as V | undefined);
     }

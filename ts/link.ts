@@ -241,6 +241,7 @@ export class Link {
 
   /** For the end of the process: nothing asked or read before it is lost. */
   finish(): void {
+    for (const nears of this.#nears.values()) nears.report();
     this.#native.finish();
   }
 

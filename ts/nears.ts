@@ -26,6 +26,11 @@ export class Nears {
     for (const near of this.#all) near.forget(key);
   };
 
+  /** Tells the host of the hits that it does not know of. */
+  report(): void {
+    for (const near of this.#all) near.report();
+  }
+
   /** Anything may be changed. */
   clear(): void {
     for (const near of this.#all) near.clear();

@@ -301,6 +301,16 @@ test('a failure shows what was not answered only while it may still take effect'
   );
 });
 
+test('a failure is not shown by an answer whose explanation came later', (t) => {
+  const told: Told[] = [
+    ['a', 0, 1, 'set', 1, true],
+    ['b', 2, 4, 'get', NOTHING, 9],
+    ['c', 3, 8, 'get', NOTHING, 5],
+    ['a', 6, 7, 'incr', 4, 5],
+  ];
+  t.is(check(history(told))?.culprit.who, 'b');
+});
+
 // --- at random ---------------------------------------------------------------------------------------------------------
 
 /** The model once more, as plainly as it can be written. */
@@ -469,7 +479,7 @@ test('one wrong answer in a long history is found, and its window is small', (t)
   const at = correct.findIndex(({ kind }, index) => kind === 'get' && index > correct.length / 2);
   const wrong = { ...correct[at]!, answer: -1 };
   const violation = check(correct.with(at, wrong));
-  // The answer that is marked may be another one of the window, which came in between: one of them must be wrong.
+  // The answer that is marked may be another one of the window: one of them must be wrong, and which is not told.
   t.true(violation?.operations.includes(wrong), String(violation));
   t.true(violation!.operations.length < 100, String(violation));
 });

@@ -119,11 +119,12 @@ class KeyHistory {
     }
   }
 
-  /** Goes on with `operations`, all of them later than those before. */
-  check(operations: readonly Operation[]): Failure | undefined {
+  /** Goes on with `operations`, all of them later than those before; with `last`, up to its answer. */
+  check(operations: readonly Operation[], last?: Operation): Failure | undefined {
     // Without an answer and without an effect, an operation tells nothing.
     const asked = operations.filter((one) => answered(one) || !observes(one)).sort((a, b) => a.from - b.from);
-    const answers = asked.filter(answered).sort((a, b) => a.to - b.to);
+    const inTime = (one: Operation) => last === undefined || one === last || one.to < last.to;
+    const answers = asked.filter((one) => answered(one) && inTime(one)).sort((a, b) => a.to - b.to);
     if (asked[0] && asked[0].from <= this.#end) throw new RangeError(`key ${asked[0].key}: batches overlap in time`);
     let next = 0;
     for (const operation of asked) {
@@ -286,7 +287,7 @@ function smallest(failure: Failure): Failure {
   for (let chunk = failure.window.length; chunk >= 1; chunk = Math.floor(chunk / 2)) {
     for (let at = 0; at < failure.window.length;) {
       const kept = failure.window.filter((one, index) => index < at || index >= at + chunk || !observes(one));
-      const shorter = kept.length < failure.window.length ? failureOf(kept, failure.start) : undefined;
+      const shorter = kept.length < failure.window.length ? failureOf(kept, failure) : undefined;
       if (shorter) failure = { ...shorter, earlier: earlier(failure, shorter) };
       else at += chunk;
     }
@@ -294,10 +295,13 @@ function smallest(failure: Failure): Failure {
   return failure;
 }
 
-/** How `window` fails by itself, if it does and that is found out soon. */
-function failureOf(window: readonly Operation[], start: Start): Failure | undefined {
+/**
+ * How `window`, a part of that of a failure, fails by itself, if it does and that is found out soon. What was answered
+ * later than the culprit may have its explanation in operations that came later, too: these answers do not count.
+ */
+function failureOf(window: readonly Operation[], { start, culprit }: Failure): Failure | undefined {
   try {
-    return new KeyHistory(noFigures(), MOST_STEPS_TO_SHRINK, start).check(window);
+    return new KeyHistory(noFigures(), MOST_STEPS_TO_SHRINK, start).check(window, culprit);
   } catch (error) {
     if (error instanceof TooManyPossibilities) return undefined;
     throw error;
