@@ -2,19 +2,23 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { manifest, seconds } from '../scripts/support/project.mjs';
+import { manifest, readJson, seconds } from '../scripts/support/project.mjs';
 import { drawCharts } from './support/chart.mjs';
-import { load } from './support/contender.mjs';
+import { BEFORE, load } from './support/contender.mjs';
 import { describeMachine, loadBefore } from './support/machine.mjs';
 import { USAGE, parseOptions } from './support/options.mjs';
 import { installRivals, rivalVersions } from './support/rivals.mjs';
 import { judge, showTargets } from './support/targets.mjs';
-import { Team } from './support/team.mjs';
+import { checkCorrectness, withTeams } from './support/teams.mjs';
 import { BLOCKABLE, measureBlocked, showBlocked } from './sections/blocked.mjs';
-import { checkCorrectness } from './sections/correctness.mjs';
+import { CHURNING, CHURN_WORKERS, measureChurn, showChurn } from './sections/churn.mjs';
+import { GROWING, growthSpaces, measureGrowth, showGrowth } from './sections/growth.mjs';
+import { WORKERS as READING_WORKERS, measureLatency, showLatency } from './sections/latency.mjs';
 import { measureLoad, showLoad } from './sections/load.mjs';
 import { measureMemory, showMemory } from './sections/memory.mjs';
+import { measureSizes, showSizes, sizeSets } from './sections/sizes.mjs';
 import { measureThroughput, showThroughput } from './sections/throughput.mjs';
+import { measureWorkers, showWorkers } from './sections/workers.mjs';
 import { startServices } from './services/index.mjs';
 
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
@@ -35,19 +39,17 @@ const endLine = () => process.stdout.isTTY && process.stdout.write('\r\x1b[2K');
 async function main(args) {
   const options = parseOptions(args);
   if (!options) return console.log(USAGE);
+  if (options.before) process.env.BENCH_BEFORE = options.before;
   const start = performance.now();
   await installRivals();
+  const { rounds, timed, busy } = options;
   const results = {
     package: manifest.version,
     date: new Date().toISOString().slice(0, 10),
     machine: describeMachine(),
     loadBefore: loadBefore(),
     versions: rivalVersions(),
-    settings: {
-      rounds: options.rounds,
-      warmUp: options.warmUp,
-      milliseconds: options.milliseconds,
-    },
+    settings: { rounds, timed, busy },
   };
   const { cpu, cores, system, node } = results.machine;
   console.log(`${cpu}, ${cores} cores, ${system}, Node.js ${node}, load ${results.loadBefore}`);
@@ -55,9 +57,7 @@ async function main(args) {
     console.log('The machine is busy with something else: figures will be low, and vary. Quotients suffer least.');
   }
 
-  if (options.sections.includes('throughput') || options.sections.includes('blocked')) {
-    await compare(options, results);
-  }
+  await compare(options, results);
   if (options.sections.includes('memory')) {
     console.log('\nmemory');
     results.memory = await measureMemory({ ...options, log });
@@ -75,52 +75,88 @@ async function main(args) {
   console.log(`\nin ${seconds(start)}`);
 }
 
-/** The sections that contenders take part in, with processes that live from the first to the last of them. */
-async function compare(options, results) {
-  const modules = await Promise.all(
-    options.contenders.map(async (contender) => ({ contender, module: await load(contender) })),
-  );
-  const services = await startServices(new Set(modules.map(({ module }) => module.needs)));
-  Object.assign(results.versions, services.versions);
-  results.contenders = {};
-  const teams = [];
-  try {
-    console.log('\nstarting the contenders');
-    const workers = Math.max(...options.loads.map(({ workers }) => workers), 2);
-    for (const { contender, module } of modules) {
-      const missing = services.missing[module.needs];
-      if (missing) {
-        console.log(`  ${contender}: skipped, ${missing}`);
-        continue;
-      }
-      if (!options.sections.includes('throughput') && !BLOCKABLE.includes(contender)) continue;
-      results.contenders[contender] = { title: module.title, what: module.what };
-      const team = await Team.start({ contender, addresses: services.addresses, workers });
-      teams.push({ contender, module, team, workers });
-    }
-    await checkCorrectness(teams, { log });
+/**
+ * The sections that contenders take part in: who, with how many workers, what has to be there, and what is done. Each
+ * has processes of its own, so that none is measured with what another has left behind.
+ */
+function comparisons({ counts, sizes, team, loadsFor, workloads, before }) {
+  return {
+    latency: { workers: READING_WORKERS, measure: measureLatency, show: showLatency },
+    throughput: {
+      workers: Math.max(...workloads.flatMap(loadsFor).map(({ workers }) => workers)),
+      besides: before ? [BEFORE] : [],
+      measure: measureThroughput,
+      show: showThroughput,
+    },
+    blocked: { among: BLOCKABLE, workers: 1, measure: measureBlocked, show: showBlocked },
+    growth: {
+      among: GROWING,
+      workers: 2,
+      names: [],
+      spaces: growthSpaces(counts),
+      measure: measureGrowth,
+      show: showGrowth,
+    },
+    workers: { workers: Math.max(...team), names: ['text'], measure: measureWorkers, show: showWorkers },
+    sizes: { workers: 2, names: sizeSets(sizes), measure: measureSizes, show: showSizes },
+    churn: { among: CHURNING, workers: CHURN_WORKERS, names: ['hot'], measure: measureChurn, show: showChurn },
+  };
+}
 
-    if (options.sections.includes('throughput')) {
-      console.log('\nthroughput');
-      results.throughput = await measureThroughput(teams, { ...options, log });
-      results.decode = await decodingFloor(teams);
-      endLine();
-      showThroughput(results.throughput);
+async function compare(options, results) {
+  const sections = Object.entries(comparisons(options)).filter(([name]) => options.sections.includes(name));
+  if (sections.length === 0) return;
+  const modules = await Promise.all(
+    options.contenders.map(async (contender) => ({ contender, ...(await load(contender)) })),
+  );
+  const services = await startServices(new Set(modules.map(({ needs }) => needs)));
+  Object.assign(results.versions, services.versions);
+  try {
+    results.contenders = {};
+    for (const { contender, title, what, needs } of modules) {
+      if (services.missing[needs]) console.log(`  ${contender}: skipped, ${services.missing[needs]}`);
+      else results.contenders[contender] = { title, what };
     }
-    if (options.sections.includes('blocked')) {
-      results.blocked = await measureBlocked(teams);
-      if (results.blocked.length > 0) showBlocked(results.blocked);
+    if (options.before) {
+      const { title, what } = await load(BEFORE);
+      results.contenders[BEFORE] = { title, what: `${what}, ${readJson(`${options.before}/package.json`).version}` };
+    }
+    console.log('\ncorrectness');
+    await withTeams({ contenders: options.contenders, services, workers: 2 }, (teams) =>
+      checkCorrectness(teams, { log }),
+    );
+    for (const [name, { among, besides = [], workers, names, spaces, measure, show }] of sections) {
+      const contenders = options.contenders.filter((contender) => among?.includes(contender) ?? true);
+      if (contenders.length === 0) continue;
+      console.log(`\n${name}`);
+      log('  starting the contenders', true);
+      const who = { contenders: [...contenders, ...besides], services, workers, names, spaces };
+      results[name] = await withTeams(who, async (teams) => {
+        if (name === 'throughput') results.decode = await decodingFloor(teams[0]);
+        return measure(teams, { ...options, log });
+      });
+      endLine();
+      show(results[name]);
     }
   } finally {
-    await Promise.all(teams.map(({ team }) => team.end()));
     await services.end();
   }
 }
 
-/** Batches of a hundred objects that two workers can parse in a second when they need not fetch them. */
-async function decodingFloor([{ team }]) {
-  const parts = await team.workers('decode', { milliseconds: 500 }, 2);
-  return parts.reduce((sum, part) => sum + part, 0);
+/**
+ * Batches of a hundred objects that two workers can parse in a second when they need not fetch them: the best of some
+ * attempts, since it is to be what nothing surpasses.
+ */
+async function decodingFloor({ team }) {
+  let best = 0;
+  for (let attempt = 0; attempt < 4; attempt++) {
+    const parts = await team.workers('decode', { milliseconds: 250 }, 2);
+    best = Math.max(
+      best,
+      parts.reduce((sum, part) => sum + part, 0),
+    );
+  }
+  return best;
 }
 
 async function save(name, results) {

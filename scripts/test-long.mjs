@@ -1,9 +1,27 @@
-// The ava suite with the long form of every test that has one: more operations, more seeds, more rounds.
+// Everything that has a long form, in that form: more operations, more seeds, more rounds. The shared table comes first,
+// unless arguments pick tests of the ava suite.
 
-import { at, main, run } from './support/project.mjs';
+import { at, main, mustRun, run } from './support/project.mjs';
+
+const table = ['cargo', 'test', '-p', 'clustered-cache-shm', '--locked', '--release'];
+const steps = [
+  ['1,000 killed writers', [...table, '--test', 'two_process', 'killed'], { SHM_KILLS: '1000' }],
+  ['10^8 reads by other processes', [...table, '--test', 'two_process', 'processes'], { SHM_READS: '100000000' }],
+  ['10^8 reads by other threads', [...table, '--lib', 'beside'], { SHM_READS: '100000000' }],
+  [
+    'every order of steps that loom finds',
+    [...table, '--lib'],
+    { RUSTFLAGS: '--cfg loom', CARGO_TARGET_DIR: at('target', 'loom'), LOOM_MAX_PREEMPTIONS: '3' },
+  ],
+];
 
 await main(async () => {
-  const { code } = await run([process.execPath, at('scripts', 'test.mjs'), '--timeout=15m', ...process.argv.slice(2)], {
+  const selection = process.argv.slice(2);
+  for (const [title, command, env] of selection.length > 0 ? [] : steps) {
+    console.log(`# ${title}`);
+    await mustRun(command, { env });
+  }
+  const { code } = await run([process.execPath, at('scripts', 'test.mjs'), '--timeout=15m', ...selection], {
     env: { CLUSTERED_CACHE_TEST_LONG: '1' },
   });
   process.exitCode = code;

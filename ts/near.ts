@@ -38,8 +38,6 @@ const HASH = 3;
 /** In the place of a version: the value ends, so there is more to look at. Versions of whole entries are even. */
 const ENDING = 1;
 
-type Mark = [slot: number, version: number, deadline: number, hash: number];
-
 export class Near {
   /** `get` that keeps what it finds; {@link asking} names the key first. */
   readonly get: Operation<unknown>;
@@ -54,6 +52,8 @@ export class Near {
   /** Version and deadline, in ms of `performance.now()`, of those that end. */
   readonly #endings = new Map<number, { version: number; deadline: number }>();
   readonly #freePlaces: number[] = [];
+  /** Goes round the values in their order. An iterator of its own: a new one would pass all that were deleted in front. */
+  #hand = this.#places.entries();
   /**
    * The slots of the table that the values were read of. Other threads change them, and the number of the connection,
    * and both are read plainly, for `Atomics.load` is a call and costs as much as all the rest. It is as good: whatever
@@ -184,10 +184,14 @@ export class Near {
     const place = this.#freePlaces.pop() ?? this.#values.length;
     const at = place * FIELDS;
     if (at >= this.#fields.length) this.#grow();
-    const [slot, version, deadline, hash] = [0, 1, 2, 3].map((part) => numbers[MARK + part] as number) as Mark;
+    const version = numbers[MARK + 1] as number;
+    const deadline = numbers[MARK + 2] as number;
     this.#places.set(key, place);
     this.#values[place] = value;
-    this.#fields.set([slot >>> STRIDE_BITS, deadline === Infinity ? version : ENDING, 0, hash], at);
+    this.#fields[at] = (numbers[MARK] as number) >>> STRIDE_BITS;
+    this.#fields[at + VERSION] = deadline === Infinity ? version : ENDING;
+    this.#fields[at + FOUND] = 0;
+    this.#fields[at + HASH] = numbers[MARK + 3] as number;
     if (deadline !== Infinity) this.#endings.set(place, { version, deadline: toPerformanceTime(deadline) });
   }
 
@@ -216,19 +220,21 @@ export class Near {
     this.#slots = new Int32Array(0);
   }
 
-  /** The oldest value goes that was not found lately. */
+  /** A value goes that was not found since the hand last passed it. */
   #makeRoom(): void {
     for (let chances = CHANCES; ; chances--) {
-      const [oldest] = this.#places;
-      if (!oldest) return;
-      const [key, place] = oldest;
+      let next = this.#hand.next();
+      if (next.done) {
+        this.#hand = this.#places.entries();
+        next = this.#hand.next();
+        if (next.done) return;
+      }
+      const [key, place] = next.value;
       const at = place * FIELDS + FOUND;
       const hit = this.#fields[at] as number;
       if (chances <= 0 || hit === 0) return this.forget(key);
       // What the host has not been told of yet keeps its number.
       if (!isAfter(hit, this.#reported)) this.#fields[at] = 0;
-      this.#places.delete(key);
-      this.#places.set(key, place);
     }
   }
 

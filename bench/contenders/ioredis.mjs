@@ -17,6 +17,7 @@ export async function connect({ redis }) {
     text: {
       get: (key) => client.get(key),
       set: (key, value) => client.set(key, value),
+      mGet: (keys) => client.mget(keys),
     },
     bytes: {
       get: (key) => client.getBuffer(key),

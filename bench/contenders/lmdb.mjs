@@ -1,5 +1,11 @@
 // lmdb: a memory-mapped B+ tree that every process opens. Reads need no other process; writes wait for a transaction.
-// A database, not a cache: it evicts nothing. `noSync`, because a cache need not survive a power cut.
+// A database, not a cache: it evicts nothing.
+//
+// Set up for reading as its README recommends, a database for each kind of values: objects as MessagePack with shared
+// structures, text by its encoding for strings, bytes as they are. `noSync` and `noMemInit`, because a cache need not
+// survive a power cut and its files are private. Bytes are read by `get`, which gives a buffer that stays as it is, not
+// by `getBinaryFast`, whose buffer is good until the next read. Without its own cache of values: with it, see
+// `lmdb-cached.mjs`.
 
 import { join } from 'node:path';
 import { open } from 'lmdb';
@@ -7,24 +13,37 @@ import { open } from 'lmdb';
 export const title = 'lmdb';
 export const what = 'memory-mapped database; evicts nothing';
 export const inProcess = true;
+/** `get` answers at once. */
+export const sync = true;
+/** Reads are of a snapshot that is renewed when the event loop has turned: a change is seen some turns later. */
+export const seesLater = 1_000;
 
-export async function connect({ folder }) {
-  const database = open({ path: join(folder, 'lmdb'), noSync: true, mapSize: 2 * 1024 ** 3 });
-  const any = {
-    get: (key) => database.get(key),
-    set: (key, value) => database.put(key, value),
-    mGet: (keys) => keys.map((key) => database.get(key)),
-  };
+export const connect = (addresses, { space }) => connectWith({}, addresses, `lmdb-${space}`);
+
+/** Opens the databases of one folder. */
+export async function connectWith(options, { folder }, name) {
+  const root = open({ path: join(folder, name), noSync: true, noMemInit: true, mapSize: 2 * 1024 ** 3 });
+  const objects = root.openDB('objects', { ...options, sharedStructuresKey: Symbol.for('structures') });
+  const strings = root.openDB('strings', { ...options, encoding: 'string' });
+  const bytes = root.openDB('bytes', { ...options, encoding: 'binary' });
+  // Without the cache of values, which is not looked at again within a transaction.
+  const counters = root.openDB('counters');
   return {
-    object: any,
-    text: any,
-    bytes: any,
+    object: operations(objects),
+    text: operations(strings),
+    bytes: operations(bytes),
     incr: (key) =>
-      database.transaction(() => {
-        const value = (database.get(key) ?? 0) + 1;
-        database.put(key, value);
+      counters.transaction(() => {
+        const value = (counters.get(key) ?? 0) + 1;
+        counters.put(key, value);
         return value;
       }),
     list: (answer) => answer,
   };
 }
+
+const operations = (database) => ({
+  get: (key) => database.get(key),
+  set: (key, value) => database.put(key, value),
+  mGet: (keys) => keys.map((key) => database.get(key)),
+});

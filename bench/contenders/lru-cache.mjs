@@ -5,10 +5,11 @@ import { LRUCache } from 'lru-cache';
 export const title = 'lru-cache';
 export const what = 'in each process by itself; shares nothing';
 export const inProcess = true;
+export const sync = true;
 export const sharesNothing = true;
 
-export async function connect() {
-  const cache = new LRUCache({ max: 100_000 });
+export async function connect(_, { entries = 100_000 }) {
+  const cache = new LRUCache({ max: entries });
   const any = {
     get: (key) => cache.get(key),
     set: (key, value) => cache.set(key, value),

@@ -19,6 +19,7 @@ export async function connect({ redis }) {
     text: {
       get: (key) => client.get(key),
       set: (key, value) => client.set(key, value),
+      mGet: (keys) => client.mGet(keys),
     },
     bytes: {
       get: (key) => binary.get(key),

@@ -6,8 +6,8 @@ const BLOCKED = 2_000;
 /** Ends within the time that the primary is blocked, so that nothing but that time is measured. */
 const MEASURED = 1_900;
 
-/** Those whose data lives behind the primary's event loop, and this package, where it does not. */
-export const BLOCKABLE = ['clustered-cache', 'cluster-ipc'];
+/** One whose data lives behind the primary's event loop, and this package, where it does not. */
+export const BLOCKABLE = ['shared', 'socket', 'cluster-ipc'];
 
 export async function measureBlocked(teams) {
   const results = [];

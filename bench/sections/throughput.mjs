@@ -1,43 +1,27 @@
-// Operations per second and times, contender after contender within each round.
+// Operations per second with many under way.
 
+import { BEFORE } from '../support/contender.mjs';
+import { inRounds, operationsOf } from '../support/rounds.mjs';
 import { WORKLOADS } from '../support/workloads.mjs';
-import { median } from '../support/statistics.mjs';
 import { micros, rate, table } from '../support/table.mjs';
 
+/** What an older state of this package takes part in: that is where it is of interest. */
+const OF_OLD = new Set(['get-object', 'set-object', 'set-text', 'set-bytes']);
+
 /** One cell is one workload with so many workers and operations in flight. */
-export async function measureThroughput(teams, { workloads, loads, rounds, warmUp, milliseconds, log }) {
-  const cells = workloads.flatMap((workload) => loads.map((load) => ({ workload, ...load })));
-  const results = new Map();
-
-  // Round 0 is not counted: in it the processes of every contender get warm.
-  for (let round = 0; round <= rounds; round++) {
-    for (const [index, cell] of cells.entries()) {
-      const name = round === 0 ? 'warming up' : `round ${round} of ${rounds}`;
-      log(`  ${name}: ${describe(cell)} (${index + 1} of ${cells.length})`, true);
-      // Everyone comes first, in the middle and last now and then.
-      const turn = (round + index) % teams.length;
-      for (const { contender, team } of [...teams.slice(turn), ...teams.slice(0, turn)]) {
-        const { workload, workers, inFlight } = cell;
-        const key = `${contender} ${workload} ${workers} ${inFlight}`;
-        if (!results.has(key)) results.set(key, { contender, ...cell, rates: [], p50s: [], p99s: [] });
-        const parts = await team.workers('measure', { workload, inFlight, warmUp, milliseconds }, workers);
-        if (round === 0) continue;
-        const { rates, p50s, p99s } = results.get(key);
-        rates.push(parts.reduce((sum, { done, milliseconds }) => sum + (done * 1_000) / milliseconds, 0));
-        p50s.push(median(parts.map(({ p50 }) => p50)));
-        p99s.push(median(parts.map(({ p99 }) => p99)));
-      }
-    }
-  }
-  return [...results.values()].map((result) => ({
-    ...result,
-    rate: median(result.rates),
-    p50: median(result.p50s),
-    p99: median(result.p99s),
-  }));
+export function measureThroughput(teams, { workloads, loadsFor, rounds, busy, log }) {
+  return inRounds({
+    cells: workloads.flatMap((workload) => loadsFor(workload).map((load) => ({ workload, ...load }))),
+    teams,
+    rounds,
+    log,
+    describe: ({ workload, workers, inFlight }) => `${WORKLOADS[workload].title}, ${workers} x ${inFlight}`,
+    async run({ contender, team }, { workload, workers, inFlight }) {
+      if (contender === BEFORE && !OF_OLD.has(workload)) return undefined;
+      return operationsOf(await team.workers('measure', { workload, inFlight, ...busy }, workers));
+    },
+  });
 }
-
-const describe = ({ workload, workers, inFlight }) => `${WORKLOADS[workload].title}, ${workers} x ${inFlight}`;
 
 /** A table for each workload: rates by load, and the times of one operation at a time in one worker. */
 export function showThroughput(results) {
@@ -48,7 +32,7 @@ export function showThroughput(results) {
     const find = (contender, { workers, inFlight }) =>
       own.find((one) => one.contender === contender && one.workers === workers && one.inFlight === inFlight);
     const alone = loads.find(([, { workers, inFlight }]) => workers === 1 && inFlight === 1)?.[1];
-    const rows = by('contender').map((contender) => [
+    const rows = [...new Set(own.map(({ contender }) => contender))].map((contender) => [
       contender,
       ...loads.map(([, load]) => rate(find(contender, load).rate)),
       ...(alone ? [micros(find(contender, alone).p50), micros(find(contender, alone).p99)] : []),

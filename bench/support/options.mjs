@@ -1,37 +1,51 @@
 // The command line.
 
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CONTENDERS } from './contender.mjs';
 import { WORKLOADS } from './workloads.mjs';
 
-export const SECTIONS = ['throughput', 'blocked', 'memory', 'load'];
+export const SECTIONS = ['latency', 'throughput', 'blocked', 'growth', 'workers', 'sizes', 'churn', 'memory', 'load'];
 
 export const USAGE = `npm run bench -- [options]
 
-  --quick                 one to two minutes: two workers, the main workloads
+  --quick                 a few minutes: every section, with fewer cells and rounds
   --only a,b              of ${SECTIONS.join(', ')},
                           or workloads: ${Object.keys(WORKLOADS).join(', ')}
   --contender a,b         of ${CONTENDERS.join(', ')}
   --rounds n              medians over so many rounds
+  --before folder         an older state of this package, built there: its writes are compared with today's
   --name name             writes results/<name>.json and its charts; a full run does by itself`;
+
+const KIBI = 1_024;
+const MEBI = KIBI ** 2;
 
 const FULL = {
   rounds: 5,
-  warmUp: 150,
-  milliseconds: 400,
-  workers: [1, 2, 4],
+  /** Of one read at a time, in ms. */
+  timed: { warmUp: 50, milliseconds: 150 },
+  /** Of many operations under way. */
+  busy: { warmUp: 150, milliseconds: 400 },
   workloads: Object.keys(WORKLOADS),
-  sizes: [1_024, 250],
+  loads: [1, 2, 4].flatMap((workers) => [1, 64].map((inFlight) => ({ workers, inFlight }))),
+  counts: [1_000, 10_000, 100_000, 1_000_000],
+  team: [1, 2, 4, 8],
+  sizes: [16, 128, KIBI, 8 * KIBI, 64 * KIBI, 256 * KIBI, MEBI],
+  memory: [KIBI, 250],
   processes: 31,
 };
 
 const QUICK = {
   rounds: 3,
-  warmUp: 100,
-  milliseconds: 250,
-  workers: [1, 2],
-  workloads: ['get-object', 'set-object', 'incr', 'mget-object', 'get-bytes', 'set-bytes'],
-  sizes: [1_024],
+  timed: { warmUp: 20, milliseconds: 50 },
+  busy: { warmUp: 60, milliseconds: 160 },
+  workloads: Object.keys(WORKLOADS),
+  loads: [{ workers: 2, inFlight: 64 }],
+  counts: [1_000, 1_000_000],
+  team: [1, 2, 8],
+  sizes: [16, KIBI, 64 * KIBI, MEBI],
+  memory: [KIBI, 250],
   processes: 11,
 };
 
@@ -44,6 +58,7 @@ export function parseOptions(args) {
       only: { type: 'string' },
       contender: { type: 'string' },
       rounds: { type: 'string' },
+      before: { type: 'string' },
       name: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -68,15 +83,23 @@ export function parseOptions(args) {
     sections,
     contenders: CONTENDERS.filter((name) => contenders.includes(name)),
     workloads: named.length > 0 ? named : base.workloads,
-    loads: loadsOf(base),
+    before: values.before === undefined ? undefined : builtIn(values.before),
+    loadsFor: (workload) => (values.quick ? quickLoads(workload) : base.loads),
     name: values.name ?? (isFull ? `${process.platform}-${process.arch}` : undefined),
   };
 }
 
-/** One at a time and many at once; of the short run only the ends. */
-function loadsOf({ workers }) {
-  const all = workers.flatMap((count) => [1, 64].map((inFlight) => ({ workers: count, inFlight })));
-  return workers.length > 2 ? all : [all[0], all[all.length - 1]];
+/** One at a time is a section of its own; what the targets ask of a single worker is here. */
+const quickLoads = (workload) =>
+  workload === 'get-object' ? [{ workers: 1, inFlight: 1 }, ...QUICK.loads] : QUICK.loads;
+
+/** The folder of an older state, which has to be built already. */
+function builtIn(folder) {
+  const path = resolve(folder);
+  const missing = ['index.mjs', join('lib', 'index.js')].find((file) => !existsSync(join(path, file)));
+  if (missing)
+    throw new Error(`--before ${folder}: ${missing} is not there: check an older state out and build it there`);
+  return path;
 }
 
 function list(text, option, allowed) {

@@ -2,17 +2,22 @@
 // contender.
 
 import cluster from 'node:cluster';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { answerCalls, callsTo } from './calls.mjs';
 import { load } from './contender.mjs';
-import { collected } from './memory.mjs';
+import { resident } from './memory.mjs';
+import { writingOf } from './workloads.mjs';
 
 const workers = [];
+let module;
+/** The event loop turns after so many writes of the primary itself. */
+const WRITES = 256;
 
 answerCalls(process, {
   async start({ contender, workers: count }) {
-    const { host } = await load(contender);
-    await host?.();
+    module = await load(contender);
+    await module.host?.();
     cluster.setupPrimary({ exec: fileURLToPath(new URL('worker.mjs', import.meta.url)) });
     for (let index = 0; index < count; index++) {
       const worker = cluster.fork();
@@ -25,6 +30,16 @@ answerCalls(process, {
     return Promise.all(asked.map((call) => call(command, argument)));
   },
 
+  /**
+   * Has several processes do different things at the same time: `parts[n]` is for worker n, `undefined` for nothing;
+   * `writing` is what the primary itself writes meanwhile, if anything.
+   */
+  async together({ parts, writing }) {
+    const asked = parts.map((part, index) => part && workers[index](part.command, part.argument));
+    const writes = writing && (await write(writing));
+    return { parts: await Promise.all(asked), writes };
+  },
+
   /** Blocks the event loop while the first worker goes on: what it measures meanwhile is its result. */
   async block({ milliseconds, argument }) {
     const begun = workers[0]('begun');
@@ -35,7 +50,27 @@ answerCalls(process, {
     return measured;
   },
 
-  resident: collected,
+  resident,
 });
+
+/** Writes as fast as one thread can, for as long as the workers measure. */
+async function write({ workload, warmUp, milliseconds }) {
+  const set = module.writer();
+  const { keys, values } = writingOf(workload);
+  const begin = performance.now() + warmUp;
+  let [done, end] = [0, 0];
+  for (let turn = 0; ; turn += WRITES) {
+    // The workers' messages must get out.
+    await setImmediate();
+    const now = performance.now();
+    if (now >= begin + milliseconds) {
+      end = now;
+      break;
+    }
+    for (let index = turn; index < turn + WRITES; index++) set(keys[index % keys.length], values[index % keys.length]);
+    if (now >= begin) done += WRITES;
+  }
+  return { done, milliseconds: end - begin };
+}
 
 process.on('disconnect', () => process.exit());

@@ -30,3 +30,12 @@ export function micros(value) {
 export const milliseconds = (value) => `${value.toFixed(1)} ms`;
 
 export const megabytes = (bytes) => `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+
+/** `310 ns`: a time given in nanoseconds. */
+export const nanos = (value) => (value >= 1e3 ? micros(value / 1e3) : `${digits(value)} ns`);
+
+/** `64 KiB`: a size of a value. */
+export function bytes(count) {
+  if (count >= 1024 ** 2) return `${count / 1024 ** 2} MiB`;
+  return count >= 1024 ? `${count / 1024} KiB` : `${count} B`;
+}

@@ -1,74 +1,176 @@
 // What the project set out to reach, and whether this run did. For information: a busy machine fails nobody.
 
+import { BEFORE } from './contender.mjs';
 import { ratio } from './statistics.mjs';
 import { table } from './table.mjs';
 
-const OURS = 'clustered-cache';
 const MANY = { workers: 2, inFlight: 64 };
 const ONE = { workers: 1, inFlight: 1 };
 
-/** At least so many times as many operations per second. */
-const faster = (workload, against, atLeast) => ({
-  what: `${workload}, 2 x 64, against ${against}`,
-  wanted: `at least ${atLeast}x`,
-  ...times(workload, MANY, 'rates', OURS, against),
-  reached: (times) => times >= atLeast,
-});
+// --- what was measured -------------------------------------------------------------------------------------------
 
-/** One operation at a time takes no longer. */
-const noSlower = (workload, against) => ({
-  what: `${workload}, 1 x 1, p50 against ${against}`,
-  wanted: 'no longer',
-  ...times(workload, ONE, 'p50s', against, OURS),
-  reached: (times) => times >= 1,
-});
+/** The one cell of a section with these members. */
+const cell = (results, section, members) =>
+  results[section]?.find((one) => Object.entries(members).every(([name, value]) => one[name] === value));
 
-function times(workload, load, measure, above, below) {
-  return {
-    found({ throughput = [] }) {
-      const find = (contender) =>
-        throughput.find(
-          (one) =>
-            one.contender === contender &&
-            one.workload === workload &&
-            one.workers === load.workers &&
-            one.inFlight === load.inFlight,
-        );
-      const [a, b] = [find(above), find(below)];
-      return a && b && ratio(a[measure], b[measure]);
-    },
-    show: (times) => `${times.toFixed(2)}x`,
-  };
-}
+/** How many times the figure of one cell is that of another: median of the rounds' quotients. */
+const quotient = (section, figure, above, below) => (results) => {
+  const [a, b] = [cell(results, section, above), cell(results, section, below)];
+  return a?.rounds[figure] && b?.rounds[figure] && ratio(a.rounds[figure], b.rounds[figure]);
+};
+
+const show = (unit, digits) => (value) => `${value.toFixed(digits)}${unit}`;
+
+const atLeast = (what, limit, found) => ({
+  what,
+  wanted: `at least ${limit}x`,
+  found,
+  show: show('x', 2),
+  reached: (value) => value >= limit,
+});
 
 const atMost = (what, limit, unit, found, digits = 1) => ({
   what,
   wanted: `at most ${limit}${unit}`,
   found,
-  show: (value) => `${value.toFixed(digits)}${unit}`,
+  show: show(unit, digits),
   reached: (value) => value <= limit,
 });
 
+/** At least so many times as many operations per second with many under way. */
+const faster = (ours, workload, against, times) =>
+  atLeast(
+    `${ours}: ${workload}, 2 x 64, against ${against}`,
+    times,
+    quotient('throughput', 'rate', { contender: ours, workload, ...MANY }, { contender: against, workload, ...MANY }),
+  );
+
+/** One operation at a time takes no longer. */
+const noSlower = (ours, workload, against) => ({
+  ...atLeast(
+    `${ours}: ${workload}, 1 x 1, p50 against ${against}`,
+    1,
+    quotient('throughput', 'p50', { contender: against, workload, ...ONE }, { contender: ours, workload, ...ONE }),
+  ),
+  wanted: 'no longer',
+});
+
+/** One read at a time, the middle one: this many times as long as another's, at most. */
+const noLonger = (what, limit, ours, theirs) => atMost(what, limit, 'x', quotient('latency', 'ns', ours, theirs), 2);
+
+/** The same the other way round: so many times as fast, at least. */
+const moreReads = (what, limit, ours, theirs) => atLeast(what, limit, quotient('latency', 'ns', theirs, ours));
+
 const program = ({ load }, name) => load?.find((one) => one.name === name);
 
-const TARGETS = [
-  faster('get-object', 'cluster-ipc', 5),
-  faster('get-object', 'ioredis', 2.5),
-  faster('set-object', 'cluster-ipc', 3),
-  faster('set-object', 'ioredis', 2),
-  faster('incr', 'cluster-ipc', 3),
-  faster('incr', 'ioredis', 2),
-  faster('mget-object', 'cluster-ipc', 3),
-  faster('get-bytes', 'ioredis', 1.5),
-  faster('set-bytes', 'ioredis', 1.5),
-  noSlower('get-object', 'cluster-ipc'),
-  noSlower('get-object', 'ioredis'),
-  atMost('get while the primary is blocked, p99', 2, ' ms', ({ blocked }) => {
-    const ours = blocked?.find(({ contender }) => contender === OURS);
-    return ours && ours.p99 / 1e3;
+const memoryOf = ({ memory }, bytes) => memory?.find((one) => one.bytes === bytes);
+
+// --- what was wanted ---------------------------------------------------------------------------------------------
+
+const sync = (contender, set) => ({ contender, set, way: 'sync' });
+const awaited = (contender, set) => ({ contender, set, way: 'awaited' });
+
+/** Readers beside a writer do not slow it down much. */
+const notSlowed = (what, writer, readers, busy) => {
+  const alone = { contender: 'shared', worker: undefined, primary: undefined, busy: undefined, ...writer };
+  return atLeast(what, 0.8, quotient('churn', 'writes', { ...alone, readers }, { ...alone, readers: 0, busy }));
+};
+
+/** Nor does a writer the readers beside it. */
+const notHeldUp = (contender, who, writer, readers) => {
+  const alone = { contender, readers, worker: undefined, primary: undefined, busy: undefined };
+  return atMost(
+    `${contender}: a read beside ${who}, against one alone`,
+    2,
+    'x',
+    quotient('churn', 'ns', { ...alone, ...writer }, alone),
+    2,
+  );
+};
+
+/** Reads at memory speed. */
+const READS = [
+  noLonger('near: getSync of an object, against lru-cache get', 1, sync('near', 'object'), sync('lru-cache', 'object')),
+  noLonger(
+    'near: getSync of a 1 KiB string, against lru-cache get',
+    1,
+    sync('near', 'text'),
+    sync('lru-cache', 'text'),
+  ),
+  noLonger(
+    'near: awaited get of an object, against awaited lru-cache',
+    1.15,
+    awaited('near', 'object'),
+    awaited('lru-cache', 'object'),
+  ),
+  noLonger(
+    'near: awaited get of a 1 KiB string, against awaited lru-cache',
+    1.15,
+    awaited('near', 'text'),
+    awaited('lru-cache', 'text'),
+  ),
+  moreReads('shared: getSync of a 1 KiB string, against lmdb', 1.1, sync('shared', 'text'), sync('lmdb', 'text')),
+  moreReads('shared: getSync of an object, against lmdb', 1, sync('shared', 'object'), sync('lmdb', 'object')),
+  moreReads(
+    'shared: get of an object one at a time, against cluster-ipc',
+    25,
+    awaited('shared', 'object'),
+    awaited('cluster-ipc', 'object'),
+  ),
+  moreReads(
+    'shared: get of a 1 KiB string one at a time, against cluster-ipc',
+    25,
+    awaited('shared', 'text'),
+    awaited('cluster-ipc', 'text'),
+  ),
+  atMost('shared: a miss', 350, ' ns', (results) => cell(results, 'latency', sync('shared', 'missing'))?.ns, 0),
+  faster('shared', 'get-bytes', 'ioredis', 4),
+  moreReads('shared: getSync of a 100 KiB buffer, against lmdb', 1, sync('shared', 'bytes'), sync('lmdb', 'bytes')),
+  faster('shared', 'mget-text', 'cluster-ipc', 8),
+  atMost(
+    'shared: a hit at 1,000,000 entries, against one at 1,000',
+    2.5,
+    'x',
+    quotient('growth', 'ns', { contender: 'shared', entries: 1_000_000 }, { contender: 'shared', entries: 1_000 }),
+    2,
+  ),
+  ...['set-object', 'set-text'].map((workload) => faster('shared', workload, BEFORE, 0.85)),
+  notSlowed('a worker that writes beside 2 readers, against one alone', { worker: 'other' }, 2),
+  notSlowed('a worker that writes beside 2 readers, against one beside 2 busy processes', { worker: 'other' }, 2, 2),
+  notSlowed('a primary that writes beside 1 reader, against one alone', { primary: 'other' }, 1),
+  notSlowed('a primary that writes beside 1 reader, against one beside 1 busy process', { primary: 'other' }, 1, 1),
+  ...['shared', 'near'].flatMap((contender) => [
+    notHeldUp(contender, 'a worker that writes other keys', { worker: 'other' }, 2),
+    notHeldUp(contender, 'a worker that writes the same keys', { worker: 'same' }, 2),
+    notHeldUp(contender, 'a primary that writes other keys', { primary: 'other' }, 1),
+    notHeldUp(contender, 'a primary that writes the same keys', { primary: 'same' }, 1),
+  ]),
+];
+
+/** Over the socket, and what has nothing to do with reading. */
+const SOCKET = [
+  faster('socket', 'get-object', 'cluster-ipc', 5),
+  faster('socket', 'get-object', 'ioredis', 2.5),
+  faster('shared', 'set-object', 'cluster-ipc', 3),
+  faster('shared', 'set-object', 'ioredis', 2),
+  faster('shared', 'incr', 'cluster-ipc', 3),
+  faster('shared', 'incr', 'ioredis', 2),
+  faster('socket', 'mget-object', 'cluster-ipc', 3),
+  faster('socket', 'get-bytes', 'ioredis', 1.5),
+  faster('shared', 'set-bytes', 'ioredis', 1.5),
+  noSlower('socket', 'get-object', 'cluster-ipc'),
+  noSlower('socket', 'get-object', 'ioredis'),
+  ...['shared', 'socket'].map((contender) =>
+    atMost(`${contender}: get while the primary is blocked, p99`, 2, ' ms', (results) => {
+      const ours = cell(results, 'blocked', { contender });
+      return ours && ours.p99 / 1e3;
+    }),
+  ),
+  atMost('memory for 200 MiB of 1 KiB strings', 1.25, 'x', (results) => memoryOf(results, 1_024)?.host.ofData, 2),
+  atMost('memory of a worker above a bare one', 8, ' MiB', (results) => {
+    const found = memoryOf(results, 1_024);
+    return found && found.worker.used / 1024 ** 2;
   }),
-  atMost('host memory for 200 MiB', 1.25, 'x', ({ memory }) => memory?.[0].host.ofData, 2),
-  atMost('worker memory above a bare worker', 8, ' MiB', ({ memory }) => memory && memory[0].worker.used / 1024 ** 2),
   atMost('require()', 15, ' ms', (results) => {
     const [alone, loaded] = [program(results, 'node alone'), program(results, 'with require()')];
     return loaded && loaded.inside - alone.inside;
@@ -81,7 +183,7 @@ const TARGETS = [
 
 /** Each target with what was found; without what this run did not measure. */
 export function judge(results) {
-  return TARGETS.flatMap(({ what, wanted, found, show, reached }) => {
+  return [...READS, ...SOCKET].flatMap(({ what, wanted, found, show, reached }) => {
     const value = found(results);
     return value === undefined ? [] : [{ what, wanted, found: show(value), value, reached: reached(value) }];
   });
@@ -102,15 +204,8 @@ export function showTargets(verdicts, { throughput, decode }) {
 
 /** How near mGet is to what nobody can do without: making the objects. */
 function showDecoding(throughput, decode) {
-  const find = (contender) =>
-    throughput.find(
-      (one) =>
-        one.contender === contender &&
-        one.workload === 'mget-object' &&
-        one.workers === MANY.workers &&
-        one.inFlight === MANY.inFlight,
-    );
-  const [ours, theirs] = [find(OURS), find('cluster-ipc')];
+  const find = (contender) => cell({ throughput }, 'throughput', { contender, workload: 'mget-object', ...MANY });
+  const [ours, theirs] = [find('shared'), find('cluster-ipc')];
   if (!ours) return;
   console.log(
     `\n  mGet reaches ${((100 * ours.rate) / decode).toFixed(0)} % of the rate at which the same two workers ` +

@@ -53,6 +53,16 @@ export class Team {
     return result;
   }
 
+  /**
+   * Has processes do different things at the same time.
+   *
+   * @param parts - by worker, with gaps for those that rest
+   * @param writing - what the primary itself writes meanwhile
+   */
+  together(parts, writing) {
+    return this.#call('together', { parts, writing });
+  }
+
   /** Lets the primary end by itself, since a host has files to remove; its workers follow it. */
   async end() {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;

@@ -26,12 +26,65 @@ const BYTES = 100 * 1_024;
 
 export const bytes = (index) => Buffer.alloc(BYTES, `${index}: some bytes of any kind \u00ff\u0000`, 'latin1');
 
-/** The kinds of values: how many of them there are, under which keys. */
-export const shapes = {
-  object: { count: 1_000, key: (index) => `user:${index}`, value: object },
-  text: { count: 1_000, key: (index) => `page:${index}`, value: text },
-  bytes: { count: 100, key: (index) => `image:${index}`, value: bytes },
+/**
+ * Sets of entries by name: how many there are, under which keys, which values. `kind` is the face of a contender that
+ * is for such values.
+ */
+export const sets = {
+  object: { kind: 'object', count: 1_000, key: (index) => `user:${index}`, value: object },
+  text: { kind: 'text', count: 1_000, key: (index) => `page:${index}`, value: text },
+  bytes: { kind: 'bytes', count: 100, key: (index) => `image:${index}`, value: bytes },
+  short: { kind: 'text', count: 1_000, key: (index) => `tag:${index}`, value: (index) => filler(index, 16) },
+  /** Few, for one process to change while others read them. */
+  hot: { kind: 'text', count: 100, key: (index) => `hot:${index}`, value: text },
+  missing: { kind: 'text', count: 1_000, key: (index) => `missing:${index}`, isMissing: true },
 };
+
+/** Kept small enough that all values of a size are in nobody's way, and in no processor's cache when they are large. */
+const ALL_OF_A_SIZE = 16 * 1024 ** 2;
+
+/** Strings or buffers of one size: `text-1024`. */
+const ofSize = (kind, bytes) => ({
+  kind,
+  count: Math.min(1_000, Math.max(16, ALL_OF_A_SIZE / bytes)),
+  key: (index) => `${kind}:${bytes}:${index}`,
+  value: (index) => (kind === 'text' ? filler(index, bytes) : Buffer.alloc(bytes, `${index} `)),
+});
+
+/** So many short strings, which are read in no order: `growth-1000000`. */
+const ofCount = (count) => ({
+  kind: 'text',
+  count,
+  key: (index) => `entry:${index}`,
+  value: (index) => filler(index, 16),
+  isScattered: true,
+});
+
+/** The set of that name. */
+export function setOf(name) {
+  if (name in sets) return sets[name];
+  const [kind, number] = name.split('-');
+  return kind === 'growth' ? ofCount(Number(number)) : ofSize(kind, Number(number));
+}
+
+/** All keys of a set, in the order in which they are read; made in that order too, so that they lie one after the other. */
+export function keysOf({ count, key, isScattered }) {
+  if (!isScattered) return Array.from({ length: count }, (_, index) => key(index));
+  return shuffled(count).map((index) => key(index));
+}
+
+/** The numbers below `count` in an order that is random, and the same each time. */
+function shuffled(count) {
+  const numbers = Array.from({ length: count }, (_, index) => index);
+  let seed = 1;
+  for (let index = count - 1; index > 0; index--) {
+    // A linear congruential generator: all its bits but the low ones are good enough for this.
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+    const other = Math.floor((seed / 2 ** 32) * (index + 1));
+    [numbers[index], numbers[other]] = [numbers[other], numbers[index]];
+  }
+  return numbers;
+}
 
 /** What the check of correctness writes in one worker and reads in another. */
 export const samples = {
@@ -43,11 +96,24 @@ export const samples = {
   bytes: [bytes(7), Buffer.alloc(0), Buffer.from([0, 10, 13, 34, 92, 127, 128, 255])],
 };
 
-export const sampleKey = (shape, index) => `sample:${shape}:${index}`;
+export const sampleKey = (kind, index) => `sample:${kind}:${index}`;
 
 /** Stores all samples. */
 export async function writeSamples(cache) {
-  for (const [shape, list] of Object.entries(samples)) {
-    for (const [index, value] of list.entries()) await cache[shape].set(sampleKey(shape, index), value);
+  for (const [kind, list] of Object.entries(samples)) {
+    for (const [index, value] of list.entries()) await cache[kind].set(sampleKey(kind, index), value);
+  }
+}
+
+const AT_ONCE = 1_000;
+const BYTES_AT_ONCE = 8 * 1024 ** 2;
+
+/** Stores all entries of a set. */
+export async function fill(cache, { kind, count, key, value, isMissing }) {
+  if (isMissing) return;
+  const atOnce = Math.max(1, Math.min(AT_ONCE, Math.floor(BYTES_AT_ONCE / (value(0).length ?? 1))));
+  for (let from = 0; from < count; from += atOnce) {
+    const batch = Array.from({ length: Math.min(atOnce, count - from) }, (_, index) => from + index);
+    await Promise.all(batch.map((index) => cache[kind].set(key(index), value(index))));
   }
 }

@@ -3,47 +3,87 @@
 import { answerCalls } from './calls.mjs';
 import { load } from './contender.mjs';
 import { drive } from './drive.mjs';
-import { collected } from './memory.mjs';
-import * as values from './values.mjs';
-import { assertCounted, assertRead } from './correct.mjs';
-import { operationOf } from './workloads.mjs';
+import { resident } from './memory.mjs';
+import { timerOf } from './timed.mjs';
+import { assertChanged, assertCounted, assertRead, assertSet, change } from './correct.mjs';
+import { fill, filler, keysOf, object, setOf, sets, writeSamples } from './values.mjs';
+import { WORKLOADS, operationOf } from './workloads.mjs';
 
 let contender;
-let cache;
+/** One cache for each space, a contender's word for content of its own. */
+const caches = {};
+const timers = new Map();
 let onBegun;
 
+/** How the contender reads at once, where it does. */
+const syncOf = (space, kind) => caches[space][kind].getSync ?? (contender.sync ? caches[space][kind].get : undefined);
+
+/** The timer of one cell, made when it is first asked for. */
+async function timerFor({ space = 'bench', set: name, way }) {
+  const key = `${space} ${name} ${way}`;
+  if (!timers.has(key)) {
+    const set = setOf(name);
+    const awaited = way === 'awaited';
+    const get = awaited ? caches[space][set.kind].get : syncOf(space, set.kind);
+    timers.set(key, await timerOf({ get, keys: keysOf(set), isMissing: set.isMissing, awaited }));
+  }
+  return timers.get(key);
+}
+
 answerCalls(process, {
-  async connect({ contender: name, addresses }) {
-    contender = await load(name);
-    cache = await contender.connect(addresses);
+  async connect({ contender: name, addresses, space = 'bench', entries }) {
+    contender ??= await load(name);
+    caches[space] = await contender.connect(addresses, { space, entries });
   },
 
-  /** Stores everything that workloads read. */
-  async fill() {
-    for (const [shape, { key, value, count }] of Object.entries(values.shapes)) {
-      for (let index = 0; index < count; index++) await cache[shape].set(key(index), value(index));
-    }
+  /** Stores everything that the sets of these names have. */
+  async fill({ names = Object.keys(sets), space = 'bench' } = {}) {
+    for (const name of names) await fill(caches[space], setOf(name));
   },
+
+  /** Whether it is there. */
+  async check({ names = Object.keys(sets), space = 'bench' } = {}) {
+    for (const name of names) await assertSet(caches[space], setOf(name));
+  },
+
+  write: () => writeSamples(caches.bench),
+  read: () => assertRead(caches.bench),
+  change: ({ turn }) => change(caches.bench, turn),
+  changed: ({ turn }) => assertChanged(caches.bench, { turn, later: contender.seesLater }),
+  count: (options) => assertCounted(caches.bench, options),
 
   /** Resolves when the measuring that the next command asks for has begun. */
   begun: () => new Promise((resolve) => (onBegun = resolve)),
 
+  /** Many operations under way. */
   async measure({ workload, inFlight, warmUp, milliseconds, timeAll }) {
-    const operation = operationOf(workload, cache);
-    const options = { inFlight, inProcess: contender.inProcess, timeAll };
+    const operation = operationOf(workload, caches.bench);
+    const isQuick = contender.inProcess && !WORKLOADS[workload]?.isLong;
+    const options = { inFlight, inProcess: isQuick, timeAll };
     await drive(operation, { ...options, milliseconds: warmUp });
     onBegun?.();
     return drive(operation, { ...options, milliseconds });
   },
 
-  write: () => values.writeSamples(cache),
-  read: () => assertRead(cache),
-  count: (options) => assertCounted(cache, options),
+  /** One read at a time; `undefined` where there is no such way to read. */
+  async time({ space, set, way, warmUp, milliseconds }) {
+    if (way === 'sync' && !syncOf(space ?? 'bench', setOf(set).kind)) return undefined;
+    const timer = await timerFor({ space, set, way });
+    return timer({ warmUp, milliseconds });
+  },
+
+  /** Takes a processor's time and touches nothing that others share. */
+  async spin({ warmUp, milliseconds }) {
+    const end = performance.now() + warmUp + milliseconds;
+    let sum = 0;
+    while (performance.now() < end) for (let index = 0; index < 1_000; index++) sum = (sum + index) | 0;
+    return sum;
+  },
 
   /** Handles `count` strings without any cache: what the engine itself takes for that is no cache's doing. */
   async churn({ count, bytes }) {
     for (let index = 0; index < count; index++) {
-      const copy = await new Promise((resolve) => setImmediate(() => resolve(values.filler(index, bytes))));
+      const copy = await new Promise((resolve) => setImmediate(() => resolve(filler(index, bytes))));
       if (copy.length !== bytes) throw new Error('a string has the wrong length');
     }
   },
@@ -52,22 +92,21 @@ answerCalls(process, {
   async store({ entries, bytes }) {
     for (let from = 0; from < entries; from += 100) {
       const batch = Array.from({ length: Math.min(100, entries - from) }, (_, index) => from + index);
-      await Promise.all(batch.map((index) => cache.text.set(`memory:${index}`, values.filler(index, bytes))));
+      await Promise.all(batch.map((index) => caches.bench.text.set(`memory:${index}`, filler(index, bytes))));
     }
   },
 
   /** Reads `count` of those strings. */
   async look({ entries, count }) {
     for (let index = 0; index < count; index++) {
-      const value = await cache.text.get(`memory:${(index * 7919) % entries}`);
+      const value = await caches.bench.text.get(`memory:${(index * 7919) % entries}`);
       if (typeof value !== 'string') throw new Error('a string that was stored is not there');
     }
   },
 
   /** How many batches of a hundred objects this process decodes in a second: no way to fetch them can be faster. */
   decode({ milliseconds }) {
-    const { key, value } = values.shapes.object;
-    const texts = Array.from({ length: 100 }, (_, index) => [key(index), JSON.stringify(value(index))]);
+    const texts = Array.from({ length: 100 }, (_, index) => [sets.object.key(index), JSON.stringify(object(index))]);
     const decoded = () => new Map(texts.map(([key, text]) => [key, JSON.parse(text)]));
     let count = 0;
     const kept = [];
@@ -76,5 +115,5 @@ answerCalls(process, {
     return (count * 1_000) / (performance.now() - begin);
   },
 
-  resident: collected,
+  resident,
 });

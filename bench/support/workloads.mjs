@@ -1,31 +1,46 @@
-// What is timed: an operation on a kind of value.
+// What is timed with many operations under way: an operation on a set of entries.
 
-import { shapes } from './values.mjs';
+import { keysOf, sets } from './values.mjs';
 
 const MANY = 100;
 const COUNTERS = 100;
 
 export const WORKLOADS = {
-  'get-object': { title: 'get, objects of 250 B', operation: 'get', shape: 'object' },
-  'set-object': { title: 'set, objects of 250 B', operation: 'set', shape: 'object' },
+  'get-object': { title: 'get, objects of 250 B', operation: 'get', set: 'object' },
+  'set-object': { title: 'set, objects of 250 B', operation: 'set', set: 'object' },
   incr: { title: 'incr', operation: 'incr' },
-  'mget-object': { title: `mGet of ${MANY} objects of 250 B`, operation: 'mGet', shape: 'object' },
-  'get-text': { title: 'get, strings of 1 KiB', operation: 'get', shape: 'text' },
-  'set-text': { title: 'set, strings of 1 KiB', operation: 'set', shape: 'text' },
-  'get-bytes': { title: 'get, buffers of 100 KiB', operation: 'get', shape: 'bytes' },
-  'set-bytes': { title: 'set, buffers of 100 KiB', operation: 'set', shape: 'bytes' },
+  'mget-object': { title: `mGet of ${MANY} objects of 250 B`, operation: 'mGet', set: 'object', isLong: true },
+  'mget-text': { title: `mGet of ${MANY} strings of 1 KiB`, operation: 'mGet', set: 'text', isLong: true },
+  'get-text': { title: 'get, strings of 1 KiB', operation: 'get', set: 'text' },
+  'set-text': { title: 'set, strings of 1 KiB', operation: 'set', set: 'text' },
+  'get-bytes': { title: 'get, buffers of 100 KiB', operation: 'get', set: 'bytes', isLong: true },
+  'set-bytes': { title: 'set, buffers of 100 KiB', operation: 'set', set: 'bytes', isLong: true },
 };
+
+/** What a writer does beside readers of the set `hot`: it changes what they read, or as many other entries. */
+const WRITING = { same: '', other: 'other:' };
+
+/** The keys and values of a writer. Each key keeps its own value, so that what readers find stays right. */
+export function writingOf(workload) {
+  const { key, value, count } = sets.hot;
+  const indexes = Array.from({ length: count }, (_, index) => index);
+  return { keys: indexes.map((index) => WRITING[workload] + key(index)), values: indexes.map(value) };
+}
 
 /** The function that does a workload's operation for the turn `index`. Keys and values are made before. */
 export function operationOf(workload, cache) {
-  const { operation, shape } = WORKLOADS[workload];
+  if (workload in WRITING) {
+    const { keys, values } = writingOf(workload);
+    return (index) => cache.text.set(keys[index % keys.length], values[index % keys.length]);
+  }
+  const { operation, set } = WORKLOADS[workload];
   if (operation === 'incr') {
     const counters = Array.from({ length: COUNTERS }, (_, index) => `counter:${index}`);
     return (index) => cache.incr(counters[index % COUNTERS]);
   }
-  const { count, key, value } = shapes[shape];
-  const keys = Array.from({ length: count }, (_, index) => key(index));
-  const of = cache[shape];
+  const { kind, count, value } = sets[set];
+  const keys = keysOf(sets[set]);
+  const of = cache[kind];
   if (operation === 'get') return (index) => of.get(keys[index % count]);
   if (operation === 'mGet') {
     const lists = Array.from({ length: count / MANY }, (_, index) => keys.slice(index * MANY, (index + 1) * MANY));

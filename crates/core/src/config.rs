@@ -100,7 +100,7 @@ pub const SHUTDOWN_DRAIN: Duration = Duration::from_millis(250);
 /// The host learns of reads from its table no later than this, unless they are more than a report holds.
 pub const REPORT_DELAY: Duration = Duration::from_millis(100);
 /// Where reads are so many that reports are full, they are this far apart at least.
-pub const REPORT_PAUSE: Duration = Duration::from_millis(1);
+pub const REPORT_PAUSE: Duration = Duration::from_millis(10);
 
 // --- loading and reconnecting --------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 //! of its granules in the high half. The words after it carry the key, filled up to a whole word, and then the value.
 //! Most entries are one extent; a chain is what makes every free granule usable, whatever sizes came before.
 
+use crate::copy;
 use crate::layout::{GRANULE_WORDS, Memory};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -78,7 +79,7 @@ impl<'a> Cursor<'a> {
         while left > 0 {
             let words = self.take(left.div_ceil(8))?;
             let now = left.min(words.len() * 8);
-            append(words, now, out);
+            copy::append(words, now, out);
             left -= now;
         }
         Ok(())
@@ -165,63 +166,9 @@ fn equal(words: &[AtomicU64], bytes: &[u8]) -> bool {
 
 fn store(words: &[AtomicU64], bytes: &[u8]) {
     let (whole, rest) = bytes.as_chunks::<8>();
-    for (word, bytes) in words.iter().zip(whole) {
-        word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
-    }
+    copy::fill(&words[..whole.len()], whole);
     if !rest.is_empty() {
         words[whole.len()].store(padded(rest), Ordering::Relaxed);
-    }
-}
-
-/// Appends the first `len` bytes of the words.
-#[inline]
-fn append(words: &[AtomicU64], len: usize, out: &mut Vec<u8>) {
-    let words = &words[..len.div_ceil(8)];
-    out.reserve(words.len() * 8);
-    let start = out.len();
-    #[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
-    if len >= BULK {
-        // SAFETY: the words are at least `len` bytes, room for which was reserved behind `start`; all of them are
-        // written by the copy.
-        unsafe {
-            copy_bytes(words.as_ptr().cast(), out.as_mut_ptr().add(start), len);
-            out.set_len(start + len);
-        }
-        return;
-    }
-    let spare = out.spare_capacity_mut();
-    let (whole, _) = spare.as_chunks_mut::<8>();
-    for (word, bytes) in words.iter().zip(whole) {
-        *bytes = word.load(Ordering::Relaxed).to_le_bytes().map(std::mem::MaybeUninit::new);
-    }
-    // SAFETY: the loop has written `words.len() * 8` bytes from `start` on, room for which was reserved; `len` is at
-    // most that many.
-    unsafe { out.set_len(start + len) };
-}
-
-/// From this length on the processor's own copy is faster than a loop over words.
-#[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
-const BULK: usize = 1_024;
-
-/// Copies bytes that another process may be changing meanwhile.
-///
-/// The instruction is outside Rust's memory model: to it, the bytes are loaded one by one, each like a relaxed atomic.
-/// The compiler, which has no such instruction for many bytes at once, would have to load word by word. On this processor
-/// no later load passes an earlier one, those of this instruction included, so the fence of the reader holds for it too.
-///
-/// # Safety
-/// `from` can be read and `to` written for `len` bytes, and they do not overlap.
-#[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
-unsafe fn copy_bytes(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: as the caller promises; the direction flag is clear on entry to any block, and no other state changes.
-    unsafe {
-        std::arch::asm!(
-            "rep movsb",
-            inout("rcx") len => _,
-            inout("rsi") from => _,
-            inout("rdi") to => _,
-            options(nostack, preserves_flags),
-        );
     }
 }
 

@@ -14,6 +14,9 @@
 //! slot and place. So a reader that walks the path meets every entry that was there all the time. What it does not meet was
 //! not there at some moment of the walk, and "not there" is a correct answer for that moment. When the index grows,
 //! entries do move; the state word says so before and after, and a reader that found nothing looks at it again.
+//!
+//! An entry is in the index before its slot shows it, and until its slot does not show it any more. So it begins and ends
+//! at one moment for those who look for its key and for those who only look at its slot's version.
 
 use crate::Slot;
 use crate::layout::{GRANULE_WORDS, Memory};
@@ -63,10 +66,7 @@ impl<'a> Index<'a> {
             let bucket = bucket.ok_or(Astray)?;
             let head = bucket[TAGS].load(Ordering::Acquire);
             let tail = bucket[TAIL].load(Ordering::Acquire);
-            let mut found = candidates(head, tag) | (candidates(tail, tag) & LAST_TAGS) << 64;
-            while found != 0 {
-                let at = (found.trailing_zeros() / 8) as usize;
-                found &= found - 1;
+            for at in places(head, tail, tag) {
                 let slot = slot_of(bucket, at);
                 if matches(slot) {
                     return Ok(Some(slot));
@@ -94,7 +94,7 @@ impl<'a> Index<'a> {
     /// # Errors
     /// The whole path is full; nothing has changed.
     pub(crate) fn insert(&self, hash: u64, slot: Slot) -> Result<(), Astray> {
-        let free = |bucket: Bucket<'_>| (0..WIDTH).find(|at| tag_of(bucket, *at) == 0);
+        let free = |bucket: Bucket<'_>| tagged(bucket, 0).next();
         let place = self.path(hash).position(|bucket| bucket.is_some_and(|bucket| free(bucket).is_some()));
         let place = place.ok_or(Astray)?;
         for (step, bucket) in self.path(hash).enumerate() {
@@ -115,9 +115,7 @@ impl<'a> Index<'a> {
 
     /// Takes a slot out.
     pub(crate) fn remove(&self, hash: u64, slot: Slot) {
-        let holds = |bucket: Bucket<'_>| {
-            (0..WIDTH).find(|at| tag_of(bucket, *at) == tag(hash) && slot_of(bucket, *at) == slot)
-        };
+        let holds = |bucket| tagged(bucket, tag(hash)).find(|at| slot_of(bucket, *at) == slot);
         let place = self.path(hash).position(|bucket| bucket.is_some_and(|bucket| holds(bucket).is_some()));
         let Some(place) = place else { return };
         for (step, bucket) in self.path(hash).flatten().enumerate().take(place + 1) {
@@ -128,6 +126,17 @@ impl<'a> Index<'a> {
             }
         }
     }
+}
+
+/// Where a tag is among those of a bucket's first two words.
+#[inline]
+fn places(head: u64, tail: u64, tag: u8) -> impl Iterator<Item = usize> {
+    let mut found = candidates(head, tag) | (candidates(tail, tag) & LAST_TAGS) << 64;
+    std::iter::from_fn(move || {
+        let at = (found != 0).then(|| (found.trailing_zeros() / 8) as usize)?;
+        found &= found - 1;
+        Some(at)
+    })
 }
 
 /// A byte of 0x80 for each tag that is equal.
@@ -151,8 +160,9 @@ fn slot_of(bucket: Bucket<'_>, at: usize) -> Slot {
     (bucket[SLOTS + at / 2].load(Ordering::Acquire) >> (at % 2 * 32)) as Slot
 }
 
-fn tag_of(bucket: Bucket<'_>, at: usize) -> u8 {
-    (bucket[at / 8].load(Ordering::Relaxed) >> (at % 8 * 8)) as u8
+/// The places of a bucket that have a tag, for the writer.
+fn tagged(bucket: Bucket<'_>, tag: u8) -> impl Iterator<Item = usize> {
+    places(bucket[TAGS].load(Ordering::Relaxed), bucket[TAIL].load(Ordering::Relaxed), tag)
 }
 
 #[inline]

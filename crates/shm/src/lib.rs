@@ -13,6 +13,7 @@
 //! | slots | `slots.rs` | one for each entry: version, hash, deadline, place; the sequence lock |
 //! | index | `index.rs` | from the hash of a key to its slot |
 //! | extents | `extents.rs` | keys and values as chains of runs of granules |
+//! | copy | `copy.rs` | their bytes, out of memory that may be changing |
 //! | arena | `arena.rs` | which granules are free, and for which there is memory: the writer's private knowledge |
 //! | writer, reader | `writer.rs`, `reader.rs` | the two faces |
 //!
@@ -32,6 +33,7 @@
 compile_error!("the layout of the shared table is little-endian");
 
 mod arena;
+mod copy;
 mod extents;
 mod index;
 mod layout;

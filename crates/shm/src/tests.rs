@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::{Lookup, Mark, NEVER, NoRoom, Reader, Slot, Writer};
 
-#[cfg(unix)]
+#[path = "../tests/support/random.rs"]
+mod random;
+#[cfg(target_os = "linux")]
 mod refusals;
 #[path = "../tests/support/values.rs"]
 mod values;
 mod wild;
 
-use values::{Random, assert_whole, random_len, sealed_value};
+use random::Random;
+use values::{assert_whole, random_len, sealed_value};
 
 const MIB: u64 = 1 << 20;
 
@@ -325,6 +328,9 @@ fn readers_beside_a_writer_at_full_speed_see_whole_values_of_the_right_key() {
         std::env::var("SHM_READS").ok().and_then(|reads| reads.parse().ok()).unwrap_or(1_000_000);
     const KEYS: u64 = 400;
     let (mut writer, reader) = Writer::on_heap(MIB);
+    for key in 0..KEYS {
+        writer.insert(&key.to_le_bytes(), &sealed_value(key, 1, 1), NEVER).unwrap();
+    }
     let (done, total, hits) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for seed in 1..=2 {

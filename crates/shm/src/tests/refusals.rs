@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+
 use crate::layout::{PAGE, control};
 use crate::region::own_user;
 use crate::{Handover, Reader, Refused, Spec, Writer};
@@ -90,67 +92,62 @@ fn a_pipe_and_a_socket_are_refused() {
     }
 }
 
-#[cfg(target_os = "linux")]
-mod sealed {
-    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+// --- seals ---------------------------------------------------------------------------------------------------------
 
-    use super::*;
-
-    /// The same bytes in memory of our own making.
-    fn copy(writer: &Writer, handover: &Handover, seals: SealFlags) -> Handover {
-        let memory =
-            memfd_create("clustered-cache-test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
-        let mut file = File::from(memory);
-        file.set_len(handover.bytes).unwrap();
-        for word in &writer.memory_region().words()[..PAGE / 8] {
-            file.write_all(&word.load(Ordering::Relaxed).to_le_bytes()).unwrap();
-        }
-        file.rewind().unwrap();
-        fcntl_add_seals(&file, seals).unwrap();
-        moved_to(handover, file)
+/// The same bytes in memory of our own making.
+fn copy(writer: &Writer, handover: &Handover, seals: SealFlags) -> Handover {
+    let memory =
+        memfd_create("clustered-cache-test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    let mut file = File::from(memory);
+    file.set_len(handover.bytes).unwrap();
+    for word in &writer.memory_region().words()[..PAGE / 8] {
+        file.write_all(&word.load(Ordering::Relaxed).to_le_bytes()).unwrap();
     }
+    file.rewind().unwrap();
+    fcntl_add_seals(&file, seals).unwrap();
+    moved_to(handover, file)
+}
 
-    const NEEDED: [SealFlags; 3] = [SealFlags::SHRINK, SealFlags::GROW, SealFlags::FUTURE_WRITE];
+const NEEDED: [SealFlags; 3] = [SealFlags::SHRINK, SealFlags::GROW, SealFlags::FUTURE_WRITE];
 
-    #[test]
-    fn memory_that_lacks_a_seal_is_refused() {
-        let (writer, handover) = table();
-        let all = NEEDED.into_iter().collect();
-        assert_eq!(refusal(&copy(&writer, &handover, all)), None);
-        assert_eq!(refusal(&copy(&writer, &handover, SealFlags::empty())), Some(Refused::Unsealed));
-        for missing in NEEDED {
-            let refused = refusal(&copy(&writer, &handover, all - missing));
-            assert_eq!(refused, Some(Refused::Unsealed), "without {missing:?}");
-        }
+#[test]
+fn memory_that_lacks_a_seal_is_refused() {
+    let (writer, handover) = table();
+    let all = NEEDED.into_iter().collect();
+    assert_eq!(refusal(&copy(&writer, &handover, all)), None);
+    assert_eq!(refusal(&copy(&writer, &handover, SealFlags::empty())), Some(Refused::Unsealed));
+    for missing in NEEDED {
+        let refused = refusal(&copy(&writer, &handover, all - missing));
+        assert_eq!(refused, Some(Refused::Unsealed), "without {missing:?}");
     }
+}
 
-    #[test]
-    fn memory_that_was_truncated_is_refused() {
-        let (writer, handover) = table();
-        let copied = copy(&writer, &handover, SealFlags::empty());
-        let file = File::from(copied.descriptor.try_clone().unwrap());
-        file.set_len(handover.bytes - PAGE as u64).unwrap();
-        fcntl_add_seals(&file, NEEDED.into_iter().collect()).unwrap();
-        assert_eq!(refusal(&copied), Some(Refused::WrongSize));
-        let announced = Handover { bytes: handover.bytes - PAGE as u64, ..copied };
-        assert_eq!(refusal(&announced), Some(Refused::Layout), "the control page tells another size");
-    }
+#[test]
+fn memory_that_was_truncated_is_refused() {
+    let (writer, handover) = table();
+    let copied = copy(&writer, &handover, SealFlags::empty());
+    let file = File::from(copied.descriptor.try_clone().unwrap());
+    file.set_len(handover.bytes - PAGE as u64).unwrap();
+    fcntl_add_seals(&file, NEEDED.into_iter().collect()).unwrap();
+    assert_eq!(refusal(&copied), Some(Refused::WrongSize));
+    let announced = Handover { bytes: handover.bytes - PAGE as u64, ..copied };
+    assert_eq!(refusal(&announced), Some(Refused::Layout), "the control page tells another size");
+}
 
-    #[test]
-    fn an_ordinary_file_is_refused() {
-        let (_writer, handover) = table();
-        let path = std::env::temp_dir().join(format!("clustered-cache-shm-{:x}", handover.region));
-        let file = File::create_new(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        file.set_len(handover.bytes).unwrap();
-        assert_eq!(refusal(&moved_to(&handover, file)), Some(Refused::Unsealed));
-    }
+#[test]
+fn an_ordinary_file_is_refused() {
+    let (_writer, handover) = table();
+    let path = std::env::temp_dir().join(format!("clustered-cache-shm-{:x}", handover.region));
+    let file = File::create_new(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    file.set_len(handover.bytes).unwrap();
+    assert_eq!(refusal(&moved_to(&handover, file)), Some(Refused::Unsealed));
+}
 
-    #[test]
-    fn a_descriptor_that_cannot_be_read_is_refused() {
-        let (_writer, handover) = table();
-        let path = format!("/proc/self/fd/{}", handover.descriptor.as_raw_fd());
-        let unreadable = OpenOptions::new().write(true).open(path).unwrap();
-        assert_eq!(refusal(&moved_to(&handover, unreadable)), Some(Refused::System));
-    }
+#[test]
+fn a_descriptor_that_cannot_be_read_is_refused() {
+    let (_writer, handover) = table();
+    let path = format!("/proc/self/fd/{}", handover.descriptor.as_raw_fd());
+    let unreadable = OpenOptions::new().write(true).open(path).unwrap();
+    assert_eq!(refusal(&moved_to(&handover, unreadable)), Some(Refused::System));
 }

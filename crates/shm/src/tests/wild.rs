@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::content;
-use super::values::Random;
+use super::random::Random;
 use crate::extents::runs_of;
 use crate::layout::{CHUNK, GRANULE, GRANULE_WORDS, Geometry, Memory, SLOT_WORDS, control};
 use crate::{Lookup, MAX_VALUE, NEVER, Reader, Writer};

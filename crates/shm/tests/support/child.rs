@@ -9,6 +9,8 @@ const ROLE: &str = "SHM_ROLE";
 /// What this process is to do, if it is a child.
 pub(crate) fn role() -> Option<(String, UnixStream)> {
     let role = std::env::var(ROLE).ok()?;
+    // A test that fails leaves nobody behind.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).unwrap();
     let socket = rustix::stdio::stdin().try_clone_to_owned().unwrap();
     Some((role, socket.into()))
 }

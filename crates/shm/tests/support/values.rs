@@ -1,16 +1,6 @@
-//! Random numbers that are the same every time, and values that tell whether they are whole and whose they are.
+//! Values that tell whether they are whole and whose they are.
 
-/// A xorshift generator.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % below
-    }
-}
+use super::random::Random;
 
 /// A value of `key` and its length: the key, many times the same byte, the length.
 pub(crate) fn sealed_value(key: u64, len: usize, fill: u8) -> Vec<u8> {

@@ -1,0 +1,85 @@
+// Readers and a writer at full speed beside each other.
+//
+// Where there are fewer cores than busy processes, each of them gets less of a core: that is the machine's doing. So
+// everything is also measured beside as many processes that are just as busy and touch nothing that others share. And
+// with one reader beside a primary that writes itself, which is one thread each, so that they really meet.
+
+import { inRounds, operationsOf, readsOf } from '../support/rounds.mjs';
+import { nanos, rate, table } from '../support/table.mjs';
+
+const READERS = 2;
+export const CHURN_WORKERS = READERS + 1;
+
+/** Those whose readers and writer meet in memory. */
+export const CHURNING = ['shared', 'near', 'lmdb'];
+
+const WRITE = { other: 'other keys', same: 'the same keys' };
+
+/** What there is: so many readers, a writer in a worker or in the primary, processes that are only busy. */
+const SITUATIONS = [
+  { readers: 2 },
+  { readers: 2, busy: 1 },
+  { readers: 2, worker: 'other' },
+  { readers: 2, worker: 'same' },
+  { readers: 0, worker: 'other' },
+  { readers: 0, worker: 'other', busy: 2 },
+  { readers: 1 },
+  { readers: 1, primary: 'other' },
+  { readers: 1, primary: 'same' },
+  { readers: 0, primary: 'other' },
+  { readers: 0, primary: 'other', busy: 1 },
+];
+
+const describe = ({ readers, worker, primary, busy }) =>
+  [
+    readers > 0 && `${readers} reader${readers > 1 ? 's' : ''}`,
+    worker && `a worker that writes ${WRITE[worker]}`,
+    primary && `the primary that writes ${WRITE[primary]}`,
+    busy && `${busy} busy process${busy > 1 ? 'es' : ''}`,
+  ]
+    .filter(Boolean)
+    .join(', ');
+
+const repeat = (count, part) => Array.from({ length: count }, () => part);
+
+export function measureChurn(teams, { rounds, timed, log }) {
+  return inRounds({
+    cells: SITUATIONS,
+    teams,
+    rounds,
+    log,
+    describe,
+    async run({ module, team }, { readers, worker, primary, busy = 0 }) {
+      if (primary && !module.writer) return undefined;
+      const parts = [
+        ...repeat(readers, { command: 'time', argument: { set: 'hot', way: 'sync', ...timed } }),
+        ...repeat(busy, { command: 'spin', argument: timed }),
+      ];
+      if (worker) parts[READERS] = { command: 'measure', argument: { workload: worker, inFlight: 64, ...timed } };
+      const found = await team.together(Array.from(parts), primary && { workload: primary, ...timed });
+      const writes = worker ? found.parts[READERS] : found.writes;
+      const reads = readers > 0 && readsOf(found.parts.slice(0, readers));
+      return {
+        ...(reads && { ns: reads.ns, reads: reads.rate }),
+        ...(writes && { writes: operationsOf([writes]).rate }),
+      };
+    },
+  });
+}
+
+export function showChurn(results) {
+  const contenders = [...new Set(results.map(({ contender }) => contender))];
+  const rows = SITUATIONS.map((situation) => [
+    describe(situation),
+    ...contenders.flatMap((contender) => {
+      const found = results.find(
+        (one) => one.contender === contender && describe(one) === describe({ ...situation, contender }),
+      );
+      return [found?.ns === undefined ? '' : nanos(found.ns), found?.writes === undefined ? '' : rate(found.writes)];
+    }),
+  ]);
+  console.log(
+    '\nReaders of strings of 1 KiB beside a writer: median of a read, writes per second (64 in flight in a worker)',
+  );
+  console.log(table([['', ...contenders.flatMap((contender) => [contender, 'writes'])], ...rows]));
+}

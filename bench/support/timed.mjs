@@ -1,0 +1,64 @@
+// Times of one read at a time, for reads that are too short to be timed by themselves.
+
+import { setImmediate as turn } from 'node:timers/promises';
+
+/** Milliseconds: long enough that reading the clock does not count, short enough that few are interrupted. */
+const BATCH = 0.05;
+/** Most reads of a batch. */
+const MOST = 4_096;
+/** The event loop turns this often, in ms, as a server's does. Its turn is not part of the time. */
+const BETWEEN_TURNS = 1;
+
+let loops = 0;
+
+/** A function that times reads of these keys by `get`. To be kept, so that its code stays warm. */
+export async function timerOf({ get, keys, isMissing = false, awaited }) {
+  const { batch, awaitedBatch } = await import(`./loops.mjs?${++loops}`);
+  const run = awaited ? awaitedBatch : batch;
+  let from = 0;
+  let count = 1;
+
+  /** Milliseconds that a batch takes. */
+  async function time() {
+    const begin = performance.now();
+    // A batch that waits for nothing must not pay for a turn of the microtask queue.
+    const found = awaited ? await run(get, keys, from, count) : run(get, keys, from, count);
+    const took = performance.now() - begin;
+    if (found !== (isMissing ? 0 : count)) throw new Error(`of ${count} entries, ${found} were there`);
+    from = (from + count) % keys.length;
+    return took;
+  }
+
+  async function runFor(milliseconds, times) {
+    const end = performance.now() + milliseconds;
+    let sinceTurn = 0;
+    while (performance.now() < end) {
+      const took = await time();
+      times?.push((took * 1e6) / count);
+      sinceTurn += took;
+      if (sinceTurn < BETWEEN_TURNS) continue;
+      await turn();
+      sinceTurn = 0;
+    }
+  }
+
+  /** Doubled until it is long enough, from the count that was found the last time. */
+  async function fit() {
+    while (count < MOST && (await time()) < BATCH / 2) count *= 2;
+  }
+
+  return async ({ warmUp, milliseconds }) => {
+    await runFor(warmUp);
+    await fit();
+    const times = [];
+    await runFor(milliseconds, times);
+    times.sort((a, b) => a - b);
+    return {
+      /** Nanoseconds of a read: the middle one of the batches, and of all. */
+      median: times[Math.floor(times.length / 2)],
+      mean: times.reduce((sum, value) => sum + value, 0) / times.length,
+      batches: times.length,
+      perBatch: count,
+    };
+  };
+}
