@@ -194,7 +194,7 @@ for (const near of [false, true]) {
 
 memory('what was read of a lost host is not counted by the next one', async (t) => {
   const { endpoint, namespace, host, open } = await setting(t);
-  const [plain, near] = [await open(), await open({ near: true })];
+  const [plain, near] = [await open({ timeout: 15_000 }), await open({ timeout: 15_000, near: true })];
   await host.freeze();
   for (let read = 0; read < 1_000; read += 1) for (const cache of [plain, near]) cache.getSync('key');
   const changed = event(plain, 'epoch');
@@ -211,7 +211,7 @@ memory('what was read of a lost host is not counted by the next one', async (t) 
 
 memory('keys of a batch that are refused leave no rejection behind that nobody handles', async (t) => {
   const { host, open } = await setting(t);
-  const cache = await open({ failsafe: 'reject', timeout: 100 });
+  const cache = await open({ failsafe: 'reject', timeout: 1_000 });
   await host.freeze();
   try {
     // Reads of this key have to ask the host now, which does not answer.
