@@ -378,3 +378,103 @@ memory('many small namespaces that are destroyed and made again are always read 
   }, prefix);
   t.deepEqual(wrong, []);
 });
+
+test('what is stored is found while the table grows, and what is not is not', async (t) => {
+  const options = patient();
+  const KEYS = LONG ? 1_000_000 : 60_000;
+  const [writer, ...readers] = shared.workers;
+  await writer!.call(options, 'set', 'stored', 0);
+  const reports = readers.map((reader, index) =>
+    reader.run(
+      async ({ cache }, options, keys, method) => {
+        const target = cache(options) as any;
+        await target.ready;
+        const wrong: string[] = [];
+        let stored = 0;
+        for (let round = 0; stored < keys && wrong.length < 5; round += 1) {
+          stored = await target[method]('stored');
+          for (let read = 0; read < 200 && stored > 0; read += 1) {
+            const key = Math.floor(Math.random() * stored);
+            const value = await target[method](`key ${key}`);
+            if (value !== key) wrong.push(`key ${key} of ${stored} is ${value}`);
+          }
+          const absent = await target[method](`absent ${round}`);
+          if (absent !== undefined) wrong.push(`absent ${round} is ${absent}`);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        return wrong;
+      },
+      { ...options, near: index === 1 },
+      KEYS,
+      READS[index % READS.length]!,
+    ),
+  );
+  await writer!.run(
+    async ({ cache }, options, keys) => {
+      const target = cache(options);
+      for (let from = 0; from < keys; from += 500) {
+        await target.mSet(Array.from({ length: 500 }, (_, index) => [`key ${from + index}`, from + index]));
+        await target.set('stored', from + 500);
+      }
+    },
+    options,
+    KEYS,
+  );
+  t.deepEqual((await Promise.all(reports)).flat(), []);
+});
+
+test('values whose sizes change all the time, in too little room, are never mixed up', async (t) => {
+  const options = { ...patient(), maxSize: 6 * 2 ** 20 };
+  const [writer, ...readers] = shared.workers;
+  await writer!.call(options, 'set', 'over', false);
+  const reports = readers.map((reader, index) =>
+    reader.run(
+      async ({ cache }, options, method) => {
+        const target = cache(options) as any;
+        await target.ready;
+        const [wrong, counts]: [string[], { hits: number; misses: number }] = [[], { hits: 0, misses: 0 }];
+        while (wrong.length < 5 && !(await target[method]('over'))) {
+          for (let key = 0; key < 200; key += 1) {
+            const value: Buffer | undefined = await target[method](key);
+            counts[value === undefined ? 'misses' : 'hits'] += 1;
+            if (value === undefined) continue;
+            // Its key, its length, and one byte throughout.
+            const isWhole = value.readUInt32LE(0) === key && value.readUInt32LE(4) === value.length;
+            if (!isWhole || !value.subarray(9).equals(Buffer.alloc(value.length - 9, value[8]))) {
+              wrong.push(`key ${key}: ${value.length} bytes, ${value.subarray(0, 12).toString('hex')}`);
+            }
+          }
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        return { wrong, counts };
+      },
+      options,
+      READS[index % READS.length]!,
+    ),
+  );
+  await writer!.run(
+    async ({ cache }, options, rounds) => {
+      const target = cache(options) as any;
+      for (let round = 0; round < rounds; round += 1) {
+        // Small ones for a while, then large ones.
+        const most = round % 100 < 50 ? 1_000 : 100_000;
+        const entries = Array.from({ length: 20 }, () => {
+          const key = Math.floor(Math.random() * 200);
+          const value = Buffer.alloc(9 + Math.floor(Math.random() * most), round);
+          value.writeUInt32LE(key, 0);
+          value.writeUInt32LE(value.length, 4);
+          return [key, value];
+        });
+        await target.mSet(entries);
+        await target.get('over');
+      }
+      await target.set('over', true);
+    },
+    options,
+    LONG ? 20_000 : 400,
+  );
+  for (const { wrong, counts } of await Promise.all(reports)) {
+    t.deepEqual(wrong, []);
+    t.true(counts.hits > 1_000 && counts.misses > 0, JSON.stringify(counts));
+  }
+});

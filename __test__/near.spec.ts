@@ -1,6 +1,9 @@
 // Decoded values that a process keeps, each for as long as its entry is unchanged.
 import { setFlagsFromString } from 'node:v8';
 import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import test from 'ava';
 import { ClusteredCache } from '../index.js';
 import { Agents } from './helpers/agents.ts';
@@ -21,11 +24,16 @@ const SEED = Number(process.env.CC_TEST_SEED ?? Date.now() % 2 ** 31);
 
 let agents: Agents;
 let shared: Cluster;
+let directory: string;
 test.before(async () => {
+  directory = mkdtempSync(path.join(os.tmpdir(), 'cc-near-'));
   agents = await Agents.start();
   shared = await Cluster.start(agents, { workers: 3 });
 });
-test.after.always(() => agents?.close());
+test.after.always(async () => {
+  await agents?.close();
+  rmSync(directory, { recursive: true, force: true });
+});
 
 const NEAR = { near: true } as const;
 /** Whether a cache in this role keeps anything: a client that asks over the socket has nothing to tell it of changes. */
@@ -456,6 +464,37 @@ each('thousands of keys that come, change and go are always read as they are', a
   }
 });
 
+// Engines may take a plain read of memory out of a loop in which nothing seems to change it.
+test('a loop that does nothing but read one kept value sees its change', async (t) => {
+  t.pass();
+  if (!SHARED) return;
+  const options = { ...patient(), near: true };
+  const [reader, writer] = [shared.worker(0), shared.worker(1)];
+  const mark = path.join(directory, 'looping');
+  await writer.call(options, 'set', 'key', 1);
+  const reads = reader.run(
+    async ({ cache, require }, options, mark) => {
+      const { writeFileSync } = require('node:fs') as typeof import('node:fs');
+      const target = cache(options);
+      await target.ready;
+      const loop = (most: number) => {
+        let reads = 0;
+        while (reads < most && target.getSync('key') === 1) reads += 1;
+        return reads;
+      };
+      // Until it is compiled in the way that it stays.
+      for (let round = 0; round < 50; round += 1) loop(50_000);
+      writeFileSync(mark, '');
+      return loop(2_000_000_000);
+    },
+    options,
+    mark,
+  );
+  await until('the loop', () => existsSync(mark));
+  await writer.call(options, 'set', 'key', 2);
+  t.true((await reads) < 2_000_000_000);
+});
+
 // --- where it is kept -------------------------------------------------------------------------------------------------
 
 each('tables that are larger than JavaScript can see are read as any other', async (t, { open, role }) => {
@@ -473,7 +512,6 @@ each.serial('memory of the host is let go when nobody keeps anything of it', asy
   if (!keeps(role) || process.platform !== 'linux') return;
   setFlagsFromString('--expose-gc');
   const gc = (await import('node:vm')).runInNewContext('gc') as () => void;
-  const { readFileSync } = await import('node:fs');
   const mapped = () =>
     readFileSync('/proc/self/maps', 'latin1')
       .split('\n')

@@ -505,7 +505,10 @@ memory('threads that end in the middle of reads do no harm', async (t) => {
       `;
       let ended = 0;
       for (let round = 0; round < 5; round += 1) {
-        const thread = new Worker(source, { eval: true, workerData: { root, options } });
+        const thread = new Worker(source, {
+          eval: true,
+          workerData: { root, options: { ...options, near: round % 2 === 1 } },
+        });
         await new Promise((resolve, reject) => thread.once('message', resolve).once('error', reject));
         await thread.terminate();
         ended += 1;

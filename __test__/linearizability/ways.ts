@@ -21,6 +21,8 @@ export const WAYS = {
   /** What a client does by itself: it reads the host's memory where it can. */
   shared: { name: 'shared' },
   near: { name: 'near', options: { near: { max: 16 } } },
+  /** Most values have gone when they are asked for again. */
+  tiny: { name: 'tiny near', options: { near: { max: 2 } } },
   sync: { name: 'sync', sync: true },
   nearSync: { name: 'near sync', options: { near: { max: 16 } }, sync: true },
 } as const satisfies Record<string, Way>;
@@ -35,6 +37,6 @@ export interface Members {
 export const MEMBERS: Members = {
   host: [WAYS.direct, WAYS.sync, WAYS.near],
   workers: SHARED
-    ? [[WAYS.socket], [WAYS.shared, WAYS.sync], [WAYS.near, WAYS.nearSync], [WAYS.shared, WAYS.nearSync]]
+    ? [[WAYS.socket], [WAYS.shared, WAYS.sync], [WAYS.near, WAYS.nearSync], [WAYS.shared, WAYS.tiny, WAYS.nearSync]]
     : [[WAYS.socket], [WAYS.socket], [WAYS.near]],
 };

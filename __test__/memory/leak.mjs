@@ -83,6 +83,41 @@ const PATHS = {
     await view.set('w', object);
     await view.get('w');
   },
+  'read at once': (cache, n) => {
+    if (cache.transport === 'socket') return;
+    cache.getSync(n % 50);
+    cache.peekSync(`m${n % 50}`);
+    cache.hasSync(`absent ${n}`);
+    cache.getSync(`b${n % 50}`);
+  },
+  'read keys that come and go': async (cache, n) => {
+    await cache.set(`g${n}`, object);
+    await cache.get(`g${n}`);
+    await cache.peek(`g${n}`);
+    if (n % 2) await cache.delete(`g${n}`);
+  },
+  'read through a near cache': async (_cache, n) => {
+    await near.set(`k${n % 300}`, n % 3 ? { n } : object);
+    for (let read = 0; read < 5; read += 1) await near.get(`k${(n + read) % 300}`);
+    await near.mGet([`k${n % 300}`, `absent ${n}`]);
+    if (n % 7 === 0) await near.delete(`k${n % 300}`);
+  },
+  'read through a near cache what ends': async (_cache, n) => {
+    await near.set(`t${n}`, { n }, { ttl: 1 });
+    await near.get(`t${n}`);
+  },
+  'near caches that are opened and closed': async (cache, n) => {
+    const own = open({ near: { max: 5 } });
+    await cache.set('near', { n });
+    await own.get('near');
+    await own.get('near');
+    await own.close();
+  },
+  'memory that gives way to other memory': async (_cache, n) => {
+    // Rarely: all that there is moves each time.
+    if (n % 50 === 0) await near.maxSize((n % 100 === 0 ? 300 : 1) * 2 ** 20);
+    await near.get(`k${n % 300}`);
+  },
   'open and close': async () => {
     const cache = open();
     await cache.get('key');
@@ -116,6 +151,8 @@ const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
 
 const cache = open({ max: 1_000, maxEntrySize: 100_000 });
 await cache.ready;
+const near = open({ namespace: 'leak near', near: { max: 100 }, max: 200 });
+await near.ready;
 let calls = 0;
 const round = async (path) => {
   for (let batch = 0; batch < CALLS; batch += 50) {
@@ -145,5 +182,6 @@ for (const [name, path] of Object.entries(PATHS)) {
     `${isTooMuch(gained) ? 'GROWS' : 'ok   '} ${role} ${name}: heap ${megabytes(gained.heap)}, rss ${megabytes(gained.rss)}`,
   );
 }
+await near.close();
 await cache.close();
 process.exitCode = failed ? 1 : 0;

@@ -1,6 +1,14 @@
 // Types as users meet them. Checked by `npm run check`; never run.
 import { expectTypeOf } from 'expect-type';
-import { ClusteredCache, type ClusteredCacheError, isClusteredCacheError, memoize, wrap } from '../../index.js';
+import {
+  type CacheOptions,
+  ClusteredCache,
+  type ClusteredCacheError,
+  type NearOptions,
+  isClusteredCacheError,
+  memoize,
+  wrap,
+} from '../../index.js';
 
 interface User {
   id: number;
@@ -20,6 +28,7 @@ expectTypeOf(ClusteredCache.listen).returns.resolves.toMatchTypeOf<{ endpoint: s
 expectTypeOf(ClusteredCache.getAllCaches()).toExtend<Map<string, unknown>>();
 expectTypeOf(users.role).toEqualTypeOf<'host' | 'client'>();
 expectTypeOf(users.namespace).toBeString();
+expectTypeOf(users.transport).toEqualTypeOf<'direct' | 'shared' | 'socket'>();
 expectTypeOf(users.ready).resolves.toBeVoid();
 expectTypeOf(users.close()).resolves.toBeVoid();
 
@@ -31,6 +40,21 @@ void new ClusteredCache({ maximum: 5 });
 void new ClusteredCache({ max: '5' });
 // @ts-expect-error a value that is not one of the two
 void new ClusteredCache({ failsafe: 'throw' });
+
+void new ClusteredCache({ near: true });
+void new ClusteredCache({ near: false });
+void new ClusteredCache({ near: {} });
+void new ClusteredCache({ near: { max: 100 } });
+void new ClusteredCache({ near: undefined });
+// @ts-expect-error neither true, false nor options
+void new ClusteredCache({ near: 100 });
+// @ts-expect-error an option of near caches that does not exist
+void new ClusteredCache({ near: { ttl: 5 } });
+// @ts-expect-error an option of near caches of the wrong type
+void new ClusteredCache({ near: { max: '5' } });
+const nearOptions: NearOptions = { max: 5 };
+expectTypeOf<CacheOptions['near']>().toEqualTypeOf<boolean | NearOptions | undefined>();
+void new ClusteredCache({ near: nearOptions });
 
 // --- core --------------------------------------------------------------------------------------------------------
 
@@ -66,6 +90,8 @@ expectTypeOf(users.touch('1', { ttl: 5 })).resolves.toBeBoolean();
 expectTypeOf(users.purgeStale()).resolves.toBeBoolean();
 expectTypeOf(users.load).parameter(0).toExtend<Iterable<unknown>>();
 expectTypeOf(users.getSync('1')).toEqualTypeOf<User | undefined>();
+expectTypeOf(users.peekSync('1')).toEqualTypeOf<User | undefined>();
+expectTypeOf(users.hasSync('1')).toBeBoolean();
 expectTypeOf(users.setSync('1', { id: 1, name: 'Ada' })).toBeBoolean();
 expectTypeOf(users.incrSync('n')).toBeNumber();
 
@@ -123,7 +149,12 @@ void dates.set(1, 'today');
 
 // --- life, metrics, errors ---------------------------------------------------------------------------------------
 
-expectTypeOf(users.stats()).resolves.toExtend<{ hits: number; misses: number; fetches: { leads: number } }>();
+expectTypeOf(users.stats()).resolves.toExtend<{
+  hits: number;
+  misses: number;
+  fetches: { leads: number };
+  near: { hits: number };
+}>();
 expectTypeOf(users.max()).resolves.toEqualTypeOf<number | undefined>();
 expectTypeOf(users.maxSize(5)).resolves.toBeNumber();
 expectTypeOf(users.allowStale(true)).resolves.toBeBoolean();
