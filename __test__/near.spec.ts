@@ -506,7 +506,6 @@ each('tables that are larger than JavaScript can see are read as any other', asy
   }
 });
 
-// Before the others, whose memory would be counted too.
 each.serial('memory of the host is let go when nobody keeps anything of it', async (t, { open, role }) => {
   t.pass();
   if (!keeps(role) || process.platform !== 'linux') return;
