@@ -53,7 +53,8 @@ fn fill_long(words: &[AtomicU64], bytes: &[[u8; 8]]) {
     assert_eq!(words.len(), bytes.len());
     // SAFETY: the instruction reads `bytes.len()` words, which are there, and writes as many, which are atomics and so
     // may be written through a shared reference; the direction flag is clear. Its stores may change places among each
-    // other, but not with the stores after it, of which the one that shows them to readers is one.
+    // other, but not with stores before or after it: not with the odd version that such a place was left under, and
+    // not with the version that shows the bytes to readers.
     unsafe {
         std::arch::asm!(
             "rep movsq",
