@@ -8,7 +8,7 @@ import { pingPong } from './helpers/ping-pong.ts';
 import { SHARED } from './helpers/transport.ts';
 import { until } from './helpers/wait.ts';
 
-const ROUNDS = LONG ? 50_000 : 3_000;
+const ROUNDS = LONG ? 15_000 : 3_000;
 
 let agents: Agents;
 let shared: Cluster;

@@ -425,7 +425,7 @@ test('an acknowledged change of any kind is seen through a near cache by the nex
     { worker: first, options },
     { worker: second, options },
   ] as const;
-  t.deepEqual(await pingPong(shared, [...both], LONG ? 50_000 : 2_000), []);
+  t.deepEqual(await pingPong(shared, [...both], LONG ? 15_000 : 2_000), []);
 });
 
 each('thousands of keys that come, change and go are always read as they are', async (t, { open, peer, reach }) => {
