@@ -13,7 +13,7 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class ClusteredCache {
   /** A cache on `link`; `handle` numbers it there. [`NativeCache::open`] comes first. */
   constructor(link: Link, handle: number)
-  /** Puts faster functions in the place of the methods that are called most, on this object. */
+  /** Puts faster functions in the place of the methods that are called most, on this object, and adds `readMany`. */
   accelerate(): void
   /** Opens the namespace. */
   open(id: number, name: string, options: NativeNamespaceOptions): unknown
@@ -106,7 +106,7 @@ export declare class Link {
    */
   generation(): ArrayBuffer | null
   /**
-   * What has arrived: the register receives, from its fifth element on, the number of answers, then `id, form, number, number, number` of
+   * What has arrived: the register receives, from element [`BATCH`] on, the number of answers, then `id, form, number, number, number` of
    * each; returned are the values of those that have one, in order. A change of the link is an answer to id 0.
    * When the register is full, there may be more.
    */

@@ -75,8 +75,8 @@ pub struct NativeCache {
 
 /// What a cache is: its link and its number there.
 pub(crate) struct CacheState {
-    link: Rc<LinkState>,
-    handle: Handle,
+    pub(crate) link: Rc<LinkState>,
+    pub(crate) handle: Handle,
 }
 
 pub(crate) type Answer<'env> = napi::Result<Unknown<'env>>;
@@ -89,7 +89,7 @@ impl NativeCache {
         Self { state: Rc::new(CacheState { link: Rc::clone(&link.state), handle }) }
     }
 
-    /// Puts faster functions in the place of the methods that are called most, on this object.
+    /// Puts faster functions in the place of the methods that are called most, on this object, and adds `readMany`.
     #[napi]
     pub fn accelerate(&self, env: Env, this: This<'_>) -> napi::Result<()> {
         direct::define(&env, &this, &self.state)

@@ -14,6 +14,7 @@ use napi::{Env, Error, JsError, Result, Status, sys};
 
 use crate::cache::{Answer, CacheState};
 use crate::js;
+use crate::many::MAX_KEYS;
 
 /// The most arguments that one of the functions takes.
 const MAX_ARGUMENTS: usize = 8;
@@ -30,7 +31,7 @@ pub(crate) fn define(env: &Env, cache: &Object<'_>, state: &Rc<CacheState>) -> R
                 impl Direct for Named {
                     const METHOD: Method = $method;
                 }
-                define_one::<Named>(env, cache, $name, state)?;
+                define_one(env, cache, $name, state, call::<Named>)?;
             })+
         };
     }
@@ -49,7 +50,7 @@ pub(crate) fn define(env: &Env, cache: &Object<'_>, state: &Rc<CacheState>) -> R
             cache.count(env, js::number_of(env, id)?, key, js::number_of(env, amount)?, bounds, keep)
         },
     }
-    Ok(())
+    define_one(env, cache, c"readMany", state, call_many)
 }
 
 /// Which function a [`call`] is.
@@ -65,14 +66,22 @@ fn number(env: &Env, value: &Unknown<'_>) -> Result<Option<f64>> {
     }
 }
 
-fn define_one<D: Direct>(env: &Env, cache: &Object<'_>, name: &CStr, state: &Rc<CacheState>) -> Result<()> {
+type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+
+fn define_one(
+    env: &Env,
+    cache: &Object<'_>,
+    name: &CStr,
+    state: &Rc<CacheState>,
+    callback: Callback,
+) -> Result<()> {
     let data = Rc::into_raw(Rc::clone(state)).cast_mut().cast::<c_void>();
     let mut function = ptr::null_mut();
-    // SAFETY: the name is a C string, the callback has the signature that N-API calls; it reads `data` as what it
+    // SAFETY: the name is a C string, the callback is one of those below; it reads `data` as what it
     // is, a `CacheState` that the count taken above keeps alive until `release`.
     let created = unsafe {
         let (name, length) = (name.as_ptr(), name.count_bytes() as isize);
-        sys::napi_create_function(env.raw(), name, length, Some(call::<D>), data, &mut function)
+        sys::napi_create_function(env.raw(), name, length, Some(callback), data, &mut function)
     };
     if created != sys::Status::napi_ok {
         // SAFETY: no function took over the count.
@@ -93,13 +102,36 @@ fn refused() -> Error {
     Error::new(Status::GenericFailure, "N-API refused to define a method")
 }
 
-/// What N-API calls.
+/// What N-API calls for a function of a fixed number of arguments.
 unsafe extern "C" fn call<D: Direct>(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let mut count = MAX_ARGUMENTS;
-    let mut raw = [ptr::null_mut(); MAX_ARGUMENTS];
+    // SAFETY: N-API made this very call, of a function that `define_one` made.
+    unsafe { called::<MAX_ARGUMENTS>(env, info, |cache, env, arguments, _| D::METHOD(cache, env, arguments)) }
+}
+
+/// What N-API calls for `readMany`.
+unsafe extern "C" fn call_many(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: N-API made this very call, of a function that `define_one` made.
+    unsafe {
+        called::<{ MAX_KEYS + 1 }>(env, info, |cache, env, arguments, count| {
+            // What does not fit is counted all the same; it is refused there.
+            cache.read_many(env, arguments.get(..count).unwrap_or_default())
+        })
+    }
+}
+
+/// Carries out a call with room for `N` arguments; `method` also gets how many there are.
+///
+/// # Safety
+/// `info` is of a call that N-API is making on `env` of a function that [`define_one`] made.
+unsafe fn called<const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    method: impl for<'env> FnOnce(&CacheState, &'env Env, &[Unknown<'env>; N], usize) -> Answer<'env>,
+) -> sys::napi_value {
+    let mut count = N;
+    let mut raw = [ptr::null_mut(); N];
     let mut data = ptr::null_mut();
-    // SAFETY: N-API made this very call; it fills as many arguments as there is room for, the missing ones with
-    // `undefined`.
+    // SAFETY: the call is live; N-API fills as many arguments as there is room for, the missing ones with `undefined`.
     let read =
         unsafe { sys::napi_get_cb_info(env, info, &mut count, raw.as_mut_ptr(), ptr::null_mut(), &mut data) };
     if read != sys::Status::napi_ok {
@@ -110,7 +142,7 @@ unsafe extern "C" fn call<D: Direct>(env: sys::napi_env, info: sys::napi_callbac
     let environment = Env::from_raw(env);
     // SAFETY: the handles are those of this call's arguments.
     let arguments = raw.map(|value| unsafe { Unknown::from_raw_unchecked(env, value) });
-    match D::METHOD(cache, &environment, &arguments) {
+    match method(cache, &environment, &arguments, count) {
         Ok(answer) => answer.raw(),
         Err(error) => {
             // SAFETY: the environment is that of this call.

@@ -124,6 +124,17 @@ pub(crate) fn ascii<'env>(env: &Env, text: &[u8]) -> Result<Unknown<'env>> {
     Ok(unknown(env, value))
 }
 
+/// As [`ascii`], without the reason of a failure; small enough to stay in registers.
+#[inline]
+pub(crate) fn try_ascii(env: &Env, text: &[u8]) -> Option<sys::napi_value> {
+    let mut value = ptr::null_mut();
+    // SAFETY: pointer and length are of one live slice; N-API copies it.
+    let status = unsafe {
+        sys::napi_create_string_latin1(env.raw(), text.as_ptr().cast(), text.len() as isize, &mut value)
+    };
+    (status == sys::Status::napi_ok).then_some(value)
+}
+
 /// A string of WTF-8 bytes.
 pub(crate) fn text<'env>(env: &Env, wtf8: &[u8]) -> Result<Unknown<'env>> {
     if std::str::from_utf8(wtf8).is_err() {
@@ -312,6 +323,23 @@ pub(crate) fn bigint<'env>(env: &Env, negative: bool, words: &[u64]) -> Result<U
         sys::napi_create_bigint_words(env.raw(), sign, words.len(), words.as_ptr(), &mut value)
     };
     check(status, "create a bigint")?;
+    Ok(unknown(env, value))
+}
+
+/// What a function returns for these arguments, which are handles of the current call.
+pub(crate) fn call<'env>(
+    env: &Env,
+    function: &Unknown<'_>,
+    arguments: &[sys::napi_value],
+) -> Result<Unknown<'env>> {
+    let this = undefined(env)?;
+    let mut value = ptr::null_mut();
+    // SAFETY: pointer and length are of one live slice; see the module comment for the handles.
+    let status = unsafe {
+        let (this, function) = (this.raw(), function.raw());
+        sys::napi_call_function(env.raw(), this, function, arguments.len(), arguments.as_ptr(), &mut value)
+    };
+    check(status, "call a function")?;
     Ok(unknown(env, value))
 }
 

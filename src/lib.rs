@@ -15,6 +15,7 @@ mod error;
 mod js;
 mod key;
 mod link;
+mod many;
 mod options;
 mod process;
 mod value;

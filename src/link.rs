@@ -13,7 +13,7 @@ use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::error::{Error, ErrorKind, Result};
 use clustered_cache_core::inbox::{Inbox, Incoming, LinkEvent};
 use clustered_cache_core::mark::Mark;
-use clustered_cache_core::protocol::message::{Handle, Request, RequestEnvelope};
+use clustered_cache_core::protocol::message::{Handle, Request, RequestEnvelope, Response};
 use clustered_cache_core::session::Session;
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, Unknown};
@@ -22,6 +22,7 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use crate::answer::{self, Answer, Form};
 use crate::error::{from_napi, to_napi};
 use crate::js::{self, List, Register, WakeFunction};
+use crate::many::MAX_KEYS;
 use crate::process;
 
 /// Scratch memory above this is given back after the call that needed it.
@@ -29,9 +30,11 @@ const SCRATCH_KEPT: usize = 256 * 1024;
 
 /// Where in the register the mark of an immediate value is: slot, version, deadline, hash and table; see [`mark_numbers`].
 const MARK: usize = 4;
+/// Where in the register the forms of many values are.
+const FORMS: usize = 9;
 /// Where in the register a batch begins, with the number of its answers: in front is the place of immediate answers,
 /// which may come while a batch is still being read.
-const BATCH: usize = 9;
+const BATCH: usize = FORMS + MAX_KEYS;
 /// Numbers of one answer of a batch: id, form and what goes with it.
 const ANSWER_NUMBERS: usize = 5;
 
@@ -175,7 +178,7 @@ impl Link {
         }
     }
 
-    /// What has arrived: the register receives, from its fifth element on, the number of answers, then `id, form, number, number, number` of
+    /// What has arrived: the register receives, from element [`BATCH`] on, the number of answers, then `id, form, number, number, number` of
     /// each; returned are the values of those that have one, in order. A change of the link is an answer to id 0.
     /// When the register is full, there may be more.
     #[napi(ts_return_type = "unknown[]")]
@@ -272,6 +275,26 @@ impl LinkState {
         }
     }
 
+    /// Lends `work` an empty buffer for keys, and a function that reads the encoded key, which answers before it returns
+    /// or not at all. Neither is there once the link is closed.
+    pub(crate) fn with_reads(
+        &self,
+        handle: Handle,
+        work: impl FnOnce(&mut Vec<u8>, &dyn Fn(&[u8], &mut dyn FnMut(Response<'_>))),
+    ) {
+        if let Some(backend) = &*self.backend.borrow() {
+            let read = |key: &[u8], reply: &mut dyn FnMut(Response<'_>)| {
+                backend.read(handle, key, reply);
+            };
+            work(&mut self.scratch.borrow_mut(), &read);
+        }
+    }
+
+    /// Tells the forms of many values.
+    pub(crate) fn write_forms(&self, forms: &[f64]) {
+        self.register.borrow_mut().write(FORMS, forms);
+    }
+
     /// What `look` says of the way to the store, unless it is closed.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Backend) -> Option<T>) -> Option<T> {
         self.backend.borrow().as_ref().and_then(look)
@@ -292,7 +315,7 @@ impl LinkState {
 
 /// A mark as the register holds it: where the version is among the numbers of the table's slots, or -1 if there is no
 /// mark; the version; the deadline in microseconds; the hash; the table. The last two are as `seen` takes them back.
-fn mark_numbers(mark: Option<Mark>) -> [f64; BATCH - MARK] {
+fn mark_numbers(mark: Option<Mark>) -> [f64; FORMS - MARK] {
     let Some(Mark { slot, version, deadline, hash, table }) = mark else { return [-1.0, 0.0, 0.0, 0.0, 0.0] };
     let deadline = if deadline == Mark::NEVER { f64::INFINITY } else { deadline as f64 };
     [

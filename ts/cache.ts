@@ -608,14 +608,26 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
     return this.asked(id, this.native.get(id, key), near?.get ?? operations.GET) as Promise<V | undefined>;
   }
 
-  /** One by one, which costs less than a batch where nobody has to be asked; those who are go out together. */
-  async #mGetFromMemory(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
-    if (this.closedError) throw this.closedError;
+  #mGetFromMemory(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
+    if (this.closedError) return Promise.reject(this.closedError);
+    const values = new Map<K, V | undefined>();
+    try {
+      const all = [...procedures.iterable('keys', keys)];
+      const left = this.near ? all : this.link.readMany(this.native, all, values, operations.GET);
+      const asked = left.length > 0 ? this.#readEach(left, values) : left;
+      // Without a turn more than it needs: meanwhile all these values are in the collector's way.
+      return asked.length > 0 ? Promise.all(asked).then(() => values) : Promise.resolve(values);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** One by one; those that have to be asked go out together. */
+  #readEach(keys: K[], values: Map<K, V | undefined>): Promise<unknown>[] {
     const { near, link, native, policy } = this;
     const operation = near?.get ?? operations.GET;
-    const values = new Map<K, V | undefined>();
     const asked: Promise<unknown>[] = [];
-    for (const key of procedures.iterable('keys', keys)) {
+    for (const key of keys) {
       let value = near?.find(key);
       if (value === undefined) {
         near?.asking(key);
@@ -630,7 +642,6 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
       }
       values.set(key, value as V | undefined);
     }
-    await Promise.all(asked);
-    return values;
+    return asked;
   }
 }

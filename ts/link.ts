@@ -6,7 +6,7 @@
 import { answeredError, type Read } from './answers.js';
 import { debug } from './debug.js';
 import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
-import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from './native.js';
+import { Form, LinkChange, MANY, Sharing, native, translated, type NativeCache, type NativeLink } from './native.js';
 import { Nears } from './nears.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
@@ -16,8 +16,10 @@ const log = debug('link');
 /** Ids from here on are native code's own: it opens namespaces again after a reconnect. */
 const REOPEN_BASE = 2 ** 52;
 
+/** Where in the register the forms of many values are. */
+const FORMS = 9;
 /** Where in the register a batch of answers begins; in front is the place of immediate ones. */
-const BATCH = 9;
+const BATCH = FORMS + MANY;
 /** Answers taken from native code at a time, and the numbers of each: id, form and three that go with it. */
 const ANSWERS = 512;
 const ANSWER_NUMBERS = 5;
@@ -109,7 +111,7 @@ export class Link {
   /** A native cache on this link, for an instance of `namespace`. */
   attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: Nears } {
     const handle = ++this.#lastHandle;
-    const cache = new native.ClusteredCache(this.#native, handle);
+    const cache = new native.ClusteredCache(this.#native, handle) as NativeCache;
     cache.accelerate();
     this.#listeners.set(handle, listener);
     this.#caches.set(handle, cache);
@@ -177,6 +179,22 @@ export class Link {
     const form = this.#register[0] as Form;
     if (form === Form.Error) return settle(this.#fallback(answeredError(value), operation, policy));
     return operation.read(form, value, this.#register, 1);
+  }
+
+  /** Adds the values of `keys` that `cache` has at hand to `values`, in order, and returns the other keys. */
+  readMany<K>(cache: NativeCache, keys: K[], values: Map<K, unknown>, { read }: Operation<unknown>): K[] {
+    const left: K[] = [];
+    for (let from = 0; from < keys.length; from += MANY) {
+      const some = keys.length <= MANY ? keys : keys.slice(from, from + MANY);
+      const found = cache.readMany(gather, ...some);
+      for (let index = 0; index < some.length; index++) {
+        const key = some[index] as K;
+        const form = this.#register[FORMS + index] as Form;
+        if (form === Form.Pending) left.push(key);
+        values.set(key, form === Form.Pending ? undefined : read(form, found[index], this.#register, FORMS + index));
+      }
+    }
+    return left;
   }
 
   /** Before a read at once: a caller that gives the event loop no turn learns here that there is a host again. */
@@ -438,6 +456,8 @@ export class Link {
     for (const listener of [...this.#listeners.values()]) tell(listener);
   }
 }
+
+const gather = (...values: unknown[]) => values;
 
 /** How a request ended. */
 type Outcome<T> = { value: T } | { error: unknown };

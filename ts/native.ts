@@ -3,10 +3,19 @@
 import type * as Binding from '../binding.js';
 import { codedError, fromNative } from './errors.js';
 
-export type NativeCache = Binding.ClusteredCache;
+export type NativeCache = Binding.ClusteredCache & Accelerated;
 export type NativeLink = Binding.Link;
 export type NativeOptions = Binding.NativeNamespaceOptions;
 export type Attachment = Binding.Attachment;
+
+/** What `accelerate()` adds to a cache. */
+interface Accelerated {
+  /** What `gather` makes of the values of up to {@link MANY} keys. Their forms go into the register. */
+  readMany<T>(gather: (...values: unknown[]) => T, ...keys: unknown[]): T;
+}
+
+/** The most keys of one `readMany`; see `src/many.rs`. */
+export const MANY = 128;
 
 /** The binding. */
 export const native: typeof Binding = load();

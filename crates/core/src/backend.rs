@@ -13,7 +13,7 @@ use crate::client::views::Views;
 use crate::error::Result;
 use crate::inbox::Incoming;
 use crate::mark::Mark;
-use crate::protocol::message::{Handle, Request, RequestEnvelope, RequestId, Response};
+use crate::protocol::message::{Blob, Handle, Request, RequestEnvelope, RequestId, Response};
 use crate::session::Session;
 
 /// A way to a store.
@@ -62,6 +62,19 @@ impl Backend {
                 Ok(())
             }
             Self::Remote(remote) => remote.submit(request, reply),
+        }
+    }
+
+    /// Answers what is cached under `key`, if that can be said without asking the host; `false` if not.
+    pub fn read(&self, handle: Handle, key: &[u8], reply: &mut dyn FnMut(Response<'_>)) -> bool {
+        // The number is for answers that come later.
+        let request = RequestEnvelope { id: 0, handle, request: Request::Get(Blob(key)) };
+        match self {
+            Self::Local(session) => {
+                session.lock().unwrap_or_else(PoisonError::into_inner).execute(&request, reply);
+                true
+            }
+            Self::Remote(remote) => remote.views.borrow_mut().answer(remote.client.link(), &request, reply),
         }
     }
 
