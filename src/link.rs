@@ -286,7 +286,11 @@ impl LinkState {
             let read = |key: &[u8], reply: &mut dyn FnMut(Response<'_>)| {
                 backend.read(handle, key, reply);
             };
-            work(&mut self.scratch.borrow_mut(), &read);
+            let mut scratch = self.scratch.borrow_mut();
+            work(&mut scratch, &read);
+            if scratch.capacity() > SCRATCH_KEPT {
+                *scratch = Vec::new();
+            }
         }
     }
 

@@ -10,7 +10,6 @@
 //! | a stale entry where stale ones are allowed | whether it may be handed out is the host's to decide, once |
 //! | the writer was in the way for too long | it may have been killed; if not, the host waits for it |
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,7 +21,7 @@ use super::link::Link;
 use super::seen::{Due, Seen};
 use super::writes::{Name, Writes};
 use crate::clock::{Clock, Moment};
-use crate::config::{BUFFER_KEPT, REPLY_PART_BYTES, REPORT_PAUSE};
+use crate::config::{BUFFER_KEPT, REPORT_PAUSE};
 use crate::inbox::{Incoming, LinkEvent};
 use crate::mark;
 use crate::protocol::message::{Blob, Handle, Request, RequestEnvelope, RequestId, Response, Ticket};
@@ -142,7 +141,6 @@ impl Views {
             Request::Fetch { key, force: false, .. } => self.fetch(link, request.handle, key.0, reply),
             Request::Peek(key) => self.peek(link, request.handle, key.0, reply),
             Request::Has(key) => self.has(link, request.handle, key.0, reply),
-            Request::MGet(keys) => self.get_many(link, request.handle, keys, reply),
             Request::MHas(keys) => self.has_many(link, request.handle, keys, reply),
             _ => false,
         }
@@ -243,46 +241,6 @@ impl Views {
     fn has(&mut self, link: &Link, handle: Handle, key: &[u8], reply: &mut dyn FnMut(Response<'_>)) -> bool {
         let Some(there) = self.is_there(link, handle, key) else { return false };
         reply(Response::Flag(there));
-        true
-    }
-
-    fn get_many(
-        &mut self,
-        link: &Link,
-        handle: Handle,
-        keys: &[Blob<'_>],
-        reply: &mut dyn FnMut(Response<'_>),
-    ) -> bool {
-        let mut out = std::mem::take(&mut self.scratch);
-        let mut found = Vec::with_capacity(keys.len());
-        for key in keys {
-            // As much as the host would answer at a time; the caller asks for the rest.
-            if out.len() > REPLY_PART_BYTES {
-                break;
-            }
-            let start = out.len();
-            match self.look(link, handle, key.0, GET_ASKS, Some(&mut out)) {
-                // Nothing has been counted yet, so the host may answer all of it.
-                Found::Ask => {
-                    self.scratch = out;
-                    return false;
-                }
-                one => found.push((one, start..out.len())),
-            }
-        }
-        for (one, _) in &found {
-            self.note(link, handle, |seen| match one {
-                Found::Hit(mark) => seen.hit(mark),
-                Found::Stale(mark) => seen.stale(mark),
-                Found::Miss | Found::Ask => seen.miss(),
-            });
-        }
-        let value = |(one, span): (Found, Range<usize>)| match one {
-            Found::Hit(_) => Some(Blob(&out[span])),
-            _ => None,
-        };
-        reply(Response::Values(found.into_iter().map(value).collect()));
-        self.scratch = out;
         true
     }
 
