@@ -73,6 +73,8 @@ struct Items {
     queue: VecDeque<Item>,
     /// How many descriptors are held in it.
     descriptors: usize,
+    /// A thread waits in [`Inbox::wait`]: to wake one that does not costs a system call too.
+    has_waiter: bool,
 }
 
 impl Items {
@@ -81,6 +83,11 @@ impl Items {
         let descriptor = descriptor.filter(|_| self.descriptors < MAX_DESCRIPTORS_WAITING);
         self.descriptors += usize::from(descriptor.is_some());
         self.queue.push_back(Item::Descriptor(descriptor));
+    }
+
+    fn take(&mut self) -> VecDeque<Item> {
+        self.descriptors = 0;
+        std::mem::take(&mut self.queue)
     }
 }
 
@@ -112,14 +119,14 @@ impl Inbox {
             Some(Item::Frames(last, _)) => last.extend_from_slice(frames),
             _ => items.queue.push_back(Item::Frames(frames.to_vec(), 0)),
         }
-        drop(items);
-        self.signal();
+        self.signal(items);
     }
 
     /// Adds an event.
     pub fn push_event(&self, event: LinkEvent) {
-        self.lock().queue.push_back(Item::Event(event));
-        self.signal();
+        let mut items = self.lock();
+        items.queue.push_back(Item::Event(event));
+        self.signal(items);
     }
 
     /// Adds descriptors that came with the frames added next. Wakes nobody: those frames do, or the event that says
@@ -134,8 +141,11 @@ impl Inbox {
     /// Blocks until there is something to drain, at most so long; `false` when there is nothing.
     pub fn wait(&self, limit: Duration) -> bool {
         let nothing = |items: &mut Items| items.queue.is_empty();
-        let waited = self.arrived.wait_timeout_while(self.lock(), limit, nothing);
-        let (items, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut items = self.lock();
+        items.has_waiter = true;
+        let waited = self.arrived.wait_timeout_while(items, limit, nothing);
+        let (mut items, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        items.has_waiter = false;
         !items.queue.is_empty()
     }
 
@@ -147,7 +157,7 @@ impl Inbox {
     pub fn drain(&self, handler: &mut dyn FnMut(Incoming<'_>) -> bool) -> Result<()> {
         // Cleared first: what arrives while we drain signals again.
         self.signalled.store(false, Ordering::Release);
-        let mut items = std::mem::take(&mut *self.lock()).queue;
+        let mut items = self.lock().take();
         while let Some(item) = items.pop_front() {
             let goes_on = match item {
                 Item::Frames(frames, done) => {
@@ -176,12 +186,16 @@ impl Inbox {
         later.descriptors += items.iter().filter(|item| matches!(item, Item::Descriptor(Some(_)))).count();
         items.append(&mut later.queue);
         later.queue = items;
-        drop(later);
-        self.signal();
+        self.signal(later);
     }
 
-    fn signal(&self) {
-        self.arrived.notify_one();
+    /// Tells of what was just put in.
+    fn signal(&self, items: MutexGuard<'_, Items>) {
+        let has_waiter = items.has_waiter;
+        drop(items);
+        if has_waiter {
+            self.arrived.notify_one();
+        }
         if !self.signalled.swap(true, Ordering::AcqRel) {
             (self.wake)();
         }
