@@ -42,6 +42,41 @@ each('mGet answers a repeated key once and no key at all with nothing', async (t
   t.is((await cache.mHas([])).size, 0);
 });
 
+each(
+  'mGet of hundreds of values of every kind, some of them changed just now, keeps their order',
+  async (t, { open }) => {
+    const cache = await open({ cacheNull: true });
+    const kinds = [
+      (index: number) => `text ${index}`,
+      (index: number) => `t\u00e4xt ${index} \ud83d\ude00`,
+      (index: number) => index,
+      (index: number) => index % 2 === 0,
+      () => null,
+      (index: number) => BigInt(index),
+      (index: number) => Buffer.from([index & 255]),
+      (index: number) => new Uint8Array([index & 255, 1]),
+      (index: number) => ({ index, list: [index] }),
+      (index: number) => new Map([[index, new Date(index)]]),
+      () => undefined,
+    ];
+    const expected = new Map<string | number, unknown>();
+    for (let index = 0; index < 400; index++) {
+      const key = index % 3 === 0 ? index : `key ${index}`;
+      expected.set(key, kinds[index % kinds.length]?.(index));
+    }
+    await cache.mSet([...expected].filter(([, value]) => value !== undefined));
+    const late = [...expected.keys()].filter((_, index) => index % 50 === 7);
+    const changes = late.map((key) => cache.set(key, `changed ${key}`));
+    for (const key of late) expected.set(key, `changed ${key}`);
+    const found = await cache.mGet(expected.keys());
+    await Promise.all(changes);
+    t.deepEqual([...found], [...expected]);
+    const { hits, misses } = await cache.stats();
+    const absent = [...expected.values()].filter((value) => value === undefined).length;
+    t.deepEqual({ hits, misses }, { hits: expected.size - absent, misses: absent });
+  },
+);
+
 each('mHas and mDelete answer for each key', async (t, { open }) => {
   const cache = await open();
   await cache.mSet([
