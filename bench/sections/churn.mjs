@@ -2,7 +2,8 @@
 //
 // Where there are fewer cores than busy processes, each of them gets less of a core: that is the machine's doing. So
 // everything is also measured beside as many processes that are just as busy and touch nothing that others share. And
-// with one reader beside a primary that writes itself, which is one thread each, so that they really meet.
+// with one reader beside a primary that writes itself, which is one thread each, so that they really meet. Each lasts as
+// long as a cell of throughput: who gets a core changes every few milliseconds, and a shorter one shows a few turns only.
 
 import { inRounds, operationsOf, readsOf } from '../support/rounds.mjs';
 import { nanos, rate, table } from '../support/table.mjs';
@@ -42,7 +43,7 @@ const describe = ({ readers, worker, primary, busy }) =>
 
 const repeat = (count, part) => Array.from({ length: count }, () => part);
 
-export function measureChurn(teams, { rounds, timed, log }) {
+export function measureChurn(teams, { rounds, busy: long, log }) {
   return inRounds({
     cells: SITUATIONS,
     teams,
@@ -52,11 +53,11 @@ export function measureChurn(teams, { rounds, timed, log }) {
     async run({ module, team }, { readers, worker, primary, busy = 0 }) {
       if (primary && !module.writer) return undefined;
       const parts = [
-        ...repeat(readers, { command: 'time', argument: { set: 'hot', way: 'sync', ...timed } }),
-        ...repeat(busy, { command: 'spin', argument: timed }),
+        ...repeat(readers, { command: 'time', argument: { set: 'hot', way: 'sync', ...long } }),
+        ...repeat(busy, { command: 'spin', argument: long }),
       ];
-      if (worker) parts[READERS] = { command: 'measure', argument: { workload: worker, inFlight: 64, ...timed } };
-      const found = await team.together(Array.from(parts), primary && { workload: primary, ...timed });
+      if (worker) parts[READERS] = { command: 'measure', argument: { workload: worker, inFlight: 64, ...long } };
+      const found = await team.together(Array.from(parts), primary && { workload: primary, ...long });
       const writes = worker ? found.parts[READERS] : found.writes;
       const reads = readers > 0 && readsOf(found.parts.slice(0, readers));
       return {
