@@ -10,7 +10,7 @@
 //!
 //! Everything has its full size from the start. Pages are memory only once they are used, so the size is address space.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, prefetch};
 
 /// First word of every region: `ccshared`.
 const MAGIC: u64 = u64::from_le_bytes(*b"ccshared");
@@ -77,8 +77,8 @@ impl Geometry {
     /// For so many bytes of memory in all.
     pub(crate) fn for_memory(bytes: u64) -> Self {
         let granules = (bytes / GRANULE as u64).clamp(64, MAX_GRANULES as u64) as usize;
-        // The smallest entry takes a granule and half of one for its slot; a bucket is well filled with eight.
-        Self { granules, chunks: (granules / 12 / CHUNK).max(1).next_power_of_two() }
+        // The smallest entry takes a granule and half of one for its slot; a bucket is well filled with five.
+        Self { granules, chunks: (granules / 8 / CHUNK).max(1).next_power_of_two() }
     }
 
     pub(crate) fn directory_at(&self) -> usize {
@@ -197,6 +197,14 @@ impl<'a> Memory<'a> {
         let chunk = self.chunk(bucket >> CHUNK_BITS)?.load(Ordering::Relaxed);
         let first = u32::try_from(chunk.checked_sub(1)?).ok()?;
         self.granules(first.checked_add((bucket & (CHUNK - 1)) as u32)?, 1)?.first_chunk()
+    }
+
+    /// Has the granule whose number plus 1 is `place` fetched, if there is one: it will be wanted soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, place: u32) {
+        if let Some([first, ..]) = place.checked_sub(1).and_then(|at| self.granules(at, 1)) {
+            prefetch(first);
+        }
     }
 
     /// The directory's word for a chunk: its first granule plus 1, or 0.

@@ -20,7 +20,7 @@ const SLACK: u64 = 4 << 20;
 /// Granules that become slots at a time.
 const SLOT_RUN: u32 = if cfg!(loom) { 1 } else { 8 };
 /// The index grows when its buckets are as full as this on average.
-const FILL: usize = if cfg!(loom) { 1 } else { WIDTH * 5 / 6 };
+const FILL: usize = if cfg!(loom) { 1 } else { WIDTH * 7 / 8 };
 /// Values up to this are written where the older one is, while readers wait.
 const IN_PLACE: usize = if cfg!(loom) { 16 } else { 256 };
 
@@ -205,7 +205,7 @@ impl Writer {
         let slot = self.take_slot()?;
         let placed = self.place(key, value).and_then(|first| {
             self.make_room_in_index();
-            match self.index().insert(hash, slot) {
+            match self.index().insert(hash, slot, first) {
                 Ok(()) => Ok(first),
                 Err(_) => {
                     self.free_chain(first);
@@ -251,6 +251,7 @@ impl Writer {
         self.key = key;
         let first = placed?;
         self.cell(slot).publish(Fields { first, ..fields }, || {});
+        self.index().moved(fields.hash, slot, first);
         self.free_chain(before.first);
         Ok(())
     }
@@ -486,7 +487,7 @@ impl Writer {
         self.each_slot(|slot, cell| {
             let fields = cell.fields();
             if fields.first != 0 {
-                let inserted = index.insert(fields.hash, slot);
+                let inserted = index.insert(fields.hash, slot, fields.first);
                 debug_assert!(inserted.is_ok(), "the index has twice the room it needs");
             }
         });
