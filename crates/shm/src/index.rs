@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0, but its high byte | seven tags of 8 bits: part of the hash, 0 where there is nothing |
 //! | the high byte of 0 | overflow: how many entries went past this bucket because it was full |
-//! | 1 to 7 | seven entries: the slot in the low half, in the high half where its first extent is, plus 1 |
+//! | 1 to 7 | seven entries: the slot in the low half; in the high half the first granule of its first extent (28 bits) and how many granules follow each other there, as far as 4 bits can say |
 //!
 //! An entry is in the first bucket of its path that had room when it came; the path begins at the bucket its hash names
 //! and goes on while the overflow is not 0, by a stride that its tag says: were it always the next bucket, full ones would
@@ -14,7 +14,7 @@
 //!
 //! **Where the extent is** the slot says, and nothing else counts. The bucket says it too, so that readers can fetch slot
 //! and extent at the same time: in a large table neither is in any cache, and one wait is half as long as two. It is
-//! right whenever the writer is at rest; what a reader meets may be older, and then the fetch was in vain.
+//! right whenever the writer is at rest, for an entry that is one extent; otherwise some of the fetches are in vain.
 //!
 //! **Why a miss is an answer.** An entry never moves to another bucket while the index keeps its size: a new value keeps
 //! its slot, and its slot the place in the bucket. So a reader that walks the path meets every entry that was there all the time. What it does not meet was
@@ -25,7 +25,8 @@
 //! at one moment for those who look for its key and for those who only look at its slot's version.
 
 use crate::Slot;
-use crate::layout::{GRANULE_WORDS, Memory};
+use crate::extents::Run;
+use crate::layout::{GRANULE_WORDS, MAX_GRANULES, Memory};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Entries of a bucket.
@@ -50,7 +51,14 @@ const OVERFLOW_MAX: u8 = u8::MAX;
 #[cfg(loom)]
 const OVERFLOW_MAX: u8 = 2;
 
-const _: () = assert!(ENTRIES + WIDTH == GRANULE_WORDS, "a bucket is a cache line");
+/// In the high half of an entry's word: bits of a granule's number, and how many granules the others can count.
+const GRANULE_BITS: u32 = 28;
+const MOST: u32 = (1 << (32 - GRANULE_BITS)) - 1;
+
+const _: () = {
+    assert!(ENTRIES + WIDTH == GRANULE_WORDS, "a bucket is a cache line");
+    assert!(MAX_GRANULES <= 1 << GRANULE_BITS);
+};
 
 /// The path was longer than it may be, or led nowhere: only in an index that is damaged or being changed.
 #[derive(Debug)]
@@ -83,7 +91,7 @@ impl<'a> Index<'a> {
             let head = bucket[HEAD].load(Ordering::Acquire);
             for at in places(head, tag) {
                 let entry = entry_of(bucket, at);
-                self.memory.prefetch(first_of(entry));
+                self.memory.prefetch(extent_of(entry));
                 if matches(slot_of(entry)) {
                     return Ok(Some(slot_of(entry)));
                 }
@@ -108,11 +116,11 @@ impl<'a> Index<'a> {
 
     // --- for the writer ----------------------------------------------------------------------------------------------
 
-    /// Adds a slot, whose entry begins at `first`.
+    /// Adds a slot, whose entry is in `extent`.
     ///
     /// # Errors
     /// The whole path is full; nothing has changed.
-    pub(crate) fn insert(&self, hash: u64, slot: Slot, first: u32) -> Result<(), Astray> {
+    pub(crate) fn insert(&self, hash: u64, slot: Slot, extent: Run) -> Result<(), Astray> {
         let free = |bucket: Bucket<'_>| tagged(bucket, 0).next();
         let place = self.path(hash).position(|bucket| bucket.is_some_and(|bucket| free(bucket).is_some()));
         let place = place.ok_or(Astray)?;
@@ -124,7 +132,7 @@ impl<'a> Index<'a> {
                 continue;
             }
             if let Some(at) = free(bucket) {
-                put_entry(bucket, at, slot, first);
+                put_entry(bucket, at, slot, extent);
                 put_byte(bucket, at, tag(hash));
             }
             break;
@@ -132,10 +140,10 @@ impl<'a> Index<'a> {
         Ok(())
     }
 
-    /// The entry of a slot begins at `first` now.
-    pub(crate) fn moved(&self, hash: u64, slot: Slot, first: u32) {
+    /// The entry of a slot is in `extent` now.
+    pub(crate) fn moved(&self, hash: u64, slot: Slot, extent: Run) {
         if let Some((_, bucket, at)) = self.holder(hash, slot) {
-            put_entry(bucket, at, slot, first);
+            put_entry(bucket, at, slot, extent);
         }
     }
 
@@ -153,6 +161,14 @@ impl<'a> Index<'a> {
             let at = tagged(bucket, tag(hash)).find(|at| slot_of(entry_of(bucket, *at)) == slot)?;
             Some((steps, bucket, at))
         })
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Index<'_> {
+    /// Where it says that the entry of a slot is.
+    pub(crate) fn extent(&self, hash: u64, slot: Slot) -> Option<Run> {
+        self.holder(hash, slot).map(|(_, bucket, at)| extent_of(entry_of(bucket, at)))
     }
 }
 
@@ -193,10 +209,11 @@ fn slot_of(entry: u64) -> Slot {
     entry as Slot
 }
 
-/// Where the entry begins, plus 1, unless that has changed.
+/// Where the entry is, unless that has changed; at most so many granules of it.
 #[inline]
-fn first_of(entry: u64) -> u32 {
-    (entry >> 32) as u32
+fn extent_of(entry: u64) -> Run {
+    let high = (entry >> 32) as u32;
+    Run { at: high & ((1 << GRANULE_BITS) - 1), len: high >> GRANULE_BITS }
 }
 
 #[inline]
@@ -209,8 +226,9 @@ fn tagged(bucket: Bucket<'_>, tag: u8) -> impl Iterator<Item = usize> {
     places(bucket[HEAD].load(Ordering::Relaxed), tag)
 }
 
-fn put_entry(bucket: Bucket<'_>, at: usize, slot: Slot, first: u32) {
-    bucket[ENTRIES + at].store(u64::from(slot) | u64::from(first) << 32, Ordering::Release);
+fn put_entry(bucket: Bucket<'_>, at: usize, slot: Slot, extent: Run) {
+    let high = extent.at | extent.len.min(MOST) << GRANULE_BITS;
+    bucket[ENTRIES + at].store(u64::from(slot) | u64::from(high) << 32, Ordering::Release);
 }
 
 /// Changes a byte of the head. The writer is alone, so it may load and store; others see the word before or after.
@@ -240,6 +258,8 @@ mod tests {
     use super::*;
     use crate::layout::{CHUNK, Geometry};
 
+    const NOWHERE: Run = Run { at: 0, len: 0 };
+
     fn index(chunks: usize, test: impl FnOnce(Index<'_>)) {
         let geometry = Geometry { granules: chunks * CHUNK, chunks };
         let words: Vec<AtomicU64> = (0..geometry.words()).map(|_| AtomicU64::new(0)).collect();
@@ -256,7 +276,7 @@ mod tests {
             // All of them name bucket 15, so the path goes round.
             let hash = |slot: Slot| 15 | u64::from(slot % 5) << 56;
             for slot in 0..30 {
-                index.insert(hash(slot), slot, 0).unwrap();
+                index.insert(hash(slot), slot, NOWHERE).unwrap();
             }
             for slot in 0..30 {
                 assert_eq!(index.find(hash(slot), |found| found == slot).unwrap(), Some(slot));
@@ -277,9 +297,9 @@ mod tests {
         index(1, |index| {
             let all = (16 * WIDTH) as Slot;
             for slot in 0..all {
-                index.insert(3, slot, 0).unwrap();
+                index.insert(3, slot, NOWHERE).unwrap();
             }
-            assert!(index.insert(3, all, 0).is_err());
+            assert!(index.insert(3, all, NOWHERE).is_err());
             assert!((0..all).all(|slot| index.find(3, |found| found == slot).unwrap() == Some(slot)));
             (0..all).for_each(|slot| index.remove(3, slot));
             assert_eq!(index.find(3, |_| true).unwrap(), None);
@@ -294,7 +314,7 @@ mod tests {
                 let bucket = index.path(0).nth(step).unwrap().unwrap();
                 overflow(bucket[HEAD].load(Ordering::Relaxed))
             };
-            (0..all).for_each(|slot| index.insert(0, slot, 0).unwrap());
+            (0..all).for_each(|slot| index.insert(0, slot, NOWHERE).unwrap());
             assert_eq!((past(0), past(62), past(63)), (OVERFLOW_MAX, WIDTH as u8, 0));
             // The first ones first: what is left lies past buckets that are empty.
             for slot in 0..all {
@@ -304,24 +324,23 @@ mod tests {
                 assert!((slot + 1..all).all(|left| index.find(0, |f| f == left).unwrap() == Some(left)));
             }
             assert_eq!((past(0), past(62)), (OVERFLOW_MAX, 0), "until the index is made anew");
-            index.insert(0, 1, 0).unwrap();
+            index.insert(0, 1, NOWHERE).unwrap();
             assert_eq!(index.find(0, |_| true).unwrap(), Some(1));
         });
     }
 
     #[test]
-    fn the_index_knows_where_each_entry_begins() {
+    fn the_index_knows_where_each_entry_is() {
         index(1, |index| {
-            let first = |slot| {
-                let (_, bucket, at) = index.holder(3, slot).unwrap();
-                first_of(entry_of(bucket, at))
-            };
-            (0..30).for_each(|slot| index.insert(3, slot, slot + 100).unwrap());
-            index.moved(3, 25, 7);
-            assert_eq!((first(24), first(25), first(26)), (124, 7, 126));
-            index.moved(3, 30, 7);
-            index.moved(3 | 9 << 56, 25, 8);
-            assert_eq!(first(25), 7, "none that it has not");
+            let extent = |slot| index.extent(3, slot).unwrap();
+            let run = |at, len| Run { at, len };
+            (0..30).for_each(|slot| index.insert(3, slot, run(slot + 100, slot % 3)).unwrap());
+            index.moved(3, 25, run(MAX_GRANULES as u32 - 1, 1 << 20));
+            assert_eq!((extent(24), extent(26)), (run(124, 0), run(126, 2)));
+            assert_eq!(extent(25), run(MAX_GRANULES as u32 - 1, MOST), "as many as it can count");
+            index.moved(3, 30, run(7, 1));
+            index.moved(3 | 9 << 56, 25, run(8, 1));
+            assert_eq!(extent(25), run(MAX_GRANULES as u32 - 1, MOST), "it is not theirs");
             assert_eq!(index.find(3, |found| found == 25).unwrap(), Some(25));
         });
     }

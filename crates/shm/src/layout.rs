@@ -10,6 +10,7 @@
 //!
 //! Everything has its full size from the start. Pages are memory only once they are used, so the size is address space.
 
+use crate::extents::Run;
 use crate::sync::{AtomicU64, Ordering, prefetch};
 
 /// First word of every region: `ccshared`.
@@ -36,6 +37,9 @@ pub(crate) const CHUNK_BITS: u32 = 4;
 #[cfg(loom)]
 pub(crate) const CHUNK_BITS: u32 = 0;
 pub(crate) const CHUNK: usize = 1 << CHUNK_BITS;
+
+/// Granules that are fetched before it is known for certain that they are the right ones.
+const AHEAD: u32 = 4;
 
 /// Most granules: JavaScript addresses all of the arena as an array of fewer than 2³² numbers of 32 bits.
 pub(crate) const MAX_GRANULES: usize = (1 << 28) - 1;
@@ -199,11 +203,11 @@ impl<'a> Memory<'a> {
         self.granules(first.checked_add((bucket & (CHUNK - 1)) as u32)?, 1)?.first_chunk()
     }
 
-    /// Has the granule whose number plus 1 is `place` fetched, if there is one: it will be wanted soon.
+    /// Has the first granules of a run fetched, if there are such: they will be wanted soon.
     #[inline]
-    pub(crate) fn prefetch(&self, place: u32) {
-        if let Some([first, ..]) = place.checked_sub(1).and_then(|at| self.granules(at, 1)) {
-            prefetch(first);
+    pub(crate) fn prefetch(&self, run: Run) {
+        if let Some(words) = self.granules(run.at, run.len.min(AHEAD)) {
+            words.iter().step_by(GRANULE_WORDS).for_each(prefetch);
         }
     }
 

@@ -205,8 +205,10 @@ impl Writer {
         let slot = self.take_slot()?;
         let placed = self.place(key, value).and_then(|first| {
             self.make_room_in_index();
-            match self.index().insert(hash, slot, first) {
-                Ok(()) => Ok(first),
+            let (key_len, value_len) = (key.len() as u32, value.len() as u32);
+            let fields = Fields { hash, deadline, first, key_len, value_len };
+            match self.index().insert(hash, slot, fields.extent()) {
+                Ok(()) => Ok(fields),
                 Err(_) => {
                     self.free_chain(first);
                     Err(NoRoom::Bound)
@@ -214,9 +216,8 @@ impl Writer {
             }
         });
         match placed {
-            Ok(first) => {
-                let (key_len, value_len) = (key.len() as u32, value.len() as u32);
-                self.cell(slot).publish(Fields { hash, deadline, first, key_len, value_len }, || {});
+            Ok(fields) => {
+                self.cell(slot).publish(fields, || {});
                 self.len += 1;
                 Ok(slot)
             }
@@ -249,9 +250,9 @@ impl Writer {
         self.read_key(slot, &mut key);
         let placed = self.place(&key, value);
         self.key = key;
-        let first = placed?;
-        self.cell(slot).publish(Fields { first, ..fields }, || {});
-        self.index().moved(fields.hash, slot, first);
+        let fields = Fields { first: placed?, ..fields };
+        self.cell(slot).publish(fields, || {});
+        self.index().moved(fields.hash, slot, fields.extent());
         self.free_chain(before.first);
         Ok(())
     }
@@ -487,7 +488,7 @@ impl Writer {
         self.each_slot(|slot, cell| {
             let fields = cell.fields();
             if fields.first != 0 {
-                let inserted = index.insert(fields.hash, slot, fields.first);
+                let inserted = index.insert(fields.hash, slot, fields.extent());
                 debug_assert!(inserted.is_ok(), "the index has twice the room it needs");
             }
         });
@@ -584,6 +585,8 @@ impl Writer {
             used.extend(runs);
             let found = self.index().find(fields.hash, |found| found == slot);
             assert_eq!(found.ok().flatten(), Some(slot), "every entry is in the index");
+            let told = self.index().extent(fields.hash, slot).map(|run| run.at);
+            assert_eq!(told, Some(fields.extent().at), "and so is its place");
         }
         assert_eq!(len, self.len);
         let slots: usize = self.slot_runs.iter().map(|run| slots_of(*run).count()).sum();
