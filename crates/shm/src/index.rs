@@ -4,7 +4,10 @@
 //! |---|---|
 //! | 0, but its high byte | seven tags of 8 bits: part of the hash, 0 where there is nothing |
 //! | the high byte of 0 | overflow: how many entries went past this bucket because it was full |
-//! | 1 to 7 | seven entries: the slot in the low half; in the high half the first granule of its first extent (28 bits) and how many granules follow each other there, as far as 4 bits can say |
+//! | 1 to 7 | seven entries: the slot in the low half; above it, where the entry is |
+//!
+//! Where an entry is: 28 bits for the first granule of its first extent, and 4 for how many granules follow each other
+//! there, as far as they can count.
 //!
 //! An entry is in the first bucket of its path that had room when it came; the path begins at the bucket its hash names
 //! and goes on while the overflow is not 0, by a stride that its tag says: were it always the next bucket, full ones would
@@ -27,7 +30,7 @@
 use crate::Slot;
 use crate::extents::Run;
 use crate::layout::{GRANULE_WORDS, MAX_GRANULES, Memory};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, prefetch};
 
 /// Entries of a bucket.
 pub(crate) const WIDTH: usize = 7;
@@ -116,6 +119,14 @@ impl<'a> Index<'a> {
 
     // --- for the writer ----------------------------------------------------------------------------------------------
 
+    /// Has the bucket fetched in which the path begins.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if let Some(Some([head, ..])) = self.path(hash).next() {
+            prefetch(head);
+        }
+    }
+
     /// Adds a slot, whose entry is in `extent`.
     ///
     /// # Errors
@@ -141,6 +152,7 @@ impl<'a> Index<'a> {
     }
 
     /// The entry of a slot is in `extent` now.
+    #[inline]
     pub(crate) fn moved(&self, hash: u64, slot: Slot, extent: Run) {
         if let Some((_, bucket, at)) = self.holder(hash, slot) {
             put_entry(bucket, at, slot, extent);
@@ -155,6 +167,7 @@ impl<'a> Index<'a> {
     }
 
     /// The bucket that a slot is in: how many come before it on the path, and where the slot is in it.
+    #[inline]
     fn holder(&self, hash: u64, slot: Slot) -> Option<(usize, Bucket<'a>, usize)> {
         self.path(hash).enumerate().find_map(|(steps, bucket)| {
             let bucket = bucket?;
@@ -222,10 +235,12 @@ fn overflow(head: u64) -> u8 {
 }
 
 /// The places of a bucket that have a tag, for the writer.
+#[inline]
 fn tagged(bucket: Bucket<'_>, tag: u8) -> impl Iterator<Item = usize> {
     places(bucket[HEAD].load(Ordering::Relaxed), tag)
 }
 
+#[inline]
 fn put_entry(bucket: Bucket<'_>, at: usize, slot: Slot, extent: Run) {
     let high = extent.at | extent.len.min(MOST) << GRANULE_BITS;
     bucket[ENTRIES + at].store(u64::from(slot) | u64::from(high) << 32, Ordering::Release);

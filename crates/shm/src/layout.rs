@@ -207,7 +207,7 @@ impl<'a> Memory<'a> {
     #[inline]
     pub(crate) fn prefetch(&self, run: Run) {
         if let Some(words) = self.granules(run.at, run.len.min(AHEAD)) {
-            words.iter().step_by(GRANULE_WORDS).for_each(prefetch);
+            words.as_chunks::<GRANULE_WORDS>().0.iter().for_each(|[first, ..]| prefetch(first));
         }
     }
 

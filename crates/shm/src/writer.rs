@@ -202,6 +202,7 @@ impl Writer {
     pub fn insert(&mut self, key: &[u8], value: &[u8], deadline: u64) -> Result<Slot, NoRoom> {
         debug_assert!(key.len() <= MAX_KEY && value.len() <= MAX_VALUE, "the caller refuses such entries");
         let hash = self.hasher.hash(key);
+        self.index().prefetch(hash);
         let slot = self.take_slot()?;
         let placed = self.place(key, value).and_then(|first| {
             self.make_room_in_index();
@@ -269,6 +270,7 @@ impl Writer {
         if fields.first == 0 {
             return;
         }
+        self.index().prefetch(fields.hash);
         // The slot first: from here on nobody finds the entry, neither by its key nor by its version.
         self.cell(slot).publish(Fields::default(), || {});
         self.index().remove(fields.hash, slot);
@@ -485,13 +487,18 @@ impl Writer {
         self.chunks.iter().for_each(|run| self.zero(*run));
         let bits = (self.chunks.len() * CHUNK).trailing_zeros();
         let index = Index::new(self.memory(), bits);
-        self.each_slot(|slot, cell| {
-            let fields = cell.fields();
-            if fields.first != 0 {
+        for run in &self.slot_runs {
+            let entries = || {
+                let entries = slots_of(*run).map(|slot| (slot, self.fields(slot)));
+                entries.filter(|(_, fields)| fields.first != 0)
+            };
+            // Those of a run together, or each would be waited for by itself.
+            entries().for_each(|(_, fields)| index.prefetch(fields.hash));
+            for (slot, fields) in entries() {
                 let inserted = index.insert(fields.hash, slot, fields.extent());
                 debug_assert!(inserted.is_ok(), "the index has twice the room it needs");
             }
-        });
+        }
         self.set_state(|state| {
             state.bits = bits;
             state.moving = false;
