@@ -1,17 +1,26 @@
-//! The hash index: buckets of one cache line, each with room for twelve slots.
+//! The hash index: buckets of one cache line, each with room for seven entries.
 //!
 //! | words of a bucket | what is there |
 //! |---|---|
-//! | 0, low half of 1 | twelve tags of 8 bits: part of the hash, 0 where there is nothing |
-//! | high half of 1 | overflow: how many entries went past this bucket because it was full |
-//! | 2 to 7 | twelve numbers of slots |
+//! | 0, but its high byte | seven tags of 8 bits: part of the hash, 0 where there is nothing |
+//! | the high byte of 0 | overflow: how many entries went past this bucket because it was full |
+//! | 1 to 7 | seven entries: the slot in the low half; above it, where the entry is |
+//!
+//! Where an entry is: 28 bits for the first granule of its first extent, and 4 for how many granules follow each other
+//! there, as far as they can count.
 //!
 //! An entry is in the first bucket of its path that had room when it came; the path begins at the bucket its hash names
-//! and goes on to the next one while the overflow is not 0. The tags are those of F14 (Bronson and Shi, 2019), and so is the
-//! count of entries that went past, which makes removal leave no marks.
+//! and goes on while the overflow is not 0, by a stride that its tag says: were it always the next bucket, full ones would
+//! gather. The tags are those of F14 (Bronson and Shi, 2019), and so are the strides and the count of entries that went
+//! past, which makes removal leave no marks. A count that has reached the highest number says
+//! no more how many there are, so it stays: paths are longer than they need be until the index is made anew.
+//!
+//! **Where the extent is** the slot says, and nothing else counts. The bucket says it too, so that readers can fetch slot
+//! and extent at the same time: in a large table neither is in any cache, and one wait is half as long as two. It is
+//! right whenever the writer is at rest, for an entry that is one extent; otherwise some of the fetches are in vain.
 //!
 //! **Why a miss is an answer.** An entry never moves to another bucket while the index keeps its size: a new value keeps
-//! slot and place. So a reader that walks the path meets every entry that was there all the time. What it does not meet was
+//! its slot, and its slot the place in the bucket. So a reader that walks the path meets every entry that was there all the time. What it does not meet was
 //! not there at some moment of the walk, and "not there" is a correct answer for that moment. When the index grows,
 //! entries do move; the state word says so before and after, and a reader that found nothing looks at it again.
 //!
@@ -19,22 +28,40 @@
 //! at one moment for those who look for its key and for those who only look at its slot's version.
 
 use crate::Slot;
-use crate::layout::{GRANULE_WORDS, Memory};
-use crate::sync::{AtomicU64, Ordering};
+use crate::extents::Run;
+use crate::layout::{GRANULE_WORDS, MAX_GRANULES, Memory};
+use crate::sync::{AtomicU64, Ordering, prefetch};
 
 /// Entries of a bucket.
-pub(crate) const WIDTH: usize = 12;
+pub(crate) const WIDTH: usize = 7;
 /// Buckets that a path has at most; more would mean that the index is far too small.
 pub(crate) const MAX_PATH: usize = 64;
 
-const TAGS: usize = 0;
-const TAIL: usize = 1;
-const SLOTS: usize = 2;
+const HEAD: usize = 0;
+const ENTRIES: usize = 1;
 
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-/// The second word has four tags only.
-const LAST_TAGS: u128 = 0x8080_8080;
+/// The high byte of the head is no tag.
+const TAGS: u64 = 0x0080_8080_8080_8080;
+
+/// The byte of the head after the tags.
+const OVERFLOW_AT: usize = WIDTH;
+/// A bucket that so many entries went past has lost count.
+#[cfg(not(loom))]
+const OVERFLOW_MAX: u8 = u8::MAX;
+/// Small enough for a model to reach it.
+#[cfg(loom)]
+const OVERFLOW_MAX: u8 = 2;
+
+/// In the high half of an entry's word: bits of a granule's number, and how many granules the others can count.
+const GRANULE_BITS: u32 = 28;
+const MOST: u32 = (1 << (32 - GRANULE_BITS)) - 1;
+
+const _: () = {
+    assert!(ENTRIES + WIDTH == GRANULE_WORDS, "a bucket is a cache line");
+    assert!(MAX_GRANULES <= 1 << GRANULE_BITS);
+};
 
 /// The path was longer than it may be, or led nowhere: only in an index that is damaged or being changed.
 #[derive(Debug)]
@@ -64,15 +91,15 @@ impl<'a> Index<'a> {
         let tag = tag(hash);
         for bucket in self.path(hash) {
             let bucket = bucket.ok_or(Astray)?;
-            let head = bucket[TAGS].load(Ordering::Acquire);
-            let tail = bucket[TAIL].load(Ordering::Acquire);
-            for at in places(head, tail, tag) {
-                let slot = slot_of(bucket, at);
-                if matches(slot) {
-                    return Ok(Some(slot));
+            let head = bucket[HEAD].load(Ordering::Acquire);
+            for at in places(head, tag) {
+                let entry = entry_of(bucket, at);
+                self.memory.prefetch(extent_of(entry));
+                if matches(slot_of(entry)) {
+                    return Ok(Some(slot_of(entry)));
                 }
             }
-            if overflow(tail) == 0 {
+            if overflow(head) == 0 {
                 return Ok(None);
             }
         }
@@ -84,16 +111,27 @@ impl<'a> Index<'a> {
     fn path(&self, hash: u64) -> impl Iterator<Item = Option<Bucket<'a>>> + use<'a> {
         let (memory, bits) = (self.memory, self.bits.min(usize::BITS - 1));
         let mask = (1_usize << bits) - 1;
-        (0..MAX_PATH.min(mask + 1)).map(move |step| memory.bucket((hash as usize + step) & mask))
+        // Odd, so that it leads through all buckets.
+        let stride = usize::from(tag(hash)) * 2 + 1;
+        (0..MAX_PATH.min(mask + 1))
+            .map(move |step| memory.bucket((hash as usize).wrapping_add(step * stride) & mask))
     }
 
     // --- for the writer ----------------------------------------------------------------------------------------------
 
-    /// Adds a slot.
+    /// Has the bucket fetched in which the path begins.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if let Some(Some([head, ..])) = self.path(hash).next() {
+            prefetch(head);
+        }
+    }
+
+    /// Adds a slot, whose entry is in `extent`.
     ///
     /// # Errors
     /// The whole path is full; nothing has changed.
-    pub(crate) fn insert(&self, hash: u64, slot: Slot) -> Result<(), Astray> {
+    pub(crate) fn insert(&self, hash: u64, slot: Slot, extent: Run) -> Result<(), Astray> {
         let free = |bucket: Bucket<'_>| tagged(bucket, 0).next();
         let place = self.path(hash).position(|bucket| bucket.is_some_and(|bucket| free(bucket).is_some()));
         let place = place.ok_or(Astray)?;
@@ -101,37 +139,56 @@ impl<'a> Index<'a> {
             let Some(bucket) = bucket else { return Err(Astray) };
             if step < place {
                 // Before the entry is there: whoever looks for it from now on walks on.
-                add_overflow(bucket, 1);
+                one_more_past(bucket);
                 continue;
             }
             if let Some(at) = free(bucket) {
-                put_slot(bucket, at, slot);
-                put_tag(bucket, at, tag(hash));
+                put_entry(bucket, at, slot, extent);
+                put_byte(bucket, at, tag(hash));
             }
             break;
         }
         Ok(())
     }
 
+    /// The entry of a slot is in `extent` now.
+    #[inline]
+    pub(crate) fn moved(&self, hash: u64, slot: Slot, extent: Run) {
+        if let Some((_, bucket, at)) = self.holder(hash, slot) {
+            put_entry(bucket, at, slot, extent);
+        }
+    }
+
     /// Takes a slot out.
     pub(crate) fn remove(&self, hash: u64, slot: Slot) {
-        let holds = |bucket| tagged(bucket, tag(hash)).find(|at| slot_of(bucket, *at) == slot);
-        let place = self.path(hash).position(|bucket| bucket.is_some_and(|bucket| holds(bucket).is_some()));
-        let Some(place) = place else { return };
-        for (step, bucket) in self.path(hash).flatten().enumerate().take(place + 1) {
-            if step < place {
-                add_overflow(bucket, u32::MAX);
-            } else if let Some(at) = holds(bucket) {
-                put_tag(bucket, at, 0);
-            }
-        }
+        let Some((steps, bucket, at)) = self.holder(hash, slot) else { return };
+        self.path(hash).take(steps).flatten().for_each(one_less_past);
+        put_byte(bucket, at, 0);
+    }
+
+    /// The bucket that a slot is in: how many come before it on the path, and where the slot is in it.
+    #[inline]
+    fn holder(&self, hash: u64, slot: Slot) -> Option<(usize, Bucket<'a>, usize)> {
+        self.path(hash).enumerate().find_map(|(steps, bucket)| {
+            let bucket = bucket?;
+            let at = tagged(bucket, tag(hash)).find(|at| slot_of(entry_of(bucket, *at)) == slot)?;
+            Some((steps, bucket, at))
+        })
     }
 }
 
-/// Where a tag is among those of a bucket's first two words.
+#[cfg(any(test, feature = "testing"))]
+impl Index<'_> {
+    /// Where it says that the entry of a slot is.
+    pub(crate) fn extent(&self, hash: u64, slot: Slot) -> Option<Run> {
+        self.holder(hash, slot).map(|(_, bucket, at)| extent_of(entry_of(bucket, at)))
+    }
+}
+
+/// Where a tag is among those of a bucket's head.
 #[inline]
-fn places(head: u64, tail: u64, tag: u8) -> impl Iterator<Item = usize> {
-    let mut found = candidates(head, tag) | (candidates(tail, tag) & LAST_TAGS) << 64;
+fn places(head: u64, tag: u8) -> impl Iterator<Item = usize> {
+    let mut found = candidates(head, tag) & TAGS;
     std::iter::from_fn(move || {
         let at = (found != 0).then(|| (found.trailing_zeros() / 8) as usize)?;
         found &= found - 1;
@@ -141,10 +198,10 @@ fn places(head: u64, tail: u64, tag: u8) -> impl Iterator<Item = usize> {
 
 /// A byte of 0x80 for each tag that is equal.
 #[inline]
-fn candidates(tags: u64, tag: u8) -> u128 {
+fn candidates(tags: u64, tag: u8) -> u64 {
     let differences = tags ^ LOW_BITS.wrapping_mul(u64::from(tag));
     // Adding carries into the high bit of every byte that is not 0, and never beyond.
-    u128::from(!(((differences & !HIGH_BITS) + !HIGH_BITS) | differences) & HIGH_BITS)
+    !(((differences & !HIGH_BITS) + !HIGH_BITS) | differences) & HIGH_BITS
 }
 
 /// Never 0, and of other bits than those that name the bucket.
@@ -156,37 +213,58 @@ fn tag(hash: u64) -> u8 {
 /// With acquire, since it may be a later slot than the one the tag was of, and what that slot's memory was before it
 /// became a slot must not be seen.
 #[inline]
-fn slot_of(bucket: Bucket<'_>, at: usize) -> Slot {
-    (bucket[SLOTS + at / 2].load(Ordering::Acquire) >> (at % 2 * 32)) as Slot
-}
-
-/// The places of a bucket that have a tag, for the writer.
-fn tagged(bucket: Bucket<'_>, tag: u8) -> impl Iterator<Item = usize> {
-    places(bucket[TAGS].load(Ordering::Relaxed), bucket[TAIL].load(Ordering::Relaxed), tag)
+fn entry_of(bucket: Bucket<'_>, at: usize) -> u64 {
+    bucket[ENTRIES + at].load(Ordering::Acquire)
 }
 
 #[inline]
-fn overflow(tail: u64) -> u32 {
-    (tail >> 32) as u32
+fn slot_of(entry: u64) -> Slot {
+    entry as Slot
 }
 
-/// Changes part of a word. The writer is alone, so it may load and store; others see the word before or after.
-fn change(word: &AtomicU64, shift: usize, mask: u64, value: u64) {
-    let others = word.load(Ordering::Relaxed) & !(mask << shift);
-    word.store(others | (value & mask) << shift, Ordering::Release);
+/// Where the entry is, unless that has changed; at most so many granules of it.
+#[inline]
+fn extent_of(entry: u64) -> Run {
+    let high = (entry >> 32) as u32;
+    Run { at: high & ((1 << GRANULE_BITS) - 1), len: high >> GRANULE_BITS }
 }
 
-fn put_slot(bucket: Bucket<'_>, at: usize, slot: Slot) {
-    change(&bucket[SLOTS + at / 2], at % 2 * 32, 0xffff_ffff, u64::from(slot));
+#[inline]
+fn overflow(head: u64) -> u8 {
+    (head >> (OVERFLOW_AT * 8)) as u8
 }
 
-fn put_tag(bucket: Bucket<'_>, at: usize, tag: u8) {
-    change(&bucket[at / 8], at % 8 * 8, 0xff, u64::from(tag));
+/// The places of a bucket that have a tag, for the writer.
+#[inline]
+fn tagged(bucket: Bucket<'_>, tag: u8) -> impl Iterator<Item = usize> {
+    places(bucket[HEAD].load(Ordering::Relaxed), tag)
 }
 
-fn add_overflow(bucket: Bucket<'_>, count: u32) {
-    let before = overflow(bucket[TAIL].load(Ordering::Relaxed));
-    change(&bucket[TAIL], 32, 0xffff_ffff, u64::from(before.wrapping_add(count)));
+#[inline]
+fn put_entry(bucket: Bucket<'_>, at: usize, slot: Slot, extent: Run) {
+    let high = extent.at | extent.len.min(MOST) << GRANULE_BITS;
+    bucket[ENTRIES + at].store(u64::from(slot) | u64::from(high) << 32, Ordering::Release);
+}
+
+/// Changes a byte of the head. The writer is alone, so it may load and store; others see the word before or after.
+fn put_byte(bucket: Bucket<'_>, at: usize, byte: u8) {
+    let others = bucket[HEAD].load(Ordering::Relaxed) & !(0xff << (at * 8));
+    bucket[HEAD].store(others | u64::from(byte) << (at * 8), Ordering::Release);
+}
+
+fn one_more_past(bucket: Bucket<'_>) {
+    let count = overflow(bucket[HEAD].load(Ordering::Relaxed));
+    if count < OVERFLOW_MAX {
+        put_byte(bucket, OVERFLOW_AT, count + 1);
+    }
+}
+
+/// A bucket that has lost count must go on sending readers past it: some of those that went may still be there.
+fn one_less_past(bucket: Bucket<'_>) {
+    let count = overflow(bucket[HEAD].load(Ordering::Relaxed));
+    if count < OVERFLOW_MAX {
+        put_byte(bucket, OVERFLOW_AT, count - 1);
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +272,8 @@ fn add_overflow(bucket: Bucket<'_>, count: u32) {
 mod tests {
     use super::*;
     use crate::layout::{CHUNK, Geometry};
+
+    const NOWHERE: Run = Run { at: 0, len: 0 };
 
     fn index(chunks: usize, test: impl FnOnce(Index<'_>)) {
         let geometry = Geometry { granules: chunks * CHUNK, chunks };
@@ -211,7 +291,7 @@ mod tests {
             // All of them name bucket 15, so the path goes round.
             let hash = |slot: Slot| 15 | u64::from(slot % 5) << 56;
             for slot in 0..30 {
-                index.insert(hash(slot), slot).unwrap();
+                index.insert(hash(slot), slot, NOWHERE).unwrap();
             }
             for slot in 0..30 {
                 assert_eq!(index.find(hash(slot), |found| found == slot).unwrap(), Some(slot));
@@ -222,11 +302,7 @@ mod tests {
                 assert!((0..slot).all(|left| index.find(hash(left), |f| f == left).unwrap() == Some(left)));
             }
             for bucket in 0..16 {
-                let bucket = index.memory.bucket(bucket).unwrap();
-                assert_eq!(
-                    (bucket[TAGS].load(Ordering::Relaxed), bucket[TAIL].load(Ordering::Relaxed)),
-                    (0, 0)
-                );
+                assert_eq!(index.memory.bucket(bucket).unwrap()[HEAD].load(Ordering::Relaxed), 0);
             }
         });
     }
@@ -236,12 +312,51 @@ mod tests {
         index(1, |index| {
             let all = (16 * WIDTH) as Slot;
             for slot in 0..all {
-                index.insert(3, slot).unwrap();
+                index.insert(3, slot, NOWHERE).unwrap();
             }
-            assert!(index.insert(3, all).is_err());
+            assert!(index.insert(3, all, NOWHERE).is_err());
             assert!((0..all).all(|slot| index.find(3, |found| found == slot).unwrap() == Some(slot)));
             (0..all).for_each(|slot| index.remove(3, slot));
             assert_eq!(index.find(3, |_| true).unwrap(), None);
+        });
+    }
+
+    #[test]
+    fn a_bucket_that_has_lost_count_goes_on_sending_on() {
+        index(4, |index| {
+            let all = (64 * WIDTH) as Slot;
+            let past = |step| {
+                let bucket = index.path(0).nth(step).unwrap().unwrap();
+                overflow(bucket[HEAD].load(Ordering::Relaxed))
+            };
+            (0..all).for_each(|slot| index.insert(0, slot, NOWHERE).unwrap());
+            assert_eq!((past(0), past(62), past(63)), (OVERFLOW_MAX, WIDTH as u8, 0));
+            // The first ones first: what is left lies past buckets that are empty.
+            for slot in 0..all {
+                assert_eq!(index.find(0, |found| found == slot).unwrap(), Some(slot));
+                index.remove(0, slot);
+                assert!(index.find(0, |found| found == slot).unwrap().is_none());
+                assert!((slot + 1..all).all(|left| index.find(0, |f| f == left).unwrap() == Some(left)));
+            }
+            assert_eq!((past(0), past(62)), (OVERFLOW_MAX, 0), "until the index is made anew");
+            index.insert(0, 1, NOWHERE).unwrap();
+            assert_eq!(index.find(0, |_| true).unwrap(), Some(1));
+        });
+    }
+
+    #[test]
+    fn the_index_knows_where_each_entry_is() {
+        index(1, |index| {
+            let extent = |slot| index.extent(3, slot).unwrap();
+            let run = |at, len| Run { at, len };
+            (0..30).for_each(|slot| index.insert(3, slot, run(slot + 100, slot % 3)).unwrap());
+            index.moved(3, 25, run(MAX_GRANULES as u32 - 1, 1 << 20));
+            assert_eq!((extent(24), extent(26)), (run(124, 0), run(126, 2)));
+            assert_eq!(extent(25), run(MAX_GRANULES as u32 - 1, MOST), "as many as it can count");
+            index.moved(3, 30, run(7, 1));
+            index.moved(3 | 9 << 56, 25, run(8, 1));
+            assert_eq!(extent(25), run(MAX_GRANULES as u32 - 1, MOST), "it is not theirs");
+            assert_eq!(index.find(3, |found| found == 25).unwrap(), Some(25));
         });
     }
 

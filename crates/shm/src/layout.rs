@@ -10,7 +10,8 @@
 //!
 //! Everything has its full size from the start. Pages are memory only once they are used, so the size is address space.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::extents::Run;
+use crate::sync::{AtomicU64, Ordering, prefetch};
 
 /// First word of every region: `ccshared`.
 const MAGIC: u64 = u64::from_le_bytes(*b"ccshared");
@@ -36,6 +37,9 @@ pub(crate) const CHUNK_BITS: u32 = 4;
 #[cfg(loom)]
 pub(crate) const CHUNK_BITS: u32 = 0;
 pub(crate) const CHUNK: usize = 1 << CHUNK_BITS;
+
+/// Granules that are fetched before it is known for certain that they are the right ones.
+const AHEAD: u32 = 4;
 
 /// Most granules: JavaScript addresses all of the arena as an array of fewer than 2³² numbers of 32 bits.
 pub(crate) const MAX_GRANULES: usize = (1 << 28) - 1;
@@ -77,8 +81,8 @@ impl Geometry {
     /// For so many bytes of memory in all.
     pub(crate) fn for_memory(bytes: u64) -> Self {
         let granules = (bytes / GRANULE as u64).clamp(64, MAX_GRANULES as u64) as usize;
-        // The smallest entry takes a granule and half of one for its slot; a bucket is well filled with eight.
-        Self { granules, chunks: (granules / 12 / CHUNK).max(1).next_power_of_two() }
+        // The smallest entry takes a granule and half of one for its slot; a bucket is well filled with five.
+        Self { granules, chunks: (granules / 8 / CHUNK).max(1).next_power_of_two() }
     }
 
     pub(crate) fn directory_at(&self) -> usize {
@@ -197,6 +201,14 @@ impl<'a> Memory<'a> {
         let chunk = self.chunk(bucket >> CHUNK_BITS)?.load(Ordering::Relaxed);
         let first = u32::try_from(chunk.checked_sub(1)?).ok()?;
         self.granules(first.checked_add((bucket & (CHUNK - 1)) as u32)?, 1)?.first_chunk()
+    }
+
+    /// Has the first granules of a run fetched, if there are such: they will be wanted soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, run: Run) {
+        if let Some(words) = self.granules(run.at, run.len.min(AHEAD)) {
+            words.as_chunks::<GRANULE_WORDS>().0.iter().for_each(|[first, ..]| prefetch(first));
+        }
     }
 
     /// The directory's word for a chunk: its first granule plus 1, or 0.

@@ -27,6 +27,7 @@
 use std::sync::Arc;
 
 use crate::Slot;
+use crate::extents::Run;
 use crate::layout::{GRANULE, Geometry, Memory, SLOT_WORDS};
 use crate::region::Region;
 use crate::sync::{AtomicU64, Ordering, fence};
@@ -46,6 +47,14 @@ impl Fields {
     /// Bytes of the entry in its extents: the value begins at a word.
     pub(crate) fn payload(&self) -> usize {
         (self.key_len as usize).next_multiple_of(8) + self.value_len as usize
+    }
+
+    /// Where the entry is, if it is a single extent; else where it begins. None is of no length.
+    pub(crate) fn extent(&self) -> Run {
+        match self.first.checked_sub(1) {
+            Some(at) => Run { at, len: Run::granules_for(self.payload()) as u32 },
+            None => Run { at: 0, len: 0 },
+        }
     }
 }
 

@@ -18,6 +18,26 @@ pub(crate) fn relax() {
     std::hint::spin_loop();
 }
 
+/// Has a word's cache line fetched while other work goes on. Nothing is read: it is no access in the sense of the memory
+/// model, and where there is no such instruction, or the model checker is at work, nothing happens.
+#[inline(always)]
+pub(crate) fn prefetch(word: &AtomicU64) {
+    let place = std::ptr::from_ref(word);
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    // SAFETY: it asks for no feature that an x86-64 processor may lack, and never faults, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(place.cast());
+    }
+    #[cfg(all(target_arch = "aarch64", not(loom), not(miri)))]
+    // SAFETY: the instruction is a hint: it never faults, and changes no register, no flag and no memory.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) place, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(loom), not(miri))))]
+    let _ = place;
+}
+
 /// loom tries a store before another thread's load of the same word only if that load was the last access to the
 /// word (its issues 166 and 392). A writer that loads what it is about to change would so hide all readers. But its
 /// loads can see nothing but what it has stored itself: they are answered without loom.

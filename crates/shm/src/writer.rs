@@ -20,7 +20,7 @@ const SLACK: u64 = 4 << 20;
 /// Granules that become slots at a time.
 const SLOT_RUN: u32 = if cfg!(loom) { 1 } else { 8 };
 /// The index grows when its buckets are as full as this on average.
-const FILL: usize = if cfg!(loom) { 1 } else { WIDTH * 5 / 6 };
+const FILL: usize = if cfg!(loom) { 1 } else { WIDTH * 7 / 8 };
 /// Values up to this are written where the older one is, while readers wait.
 const IN_PLACE: usize = if cfg!(loom) { 16 } else { 256 };
 
@@ -202,11 +202,14 @@ impl Writer {
     pub fn insert(&mut self, key: &[u8], value: &[u8], deadline: u64) -> Result<Slot, NoRoom> {
         debug_assert!(key.len() <= MAX_KEY && value.len() <= MAX_VALUE, "the caller refuses such entries");
         let hash = self.hasher.hash(key);
+        self.index().prefetch(hash);
         let slot = self.take_slot()?;
         let placed = self.place(key, value).and_then(|first| {
             self.make_room_in_index();
-            match self.index().insert(hash, slot) {
-                Ok(()) => Ok(first),
+            let (key_len, value_len) = (key.len() as u32, value.len() as u32);
+            let fields = Fields { hash, deadline, first, key_len, value_len };
+            match self.index().insert(hash, slot, fields.extent()) {
+                Ok(()) => Ok(fields),
                 Err(_) => {
                     self.free_chain(first);
                     Err(NoRoom::Bound)
@@ -214,9 +217,8 @@ impl Writer {
             }
         });
         match placed {
-            Ok(first) => {
-                let (key_len, value_len) = (key.len() as u32, value.len() as u32);
-                self.cell(slot).publish(Fields { hash, deadline, first, key_len, value_len }, || {});
+            Ok(fields) => {
+                self.cell(slot).publish(fields, || {});
                 self.len += 1;
                 Ok(slot)
             }
@@ -249,8 +251,9 @@ impl Writer {
         self.read_key(slot, &mut key);
         let placed = self.place(&key, value);
         self.key = key;
-        let first = placed?;
-        self.cell(slot).publish(Fields { first, ..fields }, || {});
+        let fields = Fields { first: placed?, ..fields };
+        self.cell(slot).publish(fields, || {});
+        self.index().moved(fields.hash, slot, fields.extent());
         self.free_chain(before.first);
         Ok(())
     }
@@ -267,6 +270,7 @@ impl Writer {
         if fields.first == 0 {
             return;
         }
+        self.index().prefetch(fields.hash);
         // The slot first: from here on nobody finds the entry, neither by its key nor by its version.
         self.cell(slot).publish(Fields::default(), || {});
         self.index().remove(fields.hash, slot);
@@ -483,13 +487,18 @@ impl Writer {
         self.chunks.iter().for_each(|run| self.zero(*run));
         let bits = (self.chunks.len() * CHUNK).trailing_zeros();
         let index = Index::new(self.memory(), bits);
-        self.each_slot(|slot, cell| {
-            let fields = cell.fields();
-            if fields.first != 0 {
-                let inserted = index.insert(fields.hash, slot);
+        for run in &self.slot_runs {
+            let entries = || {
+                let entries = slots_of(*run).map(|slot| (slot, self.fields(slot)));
+                entries.filter(|(_, fields)| fields.first != 0)
+            };
+            // Those of a run together, or each would be waited for by itself.
+            entries().for_each(|(_, fields)| index.prefetch(fields.hash));
+            for (slot, fields) in entries() {
+                let inserted = index.insert(fields.hash, slot, fields.extent());
                 debug_assert!(inserted.is_ok(), "the index has twice the room it needs");
             }
-        });
+        }
         self.set_state(|state| {
             state.bits = bits;
             state.moving = false;
@@ -583,6 +592,8 @@ impl Writer {
             used.extend(runs);
             let found = self.index().find(fields.hash, |found| found == slot);
             assert_eq!(found.ok().flatten(), Some(slot), "every entry is in the index");
+            let told = self.index().extent(fields.hash, slot).map(|run| run.at);
+            assert_eq!(told, Some(fields.extent().at), "and so is its place");
         }
         assert_eq!(len, self.len);
         let slots: usize = self.slot_runs.iter().map(|run| slots_of(*run).count()).sum();
