@@ -59,7 +59,7 @@ class Walk {
     // Holes make fewer keys than elements, extra properties make more.
     if (Object.keys(array).length !== length) return false;
     if (length > MAX_TEXT) this.#leaveToJson();
-    this.#write(arrayHead(length));
+    if (this.#shape) this.#write(arrayHead(length));
     for (let index = 0; index < length; index++) {
       if (!this.#acceptsMember(array[index], depth)) return false;
     }
@@ -76,7 +76,7 @@ class Walk {
         return true;
       case 'number':
         if (!Number.isFinite(member) || Object.is(member, -0)) return false;
-        this.#write(numberLeaf(member));
+        if (this.#shape) this.#write(numberLeaf(member));
         return true;
       case 'object':
         if (member !== null) return this.accepts(member, depth + 1);
@@ -109,6 +109,7 @@ class Walk {
   }
 
   #writeString(string: string): void {
+    if (this.#shape === undefined) return;
     if (string.length > MAX_TEXT) return this.#leaveToJson();
     this.#write(stringHead(string.length));
     this.#write(string);

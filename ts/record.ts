@@ -244,7 +244,6 @@ function compile(reader: ShapeReader): void {
 function compiled(keys: Keys): ObjectReader {
   const members = keys.map((key) => `${memberName(key)}: readLeaf(text)`);
   const source = `'use strict'; return (text) => ({ ${members.join(', ')} });`;
-  // oxlint-disable-next-line no-new-func, no-implied-eval -- see above
   return new Function('readLeaf', source)(readLeaf) as ObjectReader;
 }
 
