@@ -333,10 +333,9 @@ test('when the table is full, new shapes are JSON for writers and read all the s
       thread.on('exit', () => {
         const there = [5_000, 5_001].map((index) => cache.getSync('key' + index));
         assert.deepStrictEqual(there, [make(5_000), make(5_001)]);
-        for (let index = 0; index < 2_000; index += 1) shapeTable.numberOf('[["' + index + '"]]');
         assert.strictEqual(shapeTable.numberOf('[["one more"]]'), 0);
         for (let index = 5_002; index < 5_004; index += 1) assert.deepStrictEqual(cache.getSync('key' + index), make(index));
-        console.log(records > 400 && records < 1_024, all.at(-1) === Form.Json);
+        console.log(records, all.at(-1) === Form.Json);
       });
     } else {
       for (const form of forms(5_000, 5_004)) assert(form > Form.Record);
@@ -348,7 +347,7 @@ test('when the table is full, new shapes are JSON for writers and read all the s
   try {
     writeFileSync(file, source);
     const { code, stdout, stderr } = await node([file]);
-    t.deepEqual([code, stdout, stderr], [0, 'true true\n', '']);
+    t.deepEqual([code, stdout, stderr], [0, '1024 true\n', '']);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -17,14 +17,14 @@ export const MAX_LISTS = 16;
 const MAX_KEYS = 64;
 /** Characters of all keys of a shape: a record carries them with it. */
 const MAX_KEY_CHARACTERS = 1_024;
-/** Shapes, incomplete ones included, that are kept for writing; see `MAX_SHAPES` in `crates/core/src/config.rs`. */
-const MAX_SHAPES = 1_024;
-/** Shapes that have all lists but the last in common, and its first key; they are compared one after the other. */
-const MAX_SIMILAR = 64;
+/** Shapes kept for writing, those that are only on the way to others included; native code numbers fewer. */
+const MAX_SHAPES = 4_096;
+/** Shapes that differ only in what is between the first and the last key of their last list; each is compared. */
+const MAX_SIMILAR = 32;
 /** A list of keys gets a shape when it has come so often. */
 const SIGHTINGS = 3;
 /** Lists whose sightings are counted at a time; a power of two. */
-const SIGHTED = 1_024;
+const SIGHTED = 8_192;
 
 /** Bytes of descriptors, by number. */
 const descriptorBytes: number[] = [];
@@ -33,8 +33,8 @@ let shapes = 0;
 export class Shape {
   readonly lists: readonly Keys[];
   readonly #characters: number;
-  /** Shapes of one more list, by its first key. */
-  readonly #longer = new Map<string | undefined, Shape[]>();
+  /** Shapes of one more list, by its first and its last key. */
+  readonly #longer = new Map<string | undefined, Map<string | undefined, Shape[]>>();
   #number: number | undefined;
 
   constructor(lists: readonly Keys[], characters: number) {
@@ -49,7 +49,7 @@ export class Shape {
 
   /** The shape with one more list; `undefined` when there is none, and none is to be. */
   with(keys: Keys): Shape | undefined {
-    const similar = this.#longer.get(keys[0]);
+    const similar = this.#longer.get(keys[0])?.get(keys[keys.length - 1]);
     if (similar) {
       for (const shape of similar) if (areSame(shape.lists[this.lists.length] as Keys, keys)) return shape;
     }
@@ -69,8 +69,13 @@ export class Shape {
     shapes += 1;
     const shape = new Shape([...this.lists, keys], characters);
     if (similar) similar.push(shape);
-    else this.#longer.set(keys[0], [shape]);
+    else this.#putFirst(shape, keys);
     return shape;
+  }
+
+  #putFirst(shape: Shape, keys: Keys): void {
+    const byLast = this.#longer.get(keys[0]) ?? new Map<string | undefined, Shape[]>();
+    this.#longer.set(keys[0], byLast.set(keys[keys.length - 1], [shape]));
   }
 
   #name(): number {
