@@ -117,13 +117,17 @@ export function areSame(one: Keys, other: Keys): boolean {
   return true;
 }
 
-/** FNV-1a over the UTF-16 units, with an end after each key. */
+/** A hash of the UTF-16 units, with an end after each key. Ids that count up must not meet, as in simpler ones they do. */
 function hashOf(keys: Keys): number {
-  let hash = 0x811c9dc5;
+  let hash = 0;
   for (const key of keys) {
-    for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
-    hash = Math.imul(hash ^ 0x10000, 0x01000193);
+    for (let at = 0; at < key.length; at++) hash = mixed(hash, key.charCodeAt(at));
+    hash = mixed(hash, 0x10000);
   }
-  // The high bits are the better ones.
-  return hash ^ (hash >>> 16);
+  return hash;
+}
+
+function mixed(hash: number, unit: number): number {
+  const product = Math.imul(hash ^ unit, 0x5bd1e995);
+  return product ^ (product >>> 13);
 }
