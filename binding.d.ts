@@ -36,9 +36,9 @@ export declare class ClusteredCache {
   /** Restarts the time to live. */
   touch(id: number, key: unknown, ttl?: number | undefined | null): unknown
   /** Stores an entry. */
-  set(id: number, key: unknown, value: unknown, form: Form, ttl?: number | undefined | null, expiresAt?: number | undefined | null, size?: number | undefined | null): unknown
+  set(id: number, key: unknown, value: unknown, form: number, ttl?: number | undefined | null, expiresAt?: number | undefined | null, size?: number | undefined | null): unknown
   /** Stores an entry if there is no fresh one. */
-  setIfAbsent(id: number, key: unknown, value: unknown, form: Form, ttl?: number | undefined | null, size?: number | undefined | null): unknown
+  setIfAbsent(id: number, key: unknown, value: unknown, form: number, ttl?: number | undefined | null, size?: number | undefined | null): unknown
   /** `[value, remaining, created]` */
   count(id: number, key: unknown, amount: number, ttl?: number | undefined | null, min?: number | undefined | null, max?: number | undefined | null, size?: number | undefined | null): unknown
   /** `form, value` of each key, perhaps of fewer keys than asked. */
@@ -62,7 +62,7 @@ export declare class ClusteredCache {
   /** The value, a lease, or later what another loads. */
   fetch(id: number, key: unknown, force: boolean, lease: number): unknown
   /** Ends a load. Does the lease still count? */
-  settle(id: number, token: number, end: LoadEnd, value: unknown, form: Form, ttl?: number | undefined | null, size?: number | undefined | null): unknown
+  settle(id: number, token: number, end: LoadEnd, value: unknown, form: number, ttl?: number | undefined | null, size?: number | undefined | null): unknown
   /** Stops waiting for the load that fetch `target` waits for. */
   cancelWait(id: number, target: number): unknown
   /** Counters, flat. */
@@ -86,12 +86,12 @@ export declare class Link {
    * A way to the store of this process. `wake` is called when [`Link::drain`] has something; `register` receives
    * `form, number, number, number` of each immediate answer, and what `drain` says.
    */
-  static host(wake: () => void, register: Float64Array): Link
+  static host(wake: () => void, register: Float64Array, shapes: Shapes): Link
   /**
    * A way to the store of another process, which [`Link::connect`] names. Until then requests wait. With `share`
    * the tables of that process are read, if it hands them over.
    */
-  static client(wake: () => void, register: Float64Array, grace: number, share: boolean): Link
+  static client(wake: () => void, register: Float64Array, shapes: Shapes, grace: number, share: boolean): Link
   /** Names the host: the path of its socket, and the secret unless it lies in the file beside the socket. */
   connect(endpoint: string, secret?: string | undefined | null): void
   /** Sends what has been asked since the last call. */
@@ -119,6 +119,19 @@ export declare class Link {
   unref(): void
   /** Ends the link; leases it holds pass to the next waiter. Twice is fine. */
   close(): void
+}
+
+/**
+ * Shapes of records by number. Each loaded copy of the JavaScript layer has its own, for it keeps what goes with the
+ * numbers.
+ */
+export declare class Shapes {
+  /** A table that knows none. */
+  constructor()
+  /** The number of the shape with this descriptor; 0 when it cannot be kept. */
+  numberOf(descriptor: string): number
+  /** The descriptor of a shape that has a number. */
+  descriptor(number: number): string | null
 }
 
 /** Where the host of this process is, if its main thread has learned it. */
@@ -172,6 +185,11 @@ export declare enum Form {
   Flag = 12,
   /** The numbers are those that the operation knows. */
   Numbers = 13,
+  /**
+   * The body of a record. This number and all above it: what it is more is the number of the shape. Shape 0 is one
+   * that is not kept: the value is `[descriptor, body]`.
+   */
+  Record = 14,
 }
 
 /** The names of all namespaces of this process's store. */

@@ -838,6 +838,7 @@ module.exports = nativeBinding
 module.exports.ClusteredCache = nativeBinding.ClusteredCache
 module.exports.NativeCache = nativeBinding.NativeCache
 module.exports.Link = nativeBinding.Link
+module.exports.Shapes = nativeBinding.Shapes
 module.exports.attachment = nativeBinding.attachment
 module.exports.Fields = nativeBinding.Fields
 module.exports.Form = nativeBinding.Form

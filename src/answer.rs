@@ -10,6 +10,7 @@ use napi::{Env, Result};
 
 use crate::error::JsClass;
 use crate::js::{self, List};
+use crate::shapes::ShapeTable;
 use crate::{key, value};
 
 /// What kind of answer a value is; the JavaScript layer switches on it.
@@ -44,6 +45,9 @@ pub enum Form {
     Flag = 12,
     /// The numbers are those that the operation knows.
     Numbers = 13,
+    /// The body of a record. This number and all above it: what it is more is the number of the shape. Shape 0 is one
+    /// that is not kept: the value is `[descriptor, body]`.
+    Record = 14,
 }
 
 /// Numbers that go with a form.
@@ -51,7 +55,8 @@ pub(crate) type Numbers = [f64; 3];
 
 /// An answer on its way to JavaScript.
 pub(crate) struct Answer<'env> {
-    pub(crate) form: Form,
+    /// The number of a form; see [`Form::Record`].
+    pub(crate) form: u32,
     pub(crate) numbers: Numbers,
     pub(crate) value: Option<Unknown<'env>>,
 }
@@ -67,30 +72,18 @@ impl<'env> Answer<'env> {
     }
 
     fn of_numbers(form: Form, numbers: Numbers) -> Self {
-        Self { form, numbers, value: None }
+        Self { form: form as u32, numbers, value: None }
     }
 
-    fn of_value(form: Form, value: Unknown<'env>) -> Self {
+    fn of_value(form: u32, value: Unknown<'env>) -> Self {
         Self { form, numbers: [0.0; 3], value: Some(value) }
     }
 }
 
-impl Form {
-    /// The form in which the JavaScript layer passes a value, from its number.
-    pub(crate) fn of_value(number: f64) -> Self {
-        match number as i32 {
-            1 => Self::Json,
-            2 => Self::V8,
-            3 => Self::Bytes,
-            _ => Self::Plain,
-        }
-    }
-}
-
 /// A response as JavaScript sees it.
-pub(crate) fn to_js<'env>(env: &Env, response: &Response<'_>) -> Result<Answer<'env>> {
+pub(crate) fn to_js<'env>(env: &Env, response: &Response<'_>, shapes: &ShapeTable) -> Result<Answer<'env>> {
     match response {
-        Response::Value(Blob(bytes)) => of_bytes(env, bytes),
+        Response::Value(Blob(bytes)) => of_bytes(env, bytes, shapes),
         Response::Missing => Ok(Answer::bare(Form::Missing)),
         Response::Waiting => Ok(Answer::bare(Form::Waiting)),
         Response::Flag(flag) => Ok(Answer::of_number(Form::Flag, f64::from(*flag))),
@@ -102,33 +95,33 @@ pub(crate) fn to_js<'env>(env: &Env, response: &Response<'_>) -> Result<Answer<'
         Response::Info { remaining, size, created } => {
             Ok(Answer::of_numbers(Form::Numbers, [milliseconds(*remaining), *size as f64, *created]))
         }
-        Response::Error { code, message } => error_to_js(env, code, message),
+        Response::Error { code, message } => error_to_js(env, code, message, shapes),
         Response::Failed(Blob(bytes)) => {
-            Ok(Answer::of_value(Form::Failed, compound(env, |list| list.value(bytes))?))
+            Ok(Answer::of_value(Form::Failed as u32, compound(env, shapes, |list| list.value(bytes))?))
         }
-        other => Ok(Answer::of_value(Form::List, compound(env, |list| list.response(other))?)),
+        other => Ok(Answer::of_value(Form::List as u32, compound(env, shapes, |list| list.response(other))?)),
     }
 }
 
 /// A core error as an answer.
-pub(crate) fn error<'env>(env: &Env, error: &Error) -> Result<Answer<'env>> {
-    error_to_js(env, error.kind().code(), error.message())
+pub(crate) fn error<'env>(env: &Env, error: &Error, shapes: &ShapeTable) -> Result<Answer<'env>> {
+    error_to_js(env, error.kind().code(), error.message(), shapes)
 }
 
-fn of_bytes<'env>(env: &Env, bytes: &[u8]) -> Result<Answer<'env>> {
+fn of_bytes<'env>(env: &Env, bytes: &[u8], shapes: &ShapeTable) -> Result<Answer<'env>> {
     match decode_number(bytes) {
         Some(number) => Ok(Answer::of_number(Form::Number, number)),
-        None => value::to_js(env, bytes).map(|(form, value)| Answer::of_value(form, value)),
+        None => value::to_js(env, bytes, shapes).map(|(form, value)| Answer::of_value(form, value)),
     }
 }
 
-fn error_to_js<'env>(env: &Env, code: &str, message: &str) -> Result<Answer<'env>> {
-    let answer = compound(env, |list| {
+fn error_to_js<'env>(env: &Env, code: &str, message: &str, shapes: &ShapeTable) -> Result<Answer<'env>> {
+    let answer = compound(env, shapes, |list| {
         list.text(code)?;
         list.text(message)?;
         list.text(JsClass::of_code(code).name())
     })?;
-    Ok(Answer::of_value(Form::Error, answer))
+    Ok(Answer::of_value(Form::Error as u32, answer))
 }
 
 /// `Infinity` for ever.
@@ -138,9 +131,10 @@ fn milliseconds(micros: Option<u64>) -> f64 {
 
 fn compound<'env>(
     env: &Env,
+    shapes: &ShapeTable,
     fill: impl FnOnce(&mut Compound<'_, 'env>) -> Result<()>,
 ) -> Result<Unknown<'env>> {
-    let mut compound = Compound { env, list: List::new(env)? };
+    let mut compound = Compound { env, shapes, list: List::new(env)? };
     fill(&mut compound)?;
     Ok(compound.list.into_unknown())
 }
@@ -148,6 +142,7 @@ fn compound<'env>(
 /// A flat array in the making.
 struct Compound<'call, 'env> {
     env: &'call Env,
+    shapes: &'call ShapeTable,
     list: List<'env>,
 }
 
@@ -208,8 +203,8 @@ impl Compound<'_, '_> {
 
     /// Two elements: form and value; no bytes are "missing".
     fn value(&mut self, bytes: &[u8]) -> Result<()> {
-        let (form, value) = value::to_js(self.env, bytes)?;
-        self.number(f64::from(form as i32))?;
+        let (form, value) = value::to_js(self.env, bytes, self.shapes)?;
+        self.number(f64::from(form))?;
         self.list.push(self.env, &value)
     }
 

@@ -12,7 +12,6 @@ use clustered_cache_core::protocol::message::{Blob, Handle, Loaded, NewEntry, Re
 use napi::Env;
 use napi::bindgen_prelude::{This, Uint32Array, Unknown};
 
-use crate::answer::Form;
 use crate::direct;
 use crate::error::from_napi;
 use crate::link::{Link, LinkState};
@@ -175,12 +174,12 @@ impl NativeCache {
         id: f64,
         key: Unknown<'_>,
         value: Unknown<'_>,
-        form: Form,
+        form: u32,
         ttl: Option<f64>,
         expires_at: Option<f64>,
         size: Option<f64>,
     ) -> Answer<'env> {
-        self.state.set(env, id, &key, (&value, f64::from(form as i32)), (ttl, expires_at, size))
+        self.state.set(env, id, &key, (&value, form), (ttl, expires_at, size))
     }
 
     /// Stores an entry if there is no fresh one.
@@ -191,7 +190,7 @@ impl NativeCache {
         id: f64,
         key: Unknown<'_>,
         value: Unknown<'_>,
-        form: Form,
+        form: u32,
         ttl: Option<f64>,
         size: Option<f64>,
     ) -> Answer<'env> {
@@ -264,12 +263,12 @@ impl NativeCache {
             let fields = js::elements(env, &entries).map_err(from_napi)?;
             let mut spans = Vec::with_capacity(fields.len() / 5);
             for entry in fields.chunks_exact(5) {
-                let form = js::number_of(env, &entry[2]).map_err(from_napi)?;
+                let form = js::number_of(env, &entry[2]).map_err(from_napi)? as u32;
                 let ttl = optional_number(env, &entry[3])?;
                 let size = optional_number(env, &entry[4])?;
                 key::append(env, &entry[0], scratch)?;
                 let middle = scratch.len();
-                value::append(env, &entry[1], Form::of_value(form), scratch)?;
+                value::append(env, &entry[1], form, &self.state.link.shapes, scratch)?;
                 spans.push((middle, scratch.len(), options::keep(ttl, None, size)));
             }
             let mut start = 0;
@@ -351,13 +350,13 @@ impl NativeCache {
         token: f64,
         end: LoadEnd,
         value: Unknown<'_>,
-        form: Form,
+        form: u32,
         ttl: Option<f64>,
         size: Option<f64>,
     ) -> Answer<'env> {
         self.state.run(env, id, |scratch| {
             if matches!(end, LoadEnd::Value | LoadEnd::Failed) {
-                value::append(env, &value, form, scratch)?;
+                value::append(env, &value, form, &self.state.link.shapes, scratch)?;
             }
             let loaded = match end {
                 LoadEnd::Value => {
@@ -450,13 +449,11 @@ impl CacheState {
         env: &'env Env,
         id: f64,
         key: &Unknown<'_>,
-        (value, form): (&Unknown<'_>, f64),
+        (value, form): (&Unknown<'_>, u32),
         (ttl, expires_at, size): (Option<f64>, Option<f64>, Option<f64>),
     ) -> Answer<'env> {
         let keep = options::keep(ttl, expires_at, size);
-        self.of_entry(env, id, (key, value, Form::of_value(form)), |key, value| {
-            Request::Set(NewEntry { key, value, keep })
-        })
+        self.of_entry(env, id, (key, value, form), |key, value| Request::Set(NewEntry { key, value, keep }))
     }
 
     /// `bounds` are the least and the greatest result, `keep` is time to live and size.
@@ -499,13 +496,13 @@ impl CacheState {
         &self,
         env: &'env Env,
         id: f64,
-        (key, value, form): (&Unknown<'_>, &Unknown<'_>, Form),
+        (key, value, form): (&Unknown<'_>, &Unknown<'_>, u32),
         request: impl for<'a> FnOnce(Blob<'a>, Blob<'a>) -> Request<'a>,
     ) -> Answer<'env> {
         self.run(env, id, |scratch| {
             key::append(env, key, scratch)?;
             let middle = scratch.len();
-            value::append(env, value, form, scratch)?;
+            value::append(env, value, form, &self.link.shapes, scratch)?;
             let (key, value) = scratch.split_at(middle);
             Ok(request(Blob(key), Blob(value)))
         })

@@ -42,7 +42,7 @@ pub(crate) fn define(env: &Env, cache: &Object<'_>, state: &Rc<CacheState>) -> R
         c"delete" => |cache, env, [id, key, ..]| cache.delete(env, js::number_of(env, id)?, key),
         c"set" => |cache, env, [id, key, value, form, ttl, expires_at, size, _]| {
             let keep = (number(env, ttl)?, number(env, expires_at)?, number(env, size)?);
-            cache.set(env, js::number_of(env, id)?, key, (value, js::number_of(env, form)?), keep)
+            cache.set(env, js::number_of(env, id)?, key, (value, js::number_of(env, form)? as u32), keep)
         },
         c"count" => |cache, env, [id, key, amount, ttl, min, max, size, _]| {
             let bounds = (number(env, min)?, number(env, max)?);

@@ -24,6 +24,7 @@ use crate::error::{from_napi, to_napi};
 use crate::js::{self, List, Register, WakeFunction};
 use crate::many::MAX_KEYS;
 use crate::process;
+use crate::shapes::{ShapeTable, Shapes};
 
 /// Scratch memory above this is given back after the call that needed it.
 const SCRATCH_KEPT: usize = 256 * 1024;
@@ -66,6 +67,8 @@ pub(crate) struct LinkState {
     register: RefCell<Register>,
     /// Encoded keys and values of the request in the making.
     scratch: RefCell<Vec<u8>>,
+    /// Shapes of records; other links of this environment have the same.
+    pub(crate) shapes: Rc<ShapeTable>,
 }
 
 #[napi_derive::napi]
@@ -77,8 +80,9 @@ impl Link {
         env: Env,
         #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
         register: Float64Array,
+        shapes: &Shapes,
     ) -> napi::Result<Self, String> {
-        Self::new(env, wake, register, |inbox| {
+        Self::new(env, wake, register, shapes, |inbox| {
             let session = Session::new(process::store(), inbox);
             Ok(Backend::local(session))
         })
@@ -91,10 +95,11 @@ impl Link {
         env: Env,
         #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
         register: Float64Array,
+        shapes: &Shapes,
         grace: f64,
         share: bool,
     ) -> napi::Result<Self, String> {
-        Self::new(env, wake, register, |inbox| {
+        Self::new(env, wake, register, shapes, |inbox| {
             let grace = Duration::from_secs_f64(grace.clamp(0.0, 86_400_000.0) / 1e3);
             let package_version = env!("CARGO_PKG_VERSION").to_owned();
             let defaults = ClientConfig::default();
@@ -108,6 +113,7 @@ impl Link {
         env: Env,
         wake: WakeFunction,
         register: Float64Array,
+        shapes: &Shapes,
         backend: impl FnOnce(Arc<Inbox>) -> Result<Backend>,
     ) -> napi::Result<Self, String> {
         let wake = Arc::new(wake);
@@ -127,6 +133,7 @@ impl Link {
                         Register::new(register, BATCH + 1 + ANSWER_NUMBERS).map_err(from_napi)?,
                     ),
                     scratch: RefCell::default(),
+                    shapes: Rc::clone(&shapes.table),
                 }),
             })
         };
@@ -187,7 +194,8 @@ impl Link {
         let values = List::new(env).map_err(|error| to_napi(&from_napi(error)))?;
         let register = &mut *register;
         let backend = self.state.backend.borrow();
-        let mut batch = Batch { env, values, register, count: 0, failure: None };
+        let shapes = &*self.state.shapes;
+        let mut batch = Batch { env, shapes, values, register, count: 0, failure: None };
         let drained = self.state.inbox.drain(&mut |incoming| {
             let incoming = match &*backend {
                 Some(backend) => backend.arrived(incoming),
@@ -243,19 +251,19 @@ impl LinkState {
         // A panic is a bug of ours, and the application it would take down is somebody else's.
         let contained = catch_unwind(AssertUnwindSafe(|| match build(&mut scratch) {
             Ok(request) => self.submit(env, &RequestEnvelope { id: id as u64, handle, request }),
-            Err(error) => answer::error(env, &error),
+            Err(error) => answer::error(env, &error, &self.shapes),
         }));
         let answer = contained.unwrap_or_else(|_| {
             let error =
                 Error::new(ErrorKind::Internal, "clustered-cache met a bug of its own; please report it");
-            answer::error(env, &error)
+            answer::error(env, &error, &self.shapes)
         })?;
         if scratch.capacity() > SCRATCH_KEPT {
             *scratch = Vec::new();
         }
         let [first, second, third] = answer.numbers;
         let mut register = self.register.borrow_mut();
-        register.write(0, &[f64::from(answer.form as i32), first, second, third]);
+        register.write(0, &[f64::from(answer.form), first, second, third]);
         let mark = self.backend.borrow().as_ref().and_then(Backend::mark);
         register.write(MARK, &mark_numbers(mark));
         answer.value.map_or_else(|| js::undefined(env), Ok)
@@ -264,14 +272,13 @@ impl LinkState {
     fn submit<'env>(&self, env: &'env Env, request: &RequestEnvelope<'_>) -> napi::Result<Answer<'env>> {
         let mut answer = None;
         let submitted = match &*self.backend.borrow() {
-            Some(backend) => {
-                backend.submit(request, &mut |response| answer = Some(answer::to_js(env, &response)))
-            }
+            Some(backend) => backend
+                .submit(request, &mut |response| answer = Some(answer::to_js(env, &response, &self.shapes))),
             None => Err(Error::new(ErrorKind::Closed, "this cache is closed; open a new one")),
         };
         match submitted {
             Ok(()) => answer.unwrap_or_else(|| Ok(Answer::bare(Form::Pending))),
-            Err(error) => answer::error(env, &error),
+            Err(error) => answer::error(env, &error, &self.shapes),
         }
     }
 
@@ -340,6 +347,7 @@ impl Drop for LinkState {
 /// What one call of [`Link::drain`] hands over.
 struct Batch<'call, 'env> {
     env: &'env Env,
+    shapes: &'call ShapeTable,
     values: List<'env>,
     register: &'call mut Register,
     count: usize,
@@ -361,11 +369,11 @@ impl Batch<'_, '_> {
             Incoming::Response { id: 0, .. } => {}
             Incoming::Response { id, response } => {
                 let Answer { form, numbers: [first, second, third], value } =
-                    answer::to_js(self.env, &response)?;
+                    answer::to_js(self.env, &response, self.shapes)?;
                 if let Some(value) = value {
                     self.values.push(self.env, &value)?;
                 }
-                self.write([id as f64, f64::from(form as i32), first, second, third]);
+                self.write([id as f64, f64::from(form), first, second, third]);
             }
             // Taken by the backend already.
             Incoming::Descriptor(_) => {}

@@ -3,10 +3,11 @@
 import { encode, type Encoded } from './codec.js';
 import { codedError } from './errors.js';
 import { step, type Step, type Steps } from './instance.js';
-import type { Fields, NativeCache } from './native.js';
+import { Form, type Fields, type NativeCache } from './native.js';
 import { DELETE_MANY, GET_MANY, HAS_MANY, SCAN, SCAN_END, SET_MANY, DELETE } from './operations.js';
 import { MAX_ENTRY_BYTES, checkCall, show, type KeepOptions } from './options.js';
 import type { Page, PageEntry } from './answers.js';
+import { shapeBytes } from './shapes.js';
 
 /** Bounds of one request, well below the host's (see `crates/core/src/config.rs`). */
 const MAX_KEYS = 16_384;
@@ -113,8 +114,8 @@ export function iterable<T>(name: string, value: Iterable<T>): Iterable<T> {
 }
 
 /** Whether a value is over the bound of every namespace, so that it need not be sent to be refused. */
-export function isOversize({ payload }: Encoded): boolean {
-  return encodedBytes(payload) > MAX_ENTRY_BYTES;
+export function isOversize(encoded: Encoded): boolean {
+  return encodedBytes(encoded) > MAX_ENTRY_BYTES;
 }
 
 function readyEntry(entry: unknown, defaults: KeepOptions): Ready {
@@ -153,11 +154,12 @@ function* chunks<T>(items: T[], bytesOf: (item: T) => number): Generator<T[]> {
 
 const keyBytes = (key: Key) => (typeof key === 'string' ? key.length * 3 : 8) + 16;
 
-const entryBytes = ({ key, encoded }: Ready) => keyBytes(key) + encodedBytes(encoded.payload) + 32;
+const entryBytes = ({ key, encoded }: Ready) => keyBytes(key) + encodedBytes(encoded) + 32;
 
 /** Bytes of an encoded value; exact only where it matters, near the bound. */
-function encodedBytes(payload: unknown): number {
+function encodedBytes({ form, payload }: Encoded): number {
   if (typeof payload === 'string') {
+    if (form >= Form.Record) return shapeBytes(form - Form.Record) + payload.length * 3;
     return payload.length * 3 <= MAX_BYTES ? payload.length : Buffer.byteLength(payload);
   }
   return ArrayBuffer.isView(payload) ? payload.byteLength : 16;

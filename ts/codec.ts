@@ -1,24 +1,21 @@
 /**
- * Values to what native code takes, and back. Primitives and bytes go as they are; a plain JSON object goes as
- * JSON text, the fastest for small objects; everything else that structured clone accepts goes through V8's
+ * Values to what native code takes, and back. Primitives and bytes go as they are; plain data goes as a record, the
+ * fastest for small objects, or as JSON text; everything else that structured clone accepts goes through V8's
  * serializer.
  */
 
 import { DefaultDeserializer, DefaultSerializer } from 'node:v8';
 import { codedError } from './errors.js';
 import { Form } from './native.js';
+import { encodePlain } from './plain.js';
+import { readRecord } from './record.js';
 
 /** A value ready for native code. */
 export interface Encoded {
+  /** From {@link Form.Record} on it names the shape of a record too. */
   form: Form;
   payload: unknown;
 }
-
-/** Nested objects up to which JSON is tried; larger values go to V8's serializer, which has no such bound. */
-const MAX_JSON_OBJECTS = 10_000;
-const MAX_JSON_DEPTH = 100;
-/** Up to this many nested objects a list is searched for shared ones; beyond it a set. */
-const LINEAR_SEARCH = 8;
 
 /**
  * Encodes a value.
@@ -46,10 +43,8 @@ function encodeObject(value: object): Encoded {
   if (Buffer.isBuffer(value)) return { form: Form.Plain, payload: attached(value) };
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === Uint8Array.prototype) return { form: Form.Bytes, payload: attached(value as Uint8Array) };
-  if ((prototype === Object.prototype || prototype === Array.prototype) && new JsonWalk().accepts(value)) {
-    return { form: Form.Json, payload: JSON.stringify(value) };
-  }
-  return { form: Form.V8, payload: serialize(value) };
+  const isPlain = prototype === Object.prototype || prototype === Array.prototype;
+  return (isPlain ? encodePlain(value) : undefined) ?? { form: Form.V8, payload: serialize(value) };
 }
 
 /** Refuses bytes whose memory was transferred away: they would silently be stored as empty. */
@@ -68,63 +63,6 @@ function isDetached(buffer: ArrayBufferLike): boolean {
     return false;
   } catch {
     return true;
-  }
-}
-
-/**
- * Decides whether JSON gives a value back as it was: plain objects and arrays without holes, extra properties,
- * `undefined`, -0, NaN, accessors, or an object that is reached twice.
- */
-class JsonWalk {
-  #seen: object[] | Set<object> = [];
-  #count = 0;
-
-  accepts(value: object, depth = 0): boolean {
-    if (depth > MAX_JSON_DEPTH || !this.#isNew(value)) return false;
-    if (Array.isArray(value)) return this.#acceptsArray(value, depth);
-    if (Object.getPrototypeOf(value) !== Object.prototype || 'toJSON' in value) return false;
-    for (const key of Object.keys(value)) {
-      // By its descriptor: an accessor is asked once, as structured clone does it, and not by JSON again.
-      const property = Object.getOwnPropertyDescriptor(value, key);
-      if (property?.get !== undefined || !this.#acceptsMember(property?.value, depth)) return false;
-    }
-    return true;
-  }
-
-  #acceptsArray(array: unknown[], depth: number): boolean {
-    if (Object.getPrototypeOf(array) !== Array.prototype || 'toJSON' in array) return false;
-    // Holes make fewer keys than elements, extra properties make more.
-    if (Object.keys(array).length !== array.length) return false;
-    for (let index = 0; index < array.length; index++) {
-      if (!this.#acceptsMember(array[index], depth)) return false;
-    }
-    return true;
-  }
-
-  #acceptsMember(member: unknown, depth: number): boolean {
-    switch (typeof member) {
-      case 'string':
-      case 'boolean':
-        return true;
-      case 'number':
-        return Number.isFinite(member) && !Object.is(member, -0);
-      case 'object':
-        return member === null || this.accepts(member, depth + 1);
-      default:
-        return false;
-    }
-  }
-
-  #isNew(value: object): boolean {
-    if (++this.#count > MAX_JSON_OBJECTS) return false;
-    if (Array.isArray(this.#seen)) {
-      if (this.#seen.includes(value)) return false;
-      this.#seen.push(value);
-      if (this.#seen.length > LINEAR_SEARCH) this.#seen = new Set(this.#seen);
-      return true;
-    }
-    const before = this.#seen.size;
-    return this.#seen.add(value).size > before;
   }
 }
 
@@ -170,7 +108,7 @@ export function decode(form: Form, payload: unknown): unknown {
     case Form.V8:
       return deserialize(payload as Buffer);
     default:
-      return undefined;
+      return form >= Form.Record ? readRecord(form - Form.Record, payload) : undefined;
   }
 }
 

@@ -8,8 +8,8 @@ import { Form } from './native.js';
  */
 export function keepable(form: Form, value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true;
-  // JSON gives plain objects only, and each of them once.
-  if (form === Form.Json) return freezeJson(value);
+  // JSON and records give plain objects only, and each of them once.
+  if (form === Form.Json || form >= Form.Record) return freezePlain(value);
   if (form !== Form.V8) return false;
   const objects = new Set<object>();
   if (!collectPlain(value, objects)) return false;
@@ -17,9 +17,9 @@ export function keepable(form: Form, value: unknown): boolean {
   return true;
 }
 
-function freezeJson(value: object): true {
+function freezePlain(value: object): true {
   for (const member of Array.isArray(value) ? value : Object.values(value)) {
-    if (typeof member === 'object' && member !== null) freezeJson(member as object);
+    if (typeof member === 'object' && member !== null) freezePlain(member as object);
   }
   Object.freeze(value);
   return true;

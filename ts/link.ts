@@ -10,6 +10,7 @@ import { Form, LinkChange, MANY, Sharing, native, translated, type NativeCache, 
 import { Nears } from './nears.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
+import { shapeTable } from './shapes.js';
 
 const log = debug('link');
 
@@ -104,7 +105,9 @@ export class Link {
     this.#onIdle = onIdle;
     const wake = () => this.#drain();
     this.#native = translated(() =>
-      this.isHost ? native.Link.host(wake, this.#register) : native.Link.client(wake, this.#register, grace, share),
+      this.isHost
+        ? native.Link.host(wake, this.#register, shapeTable)
+        : native.Link.client(wake, this.#register, shapeTable, grace, share),
     );
   }
 
@@ -316,7 +319,8 @@ export class Link {
       let used = 0;
       for (let at = BATCH + 1; at < end; at += ANSWER_NUMBERS) {
         const form = register[at + 1] as Form;
-        const value = HAS_VALUE[form] || register[at] === 0 ? values[used++] : undefined;
+        const hasValue = form >= Form.Record || HAS_VALUE[form] || register[at] === 0;
+        const value = hasValue ? values[used++] : undefined;
         this.#onAnswer(register[at] as number, form, value, register, at + 2);
       }
       if (count < ANSWERS) return;
@@ -467,7 +471,7 @@ function settle<T>(outcome: Outcome<T>): T {
   return outcome.value;
 }
 
-/** Forms whose answers have a value besides their numbers, by number. */
+/** Forms whose answers have a value besides their numbers, by number; records have one too. */
 const HAS_VALUE: boolean[] = [];
 for (const form of [Form.Plain, Form.Json, Form.V8, Form.Error, Form.List, Form.Failed]) HAS_VALUE[form] = true;
 

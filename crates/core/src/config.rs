@@ -27,6 +27,10 @@ pub const MAX_SEEN: usize = 1_024;
 pub const TICK_STEPS: usize = 1_024;
 /// Keys of one request that are looked after without giving others a turn.
 pub const KEYS_PER_TURN: usize = 1_024;
+/// Shapes of records that one JavaScript environment knows.
+pub const MAX_SHAPES: usize = 1_024;
+/// Longest descriptor of a shape that is kept.
+pub const MAX_DESCRIPTOR_BYTES: usize = 4_096;
 /// Longest time to live, about 285 years: it keeps deadlines in microseconds far from overflow.
 pub const MAX_TTL: Duration = Duration::from_secs(9_007_199_254);
 

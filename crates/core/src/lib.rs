@@ -10,6 +10,7 @@
 //! | [`client`] | one connection to a host, reconnecting |
 //! | [`endpoint`] | directory, socket path and secret of a host |
 //! | [`inbox`] | what has arrived for one JavaScript environment |
+//! | [`shapes`] | key lists of records that one JavaScript environment knows |
 //! | [`backend`] | joins both ways to a store: in this process, or over a connection |
 //!
 //! The **host** owns the store and is its only writer; every other process is a **client**. A **namespace** is one
@@ -29,6 +30,7 @@ pub mod mark;
 pub mod protocol;
 pub mod server;
 pub mod session;
+pub mod shapes;
 pub mod store;
 pub mod transport;
 pub mod value;

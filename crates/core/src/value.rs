@@ -41,6 +41,10 @@ pub mod value_tag {
     pub const JSON: u8 = 11;
     /// V8's serialization format.
     pub const V8: u8 = 12;
+    /// A record of ASCII characters only: see [`record_parts`](super::record_parts).
+    pub const RECORD_ASCII: u8 = 13;
+    /// Any other record, its body WTF-8.
+    pub const RECORD: u8 = 14;
 }
 
 /// Bytes of an encoded number, tag included.
@@ -59,6 +63,24 @@ pub fn decode_number(value: &[u8]) -> Option<f64> {
         Some((&value_tag::NUMBER, bytes)) => bytes.try_into().ok().map(f64::from_le_bytes),
         _ => None,
     }
+}
+
+/// Appends the beginning of a record, up to its body; `None` if the descriptor is too long for one.
+pub fn append_record_head(tag: u8, descriptor: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let length = u16::try_from(descriptor.len()).ok()?;
+    out.push(tag);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(descriptor);
+    Some(())
+}
+
+/// Descriptor and body of a record, given what follows its tag: the length of the descriptor as `u16`, the descriptor,
+/// the body. What is too short for what it announces is all body: its reader will refuse it.
+pub fn record_parts(content: &[u8]) -> (&[u8], &[u8]) {
+    content
+        .split_first_chunk()
+        .and_then(|(length, rest)| rest.split_at_checked(usize::from(u16::from_le_bytes(*length))))
+        .unwrap_or((&[], content))
 }
 
 /// Refuses what is no encoded key.
@@ -92,7 +114,7 @@ pub fn check_value(value: &[u8], cache_null: bool) -> Result<()> {
             ErrorKind::InvalidValue,
             "null cannot be cached here; open the namespace with `cacheNull: true` to keep it",
         )),
-        Some(&tag) if (value_tag::ASCII..=value_tag::V8).contains(&tag) => Ok(()),
+        Some(&tag) if (value_tag::ASCII..=value_tag::RECORD).contains(&tag) => Ok(()),
         _ => Err(Error::new(ErrorKind::InvalidValue, "the value has an encoding this version does not know")),
     }
 }
@@ -117,6 +139,23 @@ mod tests {
         assert!(check_key(b"\x02\0\0\0\0\0\0\0\0").is_ok());
         for bad in [b"".as_slice(), b"\x02abc", b"\x09abc", &[key_tag::TEXT; MAX_KEY_BYTES + 1]] {
             assert_eq!(check_key(bad).unwrap_err().kind(), ErrorKind::InvalidKey);
+        }
+    }
+
+    #[test]
+    fn records_come_apart_as_they_were_put_together() {
+        let mut record = Vec::new();
+        append_record_head(value_tag::RECORD_ASCII, b"[[\"a\"]]", &mut record).unwrap();
+        record.extend_from_slice(b"body");
+        assert!(check_value(&record, false).is_ok());
+        assert_eq!(record_parts(&record[1..]), (b"[[\"a\"]]".as_slice(), b"body".as_slice()));
+        assert!(append_record_head(value_tag::RECORD, &[0; 0x1_0000], &mut record).is_none());
+    }
+
+    #[test]
+    fn a_record_that_ends_early_is_all_body() {
+        for damaged in [b"".as_slice(), b"\x01", b"\x02\0[", b"\xff\xff"] {
+            assert_eq!(record_parts(damaged), (b"".as_slice(), damaged));
         }
     }
 
