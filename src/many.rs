@@ -57,18 +57,18 @@ impl Found {
             for (at, key) in keys.iter().enumerate() {
                 scratch.clear();
                 if key::append(env, key, scratch).is_ok() {
-                    read(scratch, &mut |response| self.take(env, at, &response));
+                    read(scratch, &mut |response| self.take(env, link, at, &response));
                 }
             }
         });
     }
 
-    fn take(&mut self, env: &Env, at: usize, response: &Response<'_>) {
+    fn take(&mut self, env: &Env, link: &LinkState, at: usize, response: &Response<'_>) {
         match response {
             Response::Value(Blob(bytes)) => {
-                if let Some((form, value)) = to_js(env, bytes) {
+                if let Some((form, value)) = to_js(env, link, bytes) {
                     self.values[at] = value;
-                    self.forms[at] = f64::from(form as i32);
+                    self.forms[at] = f64::from(form);
                 }
             }
             Response::Missing => self.forms[at] = f64::from(Form::Missing as i32),
@@ -84,9 +84,9 @@ fn pending() -> f64 {
 /// As [`value::to_js`]. Texts by themselves: the processor writes the many bytes of one while it finds the next, as long
 /// as nothing reads back in other pieces what was just written, as moving a larger result does.
 #[inline]
-fn to_js(env: &Env, bytes: &[u8]) -> Option<(Form, sys::napi_value)> {
+fn to_js(env: &Env, link: &LinkState, bytes: &[u8]) -> Option<(u32, sys::napi_value)> {
     if let Some((&value_tag::ASCII, text)) = bytes.split_first() {
-        return js::try_ascii(env, text).map(|value| (Form::Plain, value));
+        return js::try_ascii(env, text).map(|value| (Form::Plain as u32, value));
     }
-    value::to_js(env, bytes).ok().map(|(form, value)| (form, value.raw()))
+    value::to_js(env, bytes, &link.shapes).ok().map(|(form, value)| (form, value.raw()))
 }
