@@ -359,6 +359,19 @@ fn a_host_whose_socket_was_replaced_gives_up() {
 }
 
 #[test]
+fn a_secret_that_was_cleaned_away_is_put_back() {
+    let _watch = watch("a_secret_that_was_cleaned_away_is_put_back");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let contender = Contender::new(&place);
+    let epoch = contender.hosts();
+    fs::remove_file(directory_of(&place).join("secret")).unwrap();
+    let client = client(&place);
+    client.open(1, "some");
+    assert_eq!(client.connected(), (epoch, false));
+}
+
+#[test]
 fn a_host_that_slept_too_long_answers_nobody_and_begins_anew() {
     let _watch = watch("a_host_that_slept_too_long_answers_nobody_and_begins_anew");
     let directory = TempDir::new();

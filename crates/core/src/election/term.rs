@@ -71,7 +71,7 @@ async fn lose_the_place(endpoint: &HostEndpoint) {
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         checks.tick().await;
-        if !endpoint.is_found() {
+        if !endpoint.hold_place() {
             return;
         }
     }

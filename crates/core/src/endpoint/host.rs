@@ -10,7 +10,9 @@ use rustix::io::Errno;
 use super::base::{choose_base, open_base};
 use super::directory::{FileId, PrivateDirectory, file_id, is_socket, try_lock};
 use super::place::{Place, place_secret};
-use super::secret_file::{SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path};
+use super::secret_file::{
+    SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path, write_secret,
+};
 use super::sweep::sweep;
 use super::{BaseFacts, Secret, random_name};
 use crate::config::MAX_NAME_ATTEMPTS;
@@ -124,8 +126,13 @@ impl HostEndpoint {
         }))
     }
 
-    /// Whether clients that come now find this host: the directory and the bound socket are still those at the path.
-    pub fn is_found(&self) -> bool {
+    /// For an elected host, now and then: puts the secret back if somebody has cleaned it away as an old file. `false`: directory
+    /// or socket are not its own any more, so that clients that come now would not find it.
+    pub fn hold_place(&self) -> bool {
+        if self.directory.id_inside(OsStr::new(SECRET_NAME)).is_none() {
+            // The next look tries again.
+            let _ = write_secret(&self.directory, OsStr::new(SECRET_NAME), &self.secret);
+        }
         let bound = *self.bound.lock().unwrap_or_else(PoisonError::into_inner);
         bound.is_some() && bound == self.directory.id_inside(&self.name) && self.directory.is_at_its_path()
     }
