@@ -12,9 +12,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use clustered_cache_core::ErrorKind;
-use clustered_cache_core::client::Target;
+use clustered_cache_core::client::{ClientConfig, Target};
 use clustered_cache_core::clock::Clock;
-use clustered_cache_core::config::DEFAULT_TIMEOUT;
+use clustered_cache_core::config::{DEFAULT_TIMEOUT, HANDSHAKE_TIMEOUT};
 use clustered_cache_core::election::{Elector, ElectorConfig, Standing};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Place};
 use clustered_cache_core::protocol::message::{Blob, Request, Response};
@@ -314,6 +314,30 @@ fn a_place_outlives_a_login_session_where_it_can() {
     let nowhere = BaseFacts { temp_dirs: vec![PathBuf::from("/nowhere/at/all")], ..facts };
     let found = Place::find(None, &nowhere, KEY).unwrap();
     assert!(found.socket().starts_with(session.path()), "{found:?}");
+}
+
+#[test]
+fn a_host_that_accepts_and_says_nothing_is_given_up_soon() {
+    let _watch = watch("a_host_that_accepts_and_says_nothing_is_given_up_soon");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    // It holds the lock and is stopped: the kernel accepts for it.
+    let endpoint = HostEndpoint::elect(&place).unwrap().unwrap();
+    let silent = UnixListener::bind(place.socket()).unwrap();
+    let (tell, accepted) = channel();
+    let accept = std::thread::spawn(move || {
+        let connections: Vec<_> = (0..4).map(|_| silent.accept().unwrap()).collect();
+        tell.send(()).unwrap();
+        drop(connections);
+    });
+    let client = TestClient::configured(ClientConfig { grace: LONG, ..ClientConfig::of_elected() });
+    client.start(Target { socket: place.socket().to_owned(), secret: None });
+    let contender = Contender::new(&place);
+    accepted.recv_timeout(3 * HANDSHAKE_TIMEOUT / 4).expect("two attempts of each, one after the other");
+    accept.join().unwrap();
+    drop(endpoint);
+    contender.hosts();
+    client.open(1, "some");
 }
 
 // --- hosts that give up ------------------------------------------------------------------------------------------
