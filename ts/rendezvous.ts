@@ -48,7 +48,8 @@ function tell(worker: Worker): void {
 /** Where workers find the host: here, or where this process finds it itself. */
 function whereabouts(): Attachment {
   const key = electionKey();
-  return key === undefined ? native.listen() : { endpoint: native.elect(key, true) };
+  // One that was told to host serves its own workers, wherever it runs.
+  return key === undefined || native.isHosting() ? native.listen() : { endpoint: native.elect(key, true) };
 }
 
 // --- worker ------------------------------------------------------------------------------------------------------
