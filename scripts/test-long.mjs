@@ -4,8 +4,14 @@
 import { at, main, mustRun, run } from './support/project.mjs';
 
 const table = ['cargo', 'test', '-p', 'clustered-cache-shm', '--locked', '--release'];
+const core = ['cargo', 'test', '-p', 'clustered-cache-core', '--locked', '--release'];
 const steps = [
   ['1,000 killed writers', [...table, '--test', 'two_process', 'killed'], { SHM_KILLS: '1000' }],
+  [
+    '2,000 elections among processes that are killed and stopped',
+    [...core, '--test', 'election_processes'],
+    { ELECTION_ROUNDS: '2000' },
+  ],
   ['10^8 reads by other processes', [...table, '--test', 'two_process', 'processes'], { SHM_READS: '100000000' }],
   ['10^8 reads by other threads', [...table, '--lib', 'beside'], { SHM_READS: '100000000' }],
   [

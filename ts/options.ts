@@ -45,7 +45,7 @@ export interface CacheOptions {
   failsafe?: Failsafe;
   /** Path of a host's socket, as `ClusteredCache.listen()` tells it. Default: found automatically. */
   endpoint?: string;
-  /** Be the host or a client. Default: found automatically. */
+  /** Be the host or a client. Default: found automatically. In a PM2 app, `'client'` never becomes the host. */
   role?: 'host' | 'client';
 }
 

@@ -90,6 +90,11 @@ pub(super) fn open_secret(directory: &PrivateDirectory, name: &OsStr) -> Result<
 /// Creates a fresh secret called `name`, complete from the first moment it has that name. `None`: the name is taken.
 pub(super) fn create_secret(directory: &PrivateDirectory, name: &OsStr) -> Result<Option<Secret>> {
     let secret = Secret::generate()?;
+    Ok(write_secret(directory, name, &secret)?.then_some(secret))
+}
+
+/// Writes a secret under `name`, complete from the first moment it has that name. `false`: the name is taken.
+pub(super) fn write_secret(directory: &PrivateDirectory, name: &OsStr, secret: &Secret) -> Result<bool> {
     let temporary = OsString::from(format!(".{}", random_name::<4>()?));
     let path = directory.path().join(name);
     let failed = |error: Errno| unusable(&path, format!("cannot be created: {error}"));
@@ -105,8 +110,8 @@ pub(super) fn create_secret(directory: &PrivateDirectory, name: &OsStr) -> Resul
         });
     directory.remove_file(&temporary).map_err(failed)?;
     match linked {
-        Ok(()) => Ok(Some(secret)),
-        Err(Errno::EXIST) => Ok(None),
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
         Err(error) => Err(failed(error)),
     }
 }
