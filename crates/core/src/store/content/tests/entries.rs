@@ -7,8 +7,8 @@ use crate::value::{encode_number, key_tag, value_tag};
 #[test]
 fn every_kind_of_entry_comes_back_as_it_was() {
     let host = Host::new(0);
-    let mut user =
-        host.user("n", NamespaceOptions { cache_null: Some(true), ttl: Some(900 * MS), ..Default::default() });
+    let mut user = host
+        .user("n", NamespaceOptions { cache_null: Some(true), ttl: Some(900 * MS), ..Default::default() });
     let expires_at = Some(host.store.clock().wall_ms() + 70.0);
     set(&mut user, "default", "v", Keep::default());
     set(&mut user, "own ttl", "v", ttl(50));
@@ -86,7 +86,10 @@ fn options_are_declared_and_what_was_changed_since_is_in_force() {
         assert_eq!(reply.error(), Some(ErrorKind::OptionsConflict), "only what was declared may be declared");
     }
     let second = heir.heir();
-    assert_eq!(second.user("n", options).ask(0, Request::Tune(NamespaceOptions::default())), settings.response());
+    assert_eq!(
+        second.user("n", options).ask(0, Request::Tune(NamespaceOptions::default())),
+        settings.response()
+    );
 }
 
 #[test]

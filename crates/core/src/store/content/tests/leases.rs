@@ -1,7 +1,7 @@
 //! Loads under way.
 
 use super::*;
-use crate::protocol::message::{Loaded, LeaseToken};
+use crate::protocol::message::{LeaseToken, Loaded};
 
 fn fetch(user: &mut User, key: &str, lease_ms: u64) -> Reply {
     user.ask(0, Request::Fetch { key: Blob(&text_key(key)), force: false, lease: lease_ms * MS })

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use super::{Export, Import, Imported};
 use crate::clock::ManualClock;
-use crate::protocol::message::{Blob, Keep, NamespaceOptions, NewEntry, Request, Response, ScanFields, Stats};
+use crate::protocol::message::{
+    Blob, Keep, NamespaceOptions, NewEntry, Request, Response, ScanFields, Stats,
+};
 use crate::store::Store;
 use crate::testing::{Reply, User, manual_store, text_key, text_value};
 

@@ -54,15 +54,7 @@ fn namespace(name: &str) -> Record<'_> {
 }
 
 fn entry<'a>(key: &'a [u8], value: &'a [u8]) -> EntryRecord<'a> {
-    EntryRecord {
-        namespace: 0,
-        remaining: None,
-        ttl: 0,
-        size: 0,
-        age: 0,
-        key: Blob(key),
-        value: Blob(value),
-    }
+    EntryRecord { namespace: 0, remaining: None, ttl: 0, size: 0, age: 0, key: Blob(key), value: Blob(value) }
 }
 
 fn lease(key: &[u8]) -> LeaseRecord<'_> {
