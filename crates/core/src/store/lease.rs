@@ -23,9 +23,9 @@ type FlightId = LeaseToken;
 /// Places waiters in the order of their arrival.
 type Arrival = u64;
 
-/// Leads the flights that began under another host, whose leaders this one does not know. No member has this id: a
-/// store numbers from 1.
-const ADOPTED: u64 = 0;
+/// Leads the flights that began under another host, whose leaders this one does not know. No member has this id:
+/// a store counts its members up.
+const ADOPTED: u64 = u64::MAX;
 
 /// One user of the store: where its answers go, and how much it holds in all namespaces together.
 pub(crate) struct Member {
