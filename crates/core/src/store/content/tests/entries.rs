@@ -182,6 +182,19 @@ fn what_has_no_room_is_skipped_and_pushes_nothing_out() {
 }
 
 #[test]
+fn entries_with_sizes_of_their_own_may_hold_more_bytes_than_the_bound_counts() {
+    let host = Host::new(0);
+    let mut user = host.user("n", NamespaceOptions { max_size: Some(10), ..Default::default() });
+    for number in 0..8 {
+        let keep = Keep { size: Some(1), ..Keep::default() };
+        set(&mut user, &number.to_string(), &"v".repeat(100), keep);
+    }
+    let heir = host.heir();
+    assert_eq!(dump(&mut heir.joined("n")), dump(&mut user));
+    heir.store.validate();
+}
+
+#[test]
 fn counters_go_on_and_an_export_changes_nothing() {
     let host = Host::new(0);
     let mut user = host.user("n", NamespaceOptions { max: Some(3), ..Default::default() });
