@@ -1,4 +1,4 @@
-//! A store's entries in a file, for a host that is started later: [`write`] and [`load`]. Both block; they belong on a
+//! A store's entries in a file, for a host that is started later: [`write()`] and [`load`]. Both block; they belong on a
 //! thread that may.
 //!
 //! A snapshot holds entries that are not stale, with the options of their namespaces. **Loads under way and statistics
