@@ -24,14 +24,9 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     /// # Errors
-    /// [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`].
-    pub(crate) fn new(
-        id: u64,
-        name: &str,
-        options: &NamespaceOptions,
-        tokens: Arc<AtomicU64>,
-    ) -> Result<Arc<Self>> {
-        let state = Mutex::new(State::new(Options::new(*options)?, tokens)?);
+    /// [`crate::ErrorKind::Memory`].
+    pub(crate) fn new(id: u64, name: &str, options: Options, tokens: Arc<AtomicU64>) -> Result<Arc<Self>> {
+        let state = Mutex::new(State::new(options, tokens)?);
         Ok(Arc::new(Self { id, name: Arc::from(name), state }))
     }
 
