@@ -89,9 +89,10 @@ export declare class Link {
   static host(wake: () => void, register: Float64Array): Link
   /**
    * A way to the store of another process, which [`Link::connect`] names. Until then requests wait. With `share`
-   * the tables of that process are read, if it hands them over.
+   * the tables of that process are read, if it hands them over. `elected`: where that process ends, another one takes its
+   * place at once.
    */
-  static client(wake: () => void, register: Float64Array, grace: number, share: boolean): Link
+  static client(wake: () => void, register: Float64Array, grace: number, share: boolean, elected: boolean): Link
   /** Names the host: the path of its socket, and the secret unless it lies in the file beside the socket. */
   connect(endpoint: string, secret?: string | undefined | null): void
   /** Sends what has been asked since the last call. */
@@ -128,9 +129,18 @@ export declare function attachment(): Attachment | null
 export interface Attachment {
   /** Path of the host's socket. */
   endpoint: string
-  /** The secret, in hexadecimal. */
-  secret: string
+  /** The secret, in hexadecimal; without one it is read from the file beside the socket. */
+  secret?: string
 }
+
+/**
+ * Where the host is that the processes with this key elect: the path of its socket, whether there is one yet or not. With
+ * `stands`, this process would be that host, from now on and for as long as it lives.
+ */
+export declare function elect(key: string, stands: boolean): string
+
+/** The key of the election that this process is in, if any thread has found that out. */
+export declare function electionKey(): string | null
 
 /** What a scan returns of each entry. */
 export declare enum Fields {
@@ -236,7 +246,7 @@ export interface NativeNamespaceOptions {
 }
 
 /** Remembers for the other threads of this process where its host is. */
-export declare function setAttachment(endpoint: string, secret: string): void
+export declare function setAttachment(endpoint: string, secret?: string | undefined | null): void
 
 /** Whether reads can be answered without asking the host. */
 export declare enum Sharing {
@@ -248,7 +258,7 @@ export declare enum Sharing {
   Expected = 2,
 }
 
-/** Stops all servers and removes their files; for the end of the process. */
+/** Stops all servers, removes their files and leaves elections; for the end of the process. */
 export declare function stopServing(): void
 
 /** Stops serving at `endpoint`. `false` when nothing is served there. */

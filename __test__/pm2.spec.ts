@@ -2,7 +2,7 @@ import test, { type ExecutionContext } from 'ava';
 import { Agents } from './helpers/agents.ts';
 import { begin, end, fill, intact, type Seen } from './helpers/load.ts';
 import { patient } from './helpers/names.ts';
-import { type App, type AppOptions, Pm2 } from './helpers/pm2.ts';
+import { type App, type AppOptions, Pm2 } from './helpers/daemon.ts';
 import { until } from './helpers/wait.ts';
 
 const ENTRIES = 2_000;

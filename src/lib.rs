@@ -11,6 +11,7 @@
 mod answer;
 mod cache;
 mod direct;
+mod election;
 mod error;
 mod js;
 mod key;

@@ -82,7 +82,8 @@ impl Link {
     }
 
     /// A way to the store of another process, which [`Link::connect`] names. Until then requests wait. With `share`
-    /// the tables of that process are read, if it hands them over.
+    /// the tables of that process are read, if it hands them over. `elected`: where that process ends, another one takes its
+    /// place at once.
     #[napi(factory)]
     pub fn client(
         env: Env,
@@ -90,11 +91,12 @@ impl Link {
         register: Float64Array,
         grace: f64,
         share: bool,
+        elected: bool,
     ) -> napi::Result<Self, String> {
         Self::new(env, wake, register, |inbox| {
             let grace = Duration::from_secs_f64(grace.clamp(0.0, 86_400_000.0) / 1e3);
             let package_version = env!("CARGO_PKG_VERSION").to_owned();
-            let defaults = ClientConfig::default();
+            let defaults = if elected { ClientConfig::of_elected() } else { ClientConfig::default() };
             let share = share && defaults.share;
             let config = ClientConfig { grace, package_version, share, ..defaults };
             Ok(Backend::remote(Client::new(inbox, config)))

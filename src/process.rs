@@ -16,6 +16,7 @@ use clustered_cache_core::store::Store;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::election;
 use crate::error::to_napi;
 
 /// Threads that serve clients: more than a few only add contention for the namespaces' locks.
@@ -38,8 +39,8 @@ struct Server {
 pub struct Attachment {
     /// Path of the host's socket.
     pub endpoint: String,
-    /// The secret, in hexadecimal.
-    pub secret: String,
+    /// The secret, in hexadecimal; without one it is read from the file beside the socket.
+    pub secret: Option<String>,
 }
 
 /// The store of this process, made on first use.
@@ -76,7 +77,7 @@ pub fn is_hosting() -> bool {
 
 /// Remembers for the other threads of this process where its host is.
 #[napi_derive::napi]
-pub fn set_attachment(endpoint: String, secret: String) {
+pub fn set_attachment(endpoint: String, secret: Option<String>) {
     *lock(&ATTACHMENT) = Some(Attachment { endpoint, secret });
 }
 
@@ -120,10 +121,11 @@ pub fn unlisten(endpoint: String) -> bool {
     servers.len() < before
 }
 
-/// Stops all servers and removes their files; for the end of the process.
+/// Stops all servers, removes their files and leaves elections; for the end of the process.
 #[napi_derive::napi]
 pub fn stop_serving() {
     lock(&SERVERS).take();
+    election::leave();
 }
 
 impl Server {
@@ -146,12 +148,13 @@ impl Server {
     fn attachment(&self) -> Attachment {
         Attachment {
             endpoint: self.endpoint.path().to_string_lossy().into_owned(),
-            secret: self.endpoint.secret().to_hex(),
+            secret: Some(self.endpoint.secret().to_hex()),
         }
     }
 }
 
-fn server_runtime() -> Result<Handle> {
+/// The threads that serve clients.
+pub(crate) fn server_runtime() -> Result<Handle> {
     static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     runtime(&RUNTIME, "cc-host", (cores / 2).clamp(1, MAX_SERVER_THREADS))
@@ -197,7 +200,7 @@ fn many_threads(name: &str, threads: usize) -> io::Result<Handle> {
     Ok(handle)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while one of these is held leaves it whole: every change is one assignment or call.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

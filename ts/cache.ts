@@ -3,10 +3,10 @@
 import type { CacheStats, Counted, EntryInfo } from './answers.js';
 import { PAGE, scanEnd } from './batches.js';
 import { codedError } from './errors.js';
-import { isClusterWorker } from './environment.js';
+import { whyNoHost } from './environment.js';
 import { fetchOnce, type Fetcher } from './fetch.js';
 import { HostOperations } from './host-operations.js';
-import { hostLink } from './links.js';
+import { ensureHost, hostLink } from './links.js';
 import { Fields, native, translated } from './native.js';
 import * as operations from './operations.js';
 import {
@@ -18,6 +18,7 @@ import {
   type ListenOptions,
   type SetOptions,
 } from './options.js';
+import { electionKey } from './pm2.js';
 import * as procedures from './procedures.js';
 import type { Dump, DumpedEntry } from './procedures.js';
 
@@ -74,7 +75,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
 
   /**
    * In a cluster's primary: hosts the cache from now on, and with options creates their namespace. Constructing a
-   * cache there does the same; twice is fine.
+   * cache there does the same; twice is fine. In an instance of a PM2 app: takes part in the election of the host.
    *
    * @throws `ERR_CC_NOT_HOST` in a cluster's worker.
    * @example
@@ -83,8 +84,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   static bootstrap(options?: CacheOptions): void {
-    ClusteredCache.#requireHost('bootstrap');
-    hostLink();
+    if (electionKey() === undefined) ClusteredCache.#requireHost('bootstrap');
+    ensureHost();
     // Closing gives back the instance; the namespace with its options stays.
     if (options) void new ClusteredCache(options).close();
   }
@@ -92,6 +93,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   /**
    * Serves this process's cache on a socket, for processes that the cluster module does not connect.
    *
+   * @throws `ERR_CC_NOT_HOST` in a cluster's worker, and in an instance of a PM2 app.
    * @example
    * ```js
    * const { endpoint, close } = await ClusteredCache.listen();
@@ -112,7 +114,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   /**
    * All namespaces of this host, by name.
    *
-   * @throws `ERR_CC_NOT_HOST` in a client.
+   * @throws `ERR_CC_NOT_HOST` in a client; every instance of a PM2 app is one.
    */
   static getAllCaches(): Map<string, ClusteredCache<string | number>> {
     ClusteredCache.#requireHost('getAllCaches');
@@ -124,8 +126,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   static #requireHost(method: string): void {
-    if (!isClusterWorker()) return;
-    throw codedError('ERR_CC_NOT_HOST', `${method}() was called in a cluster worker: call it in the primary`);
+    const reason = whyNoHost();
+    if (reason !== undefined) throw codedError('ERR_CC_NOT_HOST', `${method}() was called ${reason}`);
   }
 
   // --- one key ---------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import { isMainThread } from 'node:worker_threads';
 import { codedError } from './errors.js';
 import { native } from './native.js';
 import { invalidOption, show, type InstanceOptions } from './options.js';
+import { electionKey } from './pm2.js';
 
 /** Names a host's socket for processes that the cluster module does not connect. */
 const ENDPOINT_VARIABLE = 'CLUSTERED_CACHE_ENDPOINT';
@@ -28,6 +29,8 @@ export function transportWish(): 'socket' | 'shared' | undefined {
 export type Way =
   /** The store is in this process. */
   | { to: 'here'; listenAt?: string }
+  /** The host is one of several equal processes; with `stands`, this may be the one. */
+  | { to: 'elected'; key: string; stands: boolean }
   /** The host is the cluster's primary; it tells its endpoint over Node's own IPC. */
   | { to: 'primary' }
   /** The host listens at a known path. */
@@ -37,9 +40,12 @@ export type Way =
 export function wayFor({ endpoint = process.env[ENDPOINT_VARIABLE] || undefined, role }: InstanceOptions): Way {
   if (role === 'host') return endpoint === undefined ? { to: 'here' } : { to: 'here', listenAt: endpoint };
   if (endpoint !== undefined) return { to: 'endpoint', endpoint };
+  // Before anything the cluster module says: under PM2 every instance is a primary, or every one a worker.
+  const key = electionKey();
+  if (key !== undefined) return { to: 'elected', key, stands: role !== 'client' };
   if (isClusterWorker()) return { to: 'primary' };
   if (role === 'client') {
-    throw invalidOption('role', role, `'client' in a cluster worker, or together with \`endpoint\``);
+    throw invalidOption('role', role, `'client' in a cluster worker, in a PM2 instance, or together with \`endpoint\``);
   }
   return { to: 'here' };
 }
@@ -49,6 +55,17 @@ export function isClusterWorker(): boolean {
   if (isMainThread) return cluster.isWorker;
   if (native.isHosting()) return false;
   return native.attachment() !== null || startedAsClusterWorker();
+}
+
+/** Why this process is not a host by itself, whatever it does; `undefined` where it is one or may be one. */
+export function whyNoHost(): string | undefined {
+  if (electionKey() !== undefined) {
+    return (
+      'in an instance of a PM2 app, where the host is elected and every instance is its client; a process that is to ' +
+      "serve others opens `new ClusteredCache({ role: 'host', endpoint })`"
+    );
+  }
+  return isClusterWorker() ? 'in a cluster worker: call it in the primary' : undefined;
 }
 
 /** Whether this is the thread of a cluster's primary that forks. */

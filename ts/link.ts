@@ -86,9 +86,9 @@ export class Link {
 
   /**
    * `share`: whether a client reads the host's tables by itself. `onIdle` is called when the last user has left; the
-   * link is closed then.
+   * link is closed then. `elected`: where a host ends, another one takes its place at once.
    */
-  constructor(role: 'host' | 'client', grace: number, share: boolean, onIdle: () => void) {
+  constructor(role: 'host' | 'client', grace: number, share: boolean, onIdle: () => void, elected = false) {
     this.#pending = new PendingRequests({
       hold: () => this.#native.ref(),
       release: () => this.#native.unref(),
@@ -102,7 +102,9 @@ export class Link {
     this.#onIdle = onIdle;
     const wake = () => this.#drain();
     this.#native = translated(() =>
-      this.isHost ? native.Link.host(wake, this.#register) : native.Link.client(wake, this.#register, grace, share),
+      this.isHost
+        ? native.Link.host(wake, this.#register)
+        : native.Link.client(wake, this.#register, grace, share, elected),
     );
   }
 

@@ -5,11 +5,13 @@ import { isMainThread } from 'node:worker_threads';
 import { transportWish, wayFor } from './environment.js';
 import { Link } from './link.js';
 import { native, translated } from './native.js';
+import { electionKey } from './pm2.js';
 import type { InstanceOptions } from './options.js';
 import { answerWorkers, findPrimary } from './rendezvous.js';
 
 const HERE = 'here';
 const PRIMARY = 'primary';
+const ELECTED = 'elected';
 
 const links = new Map<string, Link>();
 
@@ -27,6 +29,15 @@ export function linkFor(options: InstanceOptions): Link {
           onFailure: (reason) => link.blame(reason),
         }),
       );
+    case 'elected': {
+      const endpoint = translated(() => native.elect(way.key, way.stands));
+      const find = (link: Link) => {
+        link.blame('the instances of this PM2 app have no host just now; is one of them stopped?');
+        link.connect(endpoint);
+        return () => {};
+      };
+      return client(ELECTED, options, find, true);
+    }
     case 'endpoint':
       return client(`at ${way.endpoint}`, options, (link) => {
         link.connect(way.endpoint);
@@ -41,14 +52,22 @@ export function hostLink(): Link {
   return linkOf(HERE, () => new Link('host', 0, false, () => links.delete(HERE)));
 }
 
+/** Has a host: this process, or one of those that elect it. */
+export function ensureHost(): void {
+  const key = electionKey();
+  if (key === undefined) hostLink();
+  else translated(() => native.elect(key, true));
+}
+
 /** A link to a host elsewhere; `find` begins to look for it and returns how to stop. */
-function client(key: string, { timeout }: InstanceOptions, find: (link: Link) => () => void): Link {
+function client(key: string, { timeout }: InstanceOptions, find: (link: Link) => () => void, elected = false): Link {
   return linkOf(key, () => {
     let stop = () => {};
-    const link = new Link('client', timeout, transportWish() !== 'socket', () => {
+    const onIdle = () => {
       stop();
       links.delete(key);
-    });
+    };
+    const link = new Link('client', timeout, transportWish() !== 'socket', onIdle, elected);
     stop = find(link);
     return link;
   });
@@ -63,7 +82,7 @@ function linkOf(key: string, make: () => Link): Link {
   return link;
 }
 
-// What was asked before the process ends is sent, and a host leaves no files.
+// What was asked before the process ends is sent, a host leaves no files, and an elected one makes room for the next.
 process.once('exit', () => {
   for (const link of links.values()) link.finish();
   if (isMainThread) native.stopServing();

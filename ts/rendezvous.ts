@@ -8,6 +8,7 @@ import { isMainThread } from 'node:worker_threads';
 import { debug } from './debug.js';
 import { isClusterPrimary } from './environment.js';
 import { native, translated, type Attachment } from './native.js';
+import { electionKey } from './pm2.js';
 
 const log = debug('rendezvous');
 
@@ -35,13 +36,19 @@ export function answerWorkers(): void {
 function tell(worker: Worker): void {
   let message: unknown;
   try {
-    message = { [MESSAGE]: translated(() => native.listen()) };
+    message = { [MESSAGE]: translated(whereabouts) };
   } catch (error) {
     log('cannot listen: %s', error);
     message = { [MESSAGE]: { failure: (error as Error).message } };
   }
   // A worker that is just dying needs no answer.
   if (worker.isConnected()) worker.send(message as object, () => {});
+}
+
+/** Where workers find the host: here, or where this process finds it itself. */
+function whereabouts(): Attachment {
+  const key = electionKey();
+  return key === undefined ? native.listen() : { endpoint: native.elect(key, true) };
 }
 
 // --- worker ------------------------------------------------------------------------------------------------------

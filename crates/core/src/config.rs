@@ -115,6 +115,25 @@ pub const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// Default time for one socket operation.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(1_000);
 
+// --- elections -----------------------------------------------------------------------------------------------
+
+/// Time for one attempt to reach an elected host: one that is stopped accepts connections and then says nothing.
+pub const ELECTED_HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(250);
+/// First and longest pause of clients between two attempts to reach an elected host: the next one is there soon.
+pub const ELECTED_BACKOFF_MIN: Duration = Duration::from_millis(1);
+/// See [`ELECTED_BACKOFF_MIN`].
+pub const ELECTED_BACKOFF_MAX: Duration = Duration::from_millis(20);
+/// First and longest pause of contenders while one holds the lock and does not answer.
+pub const ELECTION_PAUSE_MIN: Duration = Duration::from_millis(2);
+/// See [`ELECTION_PAUSE_MIN`].
+pub const ELECTION_PAUSE_MAX: Duration = Duration::from_millis(50);
+/// An elected host notes this often that it is awake. Late by more than [`DEFAULT_TIMEOUT`], it gives up its content.
+pub const ELECTED_TICK: Duration = Duration::from_millis(100);
+/// An elected host looks this often whether directory and socket are still its own.
+pub const ELECTED_CHECK: Duration = Duration::from_secs(1);
+/// Hexadecimal digits of the key under which processes elect their host.
+pub const ELECTION_KEY_DIGITS: usize = 32;
+
 // --- files ---------------------------------------------------------------------------------------------------
 
 /// Longest socket path: macOS and the BSDs allow 104 bytes with the final zero, Linux 108.

@@ -9,6 +9,7 @@
 //! | [`server`] | serves a store to connections |
 //! | [`client`] | one connection to a host, reconnecting |
 //! | [`endpoint`] | directory, socket path and secret of a host |
+//! | `election` | makes one of several equal processes the host, and another one when that is gone |
 //! | [`inbox`] | what has arrived for one JavaScript environment |
 //! | [`backend`] | joins both ways to a store: in this process, or over a connection |
 //!
@@ -22,6 +23,8 @@ pub mod backend;
 pub mod client;
 pub mod clock;
 pub mod config;
+#[cfg(unix)]
+pub mod election;
 pub mod endpoint;
 pub mod error;
 pub mod inbox;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::{BACKOFF_MAX, BACKOFF_MIN};
+use crate::config::{BACKOFF_MAX, BACKOFF_MIN, ELECTED_BACKOFF_MAX, ELECTED_BACKOFF_MIN};
+#[cfg(unix)]
+use crate::config::{ELECTION_PAUSE_MAX, ELECTION_PAUSE_MIN};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The first and the longest pause.
@@ -13,6 +15,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// Of clients of an elected host.
+    pub(super) const OF_ELECTED: Self = Self { min: ELECTED_BACKOFF_MIN, max: ELECTED_BACKOFF_MAX };
+    /// Of those who would be elected.
+    #[cfg(unix)]
+    pub(crate) const OF_CONTENDERS: Self = Self { min: ELECTION_PAUSE_MIN, max: ELECTION_PAUSE_MAX };
+
     /// A backoff from `min`, doubling up to `max`.
     ///
     /// # Errors
@@ -30,7 +38,7 @@ impl Backoff {
     }
 
     /// Starts counting.
-    pub(super) fn start(self) -> Pauses {
+    pub(crate) fn start(self) -> Pauses {
         Pauses { backoff: self, next: self.min }
     }
 }
@@ -43,21 +51,21 @@ impl Default for Backoff {
 
 /// The pauses of one series of failures.
 #[derive(Debug)]
-pub(super) struct Pauses {
+pub(crate) struct Pauses {
     backoff: Backoff,
     next: Duration,
 }
 
 impl Pauses {
     /// The next pause: between half of the current step and all of it, as `random` says.
-    pub(super) fn next(&mut self, random: u32) -> Duration {
+    pub(crate) fn next(&mut self, random: u32) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(self.backoff.max);
         step / 2 + (step / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
     /// Success: the next series begins with the shortest pause.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = self.backoff.min;
     }
 }

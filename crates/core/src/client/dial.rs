@@ -2,31 +2,31 @@
 
 use std::sync::Arc;
 
-use super::{ClientConfig, Target};
+use super::Target;
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::{random_bytes, read_secret};
 use crate::error::{Error, Result};
-use crate::protocol::handshake::{ClientHello, Introduction, offered};
+use crate::protocol::handshake::{ClientHello, Introduction};
 use crate::transport::{Input, Reader, Stream, Writer};
 
 /// A connection to a host that has proved itself.
 #[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) reader: Reader,
-    pub(super) writer: Arc<Writer>,
+pub(crate) struct Connection {
+    pub(crate) reader: Reader,
+    pub(crate) writer: Arc<Writer>,
     /// What the host has sent after its welcome.
-    pub(super) input: Input,
+    pub(crate) input: Input,
     /// The host's life.
-    pub(super) epoch: u64,
+    pub(crate) epoch: u64,
     /// Both sides have agreed that descriptors of tables may pass.
-    pub(super) shares_tables: bool,
+    pub(crate) shares_tables: bool,
 }
 
-/// Reaches the host at `target`.
+/// Reaches the host at `target` with these abilities.
 ///
 /// # Errors
 /// [`crate::ErrorKind::NoHost`] when trying again may help; others when the host refuses, or is none of ours.
-pub(super) async fn dial(target: &Target, config: &ClientConfig) -> Result<Connection> {
+pub(crate) async fn dial(target: &Target, package_version: &str, features: u64) -> Result<Connection> {
     let secret = match &target.secret {
         Some(secret) => secret.clone(),
         None => read_secret(&target.socket)?,
@@ -39,8 +39,8 @@ pub(super) async fn dial(target: &Target, config: &ClientConfig) -> Result<Conne
     let mut input = Input::default();
     let client = ClientHello::new(&Introduction {
         secret: &secret,
-        package_version: &config.package_version,
-        features: offered(config.share),
+        package_version,
+        features,
         nonce: random_bytes()?,
     });
     writer.send(client.payload(), MAX_HELLO_BYTES).await?;

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::backoff::Pauses;
 use super::dial::{Connection, dial};
 use super::link::Link;
-use crate::config::{HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES, REPORT_DELAY};
+use crate::config::{MAX_FRAME_BYTES, REPORT_DELAY};
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::handshake::offered;
 use crate::transport::{Input, Reader};
 
 /// Keeps `link` connected until the client is closed.
@@ -73,7 +74,9 @@ impl Driver<'_> {
     /// One attempt, bounded in time: a host that is stopped accepts connections and then says nothing.
     async fn attempt(&self) -> Result<Connection> {
         let Some(target) = self.link.target() else { return pending().await };
-        match timeout(HANDSHAKE_TIMEOUT, dial(&target, &self.link.config)).await {
+        let config = &self.link.config;
+        let dialling = dial(&target, &config.package_version, offered(config.share));
+        match timeout(config.handshake, dialling).await {
             Ok(result) => result,
             Err(_) => Err(Error::new(
                 ErrorKind::NoHost,

@@ -15,8 +15,8 @@
 //! *lost* (their outcome is unknown), all others are kept and sent on the next connection. Whether to ask again is
 //! the caller's decision, who knows which requests may be repeated.
 
-mod backoff;
-mod dial;
+pub(crate) mod backoff;
+pub(crate) mod dial;
 mod driver;
 mod handovers;
 mod link;
@@ -35,7 +35,7 @@ pub use handovers::Handovers;
 pub use views::Sharing;
 
 use crate::clock::Clock;
-use crate::config::DEFAULT_TIMEOUT;
+use crate::config::{DEFAULT_TIMEOUT, ELECTED_HANDSHAKE_TIMEOUT, HANDSHAKE_TIMEOUT};
 use crate::endpoint::Secret;
 use crate::error::Result;
 use crate::inbox::Inbox;
@@ -65,6 +65,8 @@ pub struct ClientConfig {
     pub package_version: String,
     /// Pauses between attempts.
     pub backoff: Backoff,
+    /// Time for one attempt.
+    pub handshake: Duration,
     /// Take the memory of tables from the host, where the system can do that.
     pub share: bool,
     /// Tells when an entry's time is over, for entries that are read without asking the host.
@@ -77,9 +79,18 @@ impl Default for ClientConfig {
             grace: DEFAULT_TIMEOUT,
             package_version: env!("CARGO_PKG_VERSION").to_owned(),
             backoff: Backoff::default(),
+            handshake: HANDSHAKE_TIMEOUT,
             share: cfg!(unix),
             clock: Clock::System,
         }
+    }
+}
+
+impl ClientConfig {
+    /// For clients of an elected host: when it is gone the next one is there within milliseconds, so they do not wait long
+    /// for anything.
+    pub fn of_elected() -> Self {
+        Self { backoff: Backoff::OF_ELECTED, handshake: ELECTED_HANDSHAKE_TIMEOUT, ..Self::default() }
     }
 }
 

@@ -1,41 +1,38 @@
 //! In which directory hosts make theirs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::BaseFacts;
 use super::directory::PrivateDirectory;
-use super::host::HOST_PATH_TAIL;
 use crate::config::MAX_SOCKET_PATH;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The directory of all hosts of a user, inside a directory that is the user's already.
 const BASE_NAME: &str = "clustered-cache";
 
-/// The first candidate that is fit.
-pub(super) fn choose_base(facts: &BaseFacts) -> Result<PrivateDirectory> {
-    let own = rustix::process::geteuid().as_raw();
-    let of_session = facts.run_user.as_ref().map(|run_user| run_user.join(own.to_string()));
-    let mut reasons = Vec::new();
-    // A session's directory must be ours before anything is created in it; a temporary one is everybody's.
-    for directory in facts.xdg_runtime_dir.iter().cloned().chain(of_session) {
-        match PrivateDirectory::open(&directory).and_then(|_| open_base(&directory.join(BASE_NAME))) {
-            Ok(base) => return Ok(base),
-            Err(error) => reasons.push(error),
-        }
-    }
-    for directory in &facts.temp_dirs {
-        match open_base(&directory.join(format!("{BASE_NAME}-{own}"))) {
-            Ok(base) => return Ok(base),
-            Err(error) => reasons.push(error),
-        }
-    }
-    Err(no_base(&reasons))
+/// A directory that may be fit.
+enum Candidate<'a> {
+    /// Inside a session's directory, which must be ours before anything is created in it.
+    OfSession(PathBuf),
+    /// Inside a directory for temporary files, which is everybody's.
+    Temporary(&'a Path),
 }
 
-pub(super) fn open_base(path: &Path) -> Result<PrivateDirectory> {
+/// The first candidate that is fit; `tail` are the bytes that a socket's path has after the base.
+pub(super) fn choose_base(facts: &BaseFacts, tail: usize) -> Result<PrivateDirectory> {
+    first_fit(of_session(facts).chain(temporary(facts)), tail)
+}
+
+/// As [`choose_base`], for those who have to find each other however and whenever they were started: a session's directory
+/// comes and goes with logins, so it is the last resort.
+pub(super) fn choose_lasting_base(facts: &BaseFacts, tail: usize) -> Result<PrivateDirectory> {
+    first_fit(temporary(facts).chain(of_session(facts)), tail)
+}
+
+pub(super) fn open_base(path: &Path, tail: usize) -> Result<PrivateDirectory> {
     let path = std::path::absolute(path)
         .map_err(|error| Error::system(format!("cannot resolve {}", path.display()), error))?;
-    let length = path.as_os_str().len() + HOST_PATH_TAIL;
+    let length = path.as_os_str().len() + tail;
     if length > MAX_SOCKET_PATH {
         return Err(Error::new(
             ErrorKind::PathTooLong,
@@ -47,6 +44,44 @@ pub(super) fn open_base(path: &Path) -> Result<PrivateDirectory> {
         ));
     }
     PrivateDirectory::open_or_create(&path)
+}
+
+fn of_session(facts: &BaseFacts) -> impl Iterator<Item = Candidate<'_>> {
+    let by_user = facts.run_user.as_ref().map(|run_user| run_user.join(own_user().to_string()));
+    facts.xdg_runtime_dir.iter().cloned().chain(by_user).map(Candidate::OfSession)
+}
+
+fn temporary(facts: &BaseFacts) -> impl Iterator<Item = Candidate<'_>> {
+    facts.temp_dirs.iter().map(|directory| Candidate::Temporary(directory))
+}
+
+fn first_fit<'a>(candidates: impl Iterator<Item = Candidate<'a>>, tail: usize) -> Result<PrivateDirectory> {
+    let mut reasons = Vec::new();
+    for candidate in candidates {
+        match candidate.open(tail) {
+            Ok(base) => return Ok(base),
+            Err(error) => reasons.push(error),
+        }
+    }
+    Err(no_base(&reasons))
+}
+
+impl Candidate<'_> {
+    fn open(&self, tail: usize) -> Result<PrivateDirectory> {
+        match self {
+            Self::OfSession(directory) => {
+                PrivateDirectory::open(directory)?;
+                open_base(&directory.join(BASE_NAME), tail)
+            }
+            Self::Temporary(directory) => {
+                open_base(&directory.join(format!("{BASE_NAME}-{}", own_user())), tail)
+            }
+        }
+    }
+}
+
+fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 fn no_base(reasons: &[Error]) -> Error {

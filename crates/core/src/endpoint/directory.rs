@@ -73,6 +73,12 @@ impl PrivateDirectory {
         rustix::fs::fstat(&self.descriptor).ok().map(|stat| file_id(&stat))
     }
 
+    /// Is it this directory that is found at [`Self::path`]?
+    pub(super) fn is_at_its_path(&self) -> bool {
+        let found = rustix::fs::lstat(&self.path).ok().map(|stat| file_id(&stat));
+        found.is_some() && found == self.id()
+    }
+
     /// Device and inode of what is called `name` inside, links not followed.
     pub(super) fn id_inside(&self, name: &OsStr) -> Option<FileId> {
         self.stat_inside(name).ok().map(|stat| file_id(&stat))

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::base::{choose_base, open_base};
 use super::directory::{FileId, PrivateDirectory, file_id, is_socket, try_lock};
+use super::place::{Place, place_secret};
 use super::secret_file::{SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path};
 use super::sweep::sweep;
 use super::{BaseFacts, Secret, random_name};
@@ -44,6 +45,8 @@ enum Hold {
     /// The secret's file is locked; it stays.
     #[expect(dead_code, reason = "held for its lock")]
     SecretFile(File),
+    /// The directory of an election is locked; it stays, with all that is in it.
+    Place,
 }
 
 impl HostEndpoint {
@@ -53,8 +56,8 @@ impl HostEndpoint {
     /// [`ErrorKind::Directory`] that lists every candidate with the reason against it.
     pub fn create(base: Option<&Path>, facts: &BaseFacts) -> Result<Self> {
         let base = match base {
-            Some(path) => open_base(path)?,
-            None => choose_base(facts)?,
+            Some(path) => open_base(path, HOST_PATH_TAIL)?,
+            None => choose_base(facts, HOST_PATH_TAIL)?,
         };
         sweep(&base);
         for _ in 0..MAX_NAME_ATTEMPTS {
@@ -96,6 +99,37 @@ impl HostEndpoint {
         Ok(Self { directory, name, path, secret, hold, bound: Mutex::default() })
     }
 
+    /// Becomes the host of an election, if nobody is. `None`: somebody is, or is about to be; ask there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Directory`] when the place is not fit (any more).
+    pub fn elect(place: &Place) -> Result<Option<Self>> {
+        let directory = place.open()?;
+        // Somebody may have exchanged the directory before we had the lock: then others would lock another one.
+        if !directory.try_lock()? || !directory.is_at_its_path() {
+            return Ok(None);
+        }
+        let secret = place_secret(&directory)?;
+        // With the lock in hand this is nobody of ours. It will end some time, or be reached as a host.
+        if transport::has_listener(place.socket())? {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            directory,
+            name: SOCKET_NAME.into(),
+            path: place.socket().to_owned(),
+            secret,
+            hold: Hold::Place,
+            bound: Mutex::default(),
+        }))
+    }
+
+    /// Whether clients that come now find this host: the directory and the bound socket are still those at the path.
+    pub fn is_found(&self) -> bool {
+        let bound = *self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        bound.is_some() && bound == self.directory.id_inside(&self.name) && self.directory.is_at_its_path()
+    }
+
     /// The socket's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -131,7 +165,7 @@ impl HostEndpoint {
     /// it. In a host's own directory the shortest name leaves the most room for the base.
     fn unborn_name(&self) -> OsString {
         match self.hold {
-            Hold::Directory(_) => UNBORN_NAME.into(),
+            Hold::Directory(_) | Hold::Place => UNBORN_NAME.into(),
             Hold::SecretFile(_) => unborn_beside(&self.name),
         }
     }
@@ -154,6 +188,10 @@ impl HostEndpoint {
 impl Drop for HostEndpoint {
     /// Removes what is this host's and no successor's. What cannot be removed is swept by the next host.
     fn drop(&mut self) {
+        if matches!(self.hold, Hold::Place) {
+            // The next host renames its socket over this one: a removal by name could hit that one.
+            return;
+        }
         let bound = *self.bound.get_mut().unwrap_or_else(PoisonError::into_inner);
         if bound.is_some() && bound == self.directory.id_inside(&self.name) {
             let _ = self.directory.remove_file(&self.name);

@@ -1,14 +1,14 @@
 //! Where a host is found and what proves that it is the host: directory, socket path and secret.
 //!
-//! Two layouts, both inside a directory that belongs to this user and is closed to all others:
+//! Three layouts, all inside a directory that belongs to this user and is closed to all others:
 //!
-//! | | [`HostEndpoint::create`] | [`HostEndpoint::at`] |
-//! |---|---|---|
-//! | for | a host whose clients are told the path | a path the user chose |
-//! | socket | `<base>/<32 hex digits>/s` | the path |
-//! | secret | `secret` in the same directory | `<path>.secret` |
-//! | lock | the directory | the secret |
-//! | after the host | everything is removed | the secret stays, so that clients survive a restart |
+//! | | [`HostEndpoint::create`] | [`HostEndpoint::at`] | [`HostEndpoint::elect`] |
+//! |---|---|---|---|
+//! | for | a host whose clients are told the path | a path the user chose | equal processes, any of which may host |
+//! | socket | `<base>/<32 hex digits>/s` | the path | `<base>/e<key>/s` |
+//! | secret | `secret` in the same directory | `<path>.secret` | `secret` in the same directory |
+//! | lock | the directory | the secret | the directory |
+//! | after the host | everything is removed | the secret stays, so that clients survive a restart | everything stays |
 //!
 //! A lock is a `flock` held for life; the kernel frees it however the host ends. Unsafe directories and files are
 //! refused, never repaired: a repair would be a favour to whoever prepared them.
@@ -19,6 +19,8 @@ mod base;
 mod directory;
 #[cfg(unix)]
 mod host;
+#[cfg(unix)]
+mod place;
 #[cfg(unix)]
 mod secret_file;
 #[cfg(unix)]
@@ -31,6 +33,8 @@ use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
 pub use host::HostEndpoint;
+#[cfg(unix)]
+pub use place::Place;
 #[cfg(unix)]
 pub use secret_file::read_secret;
 #[cfg(windows)]

@@ -23,6 +23,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Ability: the descriptor of a namespace's shared table goes beside the answer that opens the namespace. Abilities
 /// have one bit each; one that the other side does not offer is never used with it.
 pub const FEATURE_SHARED_TABLE: u64 = 1;
+/// The connection is there to learn of the host's end: whoever made it would be the next host.
+pub const FEATURE_WATCH: u64 = 1 << 1;
 /// Longest package version in a hello.
 pub const MAX_PACKAGE_VERSION: usize = 32;
 /// Length of a nonce.
@@ -71,6 +73,11 @@ impl Agreed {
     /// Descriptors of shared tables may pass.
     pub fn shares_tables(&self) -> bool {
         self.features & FEATURE_SHARED_TABLE != 0
+    }
+
+    /// Whether the client only watches the host.
+    pub fn watches(&self) -> bool {
+        self.features & FEATURE_WATCH != 0
     }
 }
 

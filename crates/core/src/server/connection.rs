@@ -26,9 +26,9 @@ pub(super) async fn serve(
     limits: ServerLimits,
     mut closing: watch::Receiver<bool>,
 ) {
-    let _joined = Joined::new(Arc::clone(store));
     let late = Arc::new(LateReplies::new(limits.late_bytes));
-    let Greeted { mut reader, writer, input, shares_tables } = greeted;
+    let Greeted { mut reader, writer, input, shares_tables, watches } = greeted;
+    let _joined = (!watches).then(|| Joined::new(Arc::clone(store)));
     let mut peer = Peer {
         input,
         output: Output::default(),
@@ -39,7 +39,14 @@ pub(super) async fn serve(
         deadlines: Deadlines::default(),
     };
     loop {
+        // A host that was stopped has missed what others decided meanwhile. What it did before it noticed stays unsaid.
+        if !store.is_awake() {
+            return;
+        }
         peer.work(&late);
+        if !store.is_awake() {
+            return;
+        }
         if peer.ending && peer.output.is_empty() {
             return;
         }

@@ -8,7 +8,7 @@ use super::slots::{NoSeat, Seat, Slot};
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::random_bytes;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::handshake::{Agreed, HostChallenge, Introduction, Refusal, offered};
+use crate::protocol::handshake::{Agreed, FEATURE_WATCH, HostChallenge, Introduction, Refusal, offered};
 use crate::store::Store;
 use crate::transport::{Input, Reader, Stream, Writer};
 
@@ -20,6 +20,8 @@ pub(super) struct Greeted {
     pub(super) input: Input,
     /// Both sides have agreed that descriptors of tables may pass.
     pub(super) shares_tables: bool,
+    /// It is no user of the cache: it waits for this host's end.
+    pub(super) watches: bool,
 }
 
 /// The handshake. `None`: the stranger failed, was too slow or too old, or the server closes.
@@ -30,8 +32,13 @@ pub(super) async fn greet(
     mut slot: Slot,
     mut closing: watch::Receiver<bool>,
 ) -> Option<(Greeted, Seat)> {
+    // Whoever is turned away here finds the next life of the host.
+    if !store.is_awake() {
+        return None;
+    }
     let (reader, writer) = stream.into_split().ok()?;
-    let mut greeted = Greeted { reader, writer, input: Input::default(), shares_tables: false };
+    let mut greeted =
+        Greeted { reader, writer, input: Input::default(), shares_tables: false, watches: false };
     let proved = tokio::select! {
         proved = timeout(config.limits.handshake_timeout, greeted.prove(config, store)) => proved.ok()?,
         () = slot.displaced() => return None,
@@ -40,6 +47,7 @@ pub(super) async fn greet(
     let answer = match proved {
         Ok(agreed) => {
             greeted.shares_tables = agreed.shares_tables();
+            greeted.watches = agreed.watches();
             slot.promote().map_err(no_seat)
         }
         Err(refusal) => Err(refusal),
@@ -66,7 +74,7 @@ impl Greeted {
         let own = Introduction {
             secret: &config.secret,
             package_version: &config.package_version,
-            features: offered(config.share),
+            features: offered(config.share) | FEATURE_WATCH,
             nonce: random_bytes().map_err(broken)?,
         };
         let hello = self.input.receive(&mut self.reader, MAX_HELLO_BYTES).await.map_err(broken)?;

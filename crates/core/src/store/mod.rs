@@ -24,6 +24,7 @@ mod reads;
 mod refit;
 mod snapshot;
 mod table;
+mod vigil;
 mod writes;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -40,6 +41,7 @@ pub(crate) use self::lease::{Ask, Member, Turn};
 pub(crate) use self::loads::{Fetched, Outcome};
 pub(crate) use self::namespace::{Namespace, State};
 pub(crate) use self::snapshot::{Place, Snapshot};
+use self::vigil::Vigil;
 use crate::clock::{Clock, Moment};
 use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, TICK_STEPS};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,11 +62,16 @@ pub struct Store {
     /// Numbers leases; shared with every namespace. Begins at 1.
     tokens: Arc<AtomicU64>,
     clients: AtomicUsize,
+    vigil: Vigil,
 }
 
 impl Store {
     /// An empty store with an epoch of its own.
     pub fn new(clock: Clock) -> Arc<Self> {
+        Self::watched(clock, Vigil::needless())
+    }
+
+    fn watched(clock: Clock, vigil: Vigil) -> Arc<Self> {
         Arc::new(Self {
             epoch: new_epoch(&clock),
             started: clock.now(),
@@ -75,6 +82,7 @@ impl Store {
             ids: AtomicU64::new(1),
             tokens: Arc::new(AtomicU64::new(1)),
             clients: AtomicUsize::new(0),
+            vigil,
         })
     }
 

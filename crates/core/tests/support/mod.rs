@@ -410,6 +410,32 @@ impl Raw {
         self
     }
 
+    /// As [`Self::greet`] with a host that may be stopped, or end: `None` if it does not answer within that time.
+    pub(crate) fn try_greet(mut self, secret: &Secret, patience: Duration) -> Option<Self> {
+        self.stream.set_read_timeout(Some(patience)).unwrap();
+        let client = ClientHello::new(&introduction(secret));
+        self.try_send(client.payload())?;
+        let (client, proof) = client.answer(&self.try_receive()?).ok()?;
+        self.try_send(&proof)?;
+        client.finish(&self.try_receive()?).ok()?;
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Some(self)
+    }
+
+    fn try_send(&mut self, payload: &[u8]) -> Option<()> {
+        let mut framed = (payload.len() as u32).to_le_bytes().to_vec();
+        framed.extend_from_slice(payload);
+        self.stream.write_all(&framed).ok()
+    }
+
+    fn try_receive(&mut self) -> Option<Vec<u8>> {
+        let mut header = [0; 4];
+        self.stream.read_exact(&mut header).ok()?;
+        let mut payload = vec![0; (u32::from_le_bytes(header) as usize).min(MAX_HELLO_BYTES)];
+        self.stream.read_exact(&mut payload).ok()?;
+        Some(payload)
+    }
+
     /// Shakes hands as a host does.
     pub(crate) fn welcome(mut self, secret: &Secret, epoch: u64) -> Self {
         let hello = self.receive(MAX_HELLO_BYTES).unwrap();

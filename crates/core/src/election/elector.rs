@@ -1,0 +1,105 @@
+//! The loop of one elector: be the host, or watch the host, or try again in a moment.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::leave::Leaving;
+use super::{ElectorConfig, Standing, term, watch};
+use crate::client::Backoff;
+use crate::client::backoff::Pauses;
+use crate::endpoint::{HostEndpoint, Place};
+use crate::error::{ErrorKind, Result};
+
+/// What comes after one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The host has ended, and the fastest will be the next.
+    AtOnce,
+    /// Somebody holds the lock and does not answer: it is just coming or going, or was stopped. Nobody may take over.
+    Soon,
+    /// Something is in the way that may stay for long.
+    Later,
+}
+
+/// Takes part in the election until told to leave.
+pub(super) async fn run(place: Place, config: ElectorConfig, leaving: Leaving) {
+    let mut pauses = Intervals::new();
+    loop {
+        (config.observe)(Standing::Contending);
+        let next = match HostEndpoint::elect(&place) {
+            Ok(Some(endpoint)) => host(&endpoint, &config, &leaving).await,
+            Ok(None) => leaving.or(follow(&place, &config)).await,
+            Err(_) => Some(Next::Later),
+        };
+        let Some(next) = next else { return };
+        let Some(pause) = pauses.before(next) else { continue };
+        if leaving.or(sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Hosts; `None` when it was told to leave. The lock goes with `endpoint`, when nobody can be answered any more.
+async fn host(endpoint: &HostEndpoint, config: &ElectorConfig, leaving: &Leaving) -> Option<Next> {
+    match term::serve(endpoint, config, leaving).await {
+        Ok(term::End::Left) => None,
+        Ok(term::End::Overslept | term::End::Displaced) => Some(Next::AtOnce),
+        Err(_) => Some(Next::Later),
+    }
+}
+
+/// Watches the host as long as it lives.
+async fn follow(place: &Place, config: &ElectorConfig) -> Next {
+    let watched: Result<()> = watch::watch(place, config).await;
+    match watched {
+        Ok(()) => Next::AtOnce,
+        Err(error) if error.kind() == ErrorKind::NoHost => Next::Soon,
+        Err(_) => Next::Later,
+    }
+}
+
+/// Pauses that grow while nothing succeeds.
+struct Intervals {
+    soon: Pauses,
+    later: Pauses,
+}
+
+impl Intervals {
+    fn new() -> Self {
+        Self { soon: Backoff::OF_CONTENDERS.start(), later: Backoff::default().start() }
+    }
+
+    fn before(&mut self, next: Next) -> Option<Duration> {
+        // Without randomness contenders may meet again; the lock decides all the same.
+        let random = getrandom::u32().unwrap_or_default();
+        match next {
+            Next::AtOnce => {
+                self.soon.reset();
+                self.later.reset();
+                None
+            }
+            Next::Soon => Some(self.soon.next(random)),
+            Next::Later => Some(self.later.next(random)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ELECTION_PAUSE_MAX;
+
+    #[test]
+    fn pauses_grow_while_nobody_answers_and_begin_anew_with_a_host() {
+        let mut intervals = Intervals::new();
+        let first = intervals.before(Next::Soon).unwrap();
+        assert!(first <= Duration::from_millis(2), "{first:?}");
+        for _ in 0..10 {
+            assert!(intervals.before(Next::Soon).unwrap() <= ELECTION_PAUSE_MAX);
+        }
+        assert!(intervals.before(Next::Soon).unwrap() >= ELECTION_PAUSE_MAX / 2);
+        assert_eq!(intervals.before(Next::AtOnce), None);
+        assert!(intervals.before(Next::Soon).unwrap() <= Duration::from_millis(2));
+    }
+}

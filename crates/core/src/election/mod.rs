@@ -1,0 +1,106 @@
+//! Equal processes elect one of them as the host, and another one when that is gone.
+//!
+//! Each process has one [`Elector`] for a [`Place`]. Whoever holds the place's lock is the host; the kernel gives the lock back
+//! however that process ends. All others watch.
+//!
+//! | file | state | ends when |
+//! |---|---|---|
+//! | `elector` | contending: tries the lock, then the host | one of the two succeeds |
+//! | `term` | hosting: serves a store of its own | it leaves, was displaced, or was stopped for too long |
+//! | `watch` | watching: connected to the host, silently | the host has ended, or it leaves |
+//! | `leave` | leaving: however it was asked to | at once, in each of the states above |
+//!
+//! There are never two hosts, since each of these holds:
+//!
+//! * the lock is on the directory itself and counts only while that directory is the one at the path;
+//! * a socket gets its name by a rename, under the lock, when it already accepts connections; nobody removes it by name;
+//! * a host that finds its directory or its socket exchanged gives up, connections and tables first, the lock last;
+//! * a host that was stopped for longer than its clients wait gives up before it answers anything again.
+
+mod elector;
+mod leave;
+mod term;
+mod watch;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use self::leave::Leaver;
+use crate::clock::Clock;
+use crate::endpoint::Place;
+
+/// What an elector does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It looks for a host, or is about to be one.
+    Contending,
+    /// It is connected to the host of this epoch.
+    Watching(u64),
+    /// It is the host, in a life of this epoch. Told when it holds the lock and clients can connect.
+    Hosting(u64),
+    /// It was the host. Told when nobody can be answered any more, and before it gives the lock back.
+    Ended(u64),
+}
+
+/// How an elector behaves.
+#[derive(Clone)]
+pub struct ElectorConfig {
+    /// The package's version, for the messages of others.
+    pub package_version: String,
+    /// Hand the memory of tables to clients, where the system can do that.
+    pub share: bool,
+    /// The time of the stores of this process's terms.
+    pub clock: Clock,
+    /// Hears what the elector does, from its task: it must not wait for anything.
+    pub observe: Arc<dyn Fn(Standing) + Send + Sync>,
+}
+
+impl Default for ElectorConfig {
+    fn default() -> Self {
+        Self {
+            package_version: env!("CARGO_PKG_VERSION").to_owned(),
+            share: true,
+            clock: Clock::System,
+            observe: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for ElectorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ElectorConfig").finish_non_exhaustive()
+    }
+}
+
+/// One process's part in an election. Dropping it leaves without waiting.
+#[derive(Debug)]
+pub struct Elector {
+    place: Place,
+    leaver: Leaver,
+    task: JoinHandle<()>,
+}
+
+impl Elector {
+    /// Takes part from now on, in one task of `runtime`.
+    pub fn start(runtime: &Handle, place: Place, config: ElectorConfig) -> Self {
+        let (leaver, leaving) = leave::pair();
+        let task = runtime.spawn(elector::run(place.clone(), config, leaving));
+        Self { place, leaver, task }
+    }
+
+    /// Path of the socket at which the host is found, whichever process that is.
+    pub fn socket(&self) -> &Path {
+        self.place.socket()
+    }
+
+    /// Takes part no longer: a host gives its last replies, then the lock. Returns when that is done.
+    pub async fn leave(self) {
+        self.leaver.leave();
+        // It fails only if the runtime ends, and then everything has ended.
+        let _ = self.task.await;
+    }
+}

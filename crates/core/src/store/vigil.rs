@@ -1,0 +1,120 @@
+//! Whether an elected host was awake all the time.
+//!
+//! While a host is stopped (by a signal, by swapping, with its virtual machine) its clients give their requests up and go on
+//! without it. What it holds afterwards may be what somebody wanted removed, so it must not be served again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Store;
+use crate::clock::{Clock, Moment};
+use crate::config::DEFAULT_TIMEOUT;
+
+/// Nobody has to stay awake.
+const ALWAYS: Moment = Moment::MAX;
+/// The life of the store has ended.
+const OVER: Moment = 0;
+
+/// Until when a store counts as awake.
+pub(super) struct Vigil(AtomicU64);
+
+impl Vigil {
+    /// Of a store that nobody else would replace.
+    pub(super) fn needless() -> Self {
+        Self(AtomicU64::new(ALWAYS))
+    }
+
+    fn from(now: Moment) -> Self {
+        Self(AtomicU64::new(after(now)))
+    }
+}
+
+impl Store {
+    /// A store for an elected host: [`Self::stay_awake`] is to be called more often than requests time out.
+    pub fn vigilant(clock: Clock) -> Arc<Self> {
+        let vigil = Vigil::from(clock.now());
+        Self::watched(clock, vigil)
+    }
+
+    /// Tells that the host is awake. `false`: too late, or the store's life has ended; that stays so.
+    pub fn stay_awake(&self) -> bool {
+        let now = self.clock.now();
+        let extended = self.vigil.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| match until {
+            ALWAYS => Some(ALWAYS),
+            until => (now <= until).then(|| after(now)),
+        });
+        extended.is_ok()
+    }
+
+    /// Whether what this store says still counts. Other threads may be faster than the one that finds the host late,
+    /// so whoever answers asks before and after the work.
+    pub(crate) fn is_awake(&self) -> bool {
+        match self.vigil.0.load(Ordering::Relaxed) {
+            ALWAYS => true,
+            until => self.clock.now() <= until,
+        }
+    }
+
+    /// Ends this store's life: everything in it goes, those who read its tables find them retired, and whoever waits for
+    /// a load hears that there will be none.
+    pub fn end(&self) {
+        self.vigil.0.store(OVER, Ordering::Relaxed);
+        let all: Vec<_> = self.lock().values().cloned().collect();
+        for namespace in all {
+            self.destroy(&namespace);
+        }
+    }
+}
+
+fn after(now: Moment) -> Moment {
+    now + DEFAULT_TIMEOUT.as_micros() as Moment
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::{manual_clock, manual_store};
+
+    const TICK: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn a_host_that_ticks_in_time_stays_awake() {
+        let (clock, hands) = manual_clock();
+        let store = Store::vigilant(clock);
+        for _ in 0..100 {
+            hands.advance(TICK);
+            assert!(store.is_awake() && store.stay_awake());
+        }
+    }
+
+    #[test]
+    fn a_host_that_slept_as_long_as_its_clients_waited_never_wakes() {
+        let (clock, hands) = manual_clock();
+        let store = Store::vigilant(clock);
+        hands.advance(DEFAULT_TIMEOUT);
+        assert!(store.is_awake() && store.stay_awake());
+        hands.advance(DEFAULT_TIMEOUT + Duration::from_micros(1));
+        assert!(!store.is_awake(), "before anybody has told that it was late");
+        assert!(!store.stay_awake());
+        assert!(!store.is_awake() && !store.stay_awake(), "it is too late for good");
+    }
+
+    #[test]
+    fn a_host_that_was_not_elected_may_sleep() {
+        let (store, hands) = manual_store();
+        hands.advance(1_000 * DEFAULT_TIMEOUT);
+        assert!(store.is_awake() && store.stay_awake());
+    }
+
+    #[test]
+    fn an_ended_store_is_empty_and_silent() {
+        let (clock, _) = manual_clock();
+        let store = Store::vigilant(clock);
+        store.open("some", &Default::default()).unwrap();
+        store.end();
+        assert!(store.namespaces().is_empty());
+        assert!(!store.is_awake() && !store.stay_awake());
+    }
+}

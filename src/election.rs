@@ -1,0 +1,83 @@
+//! This process's part in elections. Its threads share it: whichever comes first begins.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use clustered_cache_core::error::Result;
+
+use crate::error::to_napi;
+
+/// The key that this process was first told.
+static KEY: OnceLock<String> = OnceLock::new();
+
+/// Where the host is that the processes with this key elect: the path of its socket, whether there is one yet or not. With
+/// `stands`, this process would be that host, from now on and for as long as it lives.
+#[napi_derive::napi]
+pub fn elect(key: String, stands: bool) -> napi::Result<String, String> {
+    let socket = part::take(&key, stands).map_err(|error| to_napi(&error))?;
+    KEY.get_or_init(|| key);
+    Ok(socket.to_string_lossy().into_owned())
+}
+
+/// The key of the election that this process is in, if any thread has found that out.
+#[napi_derive::napi]
+pub fn election_key() -> Option<String> {
+    KEY.get().cloned()
+}
+
+/// Takes part no longer; for the end of the process.
+pub(crate) fn leave() {
+    part::leave();
+}
+
+#[cfg(unix)]
+mod part {
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+
+    use clustered_cache_core::election::{Elector, ElectorConfig};
+    use clustered_cache_core::endpoint::{BaseFacts, Place};
+
+    use super::{PathBuf, Result};
+    use crate::process::{lock, server_runtime};
+
+    /// By key. Dropping one is to leave.
+    static ELECTORS: Mutex<Option<HashMap<String, Elector>>> = Mutex::new(None);
+
+    pub(super) fn take(key: &str, stands: bool) -> Result<PathBuf> {
+        let mut guard = lock(&ELECTORS);
+        let electors = guard.get_or_insert_default();
+        if let Some(elector) = electors.get(key) {
+            return Ok(elector.socket().to_owned());
+        }
+        let place = Place::find(None, &BaseFacts::from_env(), key)?;
+        let socket = place.socket().to_owned();
+        if stands {
+            let package_version = env!("CARGO_PKG_VERSION").to_owned();
+            let config = ElectorConfig { package_version, ..ElectorConfig::default() };
+            electors.insert(key.to_owned(), Elector::start(&server_runtime()?, place, config));
+        }
+        Ok(socket)
+    }
+
+    pub(super) fn leave() {
+        lock(&ELECTORS).take();
+    }
+}
+
+#[cfg(not(unix))]
+mod part {
+    use clustered_cache_core::error::{Error, ErrorKind};
+
+    use super::{PathBuf, Result};
+
+    pub(super) fn take(_key: &str, _stands: bool) -> Result<PathBuf> {
+        Err(Error::new(
+            ErrorKind::NoHost,
+            "on Windows the instances of a PM2 app cannot elect a host: start one process and let it fork the others with \
+             the cluster module",
+        ))
+    }
+
+    pub(super) fn leave() {}
+}
