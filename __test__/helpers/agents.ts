@@ -178,6 +178,7 @@ export class Agents {
   readonly #directory = mkdtempSync(path.join(os.tmpdir(), 'cc-test-'));
   readonly #server = net.createServer((socket) => this.#accept(socket));
   readonly #expected = new Map<string, (agent: Agent) => void>();
+  readonly #expectedMany = new Map<string, (agent: Agent) => void>();
   readonly #agents = new Set<Agent>();
   readonly #children = new Set<ChildProcess>();
 
@@ -224,6 +225,11 @@ export class Agents {
     return { token, agent: within(promise, `hello of ${token}`) };
   }
 
+  /** Expects any number of processes that are started with one token. */
+  expectMany(token: string, arrived: (agent: Agent) => void): void {
+    this.#expectedMany.set(token, arrived);
+  }
+
   /** Ends every process, by its id, and the channel. */
   async close(): Promise<void> {
     const agents = [...this.#agents].filter((agent) => agent.alive);
@@ -242,6 +248,7 @@ export class Agents {
       if (agent) return agent.receive(message);
       agent = new Agent(socket, message.pid);
       this.#agents.add(agent);
+      this.#expectedMany.get(message.hello)?.(agent);
       this.#expected.get(message.hello)?.(agent);
       this.#expected.delete(message.hello);
     });
