@@ -1,7 +1,7 @@
 //! Time, injected. Deadlines are microseconds of a monotonic clock that all processes of the machine share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Microseconds of the machine's monotonic clock.
 pub type Moment = u64;
@@ -30,7 +30,7 @@ impl Clock {
         match self {
             Self::System => system::wall_ms(),
             Self::Manual(clock) => {
-                clock.wall_offset_ms as f64 + clock.now.load(Ordering::SeqCst) as f64 / 1e3
+                clock.wall_offset_ms.load(Ordering::SeqCst) as f64 + clock.now.load(Ordering::SeqCst) as f64 / 1e3
             }
         }
     }
@@ -40,18 +40,23 @@ impl Clock {
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicU64,
-    wall_offset_ms: u64,
+    wall_offset_ms: AtomicI64,
 }
 
 impl ManualClock {
     /// A clock that starts one second after zero, at a fixed day of the calendar.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { now: AtomicU64::new(1_000_000), wall_offset_ms: 1_700_000_000_000 })
+        Arc::new(Self { now: AtomicU64::new(1_000_000), wall_offset_ms: AtomicI64::new(1_700_000_000_000) })
     }
 
     /// Moves time forward.
     pub fn advance(&self, by: std::time::Duration) {
         self.now.fetch_add(by.as_micros() as u64, Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock, and it alone, by so many milliseconds.
+    pub fn shift_wall(&self, by_ms: i64) {
+        self.wall_offset_ms.fetch_add(by_ms, Ordering::SeqCst);
     }
 }
 

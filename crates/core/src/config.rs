@@ -133,6 +133,16 @@ pub const ELECTED_TICK: Duration = Duration::from_millis(100);
 pub const ELECTED_CHECK: Duration = Duration::from_secs(1);
 /// Hexadecimal digits of the key under which processes elect their host.
 pub const ELECTION_KEY_DIGITS: usize = 32;
+// --- moving and keeping the content --------------------------------------------------------------------------
+
+/// A part of a store's content is about this large; only a single larger entry exceeds it by much.
+pub const CONTENT_PART_BYTES: usize = 256 * 1024;
+/// Entries of one namespace that are taken before the next one has its turn.
+pub const CONTENT_RUN: usize = 256;
+/// Highest number of a lease, and most of any counter, that is believed: JavaScript holds it exactly.
+pub const MAX_CONTENT_NUMBER: u64 = 1 << 53;
+/// Names in the directory of a snapshot that are looked at for what dead writers left behind, at most.
+pub const MAX_SWEPT_FILES: usize = 4_096;
 
 // --- files ---------------------------------------------------------------------------------------------------
 

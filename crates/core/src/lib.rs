@@ -3,6 +3,7 @@
 //! | part | duty |
 //! |---|---|
 //! | [`store`] | the host's entries: namespaces, bounds, expiry, counters, leases |
+//! | [`snapshot`] | a store's entries in a file, for a later host |
 //! | [`session`] | one user of a store (a connection, or the host's own JavaScript): requests in, responses out |
 //! | [`protocol`] | messages, frames, handshake: bytes in, values out, no sockets |
 //! | [`transport`] | sockets: the only file that names the transport crate |
@@ -32,6 +33,7 @@ pub mod mark;
 pub mod protocol;
 pub mod server;
 pub mod session;
+pub mod snapshot;
 pub mod store;
 pub mod transport;
 pub mod value;

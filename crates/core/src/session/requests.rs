@@ -170,13 +170,12 @@ impl Session {
 
     fn info(&mut self, handle: Handle, key: &Blob<'_>, reply: Reply<'_>) -> Result<()> {
         let key = checks::key(key)?;
-        let known = self.enter(handle, |state, _, now| (state.info(key, now), now))?;
-        let (Some(known), now) = known else {
+        let known = self.enter(handle, |state, _, now| state.info(key, now))?;
+        let Some(known) = known else {
             reply(Response::Missing);
             return Ok(());
         };
-        let age = now.saturating_sub(known.stored) as f64 / 1e3;
-        let created = self.store.clock().wall_ms() - age;
+        let created = self.store.clock().wall_ms() - known.age as f64 / 1e3;
         reply(Response::Info { remaining: known.remaining, size: known.size, created });
         Ok(())
     }

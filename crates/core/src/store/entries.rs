@@ -22,9 +22,9 @@ use crate::mark::{Mark, table_number};
 pub(crate) struct Entries {
     pub(super) table: Table,
     pub(super) order: Order,
-    size: u64,
+    pub(super) size: u64,
     pub(super) deadlines: Option<Deadlines>,
-    evictions: u64,
+    pub(super) evictions: u64,
     pub(super) era: Arc<Era>,
 }
 

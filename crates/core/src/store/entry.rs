@@ -31,6 +31,13 @@ impl Meta {
     pub(crate) fn size(&self, bytes: u64) -> u64 {
         self.explicit.map_or(bytes, NonZeroU64::get)
     }
+
+    /// Microseconds since it was stored. What was stored before the clock began (it came out of a snapshot, after the
+    /// machine was started anew) has a moment before zero, so the difference wraps.
+    pub(crate) fn age(&self, now: Moment) -> u64 {
+        let age = now.wrapping_sub(self.stored);
+        if age > i64::MAX as u64 { 0 } else { age }
+    }
 }
 
 /// An entry about to be stored.

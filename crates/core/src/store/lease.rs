@@ -15,13 +15,17 @@ use super::entry::NEVER;
 use crate::clock::Moment;
 use crate::config::{MAX_LEASES_PER_SESSION, MAX_WAITS_PER_SESSION};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::{LeaseToken, RequestId};
+use crate::protocol::message::{LeaseToken, RequestId, Response};
 use crate::session::Mailbox;
 
 /// The first token of a flight names it for life.
 type FlightId = LeaseToken;
 /// Places waiters in the order of their arrival.
 type Arrival = u64;
+
+/// Leads the flights that began under another host, whose leaders this one does not know. No member has this id: a
+/// store numbers from 1.
+const ADOPTED: u64 = 0;
 
 /// One user of the store: where its answers go, and how much it holds in all namespaces together.
 pub(crate) struct Member {
@@ -68,6 +72,23 @@ pub(crate) struct Landed {
     pub(crate) waiters: Vec<(Arc<Member>, RequestId)>,
 }
 
+/// A load on its way from one host to the next.
+#[derive(Debug)]
+pub(crate) struct Underway {
+    pub(crate) key: Arc<[u8]>,
+    pub(crate) token: LeaseToken,
+    pub(crate) joinable: bool,
+    /// From here on another may lead.
+    pub(crate) overrun: Moment,
+}
+
+/// Where the answers to adopted leaders would go. They never wait, so there are none.
+struct Nobody;
+
+impl Mailbox for Nobody {
+    fn deliver(&self, _: RequestId, _: Response<'_>) {}
+}
+
 struct Waiter {
     member: u64,
     request: RequestId,
@@ -106,7 +127,8 @@ pub(crate) struct Flights {
     flights: HashMap<FlightId, Flight>,
     joinable: HashMap<Arc<[u8]>, FlightId>,
     holdings: HashMap<u64, Holdings>,
-    /// Flights with waiters, by the moment their leader has overrun. Without waiters nobody can take over.
+    /// Flights with waiters, by the moment their leader has overrun. Without waiters nobody can take over; adopted ones
+    /// are here all the same, since nobody would hear that their leader is gone.
     overruns: BTreeSet<(Moment, FlightId)>,
     arrivals: Arrival,
     counts: LoadCounts,
@@ -209,7 +231,7 @@ impl Flights {
     pub(crate) fn land(&mut self, member: &Member, token: LeaseToken) -> Option<Landed> {
         let id = self.led(member, token)?;
         let flight = self.remove(id)?;
-        self.drop_lead(member.id, token);
+        self.drop_lead(flight.leader, token);
         let current = self.forget_joinable(&flight.key, id);
         let waiters = flight.waiters.values();
         let waiters = waiters.filter_map(|waiter| Some((self.drop_wait(waiter)?, waiter.request))).collect();
@@ -278,6 +300,58 @@ impl Flights {
         self.joinable.clear();
     }
 
+    // --- moving to another host --------------------------------------------------------------------------------
+
+    /// Everything that is being loaded, the oldest lease first.
+    pub(crate) fn underway(&self) -> Vec<Underway> {
+        let mut all: Vec<_> = self
+            .flights
+            .iter()
+            .map(|(id, flight)| Underway {
+                key: Arc::clone(&flight.key),
+                token: flight.token,
+                joinable: self.joinable.get(&flight.key) == Some(id),
+                overrun: flight.overrun,
+            })
+            .collect();
+        all.sort_unstable_by_key(|flight| flight.token);
+        all
+    }
+
+    /// Goes on with a load that began under another host. Its leader is whoever settles it with its token; that one may
+    /// be gone without anybody hearing of it, so the flight ends when its time is over. `false` when the token is known.
+    pub(crate) fn adopt(&mut self, underway: Underway) -> bool {
+        let Underway { key, token, joinable, overrun } = underway;
+        if self.flights.contains_key(&token) {
+            return false;
+        }
+        if joinable {
+            self.joinable.entry(Arc::clone(&key)).or_insert(token);
+        }
+        let nobody = self.holdings.entry(ADOPTED).or_insert_with(|| Holdings {
+            member: Member::new(ADOPTED, Arc::new(Nobody)),
+            leads: BTreeMap::new(),
+            waits: HashMap::new(),
+        });
+        nobody.leads.insert(token, token);
+        nobody.member.leads.fetch_add(1, Ordering::Relaxed);
+        self.overruns.insert((overrun, token));
+        self.flights.insert(token, Flight { key, leader: ADOPTED, token, overrun, waiters: BTreeMap::new() });
+        true
+    }
+
+    /// Goes on counting where another host stopped.
+    pub(crate) fn resume(&mut self, counts: LoadCounts) {
+        let LoadCounts { leads, waits, takeovers } = counts;
+        for (counter, more) in [
+            (&mut self.counts.leads, leads),
+            (&mut self.counts.waits, waits),
+            (&mut self.counts.takeovers, takeovers),
+        ] {
+            *counter = counter.saturating_add(more);
+        }
+    }
+
     // --- writes ------------------------------------------------------------------------------------------------
 
     /// The key was written: what is being loaded for it may not overwrite that.
@@ -325,8 +399,10 @@ impl Flights {
         }
     }
 
+    /// The flight of a lease: one of the member's own, or one whose leader is known by the token only.
     fn led(&self, member: &Member, token: LeaseToken) -> Option<FlightId> {
-        self.holdings.get(&member.id)?.leads.get(&token).copied()
+        let held_by = |holder| self.holdings.get(&holder)?.leads.get(&token).copied();
+        held_by(member.id).or_else(|| held_by(ADOPTED))
     }
 
     fn remove(&mut self, id: FlightId) -> Option<Flight> {
@@ -338,7 +414,7 @@ impl Flights {
     fn remove_waiter(&mut self, id: FlightId, arrival: Arrival) -> Option<Waiter> {
         let flight = self.flights.get_mut(&id)?;
         let waiter = flight.waiters.remove(&arrival)?;
-        if flight.waiters.is_empty() {
+        if flight.waiters.is_empty() && flight.leader != ADOPTED {
             self.overruns.remove(&(flight.overrun, id));
         }
         Some(waiter)
@@ -410,7 +486,8 @@ impl Flights {
             let leads = &self.holdings.get(&flight.leader).expect("a leader holds something").leads;
             assert_eq!(leads.get(&flight.token), Some(id), "the leader holds the lease");
             let ordered = self.overruns.contains(&(flight.overrun, *id));
-            assert_eq!(ordered, !flight.waiters.is_empty(), "a lease passes on exactly when somebody waits");
+            let timed = flight.leader == ADOPTED || !flight.waiters.is_empty();
+            assert_eq!(ordered, timed, "a lease passes on exactly when somebody waits or nobody knows its leader");
             for (arrival, waiter) in &flight.waiters {
                 let held = &self.holdings.get(&waiter.member).expect("a waiter holds something").waits;
                 assert_eq!(held.get(&waiter.request), Some(&(*id, *arrival)), "the wait is held");
@@ -427,7 +504,10 @@ impl Flights {
         );
         assert_eq!(held.clone().map(|one| one.leads.len()).sum::<usize>(), self.flights.len());
         assert_eq!(held.map(|one| one.waits.len()).sum::<usize>(), waits);
-        let waited = self.flights.values().filter(|flight| !flight.waiters.is_empty());
+        let waited = self
+            .flights
+            .values()
+            .filter(|flight| flight.leader == ADOPTED || !flight.waiters.is_empty());
         assert_eq!(waited.count(), self.overruns.len(), "no overrun outlives its flight");
     }
 }

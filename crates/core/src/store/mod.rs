@@ -7,6 +7,7 @@
 //! names, the agenda, and one per namespace.
 
 mod agenda;
+pub mod content;
 mod counter;
 mod deadlines;
 mod effects;
@@ -36,6 +37,7 @@ use self::agenda::Agenda;
 pub(crate) use self::counter::Change;
 pub(crate) use self::effects::Effects;
 use self::entry::NEVER;
+use self::options::Options;
 pub(crate) use self::entry::{Span, Terms};
 pub(crate) use self::lease::{Ask, Member, Turn};
 pub(crate) use self::loads::{Fetched, Outcome};
@@ -101,6 +103,16 @@ impl Store {
         let mut names: Vec<_> = self.lock().keys().map(|name| name.to_string()).collect();
         names.sort_unstable();
         names
+    }
+
+    /// Everything this store holds, for the host that goes on with it at once.
+    pub fn export(self: &Arc<Self>) -> content::Export {
+        content::Export::handover(self)
+    }
+
+    /// Goes on with what another host held; see [`content::Import::handover`].
+    pub fn import(self: &Arc<Self>) -> content::Import {
+        content::Import::handover(self)
     }
 
     /// A client has connected; counted in the statistics.
@@ -169,7 +181,7 @@ impl Store {
     pub(crate) fn open(&self, name: &str, options: &NamespaceOptions) -> Result<(Arc<Namespace>, Settings)> {
         check_name(name)?;
         loop {
-            let namespace = self.find_or_create(name, options)?;
+            let namespace = self.find_or_create(name, || Options::new(*options))?;
             match self.enter(&namespace, |state, effects, _| state.declare(name, options, effects)) {
                 Some(settings) => return Ok((namespace, settings?)),
                 // Destroyed just now, and perhaps still in the map.
@@ -178,7 +190,11 @@ impl Store {
         }
     }
 
-    fn find_or_create(&self, name: &str, options: &NamespaceOptions) -> Result<Arc<Namespace>> {
+    fn find_or_create(
+        &self,
+        name: &str,
+        options: impl FnOnce() -> Result<Options>,
+    ) -> Result<Arc<Namespace>> {
         let mut namespaces = self.lock();
         if let Some(namespace) = namespaces.get(name) {
             return Ok(Arc::clone(namespace));
@@ -188,9 +204,14 @@ impl Store {
                 format!("this host holds {MAX_NAMESPACES} namespaces, which is the limit; destroy some");
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        let namespace = Namespace::new(self.issue_id(), name, options, Arc::clone(&self.tokens))?;
+        let namespace = Namespace::new(self.issue_id(), name, options()?, Arc::clone(&self.tokens))?;
         namespaces.insert(Arc::clone(&namespace.name), Arc::clone(&namespace));
         Ok(namespace)
+    }
+
+    /// The namespace of that name, if there is one.
+    fn find(&self, name: &str) -> Option<Arc<Namespace>> {
+        self.lock().get(name).cloned()
     }
 
     /// Drops the namespace and everything in it. Handles that point to it open its name anew.

@@ -24,14 +24,14 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     /// # Errors
-    /// [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`].
+    /// [`crate::ErrorKind::Memory`].
     pub(crate) fn new(
         id: u64,
         name: &str,
-        options: &NamespaceOptions,
+        options: Options,
         tokens: Arc<AtomicU64>,
     ) -> Result<Arc<Self>> {
-        let state = Mutex::new(State::new(Options::new(*options)?, tokens)?);
+        let state = Mutex::new(State::new(options, tokens)?);
         Ok(Arc::new(Self { id, name: Arc::from(name), state }))
     }
 

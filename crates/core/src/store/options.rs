@@ -14,6 +14,8 @@ pub(crate) struct Options {
     /// Declared ones as changed at run time. Kept beside `config`, so that defaults follow what they depend on.
     effective: NamespaceOptions,
     config: NamespaceConfig,
+    /// They came out of a snapshot: they hold until somebody opens the namespace and says what holds now.
+    presumed: bool,
 }
 
 /// Pairs the options of two sets up: `$pair` takes both `Option`s of each.
@@ -40,7 +42,32 @@ impl Options {
     /// # Errors
     /// [`ErrorKind::InvalidOption`].
     pub(crate) fn new(declared: NamespaceOptions) -> Result<Self> {
-        Ok(Self { declared, effective: declared, config: NamespaceConfig::from_options(&declared)? })
+        let config = NamespaceConfig::from_options(&declared)?;
+        Ok(Self { declared, effective: declared, config, presumed: false })
+    }
+
+    /// Options nobody has declared in this host's life. The first who opens the namespace replaces them all: a program
+    /// that was started anew with other options does not conflict with what it was.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`].
+    pub(crate) fn presumed(effective: NamespaceOptions) -> Result<Self> {
+        let config = NamespaceConfig::from_options(&effective)?;
+        Ok(Self { declared: NamespaceOptions::default(), effective, config, presumed: true })
+    }
+
+    /// The first declaration of each option.
+    pub(crate) fn declared(&self) -> &NamespaceOptions {
+        &self.declared
+    }
+
+    /// What is in force, as far as anybody said anything.
+    pub(crate) fn effective(&self) -> &NamespaceOptions {
+        &self.effective
+    }
+
+    pub(crate) fn is_presumed(&self) -> bool {
+        self.presumed
     }
 
     pub(crate) fn config(&self) -> &NamespaceConfig {
@@ -57,6 +84,10 @@ impl Options {
     /// # Errors
     /// [`ErrorKind::OptionsConflict`] with all that differ, [`ErrorKind::InvalidOption`]. Nothing has changed then.
     pub(crate) fn declare(&mut self, name: &str, options: &NamespaceOptions) -> Result<()> {
+        if self.presumed {
+            *self = Self::new(*options)?;
+            return Ok(());
+        }
         NamespaceConfig::from_options(options)?;
         let differences = differences(&self.declared, options);
         if !differences.is_empty() {

@@ -15,7 +15,8 @@ use crate::mark::Mark;
 pub(crate) struct Known {
     pub(crate) remaining: Option<u64>,
     pub(crate) size: u64,
-    pub(crate) stored: Moment,
+    /// Microseconds since it was stored.
+    pub(crate) age: u64,
 }
 
 impl State {
@@ -107,7 +108,7 @@ impl State {
     /// What is known of an entry that is not stale.
     pub(crate) fn info(&self, key: &[u8], now: Moment) -> Option<Known> {
         let entry = self.entries.find_fresh(key, now).and_then(|slot| self.entries.view(slot))?;
-        Some(Known { remaining: entry.remaining(now), size: entry.size(), stored: entry.meta().stored })
+        Some(Known { remaining: entry.remaining(now), size: entry.size(), age: entry.meta().age(now) })
     }
 
     /// Gives an entry that is not stale a new time to live, from now.

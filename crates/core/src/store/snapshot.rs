@@ -51,6 +51,10 @@ impl Snapshot {
         self.places.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     /// The next one to be shown.
     pub(crate) fn next(&self) -> Option<Place> {
         self.places.last().copied()

@@ -1,0 +1,141 @@
+//! What a namespace takes over from another host.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use super::record::{Counters, EntryRecord, LeaseRecord};
+use crate::clock::Moment;
+use crate::config::{MAX_CONTENT_NUMBER, MAX_LEASE, MAX_TTL, NamespaceConfig};
+use crate::store::State;
+use crate::store::entries::Entries;
+use crate::store::entry::{Candidate, Meta, NEVER};
+use crate::store::lease::{LoadCounts, Underway};
+use crate::value::{check_key, check_value};
+
+const MAX_TTL_MICROS: u64 = MAX_TTL.as_micros() as u64;
+const MAX_LEASE_MICROS: u64 = MAX_LEASE.as_micros() as u64;
+
+/// From which moment on the spans of the content count, here: this much before `start`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Base {
+    pub(super) start: Moment,
+    /// Microseconds. More than `start` where the machine was started anew meanwhile.
+    pub(super) elapsed: u64,
+    /// What is stale may still be a value.
+    pub(super) keeps_stale: bool,
+}
+
+impl Base {
+    /// When something ends that had `remaining` microseconds left; `start` if its time is over.
+    fn end_of(&self, remaining: u64, most: u64) -> Moment {
+        self.start + remaining.min(most).saturating_sub(self.elapsed)
+    }
+}
+
+/// What becomes of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Kept,
+    /// Its time is over.
+    Expired,
+    /// There is no room, or an entry of that key.
+    Skipped,
+}
+
+impl State {
+    /// What was counted here so far.
+    pub(super) fn counted(&self) -> Counters {
+        let stats = self.stats();
+        Counters {
+            hits: stats.hits,
+            misses: stats.misses,
+            sets: stats.sets,
+            deletes: stats.deletes,
+            evictions: stats.evictions,
+            expirations: stats.expirations,
+            leads: stats.leads,
+            waits: stats.waits,
+            takeovers: stats.takeovers,
+        }
+    }
+
+    /// Goes on counting where another host stopped.
+    pub(super) fn resume(&mut self, counted: &Counters) {
+        let known = |counter: u64| counter.min(MAX_CONTENT_NUMBER);
+        let counters = &mut self.counters;
+        for (counter, more) in [
+            (&mut counters.hits, counted.hits),
+            (&mut counters.misses, counted.misses),
+            (&mut counters.sets, counted.sets),
+            (&mut counters.deletes, counted.deletes),
+            (&mut counters.expirations, counted.expirations),
+            (&mut self.entries.evictions, counted.evictions),
+        ] {
+            *counter = counter.saturating_add(known(more));
+        }
+        self.flights.resume(LoadCounts {
+            leads: known(counted.leads),
+            waits: known(counted.waits),
+            takeovers: known(counted.takeovers),
+        });
+    }
+
+    /// Goes on with a load; `false` when there is one of that token already.
+    pub(super) fn adopt(&mut self, lease: &LeaseRecord<'_>, base: &Base) -> bool {
+        let overrun = base.end_of(lease.remaining, MAX_LEASE_MICROS);
+        self.flights.adopt(Underway {
+            key: Arc::from(lease.key.0),
+            token: lease.token,
+            joinable: lease.joinable,
+            overrun,
+        })
+    }
+
+    /// Takes an entry as the least recently used one.
+    pub(super) fn admit(&mut self, entry: &EntryRecord<'_>, base: &Base, now: Moment) -> Fate {
+        let config = self.options.config();
+        let deadline = entry.remaining.map_or(NEVER, |remaining| base.end_of(remaining, MAX_TTL_MICROS));
+        if now >= deadline && !(base.keeps_stale && config.allow_stale) {
+            return Fate::Expired;
+        }
+        let (key, value) = (entry.key.0, entry.value.0);
+        if check_key(key).is_err() || check_value(value, config.cache_null).is_err() {
+            return Fate::Skipped;
+        }
+        let age = entry.age.min(MAX_TTL_MICROS) + base.elapsed;
+        let meta = Meta {
+            ttl: entry.ttl.min(MAX_TTL_MICROS),
+            stored: base.start.wrapping_sub(age),
+            explicit: NonZeroU64::new(entry.size),
+        };
+        if self.entries.admit(&Candidate { key, value, deadline, meta }, config) {
+            Fate::Kept
+        } else {
+            Fate::Skipped
+        }
+    }
+}
+
+impl Entries {
+    /// Stores an entry as the least recently used one, if its key is not there and nothing has to go for it.
+    fn admit(&mut self, new: &Candidate<'_>, config: &NamespaceConfig) -> bool {
+        let size = new.size();
+        let has_room = new.fits(config)
+            && config.max.is_none_or(|max| (self.len() as u64) < max)
+            && size <= config.max_size.saturating_sub(self.size);
+        if !has_room || self.find(new.key).is_some() {
+            return false;
+        }
+        if size != new.bytes() {
+            self.table.count_units(config);
+        }
+        let Ok(slot) = self.table.insert(new) else { return false };
+        self.order.put(slot, new.meta);
+        self.order.demote(&slot);
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.link(new.deadline, slot);
+        }
+        self.size += size;
+        true
+    }
+}

@@ -1,0 +1,218 @@
+//! A store's content, part by part.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Purpose;
+use super::record::{EntryRecord, LeaseRecord, NamespaceRecord, Record, Totals, VERSION};
+use crate::clock::Moment;
+use crate::config::{CONTENT_PART_BYTES, CONTENT_RUN};
+use crate::error::Result;
+use crate::protocol::message::Blob;
+use crate::store::entry::View;
+use crate::store::{Namespace, Snapshot, State, Store};
+
+/// Writes the content of a store, hottest first, as fast as it is asked for. Nothing in the store changes: neither the
+/// order of use nor any counter.
+///
+/// The locks are held for one part each. Only what says which entries there are is taken at once: 16 bytes for each.
+pub struct Export {
+    store: Arc<Store>,
+    purpose: Purpose,
+    /// All spans count from here.
+    began: Moment,
+    progress: Progress,
+    /// Those that have no number yet.
+    unnamed: VecDeque<Arc<Namespace>>,
+    /// Those that have entries left, the next one first.
+    sources: VecDeque<Source>,
+    named: u32,
+    totals: Totals,
+    /// Key and value on their way into a record.
+    scratch: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    NotBegun,
+    UnderWay,
+    Over,
+}
+
+struct Source {
+    number: u32,
+    namespace: Arc<Namespace>,
+    left: Snapshot,
+}
+
+impl Export {
+    /// Everything, for a host that goes on at once: entries, options, counters, and loads under way.
+    pub fn handover(store: &Arc<Store>) -> Self {
+        Self::new(store, Purpose::Handover)
+    }
+
+    /// What a later host can use: entries that are not stale, and the options of their namespaces.
+    pub fn snapshot(store: &Arc<Store>) -> Self {
+        Self::new(store, Purpose::Snapshot)
+    }
+
+    fn new(store: &Arc<Store>, purpose: Purpose) -> Self {
+        let mut unnamed: Vec<_> = store.lock().values().cloned().collect();
+        unnamed.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Self {
+            store: Arc::clone(store),
+            purpose,
+            began: store.clock.now(),
+            progress: Progress::NotBegun,
+            unnamed: unnamed.into(),
+            sources: VecDeque::new(),
+            named: 0,
+            totals: Totals::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Appends the next part, whole records of about [`CONTENT_PART_BYTES`]. `false` when it was the last one; nothing
+    /// is appended after that.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] and [`crate::ErrorKind::Limit`] for what cannot be written: a bug.
+    pub fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool> {
+        let end = out.len() + CONTENT_PART_BYTES;
+        if self.progress == Progress::NotBegun {
+            let tokens = self.store.tokens.load(Ordering::Relaxed);
+            Record::Begin { version: VERSION, tokens }.append(out)?;
+            self.progress = Progress::UnderWay;
+        }
+        // All namespaces and leases before any entry: whoever stops early has at least these.
+        while out.len() < end
+            && let Some(namespace) = self.unnamed.pop_front()
+        {
+            self.name(namespace, out)?;
+        }
+        while out.len() < end
+            && let Some(source) = self.sources.pop_front()
+        {
+            self.run(source, out, end)?;
+        }
+        if self.progress == Progress::UnderWay && self.unnamed.is_empty() && self.sources.is_empty() {
+            Record::End(self.totals).append(out)?;
+            self.progress = Progress::Over;
+        }
+        Ok(self.progress != Progress::Over)
+    }
+
+    /// Time is over: the next part ends the content, and tells how many entries are not in it.
+    pub fn cut(&mut self) {
+        let left: usize = self.sources.iter().map(|source| source.left.len()).sum();
+        self.totals.left_out += left as u64;
+        self.sources.clear();
+        self.unnamed.clear();
+    }
+
+    /// Entries written so far.
+    pub fn entries(&self) -> u64 {
+        self.totals.entries
+    }
+
+    /// Entries left out by [`Self::cut`], as far as their namespaces were written.
+    pub fn left_out(&self) -> u64 {
+        self.totals.left_out
+    }
+
+    /// Writes what there is of a namespace beside its entries, and gives it its place among the sources.
+    fn name(&mut self, namespace: Arc<Namespace>, out: &mut Vec<u8>) -> Result<()> {
+        let (purpose, number, began) = (self.purpose, self.named, self.began);
+        let named = self.store.enter(&namespace, |state, _, now| {
+            let left = state.snapshot(None, now);
+            // Without entries a snapshot has nothing to say of it.
+            if purpose == Purpose::Snapshot && left.is_empty() {
+                return Ok(None);
+            }
+            Record::Namespace(Box::new(describe(state, &namespace.name, purpose))).append(out)?;
+            let leases = if purpose == Purpose::Handover { lend(state, number, began, out)? } else { 0 };
+            Ok(Some((left, leases)))
+        });
+        // `None` outside: it was destroyed.
+        if let Some((left, leases)) = named.transpose()?.flatten() {
+            self.named += 1;
+            self.totals.leases += leases;
+            if !left.is_empty() {
+                self.sources.push_back(Source { number, namespace, left });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes some entries of one namespace, which then stands behind the others.
+    fn run(&mut self, mut source: Source, out: &mut Vec<u8>, end: usize) -> Result<()> {
+        let Self { store, purpose, began, scratch, totals, .. } = self;
+        let Source { number, namespace, left } = &mut source;
+        let written = store.enter(namespace, |state, _, now| {
+            left.follow();
+            for _ in 0..CONTENT_RUN {
+                let Some(place) = left.next().filter(|_| out.len() < end) else { break };
+                let shown = state.show(place, now);
+                if let Some(entry) = shown.filter(|entry| *purpose == Purpose::Handover || !entry.is_stale(now)) {
+                    append_entry(&entry, *number, *began, scratch, out)?;
+                    totals.entries += 1;
+                }
+                left.pass();
+            }
+            Ok(())
+        });
+        match written {
+            Some(written) => written?,
+            // It was destroyed: everything is gone.
+            None => left.end(),
+        }
+        if !left.is_empty() {
+            self.sources.push_back(source);
+        }
+        Ok(())
+    }
+}
+
+fn describe<'a>(state: &State, name: &'a str, purpose: Purpose) -> NamespaceRecord<'a> {
+    let options = &state.options;
+    NamespaceRecord {
+        name,
+        declared: *options.declared(),
+        effective: *options.effective(),
+        presumed: options.is_presumed(),
+        counters: if purpose == Purpose::Handover { state.counted() } else { Default::default() },
+    }
+}
+
+/// Writes the loads under way; returns how many.
+fn lend(state: &State, namespace: u32, began: Moment, out: &mut Vec<u8>) -> Result<u64> {
+    let underway = state.flights.underway();
+    for flight in &underway {
+        let remaining = flight.overrun.saturating_sub(began);
+        let (key, token, joinable) = (Blob(&flight.key), flight.token, flight.joinable);
+        Record::Lease(LeaseRecord { namespace, key, token, joinable, remaining }).append(out)?;
+    }
+    Ok(underway.len() as u64)
+}
+
+fn append_entry(
+    entry: &View<'_>,
+    namespace: u32,
+    began: Moment,
+    scratch: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let whole = entry.copy(scratch);
+    let record = EntryRecord {
+        namespace,
+        remaining: entry.remaining(began),
+        ttl: whole.meta.ttl,
+        size: whole.meta.explicit.map_or(0, NonZeroU64::get),
+        age: whole.meta.age(began),
+        key: Blob(whole.key),
+        value: Blob(whole.value),
+    };
+    Record::Entry(record).append(out)
+}

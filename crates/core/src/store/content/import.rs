@@ -1,0 +1,294 @@
+//! Content of another store, from bytes that arrive in parts of any size.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::adopt::{Base, Fate};
+use super::record::{LeaseRecord, NamespaceRecord, Record, Totals, VERSION};
+use crate::config::{BUFFER_KEPT, KEYS_PER_TURN, MAX_CONTENT_NUMBER, MAX_FRAME_BYTES, MAX_NAMESPACES, MAX_TTL};
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::message::LeaseToken;
+use crate::protocol::{codec, frame};
+use crate::store::options::Options;
+use crate::store::{Namespace, Store, check_name};
+use crate::value::check_key;
+
+/// What was taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Entries that are in the store now.
+    pub entries: u64,
+    /// Entries whose time was over.
+    pub expired: u64,
+    /// Entries for which there was no room, or an entry of the same key already.
+    pub skipped: u64,
+    /// Loads that go on here.
+    pub leases: u64,
+    /// Entries that the sender had no time for.
+    pub left_out: u64,
+    /// The end has come: nothing was lost on the way.
+    pub complete: bool,
+}
+
+/// Takes content into a store. What was taken counts, also if the rest never comes.
+///
+/// Nothing in the bytes is believed: a length is checked before anything is allocated for it, and memory grows only as
+/// bytes arrive.
+pub struct Import {
+    store: Arc<Store>,
+    /// Leases and counters are taken too.
+    handover: bool,
+    base: Base,
+    /// A record that is not whole yet.
+    pending: Vec<u8>,
+    /// By number; `None` for one that could not be opened here: its entries are skipped.
+    namespaces: Vec<Option<Arc<Namespace>>>,
+    /// Tokens of leases are lower; 0 before the content has begun.
+    tokens: LeaseToken,
+    received: Totals,
+    taken: Imported,
+    failed: bool,
+}
+
+impl Import {
+    /// Takes over what [`super::Export::handover`] writes. Spans count from now on: call this when the content begins to
+    /// arrive.
+    pub fn handover(store: &Arc<Store>) -> Self {
+        Self::new(store, true, Duration::ZERO)
+    }
+
+    /// Takes what [`super::Export::snapshot`] wrote so long ago. The options in it hold for each namespace until
+    /// somebody opens it; one that is open keeps its own.
+    pub fn snapshot(store: &Arc<Store>, elapsed: Duration) -> Self {
+        Self::new(store, false, elapsed)
+    }
+
+    fn new(store: &Arc<Store>, handover: bool, elapsed: Duration) -> Self {
+        let elapsed = elapsed.min(MAX_TTL).as_micros() as u64;
+        Self {
+            store: Arc::clone(store),
+            handover,
+            base: Base { start: store.clock.now(), elapsed, keeps_stale: handover },
+            pending: Vec::new(),
+            namespaces: Vec::new(),
+            tokens: 0,
+            received: Totals::default(),
+            taken: Imported::default(),
+            failed: false,
+        }
+    }
+
+    /// Takes all records that are whole by now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Protocol`] for bytes that are no content, [`ErrorKind::ProtocolVersion`] for content of a version
+    /// that this one does not know. Nothing more is taken then; what came before stays.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.failed {
+            return Err(malformed("goes on after an error"));
+        }
+        let fed = self.take(bytes);
+        if fed.is_err() {
+            self.failed = true;
+            self.pending = Vec::new();
+        }
+        fed
+    }
+
+    /// What was taken so far. `complete` is set once the end has come.
+    pub fn imported(&self) -> Imported {
+        self.taken
+    }
+
+    // --- records -----------------------------------------------------------------------------------------------
+
+    fn take(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !self.pending.is_empty() && !bytes.is_empty() {
+            bytes = self.complete_pending(bytes)?;
+        }
+        let used = self.take_records(bytes)?;
+        self.pending.extend_from_slice(&bytes[used..]);
+        Ok(())
+    }
+
+    /// Adds to the record that has begun; takes it if that makes it whole. Returns the bytes behind it.
+    fn complete_pending<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
+        let whole = match frame::payload_length(&self.pending, MAX_FRAME_BYTES)? {
+            Some(length) => frame::HEADER_BYTES + length,
+            None => frame::HEADER_BYTES,
+        };
+        let (more, rest) = bytes.split_at(bytes.len().min(whole - self.pending.len()));
+        self.pending.extend_from_slice(more);
+        let mut pending = std::mem::take(&mut self.pending);
+        let used = self.take_records(&pending)?;
+        if used == 0 {
+            self.pending = pending;
+        } else if pending.capacity() <= BUFFER_KEPT {
+            pending.clear();
+            self.pending = pending;
+        }
+        Ok(rest)
+    }
+
+    /// Takes all whole records at the front of `bytes`; returns their length.
+    fn take_records(&mut self, bytes: &[u8]) -> Result<usize> {
+        let mut used = 0;
+        while let Some((payload, length)) = frame::split(&bytes[used..], MAX_FRAME_BYTES)? {
+            if self.taken.complete {
+                return Err(malformed("goes on after its end"));
+            }
+            let record: Record<'_> = codec::decode(payload)?;
+            if self.tokens == 0 && !matches!(record, Record::Begin { .. }) {
+                return Err(malformed("has no beginning"));
+            }
+            match record {
+                Record::Begin { version, tokens } => self.begin(version, tokens)?,
+                Record::Namespace(namespace) => self.name(&namespace)?,
+                Record::Lease(lease) => self.take_lease(&lease)?,
+                Record::Entry(entry) => {
+                    // Many entries under one lock: as many as stand here for the same namespace.
+                    used += self.take_entries(entry.namespace, &bytes[used..])?;
+                    continue;
+                }
+                Record::End(totals) => self.end(totals)?,
+            }
+            used += length;
+        }
+        Ok(used)
+    }
+
+    fn begin(&mut self, version: u32, tokens: LeaseToken) -> Result<()> {
+        if self.tokens != 0 {
+            return Err(malformed("begins twice"));
+        }
+        if version != VERSION {
+            let message = format!(
+                "the content of the earlier host has version {version} and this package knows version {VERSION}; start \
+                 all processes with one version of the package"
+            );
+            return Err(Error::new(ErrorKind::ProtocolVersion, message));
+        }
+        if !(1..=MAX_CONTENT_NUMBER).contains(&tokens) {
+            return Err(malformed("has leases with numbers that cannot be"));
+        }
+        self.tokens = tokens;
+        // A client may still hold a lease of the earlier host; no lease given here may have its token.
+        self.store.tokens.fetch_max(tokens, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn name(&mut self, record: &NamespaceRecord<'_>) -> Result<()> {
+        if self.namespaces.len() >= MAX_NAMESPACES {
+            return Err(malformed("has too many namespaces"));
+        }
+        check_name(record.name).map_err(|_| malformed("has a namespace without a proper name"))?;
+        let namespace = if self.handover && !record.presumed {
+            self.store.go_on_with(record)
+        } else {
+            self.store.presume(record)
+        };
+        if self.handover
+            && let Some(namespace) = &namespace
+        {
+            self.store.enter(namespace, |state, _, _| state.resume(&record.counters));
+        }
+        self.namespaces.push(namespace);
+        Ok(())
+    }
+
+    fn take_lease(&mut self, lease: &LeaseRecord<'_>) -> Result<()> {
+        let Some(namespace) = self.namespaces.get(lease.namespace as usize) else {
+            return Err(malformed("has a lease of an unknown namespace"));
+        };
+        if !(1..self.tokens).contains(&lease.token) || check_key(lease.key.0).is_err() {
+            return Err(malformed("has a lease that cannot be"));
+        }
+        self.received.leases += 1;
+        if self.handover
+            && let Some(namespace) = namespace
+        {
+            let adopted = self.store.enter(namespace, |state, _, _| state.adopt(lease, &self.base));
+            self.taken.leases += u64::from(adopted == Some(true));
+        }
+        Ok(())
+    }
+
+    /// Takes the entries at the front of `bytes` that are of namespace `number`, at least one; returns their length.
+    fn take_entries(&mut self, number: u32, bytes: &[u8]) -> Result<usize> {
+        let Some(namespace) = self.namespaces.get_mut(number as usize) else {
+            return Err(malformed("has an entry of an unknown namespace"));
+        };
+        let (taken, base) = (&mut self.taken, &self.base);
+        let run = namespace.as_ref().and_then(|namespace| {
+            self.store.enter(namespace, |state, _, now| {
+                each_entry(number, bytes, |entry| match state.admit(entry, base, now) {
+                    Fate::Kept => taken.entries += 1,
+                    Fate::Expired => taken.expired += 1,
+                    Fate::Skipped => taken.skipped += 1,
+                })
+            })
+        });
+        let (entries, length) = match run {
+            Some(run) => run?,
+            None => {
+                // It could not be opened, or somebody has destroyed it.
+                *namespace = None;
+                let run = each_entry(number, bytes, |_| ())?;
+                taken.skipped += run.0;
+                run
+            }
+        };
+        self.received.entries += entries;
+        Ok(length)
+    }
+
+    fn end(&mut self, totals: Totals) -> Result<()> {
+        let Totals { entries, leases, left_out } = totals;
+        if (entries, leases) != (self.received.entries, self.received.leases) {
+            return Err(malformed("does not hold what its end says"));
+        }
+        self.taken.left_out = left_out;
+        self.taken.complete = true;
+        Ok(())
+    }
+}
+
+/// Shows the entries of one namespace at the front of `bytes`, as many as one turn allows: their number and length.
+fn each_entry(
+    number: u32,
+    bytes: &[u8],
+    mut show: impl FnMut(&super::record::EntryRecord<'_>),
+) -> Result<(u64, usize)> {
+    let (mut entries, mut used) = (0, 0);
+    while entries < KEYS_PER_TURN as u64
+        && let Some((payload, length)) = frame::split(&bytes[used..], MAX_FRAME_BYTES)?
+        && let Record::Entry(entry) = codec::decode(payload)?
+        && entry.namespace == number
+    {
+        show(&entry);
+        entries += 1;
+        used += length;
+    }
+    Ok((entries, used))
+}
+
+fn malformed(what: &str) -> Error {
+    Error::new(ErrorKind::Protocol, format!("the content of a store {what}; the rest of it is not taken"))
+}
+
+impl Store {
+    /// A namespace with the options it had under the host before. One that is open here already keeps its own where
+    /// they differ. `None` when it cannot be opened.
+    fn go_on_with(&self, record: &NamespaceRecord<'_>) -> Option<Arc<Namespace>> {
+        let Ok((namespace, _)) = self.open(record.name, &record.declared) else { return self.find(record.name) };
+        // What cannot be changed for want of memory stays as it was declared; entries that do not fit are skipped.
+        let _tuned = self.enter(&namespace, |state, effects, _| state.tune(&record.effective, effects));
+        Some(namespace)
+    }
+
+    /// A namespace nobody has opened yet in this host's life, or the one that somebody has.
+    fn presume(&self, record: &NamespaceRecord<'_>) -> Option<Arc<Namespace>> {
+        self.find_or_create(record.name, || Options::presumed(record.effective)).ok()
+    }
+}
