@@ -25,12 +25,7 @@ pub(crate) struct Namespace {
 impl Namespace {
     /// # Errors
     /// [`crate::ErrorKind::Memory`].
-    pub(crate) fn new(
-        id: u64,
-        name: &str,
-        options: Options,
-        tokens: Arc<AtomicU64>,
-    ) -> Result<Arc<Self>> {
+    pub(crate) fn new(id: u64, name: &str, options: Options, tokens: Arc<AtomicU64>) -> Result<Arc<Self>> {
         let state = Mutex::new(State::new(options, tokens)?);
         Ok(Arc::new(Self { id, name: Arc::from(name), state }))
     }
@@ -139,11 +134,16 @@ impl State {
         }
     }
 
-    /// Empties the namespace for good.
-    pub(crate) fn destroy(&mut self, effects: &mut Effects) {
+    /// Empties the namespace for good, and leaves those who wait for a load as they are.
+    pub(super) fn close(&mut self, effects: &mut Effects) {
         self.destroyed = true;
         self.entries.remove_all(effects);
         self.entries.retire();
+    }
+
+    /// Empties the namespace for good.
+    pub(crate) fn destroy(&mut self, effects: &mut Effects) {
+        self.close(effects);
         self.flights.end_all(&mut effects.deliveries);
     }
 
