@@ -1,0 +1,98 @@
+import type { Agent } from './agents.ts';
+
+/** What a process saw of the cache while it used it all the time. */
+export interface Seen {
+  operations: number;
+  /** Reads that found nothing where something had been stored. */
+  misses: number;
+  /** Values that are not those of their keys. */
+  wrong: number;
+  /** Codes and messages of operations that were rejected, the first few. */
+  errors: string[];
+  /** Acknowledged increments. */
+  counted: number;
+  /** The longest operation, in ms. */
+  worst: number;
+}
+
+/** Entry number `index` of {@link fill}: its value names its key. */
+const KEYS = 'entry:';
+
+/** Stores so many entries, each of so many bytes and more. */
+export const fill = (agent: Agent, options: object, count: number, bytes = 100): Promise<void> =>
+  agent.run(
+    async ({ cache }, options, keys, count, bytes) => {
+      const padding = 'x'.repeat(bytes);
+      for (let from = 0; from < count; from += 1_000) {
+        const part = Array.from({ length: Math.min(1_000, count - from) }, (_, index) => from + index);
+        await cache(options).mSet(part.map((index) => [keys + index, { key: keys + index, padding }] as const));
+      }
+    },
+    options,
+    KEYS,
+    count,
+    bytes,
+  );
+
+/** How many of the entries of {@link fill} are there as they were stored. */
+export const intact = (agent: Agent, options: object, count: number): Promise<number> =>
+  agent.run(
+    async ({ cache }, options, keys, count) => {
+      const found = await cache(options).mGet(Array.from({ length: count }, (_, index) => keys + index));
+      return [...found].filter(([key, value]) => value?.key === key).length;
+    },
+    options,
+    KEYS,
+    count,
+  );
+
+/** Begins to read, write and count all the time, one operation after the other, in `lanes` lanes. */
+export const begin = (agent: Agent, options: object, count: number, lanes = 4): Promise<void> =>
+  agent.run(
+    ({ cache, state }, options, keys, count, lanes) => {
+      const instance = cache(options);
+      const seen: Seen = { operations: 0, misses: 0, wrong: 0, errors: [], counted: 0, worst: 0 };
+      let going = true;
+      const one = async (turn: number) => {
+        const key = keys + ((turn * 7919) % count);
+        if (turn % 8 === 0) {
+          await instance.incr('count');
+          seen.counted++;
+        } else if (turn % 8 === 1) {
+          await instance.set(`own:${process.pid}:${turn % 64}`, turn);
+        } else {
+          const value = await instance.get(key);
+          if (value === undefined) seen.misses++;
+          else if (value.key !== key) seen.wrong++;
+        }
+      };
+      const lane = async (turn: number) => {
+        for (; going; turn++) {
+          const asked = performance.now();
+          await one(turn).catch((error: { code?: string; message: string }) => {
+            if (seen.errors.length < 10) seen.errors.push(`${error.code}: ${error.message}`);
+          });
+          seen.worst = Math.max(seen.worst, performance.now() - asked);
+          seen.operations++;
+          // Other work of the process has its turn.
+          if (turn % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
+        }
+      };
+      const all = Promise.all(Array.from({ length: lanes }, (_, index) => lane(index * 1_009)));
+      state.load = {
+        seen,
+        async end() {
+          going = false;
+          await all;
+          return seen;
+        },
+      };
+    },
+    options,
+    KEYS,
+    count,
+    lanes,
+  );
+
+/** Ends what {@link begin} began. */
+export const end = (agent: Agent): Promise<Seen> => agent.run(({ state }) => state.load.end() as Promise<Seen>);
