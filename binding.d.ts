@@ -209,6 +209,22 @@ export declare function hostNamespaces(): Array<string>
 export declare function isHosting(): boolean
 
 /**
+ * Takes part no longer: where this process is the host, it hands everything over to another one, within so many
+ * milliseconds; 0 is not to try. Blocks this thread, and nothing else.
+ */
+export declare function leave(milliseconds: number): Leaving
+
+/** What became of this process's part when it was told to leave. */
+export declare enum Leaving {
+  /** It hosts nothing. */
+  NotHosting = 0,
+  /** Another process is the host, with all there was. */
+  HandedOver = 1,
+  /** Nobody could take over: it is the host still. */
+  NoHeir = 2,
+}
+
+/**
  * What a batch of [`Link::drain`] holds besides answers, under the id 0 and in the place of the form; the JavaScript
  * layer switches on it.
  */

@@ -22,6 +22,7 @@ const BAD: Record<string, unknown[]> = {
   cacheNull: NOT_BOOLEANS,
   timeout: [-1, NaN, '1000', true, {}],
   failsafe: ['', 'throw', true, 0, {}],
+  handoverTimeout: [-1, NaN, '1000', true, {}, 2 ** 31],
   endpoint: ['', 5, {}],
   role: ['', 'worker', 1, {}],
 };

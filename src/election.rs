@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use clustered_cache_core::error::Result;
 
@@ -25,20 +26,40 @@ pub fn election_key() -> Option<String> {
     KEY.get().cloned()
 }
 
-/// Takes part no longer; for the end of the process.
-pub(crate) fn leave() {
-    part::leave();
+/// What became of this process's part when it was told to leave.
+#[napi_derive::napi]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// It hosts nothing.
+    NotHosting = 0,
+    /// Another process is the host, with all there was.
+    HandedOver = 1,
+    /// Nobody could take over: it is the host still.
+    NoHeir = 2,
+}
+
+/// Takes part no longer: where this process is the host, it hands everything over to another one, within so many
+/// milliseconds; 0 is not to try. Blocks this thread, and nothing else.
+#[napi_derive::napi]
+pub fn leave(milliseconds: f64) -> Leaving {
+    part::leave(Duration::from_secs_f64(milliseconds.clamp(0.0, 86_400_000.0) / 1e3))
+}
+
+/// Ends this process's part without a word; for the end of the process.
+pub(crate) fn end() {
+    part::end();
 }
 
 #[cfg(unix)]
 mod part {
     use std::collections::HashMap;
     use std::sync::Mutex;
+    use std::time::Instant;
 
-    use clustered_cache_core::election::{Elector, ElectorConfig};
+    use clustered_cache_core::election::{Elector, ElectorConfig, Left};
     use clustered_cache_core::endpoint::{BaseFacts, Place};
 
-    use super::{PathBuf, Result};
+    use super::{Duration, Leaving, PathBuf, Result};
     use crate::process::{lock, server_runtime};
 
     /// By key. Dropping one is to leave.
@@ -60,7 +81,21 @@ mod part {
         Ok(socket)
     }
 
-    pub(super) fn leave() {
+    pub(super) fn leave(within: Duration) -> Leaving {
+        let until = Instant::now() + within;
+        let guard = lock(&ELECTORS);
+        // Mostly there is one. The worst news counts.
+        let electors = guard.iter().flat_map(HashMap::values);
+        let left =
+            electors.map(|elector| match elector.leave(until.saturating_duration_since(Instant::now())) {
+                Left::NotHosting => Leaving::NotHosting,
+                Left::HandedOver { .. } => Leaving::HandedOver,
+                Left::NoHeir => Leaving::NoHeir,
+            });
+        left.max_by_key(|left| *left as i32).unwrap_or(Leaving::NotHosting)
+    }
+
+    pub(super) fn end() {
         lock(&ELECTORS).take();
     }
 }
@@ -69,7 +104,7 @@ mod part {
 mod part {
     use clustered_cache_core::error::{Error, ErrorKind};
 
-    use super::{PathBuf, Result};
+    use super::{Duration, Leaving, PathBuf, Result};
 
     pub(super) fn take(_key: &str, _stands: bool) -> Result<PathBuf> {
         Err(Error::new(
@@ -79,5 +114,9 @@ mod part {
         ))
     }
 
-    pub(super) fn leave() {}
+    pub(super) fn leave(_within: Duration) -> Leaving {
+        Leaving::NotHosting
+    }
+
+    pub(super) fn end() {}
 }

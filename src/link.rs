@@ -381,7 +381,7 @@ impl Batch<'_, '_> {
             Incoming::Descriptor(_) => {}
             Incoming::Event(event) => {
                 let mut details = List::new(self.env)?;
-                let change = fill_details(self.env, &mut details, &event)?;
+                let Some(change) = fill_details(self.env, &mut details, &event)? else { return Ok(()) };
                 self.values.push(self.env, &details.into_unknown())?;
                 self.write([0.0, f64::from(change as i32), 0.0, 0.0, 0.0]);
             }
@@ -395,8 +395,11 @@ impl Batch<'_, '_> {
     }
 }
 
-fn fill_details(env: &Env, details: &mut List<'_>, event: &LinkEvent) -> napi::Result<LinkChange> {
-    Ok(match event {
+/// What JavaScript is told of a change; `None` where it need not know.
+fn fill_details(env: &Env, details: &mut List<'_>, event: &LinkEvent) -> napi::Result<Option<LinkChange>> {
+    Ok(Some(match event {
+        // What is under way goes on.
+        LinkEvent::Moved => return Ok(None),
         LinkEvent::Connected { epoch, changed, .. } => {
             details.push(env, &js::number(env, *epoch as f64)?)?;
             details.push(env, &js::boolean(env, *changed)?)?;
@@ -410,7 +413,7 @@ fn fill_details(env: &Env, details: &mut List<'_>, event: &LinkEvent) -> napi::R
             push_failure(env, details, *through, error)?;
             LinkChange::Unreachable
         }
-    })
+    }))
 }
 
 fn push_failure(env: &Env, details: &mut List<'_>, through: u64, error: &Error) -> napi::Result<()> {

@@ -125,7 +125,7 @@ pub fn unlisten(endpoint: String) -> bool {
 #[napi_derive::napi]
 pub fn stop_serving() {
     lock(&SERVERS).take();
-    election::leave();
+    election::end();
 }
 
 impl Server {

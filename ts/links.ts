@@ -3,10 +3,11 @@
 import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
 import { transportWish, wayFor } from './environment.js';
+import { leave, leaveAtEnd } from './exit.js';
 import { Link } from './link.js';
 import { native, translated } from './native.js';
 import { electionKey } from './pm2.js';
-import type { InstanceOptions } from './options.js';
+import { DEFAULTS, type InstanceOptions } from './options.js';
 import { answerWorkers, findPrimary } from './rendezvous.js';
 
 const HERE = 'here';
@@ -31,6 +32,7 @@ export function linkFor(options: InstanceOptions): Link {
       );
     case 'elected': {
       const endpoint = translated(() => native.elect(way.key, way.stands));
+      if (way.stands && isMainThread) leaveAtEnd(options.handoverTimeout, finish);
       const find = (link: Link) => {
         link.blame('the instances of this PM2 app have no host just now; is one of them stopped?');
         link.connect(endpoint);
@@ -56,7 +58,10 @@ export function hostLink(): Link {
 export function ensureHost(): void {
   const key = electionKey();
   if (key === undefined) hostLink();
-  else translated(() => native.elect(key, true));
+  else {
+    translated(() => native.elect(key, true));
+    if (isMainThread) leaveAtEnd(DEFAULTS.handoverTimeout, finish);
+  }
 }
 
 /** A link to a host elsewhere; `find` begins to look for it and returns how to stop. */
@@ -82,8 +87,15 @@ function linkOf(key: string, make: () => Link): Link {
   return link;
 }
 
-// What was asked before the process ends is sent, a host leaves no files, and an elected one makes room for the next.
-process.once('exit', () => {
+/** Sends what was asked and read so far. */
+function finish(): void {
   for (const link of links.values()) link.finish();
-  if (isMainThread) native.stopServing();
+}
+
+// What was asked before the process ends is sent, a host leaves no files, and an elected one has its content to the next.
+process.once('exit', () => {
+  finish();
+  if (!isMainThread) return;
+  leave();
+  native.stopServing();
 });

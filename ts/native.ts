@@ -21,7 +21,7 @@ export const MANY = 128;
 export const native: typeof Binding = load();
 
 // Numbers that stand for kinds of answers, changes of a link, ends of a load and parts of a scan.
-export const { Form, LinkChange, LoadEnd, Fields, Sharing } = native;
+export const { Form, Leaving, LinkChange, LoadEnd, Fields, Sharing } = native;
 export type Form = Binding.Form;
 export type Fields = Binding.Fields;
 export type LoadEnd = Binding.LoadEnd;

@@ -43,6 +43,12 @@ export interface CacheOptions {
    * honestly rejects. `'reject'`: everything rejects. Of this instance. Default `'resolve'`.
    */
   failsafe?: Failsafe;
+  /**
+   * Time in ms in which a host that was elected hands everything it holds to another process before its own ends; 0 is
+   * not to. The largest of a process's instances counts. PM2 kills a process 1 600 ms after it told it to end. Default
+   * 1000.
+   */
+  handoverTimeout?: number;
   /** Path of a host's socket, as `ClusteredCache.listen()` tells it. Default: found automatically. */
   endpoint?: string;
   /** Be the host or a client. Default: found automatically. In a PM2 app, `'client'` never becomes the host. */
@@ -91,6 +97,7 @@ export interface InstanceOptions {
   namespace: string;
   timeout: number;
   failsafe: Failsafe;
+  handoverTimeout: number;
   endpoint: string | undefined;
   role: 'host' | 'client' | undefined;
   /** Most values in the near cache; 0 is none. */
@@ -101,6 +108,7 @@ export const DEFAULTS = {
   namespace: 'default',
   timeout: 1_000,
   failsafe: 'resolve',
+  handoverTimeout: 1_000,
   lease: 30_000,
   near: 10_000,
 } as const;
@@ -127,6 +135,7 @@ const INSTANCE_OPTIONS = {
   namespace: namespaceName,
   timeout: timeLimit,
   failsafe: oneOf('resolve', 'reject'),
+  handoverTimeout: timeLimitOrNone,
   endpoint: path,
   role: oneOf('host', 'client'),
   near: nearCache,
@@ -149,6 +158,7 @@ export function checkOptions(options: CacheOptions = {}): { instance: InstanceOp
       namespace: options.namespace ?? DEFAULTS.namespace,
       timeout: options.timeout ?? DEFAULTS.timeout,
       failsafe: options.failsafe ?? DEFAULTS.failsafe,
+      handoverTimeout: options.handoverTimeout ?? DEFAULTS.handoverTimeout,
       endpoint: options.endpoint,
       role: options.role,
       near: nearMax(options.near),
@@ -245,6 +255,10 @@ function positive(name: string, value: unknown): void {
 
 function timeLimit(name: string, value: unknown): void {
   number(name, value, `a number of milliseconds from 1 to ${MAX_TIMEOUT}`, (n) => n >= 1 && n <= MAX_TIMEOUT);
+}
+
+function timeLimitOrNone(name: string, value: unknown): void {
+  number(name, value, `a number of milliseconds up to ${MAX_TIMEOUT}, 0 for none`, (n) => n >= 0 && n <= MAX_TIMEOUT);
 }
 
 function finite(name: string, value: unknown): void {

@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { DEADLINE } from './wait.ts';
+import { DEADLINE, until } from './wait.ts';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -30,28 +31,37 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
 
 /** Runs Node with these arguments to its end. */
 export function node(args: string[], options: ScriptOptions = {}): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, {
-      cwd: options.cwd ?? ROOT,
-      env: { ...cleanEnvironment(), ...options.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
-    });
-    let stdout = '';
-    let stderr = '';
-    let hung = false;
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    const timer = setTimeout(() => {
-      hung = true;
-      child.kill('SIGKILL');
-    }, options.ms ?? DEADLINE);
+  const child = spawn(process.execPath, args, {
+    cwd: options.cwd ?? ROOT,
+    env: { ...cleanEnvironment(), ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
+  });
+  return collect(child, options.ms ?? DEADLINE).outcome;
+}
+
+/** Follows a process to its end, which comes after `ms` at the latest. */
+function collect(
+  child: ChildProcessByStdio<Writable | null, Readable, Readable>,
+  ms: number,
+): { outcome: Promise<Outcome>; stdout(): string } {
+  let stdout = '';
+  let stderr = '';
+  let hung = false;
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const timer = setTimeout(() => {
+    hung = true;
+    child.kill('SIGKILL');
+  }, ms);
+  const outcome = new Promise<Outcome>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => {
       clearTimeout(timer);
       resolve({ code, signal, stdout, stderr, hung });
     });
   });
+  return { outcome, stdout: () => stdout };
 }
 
 /** Runs the source of a CommonJS script, with the package as `cc`, in the package's directory. */
@@ -60,4 +70,31 @@ export function script(source: string, options: ScriptOptions = {}): Promise<Out
     ['-e', `const cc = require(${JSON.stringify(`${ROOT}index.js`)});\n${source}`, ...(options.args ?? [])],
     options,
   );
+}
+
+/** A script that is still running. */
+export interface Running {
+  readonly pid: number;
+  readonly outcome: Promise<Outcome>;
+  /** Settles when the script has written this. */
+  said(text: string): Promise<void>;
+  /** Writes to its standard input. */
+  say(text: string): void;
+}
+
+/** Begins the source of a script as {@link script} runs it. */
+export function startScript(source: string, options: ScriptOptions = {}): Running {
+  const child = spawn(
+    process.execPath,
+    ['-e', `const cc = require(${JSON.stringify(`${ROOT}index.js`)});\n${source}`, ...(options.args ?? [])],
+    { cwd: options.cwd ?? ROOT, env: { ...cleanEnvironment(), ...options.env }, stdio: 'pipe' },
+  );
+  const output = collect(child, options.ms ?? DEADLINE);
+  return {
+    pid: child.pid as number,
+    outcome: output.outcome,
+    said: (text) => until(`a script to say ${text}`, () => output.stdout().includes(text)).then(() => {}),
+    // It may have ended: then its outcome tells.
+    say: (text) => void child.stdin.on('error', () => {}).write(text),
+  };
 }

@@ -135,6 +135,12 @@ pub const ELECTION_PAUSE_MAX: Duration = Duration::from_millis(50);
 pub const ELECTED_TICK: Duration = Duration::from_millis(100);
 /// An elected host looks this often whether directory and socket are still its own.
 pub const ELECTED_CHECK: Duration = Duration::from_secs(1);
+/// A leaving host's call returns at most this much later than it was given time for: its last replies are on their way.
+pub const LEAVE_SLACK: Duration = Duration::from_millis(300);
+/// A leaving host that nobody watches gives somebody this long to come.
+pub const HEIR_PATIENCE: Duration = Duration::from_millis(50);
+/// Parts of a leaving host's content that wait for the heir's other thread.
+pub const CONTENT_PARTS_WAITING: usize = 4;
 /// Hexadecimal digits of the key under which processes elect their host.
 pub const ELECTION_KEY_DIGITS: usize = 32;
 

@@ -34,6 +34,9 @@ pub enum LinkEvent {
         /// What broke it.
         error: Error,
     },
+    /// The host has moved to another process, with all it holds. What was not answered is asked there, by itself; what
+    /// was read of the tables of this connection counts no longer.
+    Moved,
     /// The host stayed away for longer than the grace time, or refused this client. Requests up to `through` were
     /// dropped unsent; until [`LinkEvent::Connected`] new ones fail at once.
     Unreachable {

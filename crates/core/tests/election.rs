@@ -91,9 +91,9 @@ impl Contender {
         self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
     }
 
-    fn leave(mut self) {
+    fn end(mut self) {
         let (elector, runtime) = (self.elector.take().unwrap(), self.runtime.take().unwrap());
-        runtime.block_on(elector.leave());
+        runtime.block_on(elector.end());
         runtime.shutdown_timeout(PATIENCE);
     }
 }
@@ -185,15 +185,15 @@ fn a_killed_host_is_replaced_by_another_with_another_epoch() {
 }
 
 #[test]
-fn a_host_that_leaves_is_replaced_and_its_files_stay() {
-    let _watch = watch("a_host_that_leaves_is_replaced_and_its_files_stay");
+fn a_host_that_ends_is_replaced_and_its_files_stay() {
+    let _watch = watch("a_host_that_ends_is_replaced_and_its_files_stay");
     let directory = TempDir::new();
     let place = place(&directory);
     let (host, mut others, _) = settled((0..2).map(|_| Contender::new(&place)).collect());
     let secret = fs::read(directory_of(&place).join("secret")).unwrap();
-    host.leave();
+    host.end();
     others[0].hosts();
-    others.remove(0).leave();
+    others.remove(0).end();
     assert!(place.socket().exists());
     assert_eq!(fs::read(directory_of(&place).join("secret")).unwrap(), secret);
     Contender::new(&place).hosts();

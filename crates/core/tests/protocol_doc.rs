@@ -72,6 +72,8 @@ fn every_request_has_its_number() {
         Request::Tune(options),
         Request::Destroy,
         Request::Seen { hits: 1, misses: 0, reads: Blob(b"") },
+        Request::Watch,
+        Request::Ready,
     ];
     for (number, one) in all.into_iter().enumerate() {
         let debug = format!("{one:?}");
@@ -101,6 +103,9 @@ fn every_response_has_its_number() {
         Response::Waiting,
         Response::Failed(Blob(b"")),
         Response::Error { code: "c", message: "m" },
+        Response::Moved,
+        Response::Content(Blob(b"")),
+        Response::Go,
     ];
     for (number, one) in all.into_iter().enumerate() {
         let debug = format!("{one:?}");
@@ -124,6 +129,8 @@ fn the_examples_are_what_the_code_writes() {
         request(300, 1, Request::Get(Blob(&key))),
         response(300, Response::Value(Blob(&value))),
         request(301, 1, Request::Seen { hits: 3, misses: 1, reads: Blob(&[7, 0, 0, 0, 13, 12, 11, 10]) }),
+        request(1, 0, Request::Watch),
+        response(0, Response::Moved),
         response(0, Response::Error { code: "ERR_CC_PROTOCOL", message: "no" }),
     ];
     for frame in examples {

@@ -20,6 +20,8 @@ pub(crate) struct Connection {
     pub(crate) epoch: u64,
     /// Both sides have agreed that descriptors of tables may pass.
     pub(crate) shares_tables: bool,
+    /// The host may move: then everything that it has not answered is for the next one.
+    pub(crate) moves: bool,
 }
 
 /// Reaches the host at `target` with these abilities.
@@ -48,6 +50,6 @@ pub(crate) async fn dial(target: &Target, package_version: &str, features: u64) 
     let (client, proof) = client.answer(&challenge)?;
     writer.send(&proof, MAX_HELLO_BYTES).await?;
     let agreed = client.finish(&input.receive(&mut reader, MAX_HELLO_BYTES).await?)?;
-    let shares_tables = agreed.shares_tables();
-    Ok(Connection { reader, writer: Arc::new(writer), input, epoch: agreed.epoch, shares_tables })
+    let (shares_tables, moves) = (agreed.shares_tables(), agreed.moves());
+    Ok(Connection { reader, writer: Arc::new(writer), input, epoch: agreed.epoch, shares_tables, moves })
 }

@@ -12,7 +12,7 @@ use super::dial::{Connection, dial};
 use super::link::Link;
 use crate::config::{MAX_FRAME_BYTES, REPORT_DELAY};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::handshake::offered;
+use crate::protocol::handshake::{FEATURE_MOVES, offered};
 use crate::transport::{Input, Reader};
 
 /// Keeps `link` connected until the client is closed.
@@ -75,7 +75,8 @@ impl Driver<'_> {
     async fn attempt(&self) -> Result<Connection> {
         let Some(target) = self.link.target() else { return pending().await };
         let config = &self.link.config;
-        let dialling = dial(&target, &config.package_version, offered(config.share));
+        let features = offered(config.share) | if config.moves { FEATURE_MOVES } else { 0 };
+        let dialling = dial(&target, &config.package_version, features);
         match timeout(config.handshake, dialling).await {
             Ok(result) => result,
             Err(_) => Err(Error::new(
@@ -87,57 +88,70 @@ impl Driver<'_> {
 
     /// Serves the link with a connection until that is lost.
     async fn use_up(&mut self, connection: Connection) {
-        let Connection { mut reader, writer, mut input, epoch, shares_tables } = connection;
+        let Connection { reader, writer, input, epoch, shares_tables, moves } = connection;
         let changed = self.epoch.replace(epoch).is_some_and(|before| before != epoch);
-        if !self.link.connected(&writer, epoch, changed) {
+        if !self.link.connected(&writer, epoch, changed, moves) {
             // Closed: the driver is about to be dropped.
             return pending().await;
         }
         // From here on the link holds the only writer: closing the client closes the socket.
         drop(writer);
-        let mut answered = false;
-        let error = tokio::select! {
-            error = self.read(&mut reader, &mut input, shares_tables, &mut answered) => error,
-            error = self.write() => error,
+        let mut receiving = Receiving { reader, input, shares_tables, moves, answered: false };
+        let end = tokio::select! {
+            end = self.read(&mut receiving) => end,
+            error = self.write() => self.read_rest(&mut receiving, error).await,
             never = self.report() => never,
         };
-        self.link.lost(error);
-        self.pause_first = !answered;
-        if answered {
+        match end {
+            End::Moved => self.link.moved(),
+            End::Lost(error) => self.link.lost(error),
+        }
+        self.pause_first = !receiving.answered;
+        if receiving.answered {
             self.pauses.reset();
         }
     }
 
     /// Hands on what arrives, one push for each read. Descriptors go in front of the frames they came with.
-    async fn read(
-        &self,
-        reader: &mut Reader,
-        input: &mut Input,
-        shares_tables: bool,
-        answered: &mut bool,
-    ) -> Error {
+    async fn read(&self, from: &mut Receiving) -> End {
+        let Receiving { reader, input, shares_tables, moves, answered } = from;
         let mut descriptors = Vec::new();
         loop {
             self.link.inbox.push_descriptors(&mut descriptors);
             match input.whole_frames(MAX_FRAME_BYTES) {
                 Ok([]) => {}
                 Ok(frames) => {
-                    self.link.inbox.push_frames(frames);
+                    let moved = if *moves { self.link.answered(frames) } else { None };
+                    let frames = &frames[..moved.unwrap_or(frames.len())];
+                    if !frames.is_empty() {
+                        self.link.inbox.push_frames(frames);
+                    }
                     *answered = true;
+                    if moved.is_some() {
+                        return End::Moved;
+                    }
                 }
-                Err(error) => return error,
+                Err(error) => return End::Lost(error),
             }
-            let filled = if shares_tables {
+            let filled = if *shares_tables {
                 input.fill_with_descriptors(reader, &mut descriptors).await
             } else {
                 input.fill(reader).await
             };
             match filled {
-                Ok(0) => return lost(&"the host closed it"),
+                Ok(0) => return End::Lost(lost(&"the host closed it")),
                 Ok(_) => {}
-                Err(error) => return lost(&error).with_source(error),
+                Err(error) => return End::Lost(lost(&error).with_source(error)),
             }
         }
+    }
+
+    /// The host takes nothing more. Whether it has moved is in what it said before.
+    async fn read_rest(&self, from: &mut Receiving, error: Error) -> End {
+        if !from.moves {
+            return End::Lost(error);
+        }
+        timeout(self.link.config.handshake, self.read(from)).await.unwrap_or(End::Lost(error))
     }
 
     /// Writes what the JavaScript thread could not.
@@ -151,7 +165,7 @@ impl Driver<'_> {
     }
 
     /// Tells the host now and then what was read without asking it. Never ends.
-    async fn report(&self) -> Error {
+    async fn report(&self) -> End {
         loop {
             self.link.reading.notified().await;
             loop {
@@ -176,6 +190,24 @@ impl Driver<'_> {
             () = self.link.retargeted.notified() => self.pauses.reset(),
         }
     }
+}
+
+/// The receiving side of one connection.
+struct Receiving {
+    reader: Reader,
+    input: Input,
+    shares_tables: bool,
+    /// The host may move.
+    moves: bool,
+    /// Something has come.
+    answered: bool,
+}
+
+/// How a connection ended.
+enum End {
+    /// The host has answered all it has carried out; another one takes the rest.
+    Moved,
+    Lost(Error),
 }
 
 /// Trying again at once cannot help, whatever the grace time.

@@ -43,6 +43,9 @@ struct Shared {
     queue: Queue,
     /// Namespaces to open first on every connection, and the requests that first opened them.
     opens: BTreeMap<Handle, Open>,
+    /// Namespaces that were given back, while the request for that, the first number, has no answer: what was asked before
+    /// it may have to be asked again.
+    released: Vec<(RequestId, Handle, Open)>,
     /// What was read of tables and the host does not know, by the handle to report it under.
     seen: BTreeMap<Handle, Arc<Seen>>,
     target: Option<Target>,
@@ -75,6 +78,7 @@ impl Link {
             state: State::Away,
             queue: Queue::default(),
             opens: BTreeMap::new(),
+            released: Vec::new(),
             seen: BTreeMap::new(),
             target: None,
         };
@@ -162,8 +166,12 @@ impl Link {
         let mut shared = self.lock();
         shared.report(handle);
         shared.seen.remove(&handle);
-        shared.opens.remove(&handle);
-        shared.push(&RequestEnvelope { id, handle, request: Request::Release })
+        let open = shared.opens.remove(&handle);
+        shared.push(&RequestEnvelope { id, handle, request: Request::Release })?;
+        let Shared { queue, released, .. } = &mut *shared;
+        released.retain(|(id, ..)| queue.awaits(*id));
+        released.extend(open.map(|open| (id, handle, open)));
+        Ok(())
     }
 
     /// Writes what the kernel takes at once.
@@ -202,6 +210,7 @@ impl Link {
         self.next_generation();
         shared.queue.drop_all();
         shared.opens.clear();
+        shared.released.clear();
         shared.seen.clear();
         drop(shared);
         // Dropping the writer may close the socket, outside the lock.
@@ -222,8 +231,8 @@ impl Link {
         self.lock().target.clone()
     }
 
-    /// Hands the link its connection; `false` if the client was closed meanwhile.
-    pub(super) fn connected(&self, writer: &Arc<Writer>, epoch: u64, changed: bool) -> bool {
+    /// Hands the link its connection, to a host that perhaps `moves`; `false` if the client was closed meanwhile.
+    pub(super) fn connected(&self, writer: &Arc<Writer>, epoch: u64, changed: bool, moves: bool) -> bool {
         let mut shared = self.lock();
         if matches!(shared.state, State::Closed) {
             return false;
@@ -233,6 +242,7 @@ impl Link {
             shared.seen.values().for_each(|seen| drop(seen.take()));
         }
         shared.reopen();
+        shared.queue.begin(moves);
         let generation = self.next_generation();
         // The driver writes what was kept: until then requests of the JavaScript thread line up behind it.
         let behind = shared.queue.len() > 0;
@@ -243,6 +253,28 @@ impl Link {
         }
         self.inbox.push_event(LinkEvent::Connected { epoch, changed, generation });
         true
+    }
+
+    /// Learns from frames that have come from a host that may move. Returns how many bytes of them come before its word
+    /// that it has moved, if it says so.
+    pub(super) fn answered(&self, frames: &[u8]) -> Option<usize> {
+        self.lock().queue.answered(frames)
+    }
+
+    /// Takes the connection back to a host that has moved: nothing is lost.
+    pub(super) fn moved(&self) {
+        let mut shared = self.lock();
+        if matches!(shared.state, State::Closed) {
+            return;
+        }
+        let before = std::mem::replace(&mut shared.state, State::Away);
+        self.next_generation();
+        shared.queue.take_back();
+        // What was not told yet was read of tables that are no more.
+        shared.seen.values().for_each(|seen| drop(seen.take()));
+        drop(shared);
+        drop(before);
+        self.inbox.push_event(LinkEvent::Moved);
     }
 
     /// Takes the broken connection back.
@@ -352,8 +384,11 @@ impl Shared {
     /// Puts in front what opens all namespaces, except those whose first opening is still on its way.
     fn reopen(&mut self) {
         let mut first = Queue::default();
-        for (handle, open) in &self.opens {
-            if !self.queue.holds(open.id) {
+        let held = self.queue.held();
+        self.released.retain(|(release, ..)| held.contains(release));
+        let released = self.released.iter().map(|(_, handle, open)| (handle, open));
+        for (handle, open) in self.opens.iter().chain(released) {
+            if !held.contains(&open.id) {
                 let request = Request::Open { name: &open.name, options: open.options };
                 let id = REOPEN_BASE + RequestId::from(*handle);
                 // It was encoded before, so it is not too large.

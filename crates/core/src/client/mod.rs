@@ -14,11 +14,16 @@
 //! After a loss the client knows for each request whether the host can have it: frames the kernel took whole are
 //! *lost* (their outcome is unknown), all others are kept and sent on the next connection. Whether to ask again is
 //! the caller's decision, who knows which requests may be repeated.
+//!
+//! An elected host that leaves says so ([`LinkEvent::Moved`](crate::inbox::LinkEvent::Moved)) when it has answered what it
+//! has carried out. Then nothing is lost: the client has kept every frame that was not answered and sends all of them to
+//! the next host, in their order.
 
 pub(crate) mod backoff;
 pub(crate) mod dial;
 mod driver;
 mod handovers;
+mod kept;
 mod link;
 mod queue;
 mod seen;
@@ -69,6 +74,8 @@ pub struct ClientConfig {
     pub handshake: Duration,
     /// Take the memory of tables from the host, where the system can do that.
     pub share: bool,
+    /// Follow a host that moves to another process, without losing a request.
+    pub moves: bool,
     /// Tells when an entry's time is over, for entries that are read without asking the host.
     pub clock: Clock,
 }
@@ -81,6 +88,7 @@ impl Default for ClientConfig {
             backoff: Backoff::default(),
             handshake: HANDSHAKE_TIMEOUT,
             share: cfg!(unix),
+            moves: false,
             clock: Clock::System,
         }
     }
@@ -90,7 +98,12 @@ impl ClientConfig {
     /// For clients of an elected host: when it is gone the next one is there within milliseconds, so they do not wait long
     /// for anything.
     pub fn of_elected() -> Self {
-        Self { backoff: Backoff::OF_ELECTED, handshake: ELECTED_HANDSHAKE_TIMEOUT, ..Self::default() }
+        Self {
+            backoff: Backoff::OF_ELECTED,
+            handshake: ELECTED_HANDSHAKE_TIMEOUT,
+            moves: true,
+            ..Self::default()
+        }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
+use super::REOPEN_BASE;
+use super::kept::Kept;
 use crate::config::{BUFFER_KEPT, MAX_FRAME_BYTES};
 use crate::error::Result;
-use crate::protocol::message::{RequestEnvelope, RequestId};
+use crate::protocol::message::{Request, RequestEnvelope, RequestId, Response};
 use crate::protocol::{codec, frame};
-
-use super::REOPEN_BASE;
 
 /// Frames not wholly written yet, behind some that are: these are cut off now and then, not one by one, so that a
 /// host that reads slowly costs linear time.
@@ -26,6 +26,8 @@ pub(super) struct Queue {
     gone: RequestId,
     /// Requests in `bytes` that nobody waits for; taken out before the next write.
     forgotten: HashSet<RequestId>,
+    /// What the host has and has not answered, if it may move.
+    kept: Option<Kept>,
 }
 
 impl Queue {
@@ -54,28 +56,67 @@ impl Queue {
     /// Notes that `count` more bytes are written.
     pub(super) fn advance(&mut self, count: usize) {
         self.written += count;
-        if self.written == self.bytes.len() {
+        let is_all = self.written == self.bytes.len();
+        // One by one only where it matters which ones they were.
+        if !is_all || self.kept.is_some() {
+            self.pass_frames();
+        }
+        if is_all {
             self.sent = self.last;
             self.gone = self.last;
             self.clear_bytes();
-            return;
+        } else if self.start > self.bytes.len() / 2 {
+            self.cut_off();
         }
+    }
+
+    /// Passes the frames that are wholly written, and keeps them if the host may move.
+    fn pass_frames(&mut self) {
         while let Some((id, end)) = frame_at(&self.bytes, self.start).filter(|(_, end)| *end <= self.written)
         {
             if id < REOPEN_BASE {
                 self.sent = id;
                 self.gone = id;
+                if let Some(kept) = &mut self.kept {
+                    keep(kept, id, &self.bytes[self.start..end]);
+                }
             }
             self.start = end;
         }
-        if self.start > self.bytes.len() / 2 {
-            self.cut_off();
+    }
+
+    /// A connection begins; with `keeps` its host may move.
+    pub(super) fn begin(&mut self, keeps: bool) {
+        self.kept = keeps.then(Kept::default);
+    }
+
+    /// Whole frames have come from a host that may move. Returns how many bytes of them come before its word that it has
+    /// moved, if it says so: nothing behind that counts.
+    pub(super) fn answered(&mut self, frames: &[u8]) -> Option<usize> {
+        let kept = self.kept.as_mut()?;
+        let mut at = 0;
+        while let Ok(Some((payload, used))) = frame::split(&frames[at..], MAX_FRAME_BYTES) {
+            match codec::leading_answer(payload) {
+                Ok((0, Response::MOVED)) => return Some(at),
+                Ok((_, Response::WAITING)) | Err(_) => {}
+                Ok((id, _)) => kept.answered(id),
+            }
+            at += used;
         }
+        None
+    }
+
+    /// Has request `id` no answer yet? Only for one that was pushed.
+    pub(super) fn awaits(&self, id: RequestId) -> bool {
+        id > self.sent || self.kept.as_ref().is_some_and(|kept| kept.holds(id))
     }
 
     /// Nobody waits for `id` any more. `false`: it has not been sent and never will be.
     pub(super) fn forget(&mut self, id: RequestId) -> bool {
         if id <= self.sent {
+            if let Some(kept) = &mut self.kept {
+                kept.forget(id);
+            }
             return true;
         }
         if id > self.last || id <= self.gone {
@@ -91,6 +132,7 @@ impl Queue {
     /// The connection is gone: what it did not take whole is kept for the next. Returns the last request that may
     /// have reached the host.
     pub(super) fn rewind(&mut self) -> RequestId {
+        self.kept = None;
         self.cut_off();
         self.written = 0;
         self.drop_forgotten();
@@ -98,9 +140,22 @@ impl Queue {
         self.sent
     }
 
+    /// The host has moved: what it has not answered was not carried out, and goes to the next one before what was not
+    /// sent yet.
+    pub(super) fn take_back(&mut self) {
+        let (first, frames) = self.kept.take().unwrap_or_default().take();
+        self.rewind();
+        self.bytes.splice(0..0, frames);
+        if let Some(first) = first {
+            self.sent = first - 1;
+            self.gone = first - 1;
+        }
+    }
+
     /// Nobody will be reached: drops everything. Returns the last request that was dropped.
     pub(super) fn drop_all(&mut self) -> RequestId {
         self.gone = self.last;
+        self.kept = None;
         self.clear_bytes();
         self.last
     }
@@ -111,9 +166,15 @@ impl Queue {
         self.bytes.splice(0..0, first.bytes.iter().copied());
     }
 
-    /// Is request `id` still held?
-    pub(super) fn holds(&self, id: RequestId) -> bool {
-        id > self.gone && id <= self.last
+    /// The requests that are to be sent.
+    pub(super) fn held(&self) -> HashSet<RequestId> {
+        let mut at = self.start;
+        std::iter::from_fn(|| {
+            let (id, end) = frame_at(&self.bytes, at)?;
+            at = end;
+            Some(id)
+        })
+        .collect()
     }
 
     /// Gives up the bytes of frames that are wholly written.
@@ -160,6 +221,23 @@ impl Queue {
     }
 }
 
+/// Keeps a frame that the host will answer.
+fn keep(kept: &mut Kept, id: RequestId, frame: &[u8]) {
+    let payload = &frame[frame::HEADER_BYTES..];
+    match codec::leading_question(payload) {
+        Ok((.., Request::SEEN)) | Err(_) => {}
+        Ok((.., Request::CANCEL_WAIT)) => kept.push(id, frame, cancelled(payload)),
+        Ok(_) => kept.push(id, frame, None),
+    }
+}
+
+fn cancelled(payload: &[u8]) -> Option<RequestId> {
+    match codec::decode::<RequestEnvelope<'_>>(payload).ok()?.request {
+        Request::CancelWait(id) => Some(id),
+        _ => None,
+    }
+}
+
 /// Number and end of the frame that begins at `start`.
 fn frame_at(bytes: &[u8], start: usize) -> Option<(RequestId, usize)> {
     let (payload, used) = frame::split(&bytes[start..], MAX_FRAME_BYTES).ok().flatten()?;
@@ -169,7 +247,7 @@ fn frame_at(bytes: &[u8], start: usize) -> Option<(RequestId, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::message::Request;
+    use crate::protocol::message::{Blob, ResponseEnvelope};
 
     fn ping(id: RequestId) -> RequestEnvelope<'static> {
         RequestEnvelope { id, handle: 1, request: Request::Ping }
@@ -262,9 +340,92 @@ mod tests {
         let mut queue = filled(1..=3);
         assert_eq!(queue.drop_all(), 3);
         assert!(!queue.forget(2));
-        assert!(!queue.holds(2));
+        assert!(queue.held().is_empty());
         queue.push(&ping(4)).unwrap();
-        assert!(queue.holds(4));
+        assert!(queue.held().contains(&4));
         assert_eq!(ids(&mut queue), [4]);
+    }
+
+    // --- hosts that move -------------------------------------------------------------------------------------------
+
+    fn frames(answers: impl IntoIterator<Item = (RequestId, Response<'static>)>) -> Vec<u8> {
+        let mut frames = Vec::new();
+        for (id, response) in answers {
+            codec::append_frame(&mut frames, &ResponseEnvelope { id, response }).unwrap();
+        }
+        frames
+    }
+
+    /// Requests of which all are sent but the last one, to a host that may move.
+    fn sent(requests: impl IntoIterator<Item = Request<'static>>) -> Queue {
+        let mut queue = Queue::default();
+        queue.begin(true);
+        for (request, id) in requests.into_iter().zip(1..) {
+            queue.push(&RequestEnvelope { id, handle: 1, request }).unwrap();
+        }
+        let last = ids(&mut queue).len();
+        let end = (1..last).fold(0, |at, _| frame_at(&queue.bytes, at).unwrap().1);
+        queue.advance(end + 1);
+        queue
+    }
+
+    #[test]
+    fn the_numbers_of_what_is_looked_for_are_those_on_the_wire() {
+        let question = |request| {
+            let mut bytes = Vec::new();
+            codec::append_frame(&mut bytes, &RequestEnvelope { id: 300, handle: 1, request }).unwrap();
+            codec::leading_question(&bytes[frame::HEADER_BYTES..]).unwrap()
+        };
+        let seen = Request::Seen { hits: 1, misses: 1, reads: Blob(&[]) };
+        assert_eq!(question(seen), (300, 1, Request::SEEN));
+        assert_eq!(question(Request::CancelWait(7)), (300, 1, Request::CANCEL_WAIT));
+        let answer =
+            |response| codec::leading_answer(&frames([(300, response)])[frame::HEADER_BYTES..]).unwrap();
+        assert_eq!(answer(Response::Waiting), (300, Response::WAITING));
+        assert_eq!(answer(Response::Moved), (300, Response::MOVED));
+    }
+
+    #[test]
+    fn after_a_move_all_that_was_not_answered_is_sent_again_in_its_order() {
+        let mut queue = sent([const { Request::Ping }; 6]);
+        let flag = Response::Flag(true);
+        let before = frames([(2, flag.clone()), (1, flag.clone()), (4, Response::Waiting)]);
+        let moved = frames([(0, Response::Moved), (5, flag)]);
+        assert_eq!(queue.answered(&before), None);
+        assert_eq!(queue.answered(&[&before[..], &moved].concat()), Some(before.len()));
+        queue.take_back();
+        assert_eq!(ids(&mut queue), [3, 4, 5, 6]);
+        assert_eq!(queue.held(), HashSet::from([3, 4, 5, 6]));
+        assert!(queue.forget(2) && !queue.forget(5), "one was answered, the other one not carried out");
+        assert_eq!(queue.rewind(), 2, "nothing of this has reached the next host");
+        assert_eq!(ids(&mut queue), [3, 4, 6]);
+    }
+
+    #[test]
+    fn what_needs_no_answer_or_is_not_wanted_is_not_repeated() {
+        let seen = Request::Seen { hits: 1, misses: 1, reads: Blob(&[]) };
+        let mut queue = sent([Request::Ping, seen, Request::Ping, Request::Ping]);
+        assert!(queue.forget(3));
+        queue.take_back();
+        assert_eq!(ids(&mut queue), [1, 4]);
+    }
+
+    #[test]
+    fn a_host_that_breaks_keeps_what_it_had() {
+        let mut queue = sent([const { Request::Ping }; 3]);
+        assert!(queue.awaits(1));
+        assert_eq!(queue.rewind(), 2);
+        assert!(!queue.awaits(1) && queue.awaits(3));
+        assert_eq!(ids(&mut queue), [3]);
+    }
+
+    #[test]
+    fn where_no_host_moves_nothing_is_kept() {
+        let mut queue = filled(1..=3);
+        queue.begin(false);
+        queue.advance(queue.len());
+        assert_eq!(queue.answered(&frames([(0, Response::Moved)])), None);
+        queue.take_back();
+        assert_eq!(ids(&mut queue), []);
     }
 }

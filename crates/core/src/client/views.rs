@@ -375,6 +375,10 @@ impl Views {
                 self.handovers.clear();
                 self.disconnected(*through);
             }
+            Incoming::Event(LinkEvent::Moved) => {
+                self.handovers.clear();
+                self.drop_tables();
+            }
             Incoming::Event(LinkEvent::Unreachable { through, .. }) => self.disconnected(*through),
         }
         Some(incoming)
@@ -411,6 +415,10 @@ impl Views {
     fn disconnected(&mut self, through: RequestId) {
         self.writes.end_through(through);
         self.opening.retain(|(id, _)| *id > through);
+        self.drop_tables();
+    }
+
+    fn drop_tables(&mut self) {
         for view in self.by_handle.iter_mut().flatten() {
             // The namespace is opened again first thing on the next connection.
             view.renewing |= view.table.take().is_some();

@@ -1,15 +1,17 @@
 //! The loop of one elector: be the host, or watch the host, or try again in a moment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::leave::Leaving;
+use super::leave::Orders;
 use super::{ElectorConfig, Standing, term, watch};
 use crate::client::Backoff;
 use crate::client::backoff::Pauses;
 use crate::endpoint::{HostEndpoint, Place};
-use crate::error::{ErrorKind, Result};
+use crate::error::ErrorKind;
+use crate::store::Store;
 
 /// What comes after one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,39 +25,52 @@ enum Next {
 }
 
 /// Takes part in the election until told to leave.
-pub(super) async fn run(place: Place, config: ElectorConfig, leaving: Leaving) {
+pub(super) async fn run(place: Place, config: ElectorConfig, mut orders: Orders) {
     let mut pauses = Intervals::new();
     loop {
         (config.observe)(Standing::Contending);
         let next = match HostEndpoint::elect(&place) {
-            Ok(Some(endpoint)) => host(&endpoint, &config, &leaving).await,
-            Ok(None) => leaving.or(follow(&place, &config)).await,
+            Ok(Some(endpoint)) => host(endpoint, None, &config, &mut orders).await,
+            Ok(None) => follow(&place, &config, &mut orders).await,
             Err(_) => Some(Next::Later),
         };
         let Some(next) = next else { return };
         let Some(pause) = pauses.before(next) else { continue };
-        if leaving.or(sleep(pause)).await.is_none() {
+        if orders.or(sleep(pause)).await.is_none() {
             return;
         }
     }
 }
 
-/// Hosts; `None` when it was told to leave. The lock goes with `endpoint`, when nobody can be answered any more.
-async fn host(endpoint: &HostEndpoint, config: &ElectorConfig, leaving: &Leaving) -> Option<Next> {
-    match term::serve(endpoint, config, leaving).await {
+/// Hosts, with what another host has handed over; `None` when it was told to leave. The lock goes with `endpoint`, when
+/// nobody can be answered any more.
+async fn host(
+    endpoint: HostEndpoint,
+    heritage: Option<Arc<Store>>,
+    config: &ElectorConfig,
+    orders: &mut Orders,
+) -> Option<Next> {
+    let store = heritage.unwrap_or_else(|| Store::vigilant(config.clock.clone()));
+    match term::serve(&endpoint, store, config, orders).await {
         Ok(term::End::Left) => None,
+        Ok(term::End::Moved(order, left)) => {
+            drop(endpoint);
+            order.answer(left);
+            None
+        }
         Ok(term::End::Overslept | term::End::Displaced) => Some(Next::AtOnce),
         Err(_) => Some(Next::Later),
     }
 }
 
-/// Watches the host as long as it lives.
-async fn follow(place: &Place, config: &ElectorConfig) -> Next {
-    let watched: Result<()> = watch::watch(place, config).await;
-    match watched {
-        Ok(()) => Next::AtOnce,
-        Err(error) if error.kind() == ErrorKind::NoHost => Next::Soon,
-        Err(_) => Next::Later,
+/// Watches the host as long as it lives, and takes its place if that is left to this process.
+async fn follow(place: &Place, config: &ElectorConfig, orders: &mut Orders) -> Option<Next> {
+    match watch::watch(place, config, orders).await {
+        Ok(watch::End::Gone) => Some(Next::AtOnce),
+        Ok(watch::End::Left) => None,
+        Ok(watch::End::Inherited(endpoint, heritage)) => host(endpoint, heritage, config, orders).await,
+        Err(error) if error.kind() == ErrorKind::NoHost => Some(Next::Soon),
+        Err(_) => Some(Next::Later),
     }
 }
 

@@ -9,15 +9,21 @@
 //! | `term` | hosting: serves a store of its own | it leaves, was displaced, or was stopped for too long |
 //! | `watch` | watching: connected to the host, silently | the host has ended, or it leaves |
 //! | `leave` | leaving: however it was asked to | at once, in each of the states above |
+//! | `handover` | a host that leaves gives all it has to one that watches | that one serves it, or nobody can |
+//! | `heir` | the one that watches takes it in | it has all, or the host asks another one |
 //!
 //! There are never two hosts, since each of these holds:
 //!
 //! * the lock is on the directory itself and counts only while that directory is the one at the path;
 //! * a socket gets its name by a rename, under the lock, when it already accepts connections; nobody removes it by name;
 //! * a host that finds its directory or its socket exchanged gives up, connections and tables first, the lock last;
-//! * a host that was stopped for longer than its clients wait gives up before it answers anything again.
+//! * a host that was stopped for longer than its clients wait gives up before it answers anything again;
+//! * a host that hands over answers nothing from before its content is on its way, and passes the lock itself on, so that
+//!   nobody comes between.
 
 mod elector;
+mod handover;
+mod heir;
 mod leave;
 mod term;
 mod watch;
@@ -25,11 +31,13 @@ mod watch;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use self::leave::Leaver;
+pub use self::leave::Left;
 use crate::clock::Clock;
 use crate::endpoint::Place;
 
@@ -87,8 +95,8 @@ pub struct Elector {
 impl Elector {
     /// Takes part from now on, in one task of `runtime`.
     pub fn start(runtime: &Handle, place: Place, config: ElectorConfig) -> Self {
-        let (leaver, leaving) = leave::pair();
-        let task = runtime.spawn(elector::run(place.clone(), config, leaving));
+        let (leaver, orders) = leave::pair();
+        let task = runtime.spawn(elector::run(place.clone(), config, orders));
         Self { place, leaver, task }
     }
 
@@ -97,9 +105,16 @@ impl Elector {
         self.place.socket()
     }
 
-    /// Takes part no longer: a host gives its last replies, then the lock. Returns when that is done.
-    pub async fn leave(self) {
-        self.leaver.leave();
+    /// Takes part no longer. A host hands everything it holds to the process that has watched it for the shortest time,
+    /// within so long; if nobody can take it, it goes on, and may be asked again. Blocks its thread, which may be none of
+    /// the runtime's.
+    pub fn leave(&self, within: Duration) -> Left {
+        self.leaver.leave(within)
+    }
+
+    /// Ends: a host gives its last replies, then the lock, and what it held is gone. Returns when that is done.
+    pub async fn end(self) {
+        drop(self.leaver);
         // It fails only if the runtime ends, and then everything has ended.
         let _ = self.task.await;
     }

@@ -1,56 +1,116 @@
-//! Hosting: one life of a store, served at the place of the election.
+//! Hosting: one life of a store, or a part of one, served at the place of the election.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::sync::oneshot;
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::leave::Leaving;
+use super::handover::{Estate, Outcome};
+use super::leave::{Left, Order, Orders};
 use super::{ElectorConfig, Standing};
-use crate::config::{ELECTED_CHECK, ELECTED_TICK};
+use crate::config::{ELECTED_CHECK, ELECTED_TICK, HEIR_PATIENCE, SHUTDOWN_DRAIN};
 use crate::endpoint::HostEndpoint;
 use crate::error::Result;
-use crate::server::{self, ServerConfig};
+use crate::server::{self, ServerConfig, Succession};
 use crate::store::Store;
 
 /// How a term ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum End {
     /// It was asked to leave.
     Left,
+    /// It has left; whoever asked for that is to hear how, when nothing is left to do.
+    Moved(Order, Left),
     /// It was stopped for longer than clients wait.
     Overslept,
     /// Directory or socket are not its own any more: clients that come now find another host, or none.
     Displaced,
 }
 
-/// Serves a fresh store until the term ends. When this returns nobody is answered any more and all tables are retired.
+/// Serves a store until the term ends. When this returns nobody is answered any more and all tables are retired.
 ///
 /// # Errors
 /// The socket cannot be bound.
-pub(super) async fn serve(endpoint: &HostEndpoint, config: &ElectorConfig, leaving: &Leaving) -> Result<End> {
+pub(super) async fn serve(
+    endpoint: &HostEndpoint,
+    store: Arc<Store>,
+    config: &ElectorConfig,
+    orders: &mut Orders,
+) -> Result<End> {
     let listener = endpoint.bind()?;
-    let store = Store::vigilant(config.clock.clone());
-    // Ends with this function.
-    let mut upkeep = JoinSet::new();
-    upkeep.spawn(server::upkeep(Arc::clone(&store)));
     (config.observe)(Standing::Hosting(store.epoch()));
+    let succession = Succession::new();
     let of_server = ServerConfig {
         package_version: config.package_version.clone(),
         share: config.share,
+        succession: Some(Arc::clone(&succession)),
         ..ServerConfig::new(endpoint.secret().clone())
     };
-    // Whatever ends first drops the server, and with it the listener and all connections.
-    let end = tokio::select! {
-        biased;
-        () = sleep_too_long(&store) => End::Overslept,
-        () = lose_the_place(endpoint) => End::Displaced,
-        () = server::run(listener, Arc::clone(&store), of_server, leaving.clone().begun()) => End::Left,
+    let (stop, stopped) = oneshot::channel::<()>();
+    // Dropping the server ends the listener and all connections at once.
+    let server = server::run(listener, Arc::clone(&store), of_server, async { drop(stopped.await) });
+    let end = {
+        let mut server = pin!(server);
+        let end = preside(endpoint, &store, &succession, orders, server.as_mut()).await;
+        if matches!(end, End::Left | End::Moved(..)) {
+            drop(stop);
+            // Last replies, and the word that the host has moved, go out.
+            let _ = timeout(SHUTDOWN_DRAIN, server).await;
+        }
+        end
     };
     // A connection's task may still be at work on another thread. From here on it says nothing more.
     store.end();
     (config.observe)(Standing::Ended(store.epoch()));
     Ok(end)
+}
+
+/// Serves until something ends that.
+async fn preside(
+    endpoint: &HostEndpoint,
+    store: &Arc<Store>,
+    succession: &Arc<Succession>,
+    orders: &mut Orders,
+    mut server: std::pin::Pin<&mut impl Future<Output = ()>>,
+) -> End {
+    loop {
+        // Ends with this round.
+        let mut upkeep = JoinSet::new();
+        upkeep.spawn(server::upkeep(Arc::clone(store)));
+        let order = tokio::select! {
+            biased;
+            () = sleep_too_long(store) => return End::Overslept,
+            () = lose_the_place(endpoint) => return End::Displaced,
+            order = orders.next() => order,
+            () = server.as_mut() => return End::Left,
+        };
+        let Some(order) = order else { return End::Left };
+        // One that was just started may be on its way here; meanwhile everything goes on.
+        let patience = HEIR_PATIENCE.min(order.until.saturating_duration_since(Instant::now()));
+        tokio::select! {
+            () = server.as_mut() => return End::Left,
+            () = succession.await_heir(patience) => {}
+        }
+        // What has arrived by now is carried out here.
+        yield_now().await;
+        // What time demands is a change too.
+        upkeep.shutdown().await;
+        let estate = Estate { endpoint, store, succession };
+        match estate.hand_over(order.until).await {
+            Outcome::Moved { entries } => return End::Moved(order, Left::HandedOver { entries }),
+            Outcome::Lost => return End::Moved(order, Left::NotHosting),
+            Outcome::Overslept => {
+                order.answer(Left::NoHeir);
+                return End::Overslept;
+            }
+            Outcome::Stays => {
+                succession.thaw();
+                order.answer(Left::NoHeir);
+            }
+        }
+    }
 }
 
 /// Ends when the host finds that it was stopped.

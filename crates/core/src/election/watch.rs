@@ -1,36 +1,166 @@
-//! Watching: an ordinary connection to the host, over which nothing is asked. Its end is the host's end.
+//! Watching: a connection to the host, over which nothing is asked but to take its place. Its end is the host's end; what comes
+//! over it is the content of a host that leaves.
 
-use tokio::time::timeout;
+use std::sync::Arc;
 
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::heir::Heritage;
+use super::leave::{Left, Orders};
 use super::{ElectorConfig, Standing};
 use crate::client::Target;
 use crate::client::dial::{Connection, dial};
-use crate::config::ELECTED_HANDSHAKE_TIMEOUT;
-use crate::endpoint::Place;
+use crate::config::{ELECTED_HANDSHAKE_TIMEOUT, ELECTED_TICK, MAX_FRAME_BYTES, MAX_HELLO_BYTES};
+use crate::endpoint::{HostEndpoint, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::handshake::FEATURE_WATCH;
+use crate::protocol::message::{Request, RequestEnvelope, Response, ResponseEnvelope, WATCH};
+use crate::protocol::{codec, frame};
+use crate::store::Store;
+use crate::transport::{Descriptor, Input, Reader, Writer};
 
-/// Connects to the host and stays until it ends.
+/// How watching ended.
+pub(super) enum End {
+    /// The host is gone.
+    Gone,
+    /// This process takes part no longer.
+    Left,
+    /// This process is the host, with what the one before held.
+    Inherited(HostEndpoint, Option<Arc<Store>>),
+}
+
+/// Connects to the host and stays until it ends, or until this process has taken its place.
 ///
 /// # Errors
 /// [`ErrorKind::NoHost`] when nobody answers, which may change soon; others when the host refuses.
-pub(super) async fn watch(place: &Place, config: &ElectorConfig) -> Result<()> {
+pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Orders) -> Result<End> {
     let target = Target { socket: place.socket().to_owned(), secret: None };
-    let dialling = dial(&target, &config.package_version, FEATURE_WATCH);
+    let dialling = timeout(ELECTED_HANDSHAKE_TIMEOUT, dial(&target, &config.package_version, FEATURE_WATCH));
     // Accepting is no sign of life: the kernel does that for a host that is stopped.
-    let Connection { mut reader, writer, mut input, epoch, .. } =
-        timeout(ELECTED_HANDSHAKE_TIMEOUT, dialling).await.map_err(|_| silent(place))??;
-    (config.observe)(Standing::Watching(epoch));
-    let end = input.fill(&mut reader).await;
-    // Until here: without it the host would see this side close.
-    drop(writer);
-    match end {
-        Ok(0) | Err(_) => Ok(()),
-        Ok(_) => Err(Error::new(
-            ErrorKind::Protocol,
-            "the host sent something over a connection on which nothing was asked; is it of another make?",
-        )),
+    let Some(connection) = orders.or(dialling).await else { return Ok(End::Left) };
+    let Connection { reader, writer, input, epoch, .. } = connection.map_err(|_| silent(place))??;
+    let mut watcher = Watcher { config, epoch, reader, writer, input, heritage: None, is_ready: false };
+    watcher.ask(Request::Watch).await?;
+    match watcher.wait(orders).await? {
+        Waited::Gone => Ok(End::Gone),
+        Waited::Left => Ok(End::Left),
+        Waited::Called(lock) => Ok(match HostEndpoint::inherit(place, lock)? {
+            Some(endpoint) => End::Inherited(endpoint, watcher.heritage.and_then(Heritage::into_store)),
+            None => End::Gone,
+        }),
     }
+}
+
+enum Waited {
+    Gone,
+    Left,
+    /// With the lock.
+    Called(Descriptor),
+}
+
+struct Watcher<'a> {
+    config: &'a ElectorConfig,
+    /// The host's life.
+    epoch: u64,
+    reader: Reader,
+    writer: Arc<Writer>,
+    input: Input,
+    /// What the host has handed over so far.
+    heritage: Option<Heritage>,
+    /// The host was told that all of it was taken: it may rely on that.
+    is_ready: bool,
+}
+
+impl Watcher<'_> {
+    async fn wait(&mut self, orders: &mut Orders) -> Result<Waited> {
+        let mut ticks = interval(ELECTED_TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut descriptors = Vec::new();
+        loop {
+            while let Some(called) = self.listen(&mut descriptors).await? {
+                match called {
+                    Heard::Part => {}
+                    Heard::Go(lock) => return Ok(Waited::Called(lock)),
+                    Heard::Nonsense => return Ok(Waited::Gone),
+                }
+            }
+            let (is_ready, takes_in) = (self.is_ready, self.heritage.is_some() && !self.is_ready);
+            let Self { reader, input, heritage, .. } = &mut *self;
+            let complete = async {
+                match heritage {
+                    Some(heritage) => heritage.complete().await,
+                    None => std::future::pending().await,
+                }
+            };
+            // The lock comes with a descriptor; everything before is read faster without looking for any.
+            let filled = async {
+                match is_ready {
+                    true => input.fill_with_descriptors(reader, &mut descriptors).await,
+                    false => input.fill(reader).await,
+                }
+            };
+            tokio::select! {
+                biased;
+                // A host that relies on this process must not find it gone: it hosts first, and leaves then.
+                order = orders.next(), if !is_ready => {
+                    order.into_iter().for_each(|order| order.answer(Left::NotHosting));
+                    return Ok(Waited::Left);
+                }
+                is_complete = complete, if takes_in => {
+                    if !is_complete {
+                        return Ok(Waited::Gone);
+                    }
+                    self.is_ready = true;
+                    self.ask(Request::Ready).await?;
+                }
+                _ = ticks.tick(), if takes_in || is_ready => {
+                    self.heritage.iter().for_each(Heritage::stay_awake);
+                }
+                filled = filled => if !matches!(filled, Ok(count) if count > 0) {
+                    return Ok(Waited::Gone);
+                }
+            }
+        }
+    }
+
+    /// Takes the next frame that has come; `None` if there is none.
+    async fn listen(&mut self, descriptors: &mut Vec<Option<Descriptor>>) -> Result<Option<Heard>> {
+        let Self { config, epoch, input, heritage, is_ready, .. } = self;
+        let Some(payload) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(None) };
+        let ResponseEnvelope { response, .. } = codec::decode(payload)?;
+        Ok(Some(match response {
+            Response::Waiting => {
+                (config.observe)(Standing::Watching(*epoch));
+                Heard::Part
+            }
+            Response::Content(part) if !*is_ready => {
+                let heritage = match heritage {
+                    Some(heritage) => heritage,
+                    None => heritage.insert(Heritage::begin(Store::heir(config.clock.clone(), *epoch))?),
+                };
+                if heritage.take(part.0).await { Heard::Part } else { Heard::Nonsense }
+            }
+            Response::Go if *is_ready => match descriptors.drain(..).flatten().next() {
+                Some(lock) => Heard::Go(lock),
+                None => Heard::Nonsense,
+            },
+            _ => Heard::Nonsense,
+        }))
+    }
+
+    async fn ask(&self, request: Request<'_>) -> Result<()> {
+        let mut framed = Vec::new();
+        codec::append_frame(&mut framed, &RequestEnvelope { id: WATCH, handle: 0, request })?;
+        self.writer.send(&framed[frame::HEADER_BYTES..], MAX_HELLO_BYTES).await
+    }
+}
+
+enum Heard {
+    /// What is as it should be.
+    Part,
+    Go(Descriptor),
+    /// What cannot be followed: the connection is given up, so that the host asks another one.
+    Nonsense,
 }
 
 fn silent(place: &Place) -> Error {

@@ -68,6 +68,15 @@ impl PrivateDirectory {
         try_lock(&self.descriptor, &self.path)
     }
 
+    /// The directory at `path` by a descriptor that another process has locked and handed over: it is locked still.
+    /// `None`: it is another one, or not locked.
+    pub(super) fn inherited(descriptor: OwnedFd, path: &Path) -> Result<Option<Self>> {
+        let directory = Self { descriptor, path: path.to_owned() };
+        let is_ours = directory.is_at_its_path() && Self::open(path)?.id() == directory.id();
+        // A lock belongs to all descriptors that were made from the one which took it; here it is only confirmed.
+        Ok(if is_ours && directory.try_lock()? { Some(directory) } else { None })
+    }
+
     /// Device and inode of the directory itself.
     pub(super) fn id(&self) -> Option<FileId> {
         rustix::fs::fstat(&self.descriptor).ok().map(|stat| file_id(&stat))

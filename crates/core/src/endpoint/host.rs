@@ -17,7 +17,7 @@ use super::sweep::sweep;
 use super::{BaseFacts, Secret, random_name};
 use crate::config::MAX_NAME_ATTEMPTS;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::{self, Listener};
+use crate::transport::{self, BorrowedDescriptor, Descriptor, Listener};
 
 /// The name under which a socket is bound before it gets its own in one step; nobody else is in that directory.
 pub(super) const UNBORN_NAME: &str = "t";
@@ -116,14 +116,34 @@ impl HostEndpoint {
         if transport::has_listener(place.socket())? {
             return Ok(None);
         }
-        Ok(Some(Self {
+        Ok(Some(Self::of_place(place, directory, secret)))
+    }
+
+    /// Goes on where the host of an election stopped, with the lock that it hands over: nobody can come between. `None`:
+    /// what it handed over is not the lock of this place.
+    ///
+    /// # Errors
+    /// As [`Self::elect`].
+    pub fn inherit(place: &Place, lock: Descriptor) -> Result<Option<Self>> {
+        let Some(directory) = PrivateDirectory::inherited(lock, place.directory())? else { return Ok(None) };
+        let secret = place_secret(&directory)?;
+        Ok(Some(Self::of_place(place, directory, secret)))
+    }
+
+    fn of_place(place: &Place, directory: PrivateDirectory, secret: Secret) -> Self {
+        Self {
             directory,
             name: SOCKET_NAME.into(),
             path: place.socket().to_owned(),
             secret,
             hold: Hold::Place,
             bound: Mutex::default(),
-        }))
+        }
+    }
+
+    /// What holds the lock: whoever has it when this host is gone has the lock.
+    pub(crate) fn lock(&self) -> BorrowedDescriptor<'_> {
+        self.directory.descriptor()
     }
 
     /// For an elected host, now and then: puts the secret back if somebody has cleaned it away as an old file. `false`: directory

@@ -46,6 +46,10 @@ impl Place {
         &self.socket
     }
 
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Opens the directory, which is made anew if somebody has removed it.
     pub(super) fn open(&self) -> Result<PrivateDirectory> {
         PrivateDirectory::open_or_create(&self.base)?;

@@ -4,7 +4,7 @@ use bincode::config::{Configuration, LittleEndian, NoLimit, Varint};
 use serde::{Deserialize, Serialize};
 
 use super::frame;
-use super::message::RequestId;
+use super::message::{Handle, RequestId};
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -46,7 +46,27 @@ pub fn decode<'a, M: Deserialize<'a>>(payload: &'a [u8]) -> Result<M> {
 /// # Errors
 /// [`ErrorKind::Protocol`] when the payload begins with no number.
 pub(crate) fn leading_id(payload: &[u8]) -> Result<RequestId> {
-    bincode::serde::borrow_decode_from_slice(payload, CONFIG).map(|(id, _)| id).map_err(|error| {
+    leading(payload)
+}
+
+/// Number and kind of a response, without reading the rest.
+///
+/// # Errors
+/// As [`leading_id`].
+pub(crate) fn leading_answer(payload: &[u8]) -> Result<(RequestId, u32)> {
+    leading(payload)
+}
+
+/// Number, handle and kind of a request, without reading the rest.
+///
+/// # Errors
+/// As [`leading_id`].
+pub(crate) fn leading_question(payload: &[u8]) -> Result<(RequestId, Handle, u32)> {
+    leading(payload)
+}
+
+fn leading<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T> {
+    bincode::serde::borrow_decode_from_slice(payload, CONFIG).map(|(front, _)| front).map_err(|error| {
         Error::new(ErrorKind::Protocol, "a frame begins with no request number").with_source(error)
     })
 }

@@ -25,6 +25,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub const FEATURE_SHARED_TABLE: u64 = 1;
 /// The connection is there to learn of the host's end: whoever made it would be the next host.
 pub const FEATURE_WATCH: u64 = 1 << 1;
+/// The host may move to another process: the client keeps what was not answered and asks the next host again.
+pub const FEATURE_MOVES: u64 = 1 << 2;
 /// Longest package version in a hello.
 pub const MAX_PACKAGE_VERSION: usize = 32;
 /// Length of a nonce.
@@ -73,6 +75,11 @@ impl Agreed {
     /// Descriptors of shared tables may pass.
     pub fn shares_tables(&self) -> bool {
         self.features & FEATURE_SHARED_TABLE != 0
+    }
+
+    /// The host may move to another process.
+    pub fn moves(&self) -> bool {
+        self.features & FEATURE_MOVES != 0
     }
 
     /// Whether the client only watches the host.

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Numbers a request of one connection; its reply carries the same number. 0 is never used by a request.
 pub type RequestId = u64;
+/// The number of all requests of a connection that watches.
+pub(crate) const WATCH: RequestId = 1;
 /// Numbers an open namespace of one connection; the client chooses it.
 pub type Handle = u32;
 /// Names a lease of one host's life.
@@ -241,6 +243,18 @@ pub enum Request<'a> {
         #[serde(borrow)]
         reads: Blob<'a>,
     },
+    /// Would take over what the host holds when that leaves; only over a connection that watches.
+    /// → `Waiting` and, if it comes to that, `Content`, as often as it takes, and `Go`
+    Watch,
+    /// Has taken all content. → `Go`
+    Ready,
+}
+
+impl Request<'_> {
+    /// Number of [`Self::CancelWait`] on the wire.
+    pub(crate) const CANCEL_WAIT: u32 = 24;
+    /// Number of [`Self::Seen`] on the wire.
+    pub(crate) const SEEN: u32 = 28;
 }
 
 /// One entry of a page.
@@ -380,9 +394,21 @@ pub enum Response<'a> {
         /// Message that names the remedy.
         message: &'a str,
     },
+    /// Number 0: the host has moved. All requests that were not answered before this were not carried out; the next
+    /// host, which has the same epoch and content, takes them again. The connection ends.
+    Moved,
+    /// Some of the content of a host that leaves, for the one that watches it.
+    Content(#[serde(borrow)] Blob<'a>),
+    /// The receiver is the host from now on; the descriptor of the locked directory comes with the first byte.
+    Go,
 }
 
 impl<'a> Response<'a> {
+    /// Number of [`Self::Waiting`] on the wire: the one answer that another one follows.
+    pub(crate) const WAITING: u32 = 13;
+    /// Number of [`Self::Moved`] on the wire.
+    pub(crate) const MOVED: u32 = 16;
+
     /// The response that reports `error`.
     pub fn from_error(error: &'a crate::error::Error) -> Self {
         Self::Error { code: error.kind().code(), message: error.message() }

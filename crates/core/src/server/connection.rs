@@ -11,52 +11,72 @@ use super::ServerLimits;
 use super::greeting::Greeted;
 use super::mailbox::LateReplies;
 use super::output::Output;
+use super::succession::{Phase, Succession};
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::codec;
 use crate::protocol::message::{RequestEnvelope, Response};
 use crate::session::Session;
 use crate::store::Store;
-use crate::transport::Input;
+use crate::transport::{Input, Reader, Writer};
 
 /// Serves a peer until it goes, misbehaves, or the server closes.
 pub(super) async fn serve(
     greeted: Greeted,
     store: &Arc<Store>,
     limits: ServerLimits,
-    mut closing: watch::Receiver<bool>,
+    succession: Option<&Arc<Succession>>,
+    closing: watch::Receiver<bool>,
 ) {
     let late = Arc::new(LateReplies::new(limits.late_bytes));
-    let Greeted { mut reader, writer, input, shares_tables, watches } = greeted;
-    let _joined = (!watches).then(|| Joined::new(Arc::clone(store)));
+    let Greeted { reader, writer, input, shares_tables, moves, .. } = greeted;
+    let _joined = Joined::new(Arc::clone(store));
     let mut peer = Peer {
         input,
         output: Output::default(),
         session: Session::new(Arc::clone(store), Arc::clone(&late) as _),
         shares_tables,
         limits,
+        moves,
+        gate: Gate::new(succession),
         ending: false,
         deadlines: Deadlines::default(),
     };
+    converse(&mut peer, reader, writer, &late, store, closing).await;
+    // What the peer has had goes to others, which is a change: not while the content is on its way.
+    peer.gate.unfrozen().await;
+}
+
+/// The connection's whole life.
+async fn converse(
+    peer: &mut Peer,
+    mut reader: Reader,
+    writer: Writer,
+    late: &LateReplies,
+    store: &Store,
+    mut closing: watch::Receiver<bool>,
+) {
     loop {
         // A host that was stopped has missed what others decided meanwhile. What it did before it noticed stays unsaid.
         if !store.is_awake() {
             return;
         }
-        peer.work(&late);
+        peer.work(late);
         if !store.is_awake() {
             return;
         }
         if peer.ending && peer.output.is_empty() {
             return;
         }
-        let (reads, deadline, ending) = (peer.may_read(), peer.deadlines.earliest(), peer.ending);
-        let Peer { input, output, .. } = &mut peer;
+        let reads = peer.may_read() && peer.gate.phase() == Phase::Open;
+        let (deadline, ending) = (peer.deadlines.earliest(), peer.ending);
+        let Peer { input, output, gate, .. } = &mut *peer;
         tokio::select! {
             // The order matters: what ends the connection first, then what makes room, then what needs room.
             biased;
             _ = closing.wait_for(|closing| *closing), if !ending => peer.end(),
             () = until(deadline) => return,
+            () = gate.changed() => {}
             sent = poll_fn(|context| {
                 output.poll_send(|bytes, descriptor| writer.poll_send(context, bytes, descriptor))
             }), if !output.is_empty() => {
@@ -99,6 +119,9 @@ struct Peer {
     /// It has agreed to take descriptors.
     shares_tables: bool,
     limits: ServerLimits,
+    /// It follows a host that moves.
+    moves: bool,
+    gate: Gate,
     /// Nothing more is read; what is left to write still goes, within its time.
     ending: bool,
     deadlines: Deadlines,
@@ -129,8 +152,14 @@ impl Peer {
 
     /// Carries out what has arrived, as far as there is room for replies, and collects late replies.
     fn work(&mut self, late: &LateReplies) {
+        if self.gate.just_moved() {
+            self.take_leave(late);
+        }
+        let gate = self.gate.succession.clone();
+        let permit = gate.as_ref().map(|gate| gate.pass());
+        let is_open = !matches!(permit, Some(None));
         let mut finished = false;
-        while self.may_read() {
+        while is_open && self.may_read() {
             match self.step() {
                 Ok(true) => finished = true,
                 Ok(false) => break,
@@ -144,6 +173,15 @@ impl Peer {
             late.take_into(self.output.tail());
         }
         self.set_deadlines(finished);
+    }
+
+    /// The host has moved: after everything that it has to say, it says so.
+    fn take_leave(&mut self, late: &LateReplies) {
+        if self.moves {
+            late.take_into(self.output.tail());
+            self.output.reply(0, Response::Moved);
+        }
+        self.end();
     }
 
     /// Carries out one request; `false` if none has arrived whole.
@@ -169,7 +207,8 @@ impl Peer {
     fn set_deadlines(&mut self, finished_a_frame: bool) {
         let frame = self.deadlines.frame.filter(|_| !finished_a_frame);
         // While we do not read, a frame cannot be finished: that is not the peer's fault.
-        let waits_for_rest = self.may_read() && self.input.has_rest();
+        let reads = self.may_read() && self.gate.phase() == Phase::Open;
+        let waits_for_rest = reads && self.input.has_rest();
         self.deadlines.frame =
             waits_for_rest.then(|| frame.unwrap_or_else(|| Instant::now() + self.limits.frame_timeout));
         let over = !self.ending && !self.may_read();
@@ -188,6 +227,51 @@ impl Peer {
     fn end(&mut self) {
         self.ending = true;
         self.deadlines.end = Some(Instant::now() + self.limits.shutdown_drain);
+    }
+}
+
+/// What a connection knows of its host's move.
+struct Gate {
+    succession: Option<Arc<Succession>>,
+    phases: Option<watch::Receiver<Phase>>,
+    has_moved: bool,
+}
+
+impl Gate {
+    fn new(succession: Option<&Arc<Succession>>) -> Self {
+        Self {
+            succession: succession.cloned(),
+            phases: succession.map(|succession| succession.phases()),
+            has_moved: false,
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        self.phases.as_ref().map_or(Phase::Open, |phases| *phases.borrow())
+    }
+
+    /// Has the host moved? `true` once.
+    fn just_moved(&mut self) -> bool {
+        !self.has_moved && self.phase() == Phase::Moved && !std::mem::replace(&mut self.has_moved, true)
+    }
+
+    /// Ends when the phase is another one.
+    async fn changed(&mut self) {
+        match &mut self.phases {
+            // The sender lives in the same place as this receiver.
+            Some(phases) => {
+                let _ = phases.changed().await;
+            }
+            None => pending().await,
+        }
+    }
+
+    /// Ends when the host is not frozen.
+    async fn unfrozen(&mut self) {
+        if let Some(phases) = &mut self.phases {
+            // As above.
+            let _ = phases.wait_for(|phase| *phase != Phase::Frozen).await;
+        }
     }
 }
 

@@ -8,20 +8,24 @@ use super::slots::{NoSeat, Seat, Slot};
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::random_bytes;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::handshake::{Agreed, FEATURE_WATCH, HostChallenge, Introduction, Refusal, offered};
+use crate::protocol::handshake::{
+    Agreed, FEATURE_MOVES, FEATURE_WATCH, HostChallenge, Introduction, Refusal, offered,
+};
 use crate::store::Store;
 use crate::transport::{Input, Reader, Stream, Writer};
 
 /// A peer that has proved itself, and what it has sent since.
 #[derive(Debug)]
-pub(super) struct Greeted {
-    pub(super) reader: Reader,
-    pub(super) writer: Writer,
-    pub(super) input: Input,
+pub(crate) struct Greeted {
+    pub(crate) reader: Reader,
+    pub(crate) writer: Writer,
+    pub(crate) input: Input,
     /// Both sides have agreed that descriptors of tables may pass.
     pub(super) shares_tables: bool,
     /// It is no user of the cache: it waits for this host's end.
     pub(super) watches: bool,
+    /// It follows a host that moves.
+    pub(super) moves: bool,
 }
 
 /// The handshake. `None`: the stranger failed, was too slow or too old, or the server closes.
@@ -37,8 +41,14 @@ pub(super) async fn greet(
         return None;
     }
     let (reader, writer) = stream.into_split().ok()?;
-    let mut greeted =
-        Greeted { reader, writer, input: Input::default(), shares_tables: false, watches: false };
+    let mut greeted = Greeted {
+        reader,
+        writer,
+        input: Input::default(),
+        shares_tables: false,
+        watches: false,
+        moves: false,
+    };
     let proved = tokio::select! {
         proved = timeout(config.limits.handshake_timeout, greeted.prove(config, store)) => proved.ok()?,
         () = slot.displaced() => return None,
@@ -48,6 +58,7 @@ pub(super) async fn greet(
         Ok(agreed) => {
             greeted.shares_tables = agreed.shares_tables();
             greeted.watches = agreed.watches();
+            greeted.moves = agreed.moves();
             slot.promote().map_err(no_seat)
         }
         Err(refusal) => Err(refusal),
@@ -71,10 +82,11 @@ pub(super) async fn greet(
 impl Greeted {
     /// The handshake up to the client's proof.
     async fn prove(&mut self, config: &ServerConfig, store: &Store) -> Result<Agreed, Refusal> {
+        let moves = if config.succession.is_some() { FEATURE_MOVES } else { 0 };
         let own = Introduction {
             secret: &config.secret,
             package_version: &config.package_version,
-            features: offered(config.share) | FEATURE_WATCH,
+            features: offered(config.share) | FEATURE_WATCH | moves,
             nonce: random_bytes().map_err(broken)?,
         };
         let hello = self.input.receive(&mut self.reader, MAX_HELLO_BYTES).await.map_err(broken)?;

@@ -12,7 +12,9 @@ mod handover_tests;
 mod mailbox;
 mod output;
 mod slots;
+mod succession;
 mod upkeep;
+mod watcher;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,10 +25,14 @@ use tokio::task::JoinSet;
 
 use crate::config;
 use crate::endpoint::Secret;
+use crate::error::{Error, ErrorKind};
 use crate::store::Store;
 use crate::transport::{Listener, Stream};
 
+#[cfg(unix)]
+pub(crate) use greeting::Greeted;
 use slots::Slots;
+pub use succession::Succession;
 pub use upkeep::upkeep;
 
 /// How a server treats its peers.
@@ -38,6 +44,8 @@ pub struct ServerConfig {
     pub package_version: String,
     /// Hand the memory of tables to clients, so that they read without asking, where the system can do that.
     pub share: bool,
+    /// Of a host that may move to another process.
+    pub succession: Option<Arc<Succession>>,
     /// Limits.
     pub limits: ServerLimits,
 }
@@ -49,6 +57,7 @@ impl ServerConfig {
             secret,
             package_version: env!("CARGO_PKG_VERSION").to_owned(),
             share: cfg!(unix),
+            succession: None,
             limits: ServerLimits::default(),
         }
     }
@@ -158,7 +167,12 @@ impl Server {
             if let Some((greeted, _seat)) =
                 greeting::greet(stream, &config, &store, slot, closing.clone()).await
             {
-                connection::serve(greeted, &store, config.limits, closing).await;
+                let succession = config.succession.as_ref();
+                if greeted.watches {
+                    watcher::serve(greeted, succession, closing).await;
+                } else {
+                    connection::serve(greeted, &store, config.limits, succession, closing).await;
+                }
             }
         });
     }
@@ -169,4 +183,9 @@ impl Server {
         // A connection keeps to the same time by itself; this catches one that hangs in its own code.
         let _ = tokio::time::timeout(self.config.limits.shutdown_drain * 2, everybody).await;
     }
+}
+
+/// Something that belongs to another kind of connection.
+fn misplaced() -> Error {
+    Error::new(ErrorKind::Protocol, "over a connection that watches a host nothing is asked but that")
 }

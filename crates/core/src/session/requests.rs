@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Session, checks};
 use crate::clock::Moment;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
 use crate::protocol::message::{Blob, CountBy, Handle, NewEntry, Request, RequestEnvelope, Response};
 use crate::store::{Change, Effects, Span, State};
@@ -74,6 +74,10 @@ impl Session {
                 Ok(())
             }
             Request::Destroy => self.destroy(handle, reply),
+            Request::Watch | Request::Ready => Err(Error::new(
+                ErrorKind::Protocol,
+                "this is asked over connections that watch a host; open one of these",
+            )),
             Request::Seen { hits, misses, reads } => {
                 let reads = checks::seen(reads)?;
                 // Of a namespace that somebody destroyed there is nothing left to note, and nobody waits for an answer.

@@ -70,12 +70,13 @@ pub struct Store {
 impl Store {
     /// An empty store with an epoch of its own.
     pub fn new(clock: Clock) -> Arc<Self> {
-        Self::watched(clock, Vigil::needless())
+        let epoch = new_epoch(&clock);
+        Self::living(clock, epoch, Vigil::needless())
     }
 
-    fn watched(clock: Clock, vigil: Vigil) -> Arc<Self> {
+    fn living(clock: Clock, epoch: u64, vigil: Vigil) -> Arc<Self> {
         Arc::new(Self {
-            epoch: new_epoch(&clock),
+            epoch,
             started: clock.now(),
             clock,
             namespaces: Mutex::new(HashMap::new()),

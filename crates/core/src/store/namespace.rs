@@ -134,11 +134,16 @@ impl State {
         }
     }
 
-    /// Empties the namespace for good.
-    pub(crate) fn destroy(&mut self, effects: &mut Effects) {
+    /// Empties the namespace for good, and leaves those who wait for a load as they are.
+    pub(super) fn close(&mut self, effects: &mut Effects) {
         self.destroyed = true;
         self.entries.remove_all(effects);
         self.entries.retire();
+    }
+
+    /// Empties the namespace for good.
+    pub(crate) fn destroy(&mut self, effects: &mut Effects) {
+        self.close(effects);
         self.flights.end_all(&mut effects.deliveries);
     }
 

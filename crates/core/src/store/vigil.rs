@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Store;
+use super::{Effects, Namespace, Store, new_epoch};
 use crate::clock::{Clock, Moment};
 use crate::config::DEFAULT_TIMEOUT;
 
@@ -33,7 +33,14 @@ impl Store {
     /// A store for an elected host: [`Self::stay_awake`] is to be called more often than requests time out.
     pub fn vigilant(clock: Clock) -> Arc<Self> {
         let vigil = Vigil::from(clock.now());
-        Self::watched(clock, vigil)
+        let epoch = new_epoch(&clock);
+        Self::living(clock, epoch, vigil)
+    }
+
+    /// As [`Self::vigilant`], for the life that another host leaves to this one with its content: of the same epoch.
+    pub fn heir(clock: Clock, epoch: u64) -> Arc<Self> {
+        let vigil = Vigil::from(clock.now());
+        Self::living(clock, epoch, vigil)
     }
 
     /// Tells that the host is awake. `false`: too late, or the store's life has ended; that stays so.
@@ -55,6 +62,18 @@ impl Store {
         }
     }
 
+    /// Leaves this store's life to the one that has its content: those who read its tables find them retired, and nobody
+    /// hears anything, for whoever waits for a load waits for the heir. What is left of it goes with the result.
+    pub(crate) fn hand_over(&self) -> Remains {
+        let all: Vec<_> = self.lock().values().cloned().collect();
+        let close = |namespace: Arc<Namespace>| {
+            let mut effects = Effects::default();
+            namespace.lock().close(&mut effects);
+            effects
+        };
+        Remains(all.into_iter().map(close).collect())
+    }
+
     /// Ends this store's life: everything in it goes, those who read its tables find them retired, and whoever waits for
     /// a load hears that there will be none.
     pub fn end(&self) {
@@ -65,6 +84,9 @@ impl Store {
         }
     }
 }
+
+/// What is to be freed of a store that has an heir, when there is time for it.
+pub(crate) struct Remains(#[expect(dead_code, reason = "held to be dropped")] Vec<Effects>);
 
 fn after(now: Moment) -> Moment {
     now + DEFAULT_TIMEOUT.as_micros() as Moment

@@ -154,6 +154,7 @@ pub(crate) enum Seen {
     Connected { epoch: u64, changed: bool },
     Lost { through: RequestId, kind: ErrorKind },
     Unreachable { through: RequestId, kind: ErrorKind, message: String },
+    Moved,
 }
 
 /// A ticket and what came with it.
@@ -261,6 +262,14 @@ impl TestClient {
         self.find(|seen| (!matches!(seen, Seen::Reply(..))).then(|| seen.clone()))
     }
 
+    /// The oldest event of the link not taken yet, if one has come.
+    pub(crate) fn past_event(&self) -> Option<Seen> {
+        self.drain();
+        let mut seen = self.seen.borrow_mut();
+        let at = seen.iter().position(|seen| !matches!(seen, Seen::Reply(..)))?;
+        seen.remove(at)
+    }
+
     /// Whatever comes next.
     pub(crate) fn next(&self) -> Seen {
         self.find(|seen| Some(seen.clone()))
@@ -332,6 +341,10 @@ impl TestClient {
             Incoming::Event(LinkEvent::Lost { through, error }) => {
                 handovers.clear();
                 Seen::Lost { through, kind: error.kind() }
+            }
+            Incoming::Event(LinkEvent::Moved) => {
+                handovers.clear();
+                Seen::Moved
             }
             Incoming::Event(LinkEvent::Unreachable { through, error }) => {
                 Seen::Unreachable { through, kind: error.kind(), message: error.message().to_owned() }

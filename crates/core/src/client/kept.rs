@@ -1,0 +1,181 @@
+//! Requests that the host has and has not answered yet, for the case that it moves: then the next host gets them.
+
+use std::collections::VecDeque;
+
+use crate::config::BUFFER_KEPT;
+use crate::protocol::message::RequestId;
+
+/// Frames in the order of their numbers, each until its final answer has come.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// The frames, oldest first.
+    bytes: Vec<u8>,
+    /// One for each frame in `bytes` from `start` on.
+    frames: VecDeque<Frame>,
+    /// Bytes at the front that are done with.
+    start: usize,
+    /// Bytes of frames that are still wanted.
+    wanted: usize,
+}
+
+#[derive(Debug)]
+struct Frame {
+    id: RequestId,
+    length: usize,
+    /// Answered, or nobody waits for it.
+    done: bool,
+    /// The fetch that waits no more once this is answered: it may never have another answer.
+    cancels: Option<RequestId>,
+}
+
+impl Kept {
+    /// Keeps a frame that was sent, the latest one; its answer also ends the wait of request `cancels`.
+    pub(super) fn push(&mut self, id: RequestId, frame: &[u8], cancels: Option<RequestId>) {
+        self.bytes.extend_from_slice(frame);
+        self.wanted += frame.len();
+        self.frames.push_back(Frame { id, length: frame.len(), done: false, cancels });
+    }
+
+    /// Is request `id` kept?
+    pub(super) fn holds(&self, id: RequestId) -> bool {
+        self.find(id).is_some_and(|at| !self.frames[at].done)
+    }
+
+    /// The final answer to request `id` has come.
+    pub(super) fn answered(&mut self, id: RequestId) {
+        if let Some(cancelled) = self.end(id) {
+            self.end(cancelled);
+        }
+        self.trim();
+    }
+
+    /// Nobody waits for request `id` any more: it is not repeated.
+    pub(super) fn forget(&mut self, id: RequestId) {
+        self.end(id);
+        self.trim();
+    }
+
+    /// Takes all frames out that are still wanted; with the number of the first one, if there is any.
+    pub(super) fn take(&mut self) -> (Option<RequestId>, Vec<u8>) {
+        self.rebuild();
+        let first = self.frames.front().map(|frame| frame.id);
+        let bytes = std::mem::take(&mut self.bytes);
+        self.clear();
+        (first, bytes)
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn find(&self, id: RequestId) -> Option<usize> {
+        // Mostly the oldest one is answered first.
+        match self.frames.front() {
+            Some(frame) if frame.id == id => Some(0),
+            _ => self.frames.binary_search_by_key(&id, |frame| frame.id).ok(),
+        }
+    }
+
+    /// Marks a frame as done; returns what its answer ends besides.
+    fn end(&mut self, id: RequestId) -> Option<RequestId> {
+        let at = self.find(id)?;
+        let frame = &mut self.frames[at];
+        if std::mem::replace(&mut frame.done, true) {
+            return None;
+        }
+        self.wanted -= frame.length;
+        frame.cancels
+    }
+
+    /// Gives up what is done with. One old frame may wait for long while thousands behind it are answered, so there are
+    /// holes; they never take more than what is wanted, and a buffer.
+    fn trim(&mut self) {
+        while let Some(frame) = self.frames.front().filter(|frame| frame.done) {
+            self.start += frame.length;
+            self.frames.pop_front();
+        }
+        if self.frames.is_empty() {
+            self.bytes.clear();
+            self.start = 0;
+            if self.bytes.capacity() > BUFFER_KEPT {
+                self.bytes = Vec::new();
+            }
+        } else if self.bytes.len() > 2 * self.wanted + BUFFER_KEPT {
+            self.rebuild();
+        }
+    }
+
+    /// Leaves only what is wanted.
+    fn rebuild(&mut self) {
+        let (mut from, mut to) = (self.start, 0);
+        for frame in &self.frames {
+            let end = from + frame.length;
+            if !frame.done {
+                self.bytes.copy_within(from..end, to);
+                to += frame.length;
+            }
+            from = end;
+        }
+        self.bytes.truncate(to);
+        self.frames.retain(|frame| !frame.done);
+        self.start = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(ids: impl IntoIterator<Item = RequestId>) -> Kept {
+        let mut kept = Kept::default();
+        ids.into_iter().for_each(|id| kept.push(id, &[id as u8; 3], None));
+        kept
+    }
+
+    fn taken(mut kept: Kept) -> (Option<RequestId>, Vec<u8>) {
+        let (first, mut bytes) = kept.take();
+        assert!(kept.take().1.is_empty());
+        bytes.dedup();
+        (first, bytes)
+    }
+
+    #[test]
+    fn what_was_not_answered_comes_out_in_its_order() {
+        let mut kept = kept(1..=6);
+        for id in [1, 4, 3, 9] {
+            kept.answered(id);
+        }
+        assert!(kept.holds(2) && !kept.holds(3) && !kept.holds(9));
+        kept.forget(5);
+        assert_eq!(taken(kept), (Some(2), vec![2, 6]));
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_answer_to_its_cancellation() {
+        let mut kept = kept(1..=2);
+        kept.push(3, &[3; 3], Some(1));
+        assert!(kept.holds(1), "until the host has answered it may still wait");
+        kept.answered(3);
+        assert_eq!(taken(kept), (Some(2), vec![2]));
+    }
+
+    #[test]
+    fn behind_one_that_waits_for_long_nothing_piles_up() {
+        let mut kept = kept([1]);
+        for id in 2..100_000 {
+            kept.push(id, &[0; 100], None);
+            kept.answered(id);
+        }
+        assert!(kept.bytes.len() <= BUFFER_KEPT + 1_000 && kept.frames.len() <= BUFFER_KEPT / 100 + 10);
+        assert_eq!(taken(kept), (Some(1), vec![1]));
+    }
+
+    #[test]
+    fn when_all_is_answered_its_memory_goes() {
+        let mut kept = kept([]);
+        kept.push(1, &vec![0; 4 * BUFFER_KEPT], None);
+        kept.answered(1);
+        assert_eq!(kept.bytes.capacity(), 0);
+    }
+}

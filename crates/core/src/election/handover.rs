@@ -1,0 +1,182 @@
+//! A host that leaves: everything it holds goes to an heir, and nothing that its clients ask is lost.
+//!
+//! ```text
+//! host: freeze ── content ──▶ heir: imports ── Ready ──▶ host: retires its tables, tells clients `Moved` ── Go, lock ──▶ heir: serves
+//! ```
+//!
+//! The lock passes as an open descriptor, which both hold for a moment: there is no time at which a third one could take it.
+//! Until the tables are retired everything can be taken back.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+
+use crate::config::{ELECTED_TICK, MAX_ENTRY_BYTES, MAX_FRAME_BYTES};
+use crate::endpoint::HostEndpoint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::codec;
+use crate::protocol::message::{Blob, Request, RequestEnvelope, Response, ResponseEnvelope, WATCH};
+use crate::server::{Greeted, Succession};
+use crate::store::Store;
+use crate::transport::BorrowedDescriptor;
+
+/// What there is to hand over, and how it is stopped.
+pub(super) struct Estate<'a> {
+    pub(super) endpoint: &'a HostEndpoint,
+    pub(super) store: &'a Arc<Store>,
+    pub(super) succession: &'a Arc<Succession>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The heir is the host.
+    Moved {
+        /// Entries handed over.
+        entries: u64,
+    },
+    /// The heir failed when there was no way back: nobody has the content.
+    Lost,
+    /// Nobody could take over; the host is frozen still.
+    Stays,
+    /// The host was stopped meanwhile for longer than its clients wait.
+    Overslept,
+}
+
+/// The time there is.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    /// For entries.
+    content: Instant,
+    /// For everything.
+    all: Instant,
+    /// For one heir without a sign of life.
+    silence: Duration,
+}
+
+impl Budget {
+    fn until(all: Instant) -> Self {
+        let total = all.saturating_duration_since(Instant::now());
+        Self { content: all - total / 5, all, silence: total / 3 }
+    }
+
+    /// `work`, unless it takes too long.
+    async fn bound<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let end = self.all.min(Instant::now() + self.silence);
+        timeout_at(end, work).await.unwrap_or_else(|_| Err(failed("is silent")))
+    }
+}
+
+impl Estate<'_> {
+    /// Hands everything over to the newest watcher that takes it. Nobody else works on the store meanwhile.
+    pub(super) async fn hand_over(&self, until: Instant) -> Outcome {
+        if until <= Instant::now() {
+            return Outcome::Stays;
+        }
+        let budget = Budget::until(until);
+        self.succession.freeze();
+        let mut heirs = self.succession.heirs();
+        while let Ok(Some(connection)) = timeout_at(budget.content, heirs.next()).await {
+            let mut heir = Heir { connection, framed: Vec::new() };
+            match awake(self.store, heir.endow(self.store, &budget)).await {
+                Some(Ok(entries)) => return self.pass_on(&mut heir, entries, &budget).await,
+                Some(Err(_)) => {}
+                None => return Outcome::Overslept,
+            }
+        }
+        Outcome::Stays
+    }
+
+    /// From here there is no way back.
+    async fn pass_on(&self, heir: &mut Heir, entries: u64, budget: &Budget) -> Outcome {
+        if !self.store.stay_awake() {
+            return Outcome::Overslept;
+        }
+        // Another directory is in its place: clients and heir would not meet.
+        if !self.endpoint.is_found() {
+            return Outcome::Stays;
+        }
+        let remains = self.store.hand_over();
+        self.succession.moved();
+        let gone = budget.bound(heir.go(self.endpoint.lock())).await;
+        drop(remains);
+        if gone.is_ok() { Outcome::Moved { entries } } else { Outcome::Lost }
+    }
+}
+
+/// The connection to the process that takes over.
+struct Heir {
+    connection: Greeted,
+    /// Memory for frames.
+    framed: Vec<u8>,
+}
+
+impl Heir {
+    /// Gives it the content, as far as there is time, and waits until it has taken that. Returns how many entries those were.
+    async fn endow(&mut self, store: &Arc<Store>, budget: &Budget) -> Result<u64> {
+        let mut export = store.export();
+        let mut part = Vec::new();
+        let mut goes_on = true;
+        while goes_on {
+            if Instant::now() >= budget.content {
+                export.cut();
+            }
+            part.clear();
+            goes_on = export.fill(&mut part)?;
+            // A part may hold one entry of any size, and a frame a little more than that.
+            for piece in part.chunks(MAX_ENTRY_BYTES as usize) {
+                budget.bound(self.say(Response::Content(Blob(piece)), None)).await?;
+            }
+        }
+        budget.bound(self.ready()).await?;
+        Ok(export.entries())
+    }
+
+    /// It is the host from now on, and has the lock.
+    async fn go(&mut self, lock: BorrowedDescriptor<'_>) -> Result<()> {
+        self.say(Response::Go, Some(lock)).await
+    }
+
+    async fn say(&mut self, response: Response<'_>, mut along: Option<BorrowedDescriptor<'_>>) -> Result<()> {
+        self.framed.clear();
+        codec::append_frame(&mut self.framed, &ResponseEnvelope { id: WATCH, response })?;
+        let mut left = &self.framed[..];
+        while !left.is_empty() {
+            let writer = &self.connection.writer;
+            let sent = poll_fn(|context| writer.poll_send(context, left, along)).await;
+            let sent = sent.map_err(|error| failed("is gone").with_source(error))?;
+            left = &left[sent..];
+            along = None;
+        }
+        Ok(())
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let Greeted { reader, input, .. } = &mut self.connection;
+        let said = input.receive(reader, MAX_FRAME_BYTES).await?;
+        match codec::decode::<RequestEnvelope<'_>>(&said)?.request {
+            Request::Ready => Ok(()),
+            _ => Err(failed("says something else than that it is ready")),
+        }
+    }
+}
+
+/// `work`, while the store's host keeps awake; `None` when it was stopped for too long.
+async fn awake<T>(store: &Store, work: impl Future<Output = T>) -> Option<T> {
+    let mut ticks = interval(ELECTED_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            _ = ticks.tick() => if !store.stay_awake() { return None },
+            result = &mut work => return Some(result),
+        }
+    }
+}
+
+fn failed(how: &str) -> Error {
+    Error::new(ErrorKind::NoHost, format!("the process that was to take over {how}"))
+}

@@ -1,0 +1,557 @@
+//! An elected host that leaves hands everything over, and nobody notices.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clustered_cache_core::client::{ClientConfig, Target};
+use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
+use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Place, read_secret};
+use clustered_cache_core::protocol::handshake::{ClientHello, FEATURE_WATCH, Introduction};
+use clustered_cache_core::protocol::message::{
+    Blob, CountBy, Keep, Loaded, NewEntry, Request, RequestId, Response, ScanFields,
+};
+use clustered_cache_core::testing::{Reply, TempDir, new_entry, text_key, text_value};
+use support::{LONG, PATIENCE, Raw, Seen, TestClient, runtime, watch};
+use tokio::runtime::Runtime;
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+/// For handovers that have to succeed, on a busy machine too.
+const AMPLE: Duration = Duration::from_secs(10);
+
+fn place(directory: &TempDir) -> Place {
+    Place::find(Some(directory.path()), &BaseFacts::default(), KEY).unwrap()
+}
+
+/// One process's part, in this process.
+struct Contender {
+    elector: Option<Elector>,
+    runtime: Option<Runtime>,
+    standings: Receiver<Standing>,
+}
+
+impl Contender {
+    fn new(place: &Place) -> Self {
+        let (tell, standings) = channel();
+        let tell = Mutex::new(tell);
+        let observe = move |standing| {
+            // Nobody listens any more when the test is over.
+            let _ = tell.lock().unwrap().send(standing);
+        };
+        let config = ElectorConfig { observe: Arc::new(observe), ..ElectorConfig::default() };
+        let runtime = runtime();
+        let elector = Elector::start(runtime.handle(), place.clone(), config);
+        Self { elector: Some(elector), runtime: Some(runtime), standings }
+    }
+
+    fn next(&self) -> Standing {
+        loop {
+            match self.standings.recv_timeout(PATIENCE).expect("it stands for something") {
+                Standing::Contending => {}
+                standing => return standing,
+            }
+        }
+    }
+
+    fn hosting(place: &Place) -> (Self, u64) {
+        let contender = Self::new(place);
+        let epoch = contender.hosts();
+        (contender, epoch)
+    }
+
+    fn watching(place: &Place) -> Self {
+        let contender = Self::new(place);
+        contender.watches();
+        contender
+    }
+
+    fn hosts(&self) -> u64 {
+        match self.next() {
+            Standing::Hosting(epoch) => epoch,
+            other => panic!("expected a host, saw {other:?}"),
+        }
+    }
+
+    fn watches(&self) -> u64 {
+        match self.next() {
+            Standing::Watching(epoch) => epoch,
+            other => panic!("expected a watcher, saw {other:?}"),
+        }
+    }
+
+    fn leave(&self, within: Duration) -> Left {
+        self.elector.as_ref().unwrap().leave(within)
+    }
+}
+
+impl Drop for Contender {
+    fn drop(&mut self) {
+        drop(self.elector.take());
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(PATIENCE);
+        }
+    }
+}
+
+fn client(place: &Place) -> TestClient {
+    let client = TestClient::configured(ClientConfig { grace: LONG, ..ClientConfig::of_elected() });
+    client.start(Target { socket: place.socket().to_owned(), secret: None });
+    client
+}
+
+/// A client with the namespace `some` under handle 1.
+fn user(place: &Place) -> TestClient {
+    let client = client(place);
+    client.open(1, "some");
+    client
+}
+
+fn set(client: &TestClient, key: &str, value: &str) {
+    let (key, value) = (text_key(key), text_value(value));
+    assert_eq!(client.ask(1, Request::Set(new_entry(&key, &value))), Response::Flag(true));
+}
+
+fn get(client: &TestClient, key: &str) -> Reply {
+    client.ask(1, Request::Get(Blob(&text_key(key))))
+}
+
+fn increment(amount: f64) -> CountBy {
+    CountBy { amount, ttl: None, min: None, max: None, size: None }
+}
+
+fn submit_fetch(client: &TestClient, key: &str) -> RequestId {
+    let key = text_key(key);
+    let id = client.submit(1, Request::Fetch { key: Blob(&key), force: false, lease: 60_000_000 });
+    client.client.flush();
+    id
+}
+
+fn settle(client: &TestClient, token: u64, value: &str) -> Reply {
+    let value = text_value(value);
+    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default() };
+    client.ask(1, Request::Settle { token, loaded })
+}
+
+fn stats(client: &TestClient) -> clustered_cache_core::protocol::message::Stats {
+    match client.ask(1, Request::Stats).response() {
+        Response::Stats(stats) => stats,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// No loss was told, and no other life: only moves.
+fn has_only_moved(client: &TestClient, epoch: u64, moves: usize) {
+    assert_eq!(client.connected().0, epoch);
+    for _ in 0..moves {
+        assert!(matches!(client.event(), Seen::Moved));
+        assert_eq!(client.connected(), (epoch, false));
+    }
+}
+
+// --- what is handed over -----------------------------------------------------------------------------------------
+
+#[test]
+fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
+    let _watch = watch("entries_their_time_their_order_and_the_counters_are_the_next_hosts");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, epoch) = Contender::hosting(&place);
+    let heir = Contender::watching(&place);
+    let client = user(&place);
+    for n in 0..100 {
+        set(&client, &format!("key {n}"), &format!("value {n}"));
+    }
+    let (key, value) = (text_key("ending"), text_value("soon"));
+    let keep = Keep { ttl: Some(60_000_000), ..Keep::default() };
+    client.ask(1, Request::Set(NewEntry { key: Blob(&key), value: Blob(&value), keep }));
+    get(&client, "key 7");
+    get(&client, "nothing");
+    let before = stats(&client);
+    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 101 });
+    assert_eq!(heir.hosts(), epoch);
+    assert_eq!(get(&client, "key 0"), Response::Value(Blob(&text_value("value 0"))));
+    let after = stats(&client);
+    assert_eq!(
+        (after.size, after.hits, after.misses, after.sets),
+        (101, before.hits + 1, before.misses, 101)
+    );
+    assert_eq!((after.epoch, after.clients), (epoch, 1));
+    let Response::Info { remaining: Some(left), .. } = client.ask(1, Request::Info(Blob(&key))).response()
+    else {
+        panic!("it ends")
+    };
+    assert!((30_000_000..60_000_000).contains(&left), "{left}");
+    let scan = Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 4 };
+    let page = client.ask(1, scan);
+    let Response::Page { items, .. } = page.response() else { panic!("{page:?}") };
+    let expected = ["key 0", "key 7", "ending", "key 99"].map(text_key);
+    assert!(items.iter().map(|item| item.key.0).eq(expected.iter().map(Vec::as_slice)), "{page:?}");
+    has_only_moved(&client, epoch, 1);
+}
+
+#[test]
+fn the_heir_leaves_in_its_turn_and_nobody_hears_of_a_loss() {
+    let _watch = watch("the_heir_leaves_in_its_turn_and_nobody_hears_of_a_loss");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (mut host, epoch) = Contender::hosting(&place);
+    let client = user(&place);
+    set(&client, "key", "value");
+    for _ in 0..5 {
+        let heir = Contender::watching(&place);
+        assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 1 });
+        assert_eq!(host.leave(AMPLE), Left::NotHosting);
+        assert_eq!(heir.hosts(), epoch);
+        assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
+        host = heir;
+    }
+    has_only_moved(&client, epoch, 5);
+}
+
+#[test]
+fn a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it() {
+    let _watch = watch("a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, epoch) = Contender::hosting(&place);
+    let heir = Contender::watching(&place);
+    let [leader, waiter, quitter] = [(); 3].map(|()| user(&place));
+    let Response::Lease(token) = leader.reply_to(submit_fetch(&leader, "key")).response() else { panic!() };
+    let [waits, quits] = [&waiter, &quitter].map(|client| {
+        let id = submit_fetch(client, "key");
+        assert_eq!(client.reply_to(id), Response::Waiting);
+        id
+    });
+    assert_eq!(quitter.ask(1, Request::CancelWait(quits)), Response::Flag(true));
+    let quits = submit_fetch(&quitter, "key");
+    assert_eq!(quitter.reply_to(quits), Response::Waiting);
+    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
+    heir.hosts();
+    assert_eq!(waiter.reply_to(waits), Response::Waiting, "it is asked again, by itself");
+    assert_eq!(quitter.reply_to(quits), Response::Waiting);
+    assert_eq!(quitter.ask(1, Request::CancelWait(quits)), Response::Flag(true));
+    assert_eq!(settle(&leader, token, "loaded"), Response::Flag(true));
+    let loaded = text_value("loaded");
+    assert_eq!(waiter.reply_to(waits), Response::Value(Blob(&loaded)));
+    assert_eq!(get(&leader, "key"), Response::Value(Blob(&loaded)));
+    assert_eq!(settle(&leader, token, "again"), Response::Flag(false));
+    assert_eq!(quitter.ask(1, Request::Ping), Response::Flag(true));
+    assert!(matches!(quitter.event(), Seen::Connected { .. }));
+    for client in [&leader, &waiter] {
+        has_only_moved(client, epoch, 1);
+    }
+}
+
+#[test]
+fn a_scan_that_was_begun_says_that_it_has_ended() {
+    let _watch = watch("a_scan_that_was_begun_says_that_it_has_ended");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, _) = Contender::hosting(&place);
+    let heir = Contender::watching(&place);
+    let client = user(&place);
+    for n in 0..10 {
+        set(&client, &n.to_string(), "value");
+    }
+    let page = client.ask(1, Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 4 });
+    let Response::Page { cursor, .. } = page.response() else { panic!("{page:?}") };
+    host.leave(AMPLE);
+    heir.hosts();
+    let next = client.ask(1, Request::ScanNext { cursor, limit: 4 });
+    assert!(next.error_message().unwrap().contains("begin another one"), "{next:?}");
+}
+
+#[test]
+fn what_was_asked_before_a_namespace_was_given_back_is_carried_out() {
+    let _watch = watch("what_was_asked_before_a_namespace_was_given_back_is_carried_out");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (mut host, _) = Contender::hosting(&place);
+    let client = user(&place);
+    for handle in 2..20 {
+        client.open(handle, "some");
+        let heir = Contender::watching(&place);
+        let leaving = thread::spawn(move || {
+            assert!(matches!(host.leave(AMPLE), Left::HandedOver { .. }));
+            host
+        });
+        let key = text_key("n");
+        let counts: Vec<_> =
+            (0..100).map(|_| client.submit(handle, Request::Count(Blob(&key), increment(1.0)))).collect();
+        client.client.flush();
+        let release = client.next_id();
+        client.client.release(release, handle).unwrap();
+        client.client.flush();
+        for id in counts {
+            assert!(matches!(client.reply_to(id).response(), Response::Counted { .. }));
+        }
+        assert_eq!(client.reply_to(release), Response::Flag(true));
+        drop(leaving.join().unwrap());
+        heir.hosts();
+        host = heir;
+    }
+}
+
+// --- under load --------------------------------------------------------------------------------------------------
+
+#[test]
+fn at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once() {
+    let _watch = watch("at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once");
+    const ROUNDS: usize = 20;
+    const DEPTH: usize = 64;
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (mut host, epoch) = Contender::hosting(&place);
+    let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    let worst = thread::scope(|scope| {
+        let users: Vec<_> = (0..4)
+            .map(|number| {
+                let (stop, done, place) = (&stop, &done, &place);
+                scope.spawn(move || work_hard(&user(place), number, DEPTH, stop, done, epoch))
+            })
+            .collect();
+        for _ in 0..ROUNDS {
+            let heir = Contender::watching(&place);
+            let before = done.load(Ordering::Relaxed);
+            let enough = || done.load(Ordering::Relaxed) > before + 500;
+            while !enough() {
+                thread::yield_now();
+            }
+            assert!(matches!(host.leave(AMPLE), Left::HandedOver { .. }));
+            assert_eq!(heir.hosts(), epoch);
+            host = heir;
+        }
+        stop.store(true, Ordering::Relaxed);
+        users.into_iter().map(|user| user.join().unwrap()).max().unwrap()
+    });
+    let total = get(&user(&place), "n");
+    let done = done.load(Ordering::Relaxed);
+    let Response::Value(Blob(bytes)) = total.response() else { panic!("{total:?}") };
+    assert_eq!(f64::from_le_bytes(bytes[1..9].try_into().unwrap()), done as f64, "each was counted once");
+    println!("{done} increments over {ROUNDS} hosts, the slowest answer after {worst:?}");
+}
+
+/// Counts and stores with so many requests under way at any time; the longest time an answer took.
+fn work_hard(
+    client: &TestClient,
+    number: usize,
+    depth: usize,
+    stop: &AtomicBool,
+    done: &AtomicU64,
+    epoch: u64,
+) -> Duration {
+    let counter = text_key("n");
+    let (mut worst, mut round) = (Duration::ZERO, 0_u64);
+    while !stop.load(Ordering::Relaxed) {
+        round += 1;
+        let own = text_key(&format!("own {number}"));
+        let value = text_value(&round.to_string());
+        let begun = Instant::now();
+        let counts: Vec<_> =
+            (0..depth).map(|_| client.submit(1, Request::Count(Blob(&counter), increment(1.0)))).collect();
+        let written = client.submit(1, Request::Set(new_entry(&own, &value)));
+        let read = client.submit(1, Request::Get(Blob(&own)));
+        client.client.flush();
+        for id in counts {
+            let reply = client.reply_to(id);
+            assert!(matches!(reply.response(), Response::Counted { .. }), "{reply:?}");
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        assert_eq!(client.reply_to(written), Response::Flag(true));
+        assert_eq!(client.reply_to(read), Response::Value(Blob(&value)), "its own write");
+        worst = worst.max(begun.elapsed());
+    }
+    while let Some(event) = client.past_event() {
+        assert!(matches!(event, Seen::Moved | Seen::Connected { changed: false, .. }), "{event:?}");
+        if let Seen::Connected { epoch: other, .. } = event {
+            assert_eq!(other, epoch);
+        }
+    }
+    worst
+}
+
+// --- heirs that fail ---------------------------------------------------------------------------------------------
+
+/// A watcher of the test's own.
+fn own_watcher(place: &Place) -> Raw {
+    let secret = read_secret(place.socket()).unwrap();
+    let mut raw = Raw::connect(place.socket());
+    let client =
+        ClientHello::new(&Introduction { features: FEATURE_WATCH, ..support::introduction(&secret) });
+    raw.send(client.payload());
+    let challenge = raw.receive(256).unwrap();
+    let (client, proof) = client.answer(&challenge).unwrap();
+    raw.send(&proof);
+    client.finish(&raw.receive(256).unwrap()).unwrap();
+    raw.request(1, 0, Request::Watch);
+    assert_eq!(raw.reply().unwrap().1, Response::Waiting);
+    raw
+}
+
+/// Stores more than fits into the buffers of a socket.
+fn fill(client: &TestClient) {
+    let large = "x".repeat(1 << 20);
+    for n in 0..16 {
+        set(client, &format!("large {n}"), &large);
+    }
+}
+
+#[test]
+fn an_heir_that_dies_in_the_middle_gives_way_to_the_one_before() {
+    let _watch = watch("an_heir_that_dies_in_the_middle_gives_way_to_the_one_before");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, epoch) = Contender::hosting(&place);
+    let client = user(&place);
+    fill(&client);
+    let heir = Contender::watching(&place);
+    let mut dying = own_watcher(&place);
+    let death = thread::spawn(move || {
+        let (_, first) = dying.reply().unwrap();
+        assert!(matches!(first.response(), Response::Content(_)));
+    });
+    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 16 });
+    death.join().unwrap();
+    assert_eq!(heir.hosts(), epoch);
+    assert_eq!(stats(&client).size, 16);
+}
+
+#[test]
+fn an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays() {
+    let _watch = watch("an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, epoch) = Contender::hosting(&place);
+    let client = user(&place);
+    fill(&client);
+    let silent = own_watcher(&place);
+    let begun = Instant::now();
+    assert_eq!(host.leave(Duration::from_millis(600)), Left::NoHeir);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    set(&client, "key", "the host goes on");
+    let heir = Contender::watching(&place);
+    let also_silent = own_watcher(&place);
+    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 17 });
+    assert_eq!(heir.hosts(), epoch);
+    assert_eq!(stats(&client).size, 17);
+    drop((silent, also_silent));
+}
+
+#[test]
+fn with_little_time_the_hottest_entries_go() {
+    let _watch = watch("with_little_time_the_hottest_entries_go");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, _) = Contender::hosting(&place);
+    let heir = Contender::watching(&place);
+    let client = user(&place);
+    set(&client, "cold", "value");
+    let large = "x".repeat(1 << 20);
+    for n in 0..200 {
+        set(&client, &format!("large {n}"), &large);
+    }
+    set(&client, "hot", "value");
+    match host.leave(Duration::from_millis(60)) {
+        Left::HandedOver { entries } => {
+            heir.hosts();
+            assert_eq!(stats(&client).size, entries);
+            assert_eq!(get(&client, "hot"), Response::Value(Blob(&text_value("value"))));
+        }
+        // So slow a machine could not even do that.
+        Left::NoHeir => assert_eq!(stats(&client).size, 202),
+        Left::NotHosting => panic!("it was the host"),
+    }
+}
+
+#[test]
+fn without_anybody_the_host_stays_and_serves() {
+    let _watch = watch("without_anybody_the_host_stays_and_serves");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, epoch) = Contender::hosting(&place);
+    let client = user(&place);
+    set(&client, "key", "value");
+    assert_eq!(host.leave(AMPLE), Left::NoHeir);
+    assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
+    let heir = Contender::watching(&place);
+    assert_eq!(host.leave(Duration::ZERO), Left::NoHeir, "no time is no handover");
+    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 1 });
+    assert_eq!(heir.hosts(), epoch);
+}
+
+#[test]
+fn who_leaves_is_no_heir() {
+    let _watch = watch("who_leaves_is_no_heir");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, epoch) = Contender::hosting(&place);
+    let stays = Contender::watching(&place);
+    let leaves = Contender::watching(&place);
+    assert_eq!(leaves.leave(AMPLE), Left::NotHosting);
+    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
+    assert_eq!(stays.hosts(), epoch);
+}
+
+#[test]
+fn several_that_leave_at_once_lose_nothing_while_one_stays() {
+    let _watch = watch("several_that_leave_at_once_lose_nothing_while_one_stays");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    for _ in 0..10 {
+        let (host, epoch) = Contender::hosting(&place);
+        let client = user(&place);
+        set(&client, "key", "value");
+        let stays = Contender::watching(&place);
+        let leaving = [Contender::watching(&place), Contender::watching(&place), host];
+        thread::scope(|scope| {
+            for one in leaving {
+                scope.spawn(move || assert_ne!(one.leave(AMPLE), Left::NoHeir));
+            }
+        });
+        assert_eq!(stays.hosts(), epoch);
+        assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
+    }
+}
+
+#[test]
+fn nobody_becomes_the_host_while_the_lock_is_on_its_way() {
+    let _watch = watch("nobody_becomes_the_host_while_the_lock_is_on_its_way");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (mut host, _) = Contender::hosting(&place);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                assert!(HostEndpoint::elect(&place).unwrap().is_none(), "there is a host");
+            }
+        });
+        for _ in 0..20 {
+            let heir = Contender::watching(&place);
+            assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
+            heir.hosts();
+            host = heir;
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn what_is_no_lock_of_the_place_is_not_taken_for_it() {
+    let (one, other) = (TempDir::new(), TempDir::new());
+    let (one, other) = (place(&one), place(&other));
+    let held = HostEndpoint::elect(&one).unwrap().unwrap();
+    let directory = |place: &Place| std::fs::File::open(place.socket().parent().unwrap()).unwrap();
+    let inherit = |descriptor: std::fs::File| HostEndpoint::inherit(&one, descriptor.into()).unwrap();
+    assert!(inherit(directory(&other)).is_none(), "of another place");
+    assert!(inherit(directory(&one)).is_none(), "not locked by this descriptor");
+    drop(held);
+    assert!(Path::new(one.socket()).parent().unwrap().exists());
+}
