@@ -95,7 +95,7 @@ impl Estate<'_> {
             return Outcome::Overslept;
         }
         // Another directory is in its place: clients and heir would not meet.
-        if !self.endpoint.is_found() {
+        if !self.endpoint.hold_place() {
             return Outcome::Stays;
         }
         let remains = self.store.hand_over();
