@@ -68,7 +68,7 @@ export class App {
 
 /** A PM2 daemon of the test's own. It and all it runs end with {@link Pm2.close}. */
 export class Pm2 {
-  readonly #home = mkdtempSync(path.join(os.tmpdir(), 'cc-pm2-'));
+  readonly home = mkdtempSync(path.join(os.tmpdir(), 'cc-pm2-'));
   readonly #agents: Agents;
 
   constructor(agents: Agents) {
@@ -77,7 +77,7 @@ export class Pm2 {
 
   /** Process id of the daemon. */
   get daemon(): number {
-    return Number(readFileSync(path.join(this.#home, 'pm2.pid'), 'utf8'));
+    return Number(readFileSync(path.join(this.home, 'pm2.pid'), 'utf8'));
   }
 
   /** Starts an application and waits for its instances. */
@@ -102,7 +102,7 @@ export class Pm2 {
     try {
       await this.run('kill');
     } finally {
-      rmSync(this.#home, { recursive: true, force: true, maxRetries: 5 });
+      rmSync(this.home, { recursive: true, force: true, maxRetries: 5 });
     }
   }
 
@@ -114,7 +114,7 @@ export class Pm2 {
   async #run(args: string[], env: Record<string, string>): Promise<string> {
     const { NODE_OPTIONS: _loaderOfTheSpecs, ...inherited } = process.env;
     const { stdout } = await promisify(execFile)(process.execPath, [command, ...args], {
-      env: { ...inherited, PM2_HOME: this.#home, PM2_DISABLE_VERSION_CHECK: 'true', ...env },
+      env: { ...inherited, PM2_HOME: this.home, PM2_DISABLE_VERSION_CHECK: 'true', ...env },
       timeout: PATIENCE,
       maxBuffer: 16 * 1024 * 1024,
     });

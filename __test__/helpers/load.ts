@@ -46,10 +46,13 @@ export const intact = (agent: Agent, options: object, count: number): Promise<nu
     count,
   );
 
-/** Begins to read, write and count all the time, one operation after the other, in `lanes` lanes. */
-export const begin = (agent: Agent, options: object, count: number, lanes = 4): Promise<void> =>
+/**
+ * Begins to read, write and count all the time, one operation after the other, in `lanes` lanes, with pauses of so many
+ * milliseconds between them.
+ */
+export const begin = (agent: Agent, options: object, count: number, lanes = 4, pause = 0): Promise<void> =>
   agent.run(
-    ({ cache, state }, options, keys, count, lanes) => {
+    ({ cache, state, control }, options, keys, count, lanes, pause) => {
       const instance = cache(options);
       const seen: Seen = { operations: 0, misses: 0, wrong: 0, errors: [], counted: 0, worst: 0 };
       let going = true;
@@ -74,12 +77,13 @@ export const begin = (agent: Agent, options: object, count: number, lanes = 4): 
           });
           seen.worst = Math.max(seen.worst, performance.now() - asked);
           seen.operations++;
+          if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
           // Other work of the process has its turn.
-          if (turn % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
+          else if (turn % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
         }
       };
       const all = Promise.all(Array.from({ length: lanes }, (_, index) => lane(index * 1_009)));
-      state.load = {
+      const load = {
         seen,
         async end() {
           going = false;
@@ -87,12 +91,27 @@ export const begin = (agent: Agent, options: object, count: number, lanes = 4): 
           return seen;
         },
       };
+      state.load = load;
+      state.ended = new Promise((resolve) => {
+        process.once('SIGINT', async () => {
+          resolve(await load.end());
+          // What the test waits for goes out first.
+          setImmediate(() => control.end());
+        });
+      });
     },
     options,
     KEYS,
     count,
     lanes,
+    pause,
   );
 
 /** Ends what {@link begin} began. */
 export const end = (agent: Agent): Promise<Seen> => agent.run(({ state }) => state.load.end() as Promise<Seen>);
+
+/** What it saw until now. */
+export const now = (agent: Agent): Promise<Seen> => agent.run(({ state }) => state.load.seen as Seen);
+
+/** What it saw until SIGINT told its process to end, which it does then. */
+export const untilEnded = (agent: Agent): Promise<Seen> => agent.run(({ state }) => state.ended as Promise<Seen>);
