@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ClusteredCache } from '../../index.js';
+import { LONG } from './long.ts';
 import { unique } from './names.ts';
 import { deferred, until, within } from './wait.ts';
 
@@ -114,7 +115,7 @@ export class Agent {
     answer.catch(() => {});
     if (this.#socket.destroyed) this.#failPending();
     else this.#socket.write(wire.encode({ id, source: fn.toString(), args }));
-    return within(answer, `command to process ${this.pid}`, 60_000);
+    return within(answer, `command to process ${this.pid}`, LONG ? 900_000 : 60_000);
   }
 
   /** Calls a method of the process's cache with these options. */
