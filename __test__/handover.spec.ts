@@ -208,7 +208,7 @@ linux('where nobody could take over the host goes on, and tries again at the end
   t.is(await other.call(options, 'get', 'key'), 'value');
 });
 
-linux("messages keep a process alive exactly while the application listens", async (t) => {
+linux('messages keep a process alive exactly while the application listens', async (t) => {
   const options = patient();
   const app = unique('app');
   const seen = await script(
@@ -240,19 +240,16 @@ linux("messages keep a process alive exactly while the application listens", asy
 linux('the end of a thread is not the end of its process', async (t) => {
   const options = patient();
   const [host, [other]] = (await settled(unique('app'), 2, options)) as [Agent, [Agent]];
-  await host.run(
-    ({ require }, options) => {
-      const { Worker } = require('node:worker_threads') as typeof import('node:worker_threads');
-      const source = `
+  await host.run(({ require }, options) => {
+    const { Worker } = require('node:worker_threads') as typeof import('node:worker_threads');
+    const source = `
         const { workerData: { file, options } } = require('node:worker_threads');
         const { ClusteredCache } = require(file);
         new ClusteredCache(options).get('key').then(() => process.exit());`;
-      const workerData = { file: require.resolve('../../index.js'), options };
-      const thread = new Worker(source, { eval: true, workerData });
-      return new Promise((resolve, reject) => thread.once('exit', resolve).once('error', reject));
-    },
-    options,
-  );
+    const workerData = { file: require.resolve('../../index.js'), options };
+    const thread = new Worker(source, { eval: true, workerData });
+    return new Promise((resolve, reject) => thread.once('exit', resolve).once('error', reject));
+  }, options);
   t.is(await pm2.hostAmong([host, other]), host);
 });
 
@@ -267,24 +264,21 @@ linux('a thread that reads at once all the time misses nothing', async (t) => {
   const [host, others] = await settled(unique('app'), 3, options);
   const [reader] = others as [Agent, Agent];
   await reader.call(options, 'set', 'key', 'value');
-  const reading = reader.run(
-    async ({ cache }, options) => {
-      const one = cache(options);
-      const seen = { right: 0, wrong: 0, worst: 0 };
-      for (const finish = performance.now() + 1_500; performance.now() < finish; ) {
-        const start = performance.now();
-        // Without a turn of the event loop for long: what arrives is taken by the read itself.
-        for (let n = 0; n < 1_000; n += 1) {
-          if (one.getSync('key') === 'value') seen.right += 1;
-          else seen.wrong += 1;
-        }
-        seen.worst = Math.max(seen.worst, performance.now() - start);
-        if (seen.right % 50_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+  const reading = reader.run(async ({ cache }, options) => {
+    const one = cache(options);
+    const seen = { right: 0, wrong: 0, worst: 0 };
+    for (const finish = performance.now() + 1_500; performance.now() < finish;) {
+      const start = performance.now();
+      // Without a turn of the event loop for long: what arrives is taken by the read itself.
+      for (let n = 0; n < 1_000; n += 1) {
+        if (one.getSync('key') === 'value') seen.right += 1;
+        else seen.wrong += 1;
       }
-      return seen;
-    },
-    options,
-  );
+      seen.worst = Math.max(seen.worst, performance.now() - start);
+      if (seen.right % 50_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    return seen;
+  }, options);
   await endHost(host, others, (host) => host.signal('SIGTERM'));
   const { right, wrong, worst } = await reading;
   t.true(right > 0);

@@ -29,9 +29,7 @@ fn filled(entries: usize, value_bytes: usize) -> Arc<Store> {
 fn check(store: &Arc<Store>, entries: usize) {
     let mut user = User::with_open(store, "n", NamespaceOptions::default());
     let reply = user.ask(0, Request::Stats);
-    let Response::Stats(stats) = reply.response() else {
-        unreachable!("a request for counters is answered so")
-    };
+    let Response::Stats(stats) = reply.response() else { unreachable!("a request for counters is answered so") };
     assert_eq!(stats.size, entries as u64);
 }
 

@@ -92,8 +92,7 @@ fn is_temporary(name: &OsStr, found: &OsStr) -> bool {
         .strip_prefix(name.as_encoded_bytes())
         .and_then(|rest| rest.strip_prefix(NEW.as_bytes()));
     digits.is_some_and(|digits| {
-        digits.len() == 2 * RANDOM_BYTES
-            && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+        digits.len() == 2 * RANDOM_BYTES && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 
