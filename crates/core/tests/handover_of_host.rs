@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{ClientConfig, Target};
 use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Place, read_secret};
@@ -19,7 +20,7 @@ use clustered_cache_core::protocol::message::{
     Blob, CountBy, Keep, Loaded, NewEntry, Request, RequestId, Response, ScanFields,
 };
 use clustered_cache_core::testing::{Reply, TempDir, new_entry, text_key, text_value};
-use support::{LONG, PATIENCE, Raw, Seen, TestClient, runtime, watch};
+use support::{Host, LONG, PATIENCE, Raw, Seen, TestClient, runtime, watch};
 use tokio::runtime::Runtime;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -371,6 +372,59 @@ fn work_hard(
             assert_eq!(other, epoch);
         }
     }
+}
+
+// --- hosts that break, and hosts that never move -----------------------------------------------------------------
+
+#[test]
+fn what_was_sent_to_a_host_that_breaks_is_lost_and_never_repeated() {
+    let _watch = watch("what_was_sent_to_a_host_that_breaks_is_lost_and_never_repeated");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (mut host, _) = Contender::hosting(&place);
+    let leader = user(&place);
+    let client = user(&place);
+    assert!(matches!(leader.reply_to(submit_fetch(&leader, "key")).response(), Response::Lease(_)));
+    let waits = submit_fetch(&client, "key");
+    assert_eq!(client.reply_to(waits), Response::Waiting);
+    host.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+    assert!(matches!(client.event(), Seen::Connected { .. }));
+    assert_eq!(client.lost(), waits, "the wait was sent, and nobody will answer it");
+    let (_next, epoch) = Contender::hosting(&place);
+    assert_eq!(client.connected(), (epoch, true));
+    assert_eq!(client.ask(1, Request::Ping), Response::Flag(true));
+    assert_eq!(stats(&client).waits, 0);
+}
+
+#[test]
+fn a_host_that_was_not_elected_never_moves() {
+    let _watch = watch("a_host_that_was_not_elected_never_moves");
+    let directory = TempDir::new();
+    let mut host = Host::new(&directory);
+    let client = TestClient::configured(ClientConfig { grace: LONG, ..ClientConfig::of_elected() });
+    client.start(host.target());
+    client.open(1, "some");
+    client.connected();
+    host.stop();
+    client.lost();
+}
+
+#[test]
+fn what_only_watchers_ask_is_refused_elsewhere() {
+    let _watch = watch("what_only_watchers_ask_is_refused_elsewhere");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, _) = Contender::hosting(&place);
+    let client = user(&place);
+    for request in [Request::Watch, Request::Ready] {
+        assert_eq!(client.ask(1, request).error(), Some(ErrorKind::Protocol));
+    }
+    for request in [Request::Watch, Request::Ping] {
+        let mut watcher = own_watcher(&place);
+        watcher.request(2, 1, request);
+        watcher.expect_end();
+    }
+    assert_eq!(host.leave(Duration::from_millis(100)), Left::NoHeir);
 }
 
 // --- heirs that fail ---------------------------------------------------------------------------------------------
