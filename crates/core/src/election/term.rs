@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::handover::{Estate, Outcome};
 use super::leave::{Left, Order, Orders};
 use super::{ElectorConfig, Standing};
-use crate::config::{ELECTED_CHECK, ELECTED_TICK, HEIR_PATIENCE, HEIR_PATIENCE_AT_ONCE, SHUTDOWN_DRAIN};
+use crate::config::{ELECTED_CHECK, ELECTED_TICK, HEIR_PATIENCE, HEIR_PATIENCE_LONG, SHUTDOWN_DRAIN};
 use crate::endpoint::HostEndpoint;
 use crate::error::Result;
 use crate::server::{self, ServerConfig, Succession};
@@ -40,8 +40,7 @@ pub(super) async fn serve(
     config: &ElectorConfig,
     orders: &mut Orders,
 ) -> Result<End> {
-    // Others are on their way back from the host before: if this one leaves as well, it waits for them.
-    let patience = if heritage.is_some() { HEIR_PATIENCE_AT_ONCE } else { HEIR_PATIENCE };
+    let has_inherited = heritage.is_some();
     let store = heritage.unwrap_or_else(|| Store::vigilant(config.clock.clone()));
     let listener = endpoint.bind()?;
     (config.observe)(Standing::Hosting(store.epoch()));
@@ -57,7 +56,7 @@ pub(super) async fn serve(
     let server = server::run(listener, Arc::clone(&store), of_server, async { drop(stopped.await) });
     let end = {
         let mut server = pin!(server);
-        let term = Term { endpoint, store: &store, succession: &succession, patience };
+        let term = Term { endpoint, store: &store, succession: &succession, has_inherited };
         let end = term.preside(orders, server.as_mut()).await;
         if matches!(end, End::Left | End::Moved(..)) {
             drop(stop);
@@ -77,11 +76,19 @@ struct Term<'a> {
     endpoint: &'a HostEndpoint,
     store: &'a Arc<Store>,
     succession: &'a Arc<Succession>,
-    /// How long it waits for somebody who would take over, where nobody is.
-    patience: Duration,
+    /// There was a host before, which has left everything to this one.
+    has_inherited: bool,
 }
 
 impl Term<'_> {
+    /// How long it waits for somebody who would take over, where nobody is: longer if there are others, who are only slow,
+    /// or on their way back from the host before.
+    fn patience(&self) -> Duration {
+        // One is this process itself, mostly.
+        let has_others = self.store.clients() > 1;
+        if self.has_inherited || has_others { HEIR_PATIENCE_LONG } else { HEIR_PATIENCE }
+    }
+
     /// Serves until something ends that.
     async fn preside(&self, orders: &mut Orders, mut server: Pin<&mut impl Future<Output = ()>>) -> End {
         let Self { endpoint, store, succession, .. } = *self;
@@ -101,7 +108,7 @@ impl Term<'_> {
             let left = order.until.saturating_duration_since(Instant::now());
             tokio::select! {
                 () = server.as_mut() => return End::Left,
-                () = succession.await_heir(self.patience.min(left / 4)) => {}
+                () = succession.await_heir(self.patience().min(left / 4)) => {}
             }
             // What has arrived by now is carried out here.
             yield_now().await;
