@@ -21,6 +21,9 @@ test.after.always(async () => {
   pm2?.remove();
 });
 
+/** Handovers have to succeed on a machine that is busy with other tests, too. */
+const unhurried = () => ({ ...patient(), handoverTimeout: 10_000 });
+
 const start = (app: string, count: number): Promise<Agent[]> =>
   Promise.all(Array.from({ length: count }, () => pm2.start(agents, app)));
 
@@ -56,7 +59,7 @@ const heard = (agent: Agent): Promise<string[]> => agent.run(({ state }) => stat
 linux('SIGINT to the host under load: nothing is lost, nothing fails, everything is done once', async (t) => {
   t.timeout(120_000);
   const COUNT = 10_000;
-  const options = { namespace: unique(), failsafe: 'reject' };
+  const options = { namespace: unique(), failsafe: 'reject', handoverTimeout: 10_000 };
   const app = unique('app');
   let [host, others] = await settled(app, 4, options);
   await fill(host, options, COUNT);
@@ -110,7 +113,7 @@ const CLEAN = { stderr: '', hung: false };
 
 /** The end of a host in one way: what others find then, and how it ended. */
 async function ending(source: string, signal?: NodeJS.Signals): Promise<{ outcome: Outcome; found: unknown }> {
-  const options = patient();
+  const options = unhurried();
   const app = unique('app');
   const host = await scriptedHost(app, options, source);
   const [other] = (await start(app, 1)) as [Agent];
@@ -183,7 +186,7 @@ linux('an uncaught error hands over', async (t) => {
 });
 
 linux('handoverTimeout 0 is not to hand over', async (t) => {
-  const options = { ...patient(), handoverTimeout: 0 };
+  const options = { ...unhurried(), handoverTimeout: 0 };
   const [host, [other]] = (await settled(unique('app'), 2, options)) as [Agent, [Agent]];
   await other.call(options, 'set', 'key', 'value');
   await endHost(host, [other], (host) => host.signal('SIGTERM'));
@@ -191,7 +194,7 @@ linux('handoverTimeout 0 is not to hand over', async (t) => {
 });
 
 linux('where nobody could take over the host goes on, and tries again at the end', async (t) => {
-  const options = patient();
+  const options = unhurried();
   const app = unique('app');
   const host = await scriptedHost(
     app,
@@ -209,7 +212,7 @@ linux('where nobody could take over the host goes on, and tries again at the end
 });
 
 linux('messages keep a process alive exactly while the application listens', async (t) => {
-  const options = patient();
+  const options = unhurried();
   const app = unique('app');
   const seen = await script(
     `const cache = new cc.ClusteredCache(${JSON.stringify(options)});
@@ -238,7 +241,7 @@ linux('messages keep a process alive exactly while the application listens', asy
 });
 
 linux('the end of a thread is not the end of its process', async (t) => {
-  const options = patient();
+  const options = unhurried();
   const [host, [other]] = (await settled(unique('app'), 2, options)) as [Agent, [Agent]];
   await host.run(({ require }, options) => {
     const { Worker } = require('node:worker_threads') as typeof import('node:worker_threads');
@@ -260,7 +263,7 @@ linux('a thread that reads at once all the time misses nothing', async (t) => {
     t.pass('there are no such reads over the socket');
     return;
   }
-  const options = patient();
+  const options = unhurried();
   const [host, others] = await settled(unique('app'), 3, options);
   const [reader] = others as [Agent, Agent];
   await reader.call(options, 'set', 'key', 'value');
@@ -287,7 +290,7 @@ linux('a thread that reads at once all the time misses nothing', async (t) => {
 });
 
 linux('near caches are coherent with the next host', async (t) => {
-  const options = { ...patient(), near: true };
+  const options = { ...unhurried(), near: true };
   const app = unique('app');
   const [host, others] = await settled(app, 3, options);
   const [reader, writer] = others as [Agent, Agent];
@@ -302,7 +305,7 @@ linux('near caches are coherent with the next host', async (t) => {
 });
 
 linux('a load that is under way goes on: its leader stores, and those who wait get its value', async (t) => {
-  const options = patient();
+  const options = unhurried();
   const [host, others] = await settled(unique('app'), 3, options);
   const [leader, waiter] = others as [Agent, Agent];
   const leading = leader.run(
@@ -323,7 +326,7 @@ linux('a load that is under way goes on: its leader stores, and those who wait g
 });
 
 linux('a wait that its caller gives up ends at the next host', async (t) => {
-  const options = patient();
+  const options = unhurried();
   const [host, others] = await settled(unique('app'), 3, options);
   const [leader, waiter] = others as [Agent, Agent];
   void leader
@@ -348,7 +351,7 @@ linux('a wait that its caller gives up ends at the next host', async (t) => {
 });
 
 linux('what the host itself had asked and was not told yet is done', async (t) => {
-  const options = patient();
+  const options = unhurried();
   const [host, others] = await settled(unique('app'), 2, options);
   await endHost(host, others, (host) => {
     host
@@ -370,7 +373,7 @@ for (const [count, bytes] of [
   linux(`how long it takes: ${count} x ${bytes} B`, async (t) => {
     t.timeout(120_000);
     const rounds = count > 10_000 ? 5 : 10;
-    const options = { ...patient(), maxSize: 2 ** 30 };
+    const options = { ...unhurried(), maxSize: 2 ** 30 };
     const app = unique('app');
     let [host, others] = await settled(app, 3, options);
     await fill(host, options, count, bytes);

@@ -54,10 +54,10 @@ pub(crate) fn end() {
 mod part {
     use std::collections::HashMap;
     use std::sync::Mutex;
-    use std::time::Instant;
 
     use clustered_cache_core::election::{Elector, ElectorConfig, Left};
     use clustered_cache_core::endpoint::{BaseFacts, Place};
+    use tokio::time::Instant;
 
     use super::{Duration, Leaving, PathBuf, Result};
     use crate::process::{lock, server_runtime};

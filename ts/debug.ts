@@ -1,6 +1,6 @@
 /** Life-cycle messages for `DEBUG=clustered-cache:*`, in the naming that users of the `debug` package expect. */
 
-type Print = (...values: unknown[]) => void;
+type Print = (format: string, ...values: unknown[]) => void;
 
 const patterns = (process.env['DEBUG'] ?? '').split(/[\s,]+/).filter(Boolean);
 
@@ -8,7 +8,8 @@ const patterns = (process.env['DEBUG'] ?? '').split(/[\s,]+/).filter(Boolean);
 export function debug(topic: string): Print {
   const name = `clustered-cache:${topic}`;
   if (!isEnabled(name)) return () => {};
-  return (...values) => console.error(`${new Date().toISOString()} ${name} ${process.pid}`, ...values);
+  return (format, ...values) =>
+    console.error(`${new Date().toISOString()} ${name} ${process.pid} ${format}`, ...values);
 }
 
 function isEnabled(name: string): boolean {

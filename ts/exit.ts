@@ -18,6 +18,11 @@ import { Leaving, native } from './native.js';
 const log = debug('exit');
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+const OUTCOMES = {
+  [Leaving.NotHosting]: 'hosted nothing, left',
+  [Leaving.HandedOver]: 'handed over',
+  [Leaving.NoHeir]: 'found nobody to take over',
+};
 /** What PM2 sends instead of a signal, with `shutdown_with_message`. */
 const SHUTDOWN = 'shutdown';
 
@@ -34,7 +39,7 @@ let finish = () => {};
 export function leaveAtEnd(timeout: number, flush: () => void): void {
   limit = Math.max(limit, timeout);
   finish = flush;
-  if (isInstalled) return;
+  if (isInstalled || limit === 0) return;
   isInstalled = true;
   // First of all: what the application does at the signal finds the next host. And others who end the process where
   // nobody but them listens find that it is so.
@@ -50,7 +55,7 @@ export function leave(): void {
   const start = performance.now();
   const left = native.leave(limit);
   // With no heir what is held ends with the process; a snapshot is to be written here, at 'exit', where one is wanted.
-  log('%s after %d ms', Leaving[left], Math.round(performance.now() - start));
+  log('%s after %d ms', OUTCOMES[left], Math.round(performance.now() - start));
 }
 
 function onSignal(signal: NodeJS.Signals): void {

@@ -93,7 +93,7 @@ export function startScript(source: string, options: ScriptOptions = {}): Runnin
   return {
     pid: child.pid as number,
     outcome: output.outcome,
-    said: (text) => until(`a script to say ${text}`, () => output.stdout().includes(text)).then(() => {}),
+    said: async (text) => void (await until(`a script to say ${text}`, () => output.stdout().includes(text))),
     // It may have ended: then its outcome tells.
     say: (text) => void child.stdin.on('error', () => {}).write(text),
   };

@@ -139,6 +139,8 @@ pub const ELECTED_CHECK: Duration = Duration::from_secs(1);
 pub const LEAVE_SLACK: Duration = Duration::from_millis(300);
 /// A leaving host that nobody watches gives somebody this long to come.
 pub const HEIR_PATIENCE: Duration = Duration::from_millis(50);
+/// As [`HEIR_PATIENCE`], where other processes are there, or about to come.
+pub const HEIR_PATIENCE_LONG: Duration = Duration::from_millis(250);
 /// Parts of a leaving host's content that wait for the heir's other thread.
 pub const CONTENT_PARTS_WAITING: usize = 4;
 /// Hexadecimal digits of the key under which processes elect their host.

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{ClientConfig, Target};
 use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Place, read_secret};
@@ -19,7 +20,7 @@ use clustered_cache_core::protocol::message::{
     Blob, CountBy, Keep, Loaded, NewEntry, Request, RequestId, Response, ScanFields,
 };
 use clustered_cache_core::testing::{Reply, TempDir, new_entry, text_key, text_value};
-use support::{LONG, PATIENCE, Raw, Seen, TestClient, runtime, watch};
+use support::{Host, LONG, PATIENCE, Raw, Seen, TestClient, runtime, watch};
 use tokio::runtime::Runtime;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -310,7 +311,7 @@ fn at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once() {
     let place = place(&directory);
     let (mut host, epoch) = Contender::hosting(&place);
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
-    let worst = thread::scope(|scope| {
+    thread::scope(|scope| {
         let users: Vec<_> = (0..4)
             .map(|number| {
                 let (stop, done, place) = (&stop, &done, &place);
@@ -329,16 +330,15 @@ fn at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once() {
             host = heir;
         }
         stop.store(true, Ordering::Relaxed);
-        users.into_iter().map(|user| user.join().unwrap()).max().unwrap()
+        users.into_iter().for_each(|user| user.join().unwrap());
     });
     let total = get(&user(&place), "n");
     let done = done.load(Ordering::Relaxed);
     let Response::Value(Blob(bytes)) = total.response() else { panic!("{total:?}") };
     assert_eq!(f64::from_le_bytes(bytes[1..9].try_into().unwrap()), done as f64, "each was counted once");
-    println!("{done} increments over {ROUNDS} hosts, the slowest answer after {worst:?}");
 }
 
-/// Counts and stores with so many requests under way at any time; the longest time an answer took.
+/// Counts and stores with so many requests under way at any time.
 fn work_hard(
     client: &TestClient,
     number: usize,
@@ -346,14 +346,13 @@ fn work_hard(
     stop: &AtomicBool,
     done: &AtomicU64,
     epoch: u64,
-) -> Duration {
+) {
     let counter = text_key("n");
-    let (mut worst, mut round) = (Duration::ZERO, 0_u64);
+    let mut round = 0_u64;
     while !stop.load(Ordering::Relaxed) {
         round += 1;
         let own = text_key(&format!("own {number}"));
         let value = text_value(&round.to_string());
-        let begun = Instant::now();
         let counts: Vec<_> =
             (0..depth).map(|_| client.submit(1, Request::Count(Blob(&counter), increment(1.0)))).collect();
         let written = client.submit(1, Request::Set(new_entry(&own, &value)));
@@ -366,7 +365,6 @@ fn work_hard(
         }
         assert_eq!(client.reply_to(written), Response::Flag(true));
         assert_eq!(client.reply_to(read), Response::Value(Blob(&value)), "its own write");
-        worst = worst.max(begun.elapsed());
     }
     while let Some(event) = client.past_event() {
         assert!(matches!(event, Seen::Moved | Seen::Connected { changed: false, .. }), "{event:?}");
@@ -374,7 +372,59 @@ fn work_hard(
             assert_eq!(other, epoch);
         }
     }
-    worst
+}
+
+// --- hosts that break, and hosts that never move -----------------------------------------------------------------
+
+#[test]
+fn what_was_sent_to_a_host_that_breaks_is_lost_and_never_repeated() {
+    let _watch = watch("what_was_sent_to_a_host_that_breaks_is_lost_and_never_repeated");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (mut host, _) = Contender::hosting(&place);
+    let leader = user(&place);
+    let client = user(&place);
+    assert!(matches!(leader.reply_to(submit_fetch(&leader, "key")).response(), Response::Lease(_)));
+    let waits = submit_fetch(&client, "key");
+    assert_eq!(client.reply_to(waits), Response::Waiting);
+    host.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+    assert!(matches!(client.event(), Seen::Connected { .. }));
+    assert_eq!(client.lost(), waits, "the wait was sent, and nobody will answer it");
+    let (_next, epoch) = Contender::hosting(&place);
+    assert_eq!(client.connected(), (epoch, true));
+    assert_eq!(client.ask(1, Request::Ping), Response::Flag(true));
+    assert_eq!(stats(&client).waits, 0);
+}
+
+#[test]
+fn a_host_that_was_not_elected_never_moves() {
+    let _watch = watch("a_host_that_was_not_elected_never_moves");
+    let directory = TempDir::new();
+    let mut host = Host::new(&directory);
+    let client = TestClient::configured(ClientConfig { grace: LONG, ..ClientConfig::of_elected() });
+    client.start(host.target());
+    client.open(1, "some");
+    client.connected();
+    host.stop();
+    client.lost();
+}
+
+#[test]
+fn what_only_watchers_ask_is_refused_elsewhere() {
+    let _watch = watch("what_only_watchers_ask_is_refused_elsewhere");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, _) = Contender::hosting(&place);
+    let client = user(&place);
+    for request in [Request::Watch, Request::Ready] {
+        assert_eq!(client.ask(1, request).error(), Some(ErrorKind::Protocol));
+    }
+    for request in [Request::Watch, Request::Ping] {
+        let mut watcher = own_watcher(&place);
+        watcher.request(2, 1, request);
+        watcher.expect_end();
+    }
+    assert_eq!(host.leave(Duration::from_millis(100)), Left::NoHeir);
 }
 
 // --- heirs that fail ---------------------------------------------------------------------------------------------
@@ -432,9 +482,7 @@ fn an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays()
     let client = user(&place);
     fill(&client);
     let silent = own_watcher(&place);
-    let begun = Instant::now();
     assert_eq!(host.leave(Duration::from_millis(600)), Left::NoHeir);
-    assert!(begun.elapsed() < Duration::from_secs(5));
     set(&client, "key", "the host goes on");
     let heir = Contender::watching(&place);
     let also_silent = own_watcher(&place);
@@ -515,7 +563,9 @@ fn several_that_leave_at_once_lose_nothing_while_one_stays() {
                 scope.spawn(move || assert_ne!(one.leave(AMPLE), Left::NoHeir));
             }
         });
-        assert_eq!(stays.hosts(), epoch);
+        // Perhaps one of the others was the host in between.
+        let last = std::iter::repeat_with(|| stays.next()).find(|one| matches!(one, Standing::Hosting(_)));
+        assert_eq!(last, Some(Standing::Hosting(epoch)));
         assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
     }
 }

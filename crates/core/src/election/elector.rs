@@ -50,8 +50,7 @@ async fn host(
     config: &ElectorConfig,
     orders: &mut Orders,
 ) -> Option<Next> {
-    let store = heritage.unwrap_or_else(|| Store::vigilant(config.clock.clone()));
-    match term::serve(&endpoint, store, config, orders).await {
+    match term::serve(&endpoint, heritage, config, orders).await {
         Ok(term::End::Left) => None,
         Ok(term::End::Moved(order, left)) => {
             drop(endpoint);

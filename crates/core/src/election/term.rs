@@ -1,7 +1,8 @@
 //! Hosting: one life of a store, or a part of one, served at the place of the election.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, yield_now};
@@ -10,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::handover::{Estate, Outcome};
 use super::leave::{Left, Order, Orders};
 use super::{ElectorConfig, Standing};
-use crate::config::{ELECTED_CHECK, ELECTED_TICK, HEIR_PATIENCE, SHUTDOWN_DRAIN};
+use crate::config::{ELECTED_CHECK, ELECTED_TICK, HEIR_PATIENCE, HEIR_PATIENCE_LONG, SHUTDOWN_DRAIN};
 use crate::endpoint::HostEndpoint;
 use crate::error::Result;
 use crate::server::{self, ServerConfig, Succession};
@@ -29,16 +30,18 @@ pub(super) enum End {
     Displaced,
 }
 
-/// Serves a store until the term ends. When this returns nobody is answered any more and all tables are retired.
+/// Serves what another host has handed over, or a fresh store, until the term ends. When this returns nobody is answered any more and all tables are retired.
 ///
 /// # Errors
 /// The socket cannot be bound.
 pub(super) async fn serve(
     endpoint: &HostEndpoint,
-    store: Arc<Store>,
+    heritage: Option<Arc<Store>>,
     config: &ElectorConfig,
     orders: &mut Orders,
 ) -> Result<End> {
+    let has_inherited = heritage.is_some();
+    let store = heritage.unwrap_or_else(|| Store::vigilant(config.clock.clone()));
     let listener = endpoint.bind()?;
     (config.observe)(Standing::Hosting(store.epoch()));
     let succession = Succession::new();
@@ -53,7 +56,8 @@ pub(super) async fn serve(
     let server = server::run(listener, Arc::clone(&store), of_server, async { drop(stopped.await) });
     let end = {
         let mut server = pin!(server);
-        let end = preside(endpoint, &store, &succession, orders, server.as_mut()).await;
+        let term = Term { endpoint, store: &store, succession: &succession, has_inherited };
+        let end = term.preside(orders, server.as_mut()).await;
         if matches!(end, End::Left | End::Moved(..)) {
             drop(stop);
             // Last replies, and the word that the host has moved, go out.
@@ -67,47 +71,61 @@ pub(super) async fn serve(
     Ok(end)
 }
 
-/// Serves until something ends that.
-async fn preside(
-    endpoint: &HostEndpoint,
-    store: &Arc<Store>,
-    succession: &Arc<Succession>,
-    orders: &mut Orders,
-    mut server: std::pin::Pin<&mut impl Future<Output = ()>>,
-) -> End {
-    loop {
-        // Ends with this round.
-        let mut upkeep = JoinSet::new();
-        upkeep.spawn(server::upkeep(Arc::clone(store)));
-        let order = tokio::select! {
-            biased;
-            () = sleep_too_long(store) => return End::Overslept,
-            () = lose_the_place(endpoint) => return End::Displaced,
-            order = orders.next() => order,
-            () = server.as_mut() => return End::Left,
-        };
-        let Some(order) = order else { return End::Left };
-        // One that was just started may be on its way here; meanwhile everything goes on.
-        let patience = HEIR_PATIENCE.min(order.until.saturating_duration_since(Instant::now()));
-        tokio::select! {
-            () = server.as_mut() => return End::Left,
-            () = succession.await_heir(patience) => {}
-        }
-        // What has arrived by now is carried out here.
-        yield_now().await;
-        // What time demands is a change too.
-        upkeep.shutdown().await;
-        let estate = Estate { endpoint, store, succession };
-        match estate.hand_over(order.until).await {
-            Outcome::Moved { entries } => return End::Moved(order, Left::HandedOver { entries }),
-            Outcome::Lost => return End::Moved(order, Left::NotHosting),
-            Outcome::Overslept => {
-                order.answer(Left::NoHeir);
-                return End::Overslept;
+/// What the host is for the time of its term.
+struct Term<'a> {
+    endpoint: &'a HostEndpoint,
+    store: &'a Arc<Store>,
+    succession: &'a Arc<Succession>,
+    /// There was a host before, which has left everything to this one.
+    has_inherited: bool,
+}
+
+impl Term<'_> {
+    /// How long it waits for somebody who would take over, where nobody is: longer if there are others, who are only slow,
+    /// or on their way back from the host before.
+    fn patience(&self) -> Duration {
+        // One is this process itself, mostly.
+        let has_others = self.store.clients() > 1;
+        if self.has_inherited || has_others { HEIR_PATIENCE_LONG } else { HEIR_PATIENCE }
+    }
+
+    /// Serves until something ends that.
+    async fn preside(&self, orders: &mut Orders, mut server: Pin<&mut impl Future<Output = ()>>) -> End {
+        let Self { endpoint, store, succession, .. } = *self;
+        loop {
+            // Ends with this round.
+            let mut upkeep = JoinSet::new();
+            upkeep.spawn(server::upkeep(Arc::clone(store)));
+            let order = tokio::select! {
+                biased;
+                () = sleep_too_long(store) => return End::Overslept,
+                () = lose_the_place(endpoint) => return End::Displaced,
+                order = orders.next() => order,
+                () = server.as_mut() => return End::Left,
+            };
+            let Some(order) = order else { return End::Left };
+            // One that was just started may be on its way here; meanwhile everything goes on.
+            let left = order.until.saturating_duration_since(Instant::now());
+            tokio::select! {
+                () = server.as_mut() => return End::Left,
+                () = succession.await_heir(self.patience().min(left / 4)) => {}
             }
-            Outcome::Stays => {
-                succession.thaw();
-                order.answer(Left::NoHeir);
+            // What has arrived by now is carried out here.
+            yield_now().await;
+            // What time demands is a change too.
+            upkeep.shutdown().await;
+            let estate = Estate { endpoint, store, succession };
+            match estate.hand_over(order.until).await {
+                Outcome::Moved { entries } => return End::Moved(order, Left::HandedOver { entries }),
+                Outcome::Lost => return End::Moved(order, Left::NotHosting),
+                Outcome::Overslept => {
+                    order.answer(Left::NoHeir);
+                    return End::Overslept;
+                }
+                Outcome::Stays => {
+                    succession.thaw();
+                    order.answer(Left::NoHeir);
+                }
             }
         }
     }

@@ -39,7 +39,8 @@ pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Or
     // Accepting is no sign of life: the kernel does that for a host that is stopped.
     let Some(connection) = orders.or(dialling).await else { return Ok(End::Left) };
     let Connection { reader, writer, input, epoch, .. } = connection.map_err(|_| silent(place))??;
-    let mut watcher = Watcher { config, epoch, reader, writer, input, heritage: None, is_ready: false };
+    let mut watcher =
+        Watcher { config, epoch, reader, writer, input, is_enrolled: false, heritage: None, is_ready: false };
     watcher.ask(Request::Watch).await?;
     match watcher.wait(orders).await? {
         Waited::Gone => Ok(End::Gone),
@@ -65,6 +66,8 @@ struct Watcher<'a> {
     reader: Reader,
     writer: Arc<Writer>,
     input: Input,
+    /// The host knows that this process would take its place.
+    is_enrolled: bool,
     /// What the host has handed over so far.
     heritage: Option<Heritage>,
     /// The host was told that all of it was taken: it may rely on that.
@@ -81,7 +84,7 @@ impl Watcher<'_> {
                 match called {
                     Heard::Part => {}
                     Heard::Go(lock) => return Ok(Waited::Called(lock)),
-                    Heard::Nonsense => return Ok(Waited::Gone),
+                    Heard::Nonsense => return Err(nonsense()),
                 }
             }
             let (is_ready, takes_in) = (self.is_ready, self.heritage.is_some() && !self.is_ready);
@@ -108,7 +111,7 @@ impl Watcher<'_> {
                 }
                 is_complete = complete, if takes_in => {
                     if !is_complete {
-                        return Ok(Waited::Gone);
+                        return Err(nonsense());
                     }
                     self.is_ready = true;
                     self.ask(Request::Ready).await?;
@@ -117,7 +120,7 @@ impl Watcher<'_> {
                     self.heritage.iter().for_each(Heritage::stay_awake);
                 }
                 filled = filled => if !matches!(filled, Ok(count) if count > 0) {
-                    return Ok(Waited::Gone);
+                    return if self.is_enrolled { Ok(Waited::Gone) } else { Err(gone()) };
                 }
             }
         }
@@ -125,11 +128,12 @@ impl Watcher<'_> {
 
     /// Takes the next frame that has come; `None` if there is none.
     async fn listen(&mut self, descriptors: &mut Vec<Option<Descriptor>>) -> Result<Option<Heard>> {
-        let Self { config, epoch, input, heritage, is_ready, .. } = self;
+        let Self { config, epoch, input, is_enrolled, heritage, is_ready, .. } = self;
         let Some(payload) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(None) };
         let ResponseEnvelope { response, .. } = codec::decode(payload)?;
         Ok(Some(match response {
-            Response::Waiting => {
+            Response::Waiting if !*is_enrolled => {
+                *is_enrolled = true;
                 (config.observe)(Standing::Watching(*epoch));
                 Heard::Part
             }
@@ -161,6 +165,18 @@ enum Heard {
     Go(Descriptor),
     /// What cannot be followed: the connection is given up, so that the host asks another one.
     Nonsense,
+}
+
+/// Another try at once would end in the same way.
+fn nonsense() -> Error {
+    Error::new(
+        ErrorKind::Protocol,
+        "the host sent what cannot be followed to a process that would take its place; is it of another version?",
+    )
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::NoHost, "the host closed the connection before it knew what that is for")
 }
 
 fn silent(place: &Place) -> Error {

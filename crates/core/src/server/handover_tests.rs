@@ -102,11 +102,12 @@ async fn converse(store: &Arc<Store>, shares_tables: bool, most: usize) -> Arriv
     let (host, client) = Stream::pair();
     let (reader, writer) = host.into_split().unwrap();
     writer.narrow();
-    let greeted = Greeted { reader, writer, input: Input::default(), shares_tables, watches: false };
+    let greeted =
+        Greeted { reader, writer, input: Input::default(), shares_tables, watches: false, moves: false };
     let (closing, closed) = watch::channel(false);
     let (mut reader, writer) = client.into_split().unwrap();
     let limits = ServerLimits { shutdown_drain: Duration::from_secs(60), ..ServerLimits::default() };
-    let serving = connection::serve(greeted, store, limits, closed);
+    let serving = connection::serve(greeted, store, limits, None, closed);
     let (arrived, (), _writer) = tokio::join!(read_all(&mut reader, most), serving, ask(writer));
     drop(closing);
     arrived

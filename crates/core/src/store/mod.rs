@@ -121,6 +121,11 @@ impl Store {
         self.clients.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Clients that are connected now.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
     /// A client that had joined has left.
     pub fn client_left(&self) {
         self.clients.fetch_sub(1, Ordering::Relaxed);
@@ -260,7 +265,7 @@ impl Store {
     /// Completes what a namespace counted with what the store knows.
     pub(crate) fn complete(&self, stats: Stats) -> Stats {
         Stats {
-            clients: self.clients.load(Ordering::Relaxed) as u64,
+            clients: self.clients() as u64,
             epoch: self.epoch,
             uptime: self.clock.now().saturating_sub(self.started),
             ..stats
