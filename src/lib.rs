@@ -17,5 +17,6 @@ mod js;
 mod key;
 mod link;
 mod options;
+mod persist;
 mod process;
 mod value;

@@ -2,12 +2,14 @@
 
 import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
+import { atEnd } from './ending.js';
 import { transportWish, wayFor } from './environment.js';
 import { Link } from './link.js';
 import { native, translated } from './native.js';
 import { electionKey } from './pm2.js';
-import type { InstanceOptions } from './options.js';
+import type { InstanceOptions, PersistSettings } from './options.js';
 import { answerWorkers, findPrimary } from './rendezvous.js';
+import { keepSnapshots, passNotices } from './snapshots.js';
 
 const HERE = 'here';
 const PRIMARY = 'primary';
@@ -20,7 +22,7 @@ export function linkFor(options: InstanceOptions): Link {
   const way = wayFor(options);
   switch (way.to) {
     case 'here':
-      if (way.listenAt !== undefined) translated(() => native.listen(way.listenAt));
+      becomeHost(way.listenAt, options.persist);
       return hostLink();
     case 'primary':
       return client(PRIMARY, options, (link) =>
@@ -30,6 +32,8 @@ export function linkFor(options: InstanceOptions): Link {
         }),
       );
     case 'elected': {
+      // Before: this may be the host at once.
+      if (way.stands && options.persist) keep(options.persist, true);
       const endpoint = translated(() => native.elect(way.key, way.stands));
       const find = (link: Link) => {
         link.blame('the instances of this PM2 app have no host just now; is one of them stopped?');
@@ -44,6 +48,20 @@ export function linkFor(options: InstanceOptions): Link {
         return () => {};
       });
   }
+}
+
+/** Makes this process the host, at `listenAt` if that is given. */
+export function becomeHost(listenAt: string | undefined, persist: PersistSettings | undefined): void {
+  // A snapshot beside an endpoint that another host has is that host's: it is not loaded, and the listening says why.
+  const isFree = listenAt === undefined || translated(() => native.reserve(listenAt));
+  if (persist && isFree) keep(persist, false);
+  if (listenAt !== undefined) translated(() => native.listen(listenAt));
+}
+
+function keep(persist: PersistSettings, elected: boolean): void {
+  keepSnapshots(persist, elected);
+  // A process that a signal ends does not exit by itself.
+  atEnd(end);
 }
 
 /** The link to the store of this process, which is the host from then on. */
@@ -82,8 +100,15 @@ function linkOf(key: string, make: () => Link): Link {
   return link;
 }
 
-// What was asked before the process ends is sent, a host leaves no files, and an elected one makes room for the next.
-process.once('exit', () => {
+/**
+ * What was asked before the process ends is sent, a host saves its content and leaves no files, and an elected one makes room
+ * for the next. Twice is fine.
+ */
+export function end(): void {
   for (const link of links.values()) link.finish();
-  if (isMainThread) native.stopServing();
-});
+  if (!isMainThread) return;
+  native.stopServing();
+  passNotices(true);
+}
+
+process.once('exit', end);

@@ -7,6 +7,7 @@ export type NativeCache = Binding.ClusteredCache;
 export type NativeLink = Binding.Link;
 export type NativeOptions = Binding.NativeNamespaceOptions;
 export type Attachment = Binding.Attachment;
+export type SnapshotNotice = Binding.SnapshotNotice;
 
 /** The binding. */
 export const native: typeof Binding = load();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::leave::Leaving;
+use super::term::Start;
 use super::{ElectorConfig, Standing, term, watch};
 use crate::client::Backoff;
 use crate::client::backoff::Pauses;
@@ -25,14 +26,21 @@ enum Next {
 /// Takes part in the election until told to leave.
 pub(super) async fn run(place: Place, config: ElectorConfig, leaving: Leaving) {
     let mut pauses = Intervals::new();
+    // Whether this process has known a host, itself included: then what a snapshot holds is older than what it saw.
+    let mut has_known = false;
     loop {
         (config.observe)(Standing::Contending);
         let next = match HostEndpoint::elect(&place) {
-            Ok(Some(endpoint)) => host(&endpoint, &config, &leaving).await,
+            Ok(Some(endpoint)) => {
+                let start = if has_known { Start::Empty } else { Start::Snapshot };
+                has_known = true;
+                host(&endpoint, &config, start, &leaving).await
+            }
             Ok(None) => leaving.or(follow(&place, &config)).await,
             Err(_) => Some(Next::Later),
         };
         let Some(next) = next else { return };
+        has_known |= next == Next::AtOnce;
         let Some(pause) = pauses.before(next) else { continue };
         if leaving.or(sleep(pause)).await.is_none() {
             return;
@@ -41,8 +49,13 @@ pub(super) async fn run(place: Place, config: ElectorConfig, leaving: Leaving) {
 }
 
 /// Hosts; `None` when it was told to leave. The lock goes with `endpoint`, when nobody can be answered any more.
-async fn host(endpoint: &HostEndpoint, config: &ElectorConfig, leaving: &Leaving) -> Option<Next> {
-    match term::serve(endpoint, config, leaving).await {
+async fn host(
+    endpoint: &HostEndpoint,
+    config: &ElectorConfig,
+    start: Start,
+    leaving: &Leaving,
+) -> Option<Next> {
+    match term::serve(endpoint, config, start, leaving).await {
         Ok(term::End::Left) => None,
         Ok(term::End::Overslept | term::End::Displaced) => Some(Next::AtOnce),
         Err(_) => Some(Next::Later),

@@ -92,7 +92,8 @@ fn is_temporary(name: &OsStr, found: &OsStr) -> bool {
         .strip_prefix(name.as_encoded_bytes())
         .and_then(|rest| rest.strip_prefix(NEW.as_bytes()));
     digits.is_some_and(|digits| {
-        digits.len() == 2 * RANDOM_BYTES && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+        digits.len() == 2 * RANDOM_BYTES
+            && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 
@@ -123,6 +124,12 @@ pub(super) fn is_file_or_link(path: &Path) -> bool {
 /// Does anything have this name?
 pub(super) fn is_there(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
+}
+
+/// Removes a file for good: after a loss of power it is not there again.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)?;
+    system::sync_directory(directory_of(path))
 }
 
 fn is_link(path: &Path) -> bool {

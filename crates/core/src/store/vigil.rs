@@ -23,17 +23,19 @@ impl Vigil {
     pub(super) fn needless() -> Self {
         Self(AtomicU64::new(ALWAYS))
     }
-
-    fn from(now: Moment) -> Self {
-        Self(AtomicU64::new(after(now)))
-    }
 }
 
 impl Store {
     /// A store for an elected host: [`Self::stay_awake`] is to be called more often than requests time out.
     pub fn vigilant(clock: Clock) -> Arc<Self> {
-        let vigil = Vigil::from(clock.now());
-        Self::watched(clock, vigil)
+        let store = Self::new(clock);
+        store.begin_vigil();
+        store
+    }
+
+    /// From now on this store is that of an elected host; before, while it was filled, nobody could be misled.
+    pub fn begin_vigil(&self) {
+        self.vigil.0.store(after(self.clock.now()), Ordering::Relaxed);
     }
 
     /// Tells that the host is awake. `false`: too late, or the store's life has ended; that stays so.

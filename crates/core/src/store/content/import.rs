@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::adopt::{Base, Fate};
 use super::record::{LeaseRecord, NamespaceRecord, Record, Totals, VERSION};
-use crate::config::{BUFFER_KEPT, KEYS_PER_TURN, MAX_CONTENT_NUMBER, MAX_FRAME_BYTES, MAX_NAMESPACES, MAX_TTL};
+use crate::config::{
+    BUFFER_KEPT, KEYS_PER_TURN, MAX_CONTENT_NUMBER, MAX_FRAME_BYTES, MAX_NAMESPACES, MAX_TTL,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::message::LeaseToken;
 use crate::protocol::{codec, frame};
@@ -281,7 +283,9 @@ impl Store {
     /// A namespace with the options it had under the host before. One that is open here already keeps its own where
     /// they differ. `None` when it cannot be opened.
     fn go_on_with(&self, record: &NamespaceRecord<'_>) -> Option<Arc<Namespace>> {
-        let Ok((namespace, _)) = self.open(record.name, &record.declared) else { return self.find(record.name) };
+        let Ok((namespace, _)) = self.open(record.name, &record.declared) else {
+            return self.find(record.name);
+        };
         // What cannot be changed for want of memory stays as it was declared; entries that do not fit are skipped.
         let _tuned = self.enter(&namespace, |state, effects, _| state.tune(&record.effective, effects));
         Some(namespace)
@@ -289,6 +293,6 @@ impl Store {
 
     /// A namespace nobody has opened yet in this host's life, or the one that somebody has.
     fn presume(&self, record: &NamespaceRecord<'_>) -> Option<Arc<Namespace>> {
-        self.find_or_create(record.name, || Options::presumed(record.effective)).ok()
+        self.find_or_create(record.name, || Options::presumed(record.effective, self.defaults())).ok()
     }
 }
