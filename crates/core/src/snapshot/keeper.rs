@@ -97,8 +97,8 @@ impl fmt::Display for Notice {
 pub struct Keeper {
     wish: watch::Sender<Option<Arc<Persist>>>,
     tell: Box<dyn Fn(Notice) + Send + Sync>,
-    /// Held while the file is written.
-    writing: Mutex<()>,
+    /// Held while the file is written: why that failed the last time, so that it is not told again every time.
+    writing: Mutex<Option<String>>,
     /// The last snapshot is being written, or was.
     over: AtomicBool,
 }
@@ -210,10 +210,16 @@ impl Keeper {
     fn write_meanwhile(&self, store: &Arc<Store>) {
         let Some(persist) = self.wish() else { return };
         let goes_on = || store.is_awake() && !self.over.load(Ordering::Acquire);
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         match write::write(store, &persist.path, |file| Unless { file, goes_on }) {
-            Ok(written) => (self.tell)(Notice::Written(written)),
-            Err(error) if goes_on() => (self.tell)(Notice::Failed(error)),
+            Ok(written) => {
+                *failure = None;
+                (self.tell)(Notice::Written(written));
+            }
+            Err(error) if goes_on() && failure.as_deref() != Some(error.message()) => {
+                *failure = Some(error.message().to_owned());
+                (self.tell)(Notice::Failed(error));
+            }
             Err(_) => {}
         }
     }
