@@ -67,7 +67,6 @@ test('a process that ends by itself leaves its entries to the next one', async (
 test('the time to live goes on while there is no process', async (t) => {
   const file = path.join(directoryFor(t), 'snapshot');
   const LIFE = 3_000;
-  const stored = Date.now();
   t.like(
     await saving(
       file,
@@ -75,6 +74,7 @@ test('the time to live goes on while there is no process', async (t) => {
     ),
     CLEAN,
   );
+  const stored = Date.now();
   await until('the time to be over', () => Date.now() > stored + LIFE);
   const second = await saving(
     file,
