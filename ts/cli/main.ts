@@ -5,7 +5,6 @@ import path from 'node:path';
 import process from 'node:process';
 import { isClusteredCacheError } from '../errors.js';
 import { parseCommand, USAGE, UsageError, type Command } from './arguments.js';
-import { serve } from './serve.js';
 
 const FAILED = 1;
 const MISUSED = 2;
@@ -21,7 +20,8 @@ export function main(args: string[]): void {
       process.stdout.write(`${version()}\n`);
       return;
     case 'serve':
-      serve(command.settings).catch(fail);
+      // Only now: an addon that is missing is this command's failure, with its code.
+      import('./serve.js').then(({ serve }) => serve(command.settings)).catch(fail);
   }
 }
 
