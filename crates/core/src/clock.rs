@@ -30,7 +30,8 @@ impl Clock {
         match self {
             Self::System => system::wall_ms(),
             Self::Manual(clock) => {
-                clock.wall_offset_ms.load(Ordering::SeqCst) as f64 + clock.now.load(Ordering::SeqCst) as f64 / 1e3
+                clock.wall_offset_ms.load(Ordering::SeqCst) as f64
+                    + clock.now.load(Ordering::SeqCst) as f64 / 1e3
             }
         }
     }

@@ -26,7 +26,7 @@ impl Temporary {
     /// A new file beside `path` that only this user can read.
     ///
     /// # Errors
-    /// See [`super::write`].
+    /// See [`super::write()`].
     pub(super) fn create(path: &Path) -> Result<Self> {
         for _ in 0..MAX_NAME_ATTEMPTS {
             let mut name = OsString::from(path.file_name().unwrap_or_default());

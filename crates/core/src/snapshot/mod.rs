@@ -1,4 +1,4 @@
-//! A store's entries in a file, for a host that is started later: [`write`], [`load`] and [`take`]. They block; they
+//! A store's entries in a file, for a host that is started later: [`write()`], [`load`] and [`take`]. They block; they
 //! belong on a thread that may. A [`Keeper`] calls them when it is time.
 //!
 //! A snapshot holds entries that are not stale, with the options of their namespaces. **Loads under way and statistics

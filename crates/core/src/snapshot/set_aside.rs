@@ -36,7 +36,9 @@ impl fmt::Display for SetAside {
         write!(f, "the snapshot {} {}; the cache starts without it", self.path.display(), self.reason)?;
         match &self.moved_to {
             Some(aside) => write!(f, ", and the file is now {}", aside.display()),
-            None => f.write_str(", and what is there stays until it is replaced; remove it or set another path"),
+            None => {
+                f.write_str(", and what is there stays until it is replaced; remove it or set another path")
+            }
         }
     }
 }

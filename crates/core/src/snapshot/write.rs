@@ -20,7 +20,7 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// See [`super::write`]. What is written goes through `wrap`; tests let a disk be full there.
+/// See [`super::write()`]. What is written goes through `wrap`; tests let a disk be full there.
 pub(super) fn write<W: Write>(
     store: &Arc<Store>,
     path: &Path,

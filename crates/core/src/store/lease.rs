@@ -23,9 +23,9 @@ type FlightId = LeaseToken;
 /// Places waiters in the order of their arrival.
 type Arrival = u64;
 
-/// Leads the flights that began under another host, whose leaders this one does not know. No member has this id: a
-/// store numbers from 1.
-const ADOPTED: u64 = 0;
+/// Leads the flights that began under another host, whose leaders this one does not know. No member has this id:
+/// a store counts its members up.
+const ADOPTED: u64 = u64::MAX;
 
 /// One user of the store: where its answers go, and how much it holds in all namespaces together.
 pub(crate) struct Member {
@@ -487,7 +487,10 @@ impl Flights {
             assert_eq!(leads.get(&flight.token), Some(id), "the leader holds the lease");
             let ordered = self.overruns.contains(&(flight.overrun, *id));
             let timed = flight.leader == ADOPTED || !flight.waiters.is_empty();
-            assert_eq!(ordered, timed, "a lease passes on exactly when somebody waits or nobody knows its leader");
+            assert_eq!(
+                ordered, timed,
+                "a lease passes on exactly when somebody waits or nobody knows its leader"
+            );
             for (arrival, waiter) in &flight.waiters {
                 let held = &self.holdings.get(&waiter.member).expect("a waiter holds something").waits;
                 assert_eq!(held.get(&waiter.request), Some(&(*id, *arrival)), "the wait is held");
@@ -504,10 +507,8 @@ impl Flights {
         );
         assert_eq!(held.clone().map(|one| one.leads.len()).sum::<usize>(), self.flights.len());
         assert_eq!(held.map(|one| one.waits.len()).sum::<usize>(), waits);
-        let waited = self
-            .flights
-            .values()
-            .filter(|flight| flight.leader == ADOPTED || !flight.waiters.is_empty());
+        let waited =
+            self.flights.values().filter(|flight| flight.leader == ADOPTED || !flight.waiters.is_empty());
         assert_eq!(waited.count(), self.overruns.len(), "no overrun outlives its flight");
     }
 }

@@ -25,12 +25,7 @@ pub(crate) struct Namespace {
 impl Namespace {
     /// # Errors
     /// [`crate::ErrorKind::Memory`].
-    pub(crate) fn new(
-        id: u64,
-        name: &str,
-        options: Options,
-        tokens: Arc<AtomicU64>,
-    ) -> Result<Arc<Self>> {
+    pub(crate) fn new(id: u64, name: &str, options: Options, tokens: Arc<AtomicU64>) -> Result<Arc<Self>> {
         let state = Mutex::new(State::new(options, tokens)?);
         Ok(Arc::new(Self { id, name: Arc::from(name), state }))
     }

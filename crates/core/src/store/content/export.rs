@@ -155,7 +155,9 @@ impl Export {
             for _ in 0..CONTENT_RUN {
                 let Some(place) = left.next().filter(|_| out.len() < end) else { break };
                 let shown = state.show(place, now);
-                if let Some(entry) = shown.filter(|entry| *purpose == Purpose::Handover || !entry.is_stale(now)) {
+                if let Some(entry) =
+                    shown.filter(|entry| *purpose == Purpose::Handover || !entry.is_stale(now))
+                {
                     append_entry(&entry, *number, *began, scratch, out)?;
                     totals.entries += 1;
                 }

@@ -1,1 +1,133 @@
+//! Content from one store into another, as users of both see it.
 
+mod entries;
+mod leases;
+mod model;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Export, Import, Imported};
+use crate::clock::ManualClock;
+use crate::protocol::message::{
+    Blob, Keep, NamespaceOptions, NewEntry, Request, Response, ScanFields, Stats,
+};
+use crate::store::Store;
+use crate::testing::{Reply, User, manual_store, text_key, text_value};
+
+/// Microseconds of a millisecond.
+const MS: u64 = 1_000;
+
+/// A host with one user, whose time stands still.
+struct Host {
+    store: Arc<Store>,
+    hands: Arc<ManualClock>,
+}
+
+/// An entry as a dump shows it: key, value, microseconds left, explicit size.
+type Dumped = (Vec<u8>, Vec<u8>, Option<u64>, Option<u64>);
+
+impl Host {
+    /// Its clock shows another time than that of every host before.
+    fn new(ms: u64) -> Self {
+        let (store, hands) = manual_store();
+        hands.advance(Duration::from_millis(ms));
+        Self { store, hands }
+    }
+
+    fn advance(&self, ms: u64) {
+        self.hands.advance(Duration::from_millis(ms));
+    }
+
+    fn user(&self, name: &str, options: NamespaceOptions) -> User {
+        User::with_open(&self.store, name, options)
+    }
+
+    /// A user of a namespace, whatever its options are.
+    fn joined(&self, name: &str) -> User {
+        self.user(name, NamespaceOptions::default())
+    }
+
+    /// A host that has taken everything over.
+    fn heir(&self) -> Self {
+        let heir = Self::new(77_777);
+        let imported = hand_over(&self.store, &heir.store);
+        assert!(imported.complete, "{imported:?}");
+        heir
+    }
+}
+
+fn hand_over(from: &Arc<Store>, to: &Arc<Store>) -> Imported {
+    from.validate();
+    let mut import = Import::handover(to);
+    import.feed(&content(Export::handover(from))).unwrap();
+    to.validate();
+    import.imported()
+}
+
+/// All of it.
+fn content(mut export: Export) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while export.fill(&mut bytes).unwrap() {}
+    let length = bytes.len();
+    assert!(!export.fill(&mut bytes).unwrap(), "the end is the end");
+    assert_eq!(bytes.len(), length);
+    bytes
+}
+
+fn set(user: &mut User, key: &str, value: &str, keep: Keep) {
+    set_bytes(user, &text_key(key), &text_value(value), keep);
+}
+
+fn set_bytes(user: &mut User, key: &[u8], value: &[u8], keep: Keep) {
+    let entry = NewEntry { key: Blob(key), value: Blob(value), keep };
+    assert_eq!(user.ask(0, Request::Set(entry)), Response::Flag(true));
+}
+
+fn get(user: &mut User, key: &str) -> Option<String> {
+    value_of(&user.ask(0, Request::Get(Blob(&text_key(key)))))
+}
+
+fn value_of(reply: &Reply) -> Option<String> {
+    match reply.response() {
+        Response::Value(value) => Some(String::from_utf8(value.0[1..].to_vec()).unwrap()),
+        Response::Missing => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// All entries that are not stale, most recently used first.
+fn dump(user: &mut User) -> Vec<Dumped> {
+    let reply = user.ask(0, Request::Scan { fields: ScanFields::Dump, prefix: None, limit: 4_096 });
+    let Response::Page { cursor: 0, items } = reply.response() else { panic!("{reply:?}") };
+    let entry = |item: &crate::protocol::message::PageItem<'_>| {
+        (item.key.0.to_vec(), item.value.unwrap().0.to_vec(), item.remaining, item.size)
+    };
+    items.iter().map(entry).collect()
+}
+
+/// Keys that are text, most recently used first.
+fn keys(user: &mut User) -> Vec<String> {
+    dump(user).into_iter().map(|entry| String::from_utf8(entry.0[1..].to_vec()).unwrap()).collect()
+}
+
+/// Milliseconds since the Unix epoch when it was stored.
+fn created(user: &mut User, key: &str) -> f64 {
+    match user.ask(0, Request::Info(Blob(&text_key(key)))).response() {
+        Response::Info { created, .. } => created,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What the namespace has counted, without what its host is.
+fn stats(user: &mut User) -> Stats {
+    match user.ask(0, Request::Stats).response() {
+        Response::Stats(stats) => Stats { clients: 0, epoch: 0, uptime: 0, ..stats },
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ttl(ms: u64) -> Keep {
+    Keep { ttl: Some(ms * MS), ..Keep::default() }
+}

@@ -1,0 +1,121 @@
+//! Files that are not what was written.
+
+use super::super::format::{Header, Sink};
+use super::*;
+
+/// The bytes of a small snapshot.
+fn small() -> (Place, Vec<u8>) {
+    let place = Place::new();
+    let (store, _) = host(0);
+    let mut user = open(&store);
+    set(&mut user, "a", "first", 0);
+    set(&mut user, "b", "second", 500_000);
+    write(&store, &place.path).unwrap();
+    let bytes = std::fs::read(&place.path).unwrap();
+    (place, bytes)
+}
+
+/// Loads these bytes, which must be refused; why.
+fn refused(place: &Place, bytes: &[u8]) -> String {
+    // In place, so that the file keeps its mode.
+    std::fs::write(&place.path, bytes).unwrap();
+    let (store, _) = host(0);
+    let aside = load(&store, &place.path).expect_err("damage is noticed");
+    assert!(store.namespaces().is_empty(), "nothing was taken from it");
+    let moved = aside.moved_to.clone().expect("it can be moved here");
+    assert_eq!(std::fs::read(&moved).unwrap(), bytes, "it is kept as it was");
+    std::fs::rename(&moved, &place.path).unwrap();
+    assert_eq!(place.names(), ["cache.snapshot"]);
+    assert!(aside.to_string().contains(&aside.reason));
+    aside.reason
+}
+
+#[test]
+fn a_file_that_was_cut_anywhere_is_refused_whole() {
+    let (place, bytes) = small();
+    for length in 0..bytes.len() {
+        refused(&place, &bytes[..length]);
+    }
+    refused(&place, &[&bytes[..], &[0]].concat());
+    refused(&place, &[&bytes[..], &bytes[..]].concat());
+    std::fs::write(&place.path, &bytes).unwrap();
+    assert_eq!(load(&host(0).0, &place.path).unwrap().unwrap().entries, 2);
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_noticed() {
+    let (place, bytes) = small();
+    for position in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 1 << bit;
+            refused(&place, &damaged);
+        }
+    }
+}
+
+#[test]
+fn exchanged_and_missing_bytes_are_noticed() {
+    let (place, bytes) = small();
+    for position in 1..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged.remove(position);
+        refused(&place, &damaged);
+        let mut damaged = bytes.clone();
+        damaged.swap(position - 1, position);
+        if damaged != bytes {
+            refused(&place, &damaged);
+        }
+    }
+}
+
+#[test]
+fn a_foreign_file_and_another_format_are_told_apart() {
+    let (place, mut bytes) = small();
+    assert!(refused(&place, &[b'{'; 400]).contains("is no snapshot"));
+    bytes[8] = 2;
+    let reason = refused(&place, &bytes);
+    assert!(reason.contains("format 2") && reason.contains(env!("CARGO_PKG_VERSION")), "{reason}");
+}
+
+#[test]
+fn what_is_no_content_is_refused_even_with_the_right_checksum() {
+    let (place, _) = small();
+    for records in [&b""[..], &[1, 0, 0, 0, 77], &[3, 0, 0, 0, 0, 1, 9], &[3, 0, 0, 0, 0, 2, 9], &[255; 9]] {
+        let mut bytes = Vec::new();
+        let mut sink = Sink::begin(&mut bytes, &Header::new(0.0)).unwrap();
+        sink.records(records).unwrap();
+        sink.end().unwrap();
+        assert!(refused(&place, &bytes).contains("damaged"));
+    }
+}
+
+#[test]
+fn several_damaged_files_are_all_kept() {
+    let place = Place::new();
+    let (store, _) = host(0);
+    write(&store, &place.path).unwrap();
+    let mut moved = Vec::new();
+    for number in 0..3_u8 {
+        std::fs::write(&place.path, [number]).unwrap();
+        restrict(&place);
+        moved.push(load(&store, &place.path).unwrap_err().moved_to.unwrap());
+    }
+    for (number, path) in moved.iter().enumerate() {
+        assert_eq!(std::fs::read(path).unwrap(), [number as u8]);
+    }
+    let seconds = (store.clock().wall_ms() / 1e3) as u64;
+    let name = moved[0].file_name().unwrap().to_str().unwrap();
+    assert_eq!(name, format!("cache.snapshot.damaged-{seconds}"));
+}
+
+/// A file that the test made itself is closed to others, as the real one would be.
+fn restrict(place: &Place) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&place.path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    #[cfg(not(unix))]
+    let _ = place;
+}

@@ -1,0 +1,331 @@
+//! Entries, options and counters.
+
+use super::*;
+use crate::error::ErrorKind;
+use crate::value::{encode_number, key_tag, value_tag};
+
+#[test]
+fn every_kind_of_entry_comes_back_as_it_was() {
+    let host = Host::new(0);
+    let mut user = host
+        .user("n", NamespaceOptions { cache_null: Some(true), ttl: Some(900 * MS), ..Default::default() });
+    let expires_at = Some(host.store.clock().wall_ms() + 70.0);
+    set(&mut user, "default", "v", Keep::default());
+    set(&mut user, "own ttl", "v", ttl(50));
+    set(&mut user, "for ever", "v", ttl(0));
+    set(&mut user, "absolute", "v", Keep { expires_at, ..Keep::default() });
+    set(&mut user, "sized", "v", Keep { size: Some(1_000), ..Keep::default() });
+    set(&mut user, "", "", Keep::default());
+    set_bytes(&mut user, &text_key("null"), &[value_tag::NULL], Keep::default());
+    set_bytes(&mut user, &text_key("large"), &vec![value_tag::BYTES; 3_000_000], Keep::default());
+    let number = [&[key_tag::NUMBER][..], &1.5_f64.to_le_bytes()].concat();
+    set_bytes(&mut user, &number, &encode_number(-7.0), Keep::default());
+    host.advance(20);
+    let before = dump(&mut user);
+    assert_eq!(before.len(), 9);
+
+    let heir = host.heir();
+    let mut joined = heir.joined("n");
+    assert_eq!(dump(&mut joined), before);
+    assert_eq!(stats(&mut joined), stats(&mut user));
+    heir.advance(30);
+    assert_eq!(get(&mut joined, "own ttl"), None, "it ends when it would have");
+    heir.advance(20);
+    assert_eq!(get(&mut joined, "absolute"), None);
+    heir.advance(10_000);
+    assert_eq!(keys(&mut joined), ["for ever"]);
+}
+
+#[test]
+fn an_entry_keeps_the_ttl_that_reads_restart_and_the_moment_it_was_stored() {
+    let host = Host::new(0);
+    let options = NamespaceOptions { update_age_on_get: Some(true), ..Default::default() };
+    let mut user = host.user("n", options);
+    set(&mut user, "k", "v", ttl(100));
+    host.advance(60);
+
+    let heir = host.heir();
+    let mut joined = heir.user("n", options);
+    let age = heir.store.clock().wall_ms() - created(&mut joined, "k");
+    assert!((age - 60.0).abs() < 0.01, "{age}");
+    heir.advance(39);
+    assert!(get(&mut joined, "k").is_some());
+    heir.advance(99);
+    assert!(get(&mut joined, "k").is_some(), "the read before gave it all of its time again");
+    heir.advance(100);
+    assert!(get(&mut joined, "k").is_none());
+}
+
+#[test]
+fn options_are_declared_and_what_was_changed_since_is_in_force() {
+    let host = Host::new(0);
+    let options = NamespaceOptions {
+        max: Some(10),
+        max_size: Some(5_000),
+        max_entry_size: Some(4_000),
+        ttl: Some(9_000 * MS),
+        allow_stale: Some(true),
+        update_age_on_get: Some(false),
+        update_age_on_has: Some(true),
+        no_delete_on_stale_get: Some(true),
+        ttl_autopurge: Some(true),
+        cache_null: Some(true),
+    };
+    let mut user = host.user("n", options);
+    host.user("empty", NamespaceOptions { max: Some(3), ..Default::default() });
+    let tuned = NamespaceOptions { max: Some(20), max_size: Some(400 << 20), ..Default::default() };
+    let settings = user.ask(0, Request::Tune(tuned));
+
+    let heir = host.heir();
+    assert_eq!(heir.store.namespaces(), ["empty", "n"]);
+    let mut joined = heir.user("n", options);
+    assert_eq!(joined.ask(0, Request::Tune(NamespaceOptions::default())).response(), settings.response());
+    for (name, max) in [("n", 20), ("empty", 4)] {
+        let other = NamespaceOptions { max: Some(max), ..Default::default() };
+        let reply = User::new(&heir.store).ask(0, Request::Open { name, options: other });
+        assert_eq!(reply.error(), Some(ErrorKind::OptionsConflict), "only what was declared may be declared");
+    }
+    let second = heir.heir();
+    assert_eq!(
+        second.user("n", options).ask(0, Request::Tune(NamespaceOptions::default())),
+        settings.response()
+    );
+}
+
+#[test]
+fn the_order_of_use_is_the_same_in_every_namespace() {
+    let host = Host::new(0);
+    let mut orders = Vec::new();
+    for name in ["a", "b", "c"] {
+        let mut user = host.joined(name);
+        for number in 0..700 {
+            set(&mut user, &number.to_string(), name, Keep::default());
+        }
+        for number in (0..700).step_by(name.len() + 6) {
+            get(&mut user, &number.to_string());
+        }
+        orders.push((name, keys(&mut user)));
+    }
+    let heir = host.heir();
+    for (name, order) in orders {
+        assert_eq!(keys(&mut heir.joined(name)), order);
+    }
+}
+
+#[test]
+fn what_is_cut_off_is_the_coldest_of_each_namespace_and_is_counted() {
+    let host = Host::new(0);
+    let value = "v".repeat(1_000);
+    for name in ["a", "b"] {
+        let mut user = host.joined(name);
+        (0..500).for_each(|number| set(&mut user, &number.to_string(), &value, Keep::default()));
+    }
+    let mut export = Export::handover(&host.store);
+    let mut bytes = Vec::new();
+    assert!(export.fill(&mut bytes).unwrap());
+    export.cut();
+    assert!(!export.fill(&mut bytes).unwrap());
+
+    let heir = Host::new(5);
+    let mut import = Import::handover(&heir.store);
+    import.feed(&bytes).unwrap();
+    let imported = import.imported();
+    assert_eq!((imported.entries, imported.left_out), (export.entries(), export.left_out()));
+    assert_eq!(imported.entries + imported.left_out, 1_000);
+    assert!(imported.complete);
+    let mut received = 0;
+    for name in ["a", "b"] {
+        let kept = keys(&mut heir.joined(name));
+        let hottest: Vec<_> = (0..500).rev().map(|number| number.to_string()).take(kept.len()).collect();
+        assert_eq!(kept, hottest);
+        assert!(!kept.is_empty(), "every namespace has its turn");
+        received += kept.len() as u64;
+    }
+    assert_eq!(received, imported.entries);
+}
+
+#[test]
+fn what_the_receiver_has_is_newer_and_stays_and_so_does_the_first_record_of_a_key() {
+    let host = Host::new(0);
+    set(&mut host.joined("n"), "k", "old", Keep::default());
+    let heir = Host::new(5);
+    let mut joined = heir.joined("n");
+    set(&mut joined, "k", "new", Keep::default());
+    assert_eq!(hand_over(&host.store, &heir.store).skipped, 1);
+    assert_eq!(get(&mut joined, "k").as_deref(), Some("new"));
+    set(&mut host.joined("n"), "other", "first", Keep::default());
+    hand_over(&host.store, &heir.store);
+    set(&mut host.joined("n"), "other", "second", Keep::default());
+    hand_over(&host.store, &heir.store);
+    assert_eq!(get(&mut joined, "other").as_deref(), Some("first"));
+}
+
+#[test]
+fn what_has_no_room_is_skipped_and_pushes_nothing_out() {
+    let host = Host::new(0);
+    let mut user = host.joined("n");
+    set(&mut user, "cold", "v", Keep::default());
+    set(&mut user, "large", &"v".repeat(2_000), Keep::default());
+    (0..5).for_each(|number| set(&mut user, &format!("hot{number}"), "v", Keep::default()));
+    let heir = Host::new(5);
+    let mut joined = heir.user("n", NamespaceOptions { max: Some(4), ..Default::default() });
+    set(&mut joined, "own", "v", Keep::default());
+    let imported = hand_over(&host.store, &heir.store);
+    assert_eq!((imported.entries, imported.skipped), (3, 4));
+    assert_eq!(keys(&mut joined), ["own", "hot4", "hot3", "hot2"]);
+
+    let heir = Host::new(5);
+    let mut joined = heir.user("n", NamespaceOptions { max_size: Some(1_000), ..Default::default() });
+    assert_eq!(hand_over(&host.store, &heir.store).skipped, 1);
+    assert_eq!(keys(&mut joined).last().map(String::as_str), Some("cold"), "what is smaller still has room");
+    assert_eq!(stats(&mut joined).evictions, 0);
+}
+
+#[test]
+fn entries_with_sizes_of_their_own_may_hold_more_bytes_than_the_bound_counts() {
+    let host = Host::new(0);
+    let mut user = host.user("n", NamespaceOptions { max_size: Some(10), ..Default::default() });
+    for number in 0..8 {
+        let keep = Keep { size: Some(1), ..Keep::default() };
+        set(&mut user, &number.to_string(), &"v".repeat(100), keep);
+    }
+    let heir = host.heir();
+    assert_eq!(dump(&mut heir.joined("n")), dump(&mut user));
+    heir.store.validate();
+}
+
+#[test]
+fn counters_go_on_and_an_export_changes_nothing() {
+    let host = Host::new(0);
+    let mut user = host.user("n", NamespaceOptions { max: Some(3), ..Default::default() });
+    for key in ["a", "b", "c", "d"] {
+        set(&mut user, key, "v", Keep::default());
+    }
+    get(&mut user, "b");
+    get(&mut user, "a");
+    user.ask(0, Request::Delete(Blob(&text_key("c"))));
+    let (before, order) = (stats(&mut user), keys(&mut user));
+    assert_eq!((before.hits, before.misses, before.evictions, before.deletes), (1, 1, 1, 1));
+
+    let heir = host.heir();
+    assert_eq!((stats(&mut user), keys(&mut user)), (before, order));
+    let mut joined = heir.joined("n");
+    assert_eq!(stats(&mut joined), before);
+    get(&mut joined, "b");
+    assert_eq!(stats(&mut joined).hits, 2);
+}
+
+#[test]
+fn what_is_stale_goes_along_only_where_it_may_still_be_a_value() {
+    let host = Host::new(0);
+    let mut kept = host.user("stale", NamespaceOptions { allow_stale: Some(true), ..Default::default() });
+    let mut gone = host.joined("fresh");
+    for user in [&mut kept, &mut gone] {
+        set(user, "k", "v", ttl(10));
+        set(user, "l", "v", ttl(500));
+    }
+    host.advance(10);
+    let heir = host.heir();
+    let mut joined = heir.joined("stale");
+    assert_eq!(stats(&mut joined).size, 2);
+    assert_eq!(get(&mut joined, "k").as_deref(), Some("v"), "once more");
+    assert_eq!(get(&mut joined, "k"), None);
+    assert_eq!(keys(&mut heir.joined("fresh")), ["l"]);
+}
+
+#[test]
+fn deadlines_are_kept_in_order_and_announced() {
+    let host = Host::new(0);
+    let mut user = host.user("n", NamespaceOptions { ttl_autopurge: Some(true), ..Default::default() });
+    for ms in [300, 100, 200] {
+        set(&mut user, &ms.to_string(), "v", ttl(ms));
+    }
+    let heir = host.heir();
+    let now = heir.store.clock().now();
+    assert_eq!(heir.store.tick(), Some(now + 100 * MS));
+    heir.advance(200);
+    heir.store.tick();
+    heir.store.validate();
+    assert_eq!(stats(&mut heir.joined("n")).size, 1);
+}
+
+#[test]
+fn a_store_in_use_gives_each_part_as_it_is_at_that_moment() {
+    let host = Host::new(0);
+    let mut user = host.joined("n");
+    let value = "v".repeat(60_000);
+    (0..20).for_each(|number| set(&mut user, &number.to_string(), &value, Keep::default()));
+    let mut export = Export::handover(&host.store);
+    let mut bytes = Vec::new();
+    assert!(export.fill(&mut bytes).unwrap());
+    set(&mut user, "19", "written already", Keep::default());
+    set(&mut user, "2", "not written yet", Keep::default());
+    set(&mut user, "new", "not there when it began", Keep::default());
+    user.ask(0, Request::Delete(Blob(&text_key("3"))));
+    // All entries move to another table meanwhile.
+    user.ask(0, Request::Tune(NamespaceOptions { max_size: Some(400 << 20), ..Default::default() }));
+    while export.fill(&mut bytes).unwrap() {}
+
+    let heir = Host::new(5);
+    let mut import = Import::handover(&heir.store);
+    import.feed(&bytes).unwrap();
+    assert_eq!(import.imported().entries, 19);
+    assert!(import.imported().complete);
+    let mut joined = heir.joined("n");
+    assert_eq!(get(&mut joined, "19").as_deref(), Some(&*value));
+    assert_eq!(get(&mut joined, "2").as_deref(), Some("not written yet"));
+    assert_eq!((get(&mut joined, "3"), get(&mut joined, "new")), (None, None));
+    heir.store.validate();
+}
+
+#[test]
+fn a_namespace_that_is_destroyed_meanwhile_ends_on_either_side() {
+    let host = Host::new(0);
+    let mut user = host.joined("n");
+    let value = "v".repeat(60_000);
+    (0..20).for_each(|number| set(&mut user, &number.to_string(), &value, Keep::default()));
+    let mut export = Export::handover(&host.store);
+    let mut bytes = Vec::new();
+    export.fill(&mut bytes).unwrap();
+    let heir = Host::new(5);
+    let mut import = Import::handover(&heir.store);
+    import.feed(&bytes).unwrap();
+    let first = import.imported().entries;
+    heir.joined("n").ask(0, Request::Destroy);
+    bytes.clear();
+    export.fill(&mut bytes).unwrap();
+    user.ask(0, Request::Destroy);
+    while export.fill(&mut bytes).unwrap() {}
+    import.feed(&bytes).unwrap();
+    let imported = import.imported();
+    assert!(imported.complete && imported.skipped > 0);
+    assert_eq!((imported.entries, imported.entries + imported.skipped), (first, export.entries()));
+    assert!(heir.store.namespaces().is_empty());
+}
+
+#[test]
+fn a_snapshot_presumes_options_until_somebody_declares_them() {
+    let host = Host::new(0);
+    let old = NamespaceOptions { max: Some(5), ttl: Some(1_000 * MS), ..Default::default() };
+    let mut user = host.user("n", old);
+    (0..5).for_each(|number| set(&mut user, &number.to_string(), "v", Keep::default()));
+    host.joined("empty");
+    let heir = Host::new(5);
+    let mut import = Import::snapshot(&heir.store, Duration::ZERO);
+    import.feed(&content(Export::snapshot(&host.store))).unwrap();
+    assert_eq!(heir.store.namespaces(), ["n"], "without entries there is nothing to say");
+
+    // A handover in between does not turn them into declared ones.
+    let second = heir.heir();
+    for store in [&heir, &second] {
+        let new = NamespaceOptions { max: Some(3), allow_stale: Some(true), ..Default::default() };
+        let mut joined = store.user("n", new);
+        assert_eq!(keys(&mut joined), ["4", "3", "2"], "the new bound holds");
+        let reply = joined.ask(0, Request::Tune(NamespaceOptions::default()));
+        let Response::Settings(settings) = reply.response() else { panic!("{reply:?}") };
+        assert_eq!((settings.max, settings.ttl, settings.allow_stale), (Some(3), 0, true));
+        assert_eq!(stats(&mut joined).sets, 0, "a new host counts anew");
+        let reply = User::new(&store.store).ask(0, Request::Open { name: "n", options: old });
+        assert_eq!(reply.error(), Some(ErrorKind::OptionsConflict), "now they are declared");
+    }
+}

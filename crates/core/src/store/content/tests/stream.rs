@@ -1,0 +1,257 @@
+//! Bytes on their way: cut, damaged, hostile.
+
+use super::super::record::{Counters, EntryRecord, LeaseRecord, NamespaceRecord, Record, Totals, VERSION};
+use super::*;
+use crate::config::MAX_CONTENT_NUMBER;
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::codec;
+
+/// A little of everything, and who leads the load in it as long as it lives.
+fn small() -> (Host, User) {
+    let host = Host::new(0);
+    let options = NamespaceOptions { max: Some(9), ttl: Some(MS), ..Default::default() };
+    let (mut user, mut other) = (host.user("n", options), host.joined("other"));
+    set(&mut user, "a", "first", Keep::default());
+    set(&mut user, "b", "second", Keep { size: Some(300), ..ttl(0) });
+    set(&mut other, "c", "third", ttl(500));
+    let key = text_key("loading");
+    user.ask(0, Request::Fetch { key: Blob(&key), force: false, lease: 40 * MS });
+    (host, user)
+}
+
+/// Keys and values of all namespaces.
+fn everything(host: &Host) -> Vec<Vec<Dumped>> {
+    host.store.namespaces().iter().map(|name| dump(&mut host.joined(name))).collect()
+}
+
+fn feed(records: &[Record<'_>]) -> Result<Imported> {
+    let mut bytes = Vec::new();
+    records.iter().for_each(|record| record.append(&mut bytes).unwrap());
+    feed_bytes(&bytes)
+}
+
+fn feed_bytes(bytes: &[u8]) -> Result<Imported> {
+    let heir = Host::new(5);
+    let mut import = Import::handover(&heir.store);
+    let fed = import.feed(bytes);
+    heir.store.validate();
+    fed.map(|()| import.imported())
+}
+
+fn refused(records: &[Record<'_>]) -> Error {
+    feed(records).unwrap_err()
+}
+
+fn begin() -> Record<'static> {
+    Record::Begin { version: VERSION, tokens: 50 }
+}
+
+fn namespace(name: &str) -> Record<'_> {
+    let (declared, effective) = (NamespaceOptions::default(), NamespaceOptions::default());
+    let record =
+        NamespaceRecord { name, declared, effective, presumed: false, counters: Counters::default() };
+    Record::Namespace(Box::new(record))
+}
+
+fn entry<'a>(key: &'a [u8], value: &'a [u8]) -> EntryRecord<'a> {
+    EntryRecord { namespace: 0, remaining: None, ttl: 0, size: 0, age: 0, key: Blob(key), value: Blob(value) }
+}
+
+fn lease(key: &[u8]) -> LeaseRecord<'_> {
+    LeaseRecord { namespace: 0, key: Blob(key), token: 7, joinable: true, remaining: 9 }
+}
+
+fn end(entries: u64, leases: u64) -> Record<'static> {
+    Record::End(Totals { entries, leases, left_out: 0 })
+}
+
+#[test]
+fn parts_of_any_size_give_the_same() {
+    let (host, _leader) = small();
+    let bytes = content(Export::handover(&host.store));
+    let expected = everything(&host.heir());
+    for size in (1..40).chain([bytes.len() / 2, bytes.len() - 1, bytes.len()]) {
+        let heir = Host::new(5);
+        let mut import = Import::handover(&heir.store);
+        bytes.chunks(size).for_each(|part| import.feed(part).unwrap());
+        assert!(import.imported().complete);
+        assert_eq!((import.imported().entries, import.imported().leases), (3, 1));
+        assert_eq!(everything(&heir), expected, "parts of {size} bytes");
+    }
+}
+
+#[test]
+fn of_content_that_was_cut_anywhere_the_whole_records_count() {
+    let (host, _leader) = small();
+    let bytes = content(Export::handover(&host.store));
+    let mut entries = 0;
+    for length in 0..bytes.len() {
+        let imported = feed_bytes(&bytes[..length]).unwrap();
+        assert!(!imported.complete, "{length} of {} bytes", bytes.len());
+        assert!(imported.entries >= entries, "more bytes hold no fewer entries");
+        entries = imported.entries;
+    }
+    assert_eq!(entries, 3);
+}
+
+#[test]
+fn damage_is_an_error_or_other_content_and_never_a_panic_or_an_invalid_store() {
+    let (host, _leader) = small();
+    let bytes = content(Export::handover(&host.store));
+    let mut errors = 0;
+    for position in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 1 << bit;
+            errors += u64::from(feed_bytes(&damaged).is_err());
+        }
+    }
+    assert!(errors > 100, "damage was really done: {errors}");
+}
+
+#[test]
+fn bytes_that_are_no_content_are_refused_and_nothing_is_taken_after_an_error() {
+    let mut random = 88_172_645_463_325_252_u64;
+    for length in 0..300 {
+        let noise: Vec<u8> = (0..length)
+            .map(|_| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random as u8
+            })
+            .collect();
+        let _ = feed_bytes(&noise);
+    }
+    let heir = Host::new(5);
+    let mut import = Import::handover(&heir.store);
+    assert!(import.feed(&[1, 0, 0, 0, 99]).is_err());
+    let whole = content(Export::handover(&small().0.store));
+    assert_eq!(import.feed(&whole).unwrap_err().kind(), ErrorKind::Protocol);
+    assert!(heir.store.namespaces().is_empty());
+}
+
+#[test]
+fn lengths_are_checked_before_anything_is_allocated_for_them() {
+    assert_eq!(feed_bytes(&u32::MAX.to_le_bytes()).unwrap_err().kind(), ErrorKind::Protocol);
+    assert_eq!(feed_bytes(&[0, 0, 0, 0]).unwrap_err().kind(), ErrorKind::Protocol, "an empty record");
+    let mut bytes = Vec::new();
+    begin().append(&mut bytes).unwrap();
+    namespace("n").append(&mut bytes).unwrap();
+    // An entry of namespace 0 without an end, whose key claims 2^56 bytes.
+    let mut claim = vec![3, 0, 0, 0, 0, 0, 253];
+    claim.extend_from_slice(&(1_u64 << 56).to_le_bytes());
+    bytes.extend_from_slice(&(claim.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&claim);
+    assert_eq!(feed_bytes(&bytes).unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+#[test]
+fn records_that_are_unknown_or_out_of_place_are_refused() {
+    let mut unknown = Vec::new();
+    begin().append(&mut unknown).unwrap();
+    unknown.extend_from_slice(&[1, 0, 0, 0, 5]);
+    assert_eq!(feed_bytes(&unknown).unwrap_err().kind(), ErrorKind::Protocol);
+
+    let (key, value) = (text_key("k"), text_value("v"));
+    let entry = || Record::Entry(entry(&key, &value));
+    let of_another = || Record::Entry(EntryRecord { namespace: 1, ..self::entry(&key, &value) });
+    let long = "n".repeat(257);
+    for records in [
+        vec![namespace("n")],
+        vec![begin(), begin()],
+        vec![begin(), entry()],
+        vec![begin(), Record::Lease(lease(&key))],
+        vec![begin(), namespace("")],
+        vec![begin(), namespace(&long)],
+        vec![begin(), namespace("n"), entry(), of_another()],
+        vec![begin(), namespace("n"), Record::Lease(lease(b""))],
+        vec![begin(), namespace("n"), Record::Lease(LeaseRecord { token: 50, ..lease(&key) })],
+        vec![begin(), namespace("n"), Record::Lease(LeaseRecord { token: 0, ..lease(&key) })],
+        vec![begin(), namespace("n"), entry(), end(0, 0)],
+        vec![begin(), namespace("n"), entry(), end(1, 1)],
+        vec![begin(), end(0, 0), namespace("n")],
+        vec![Record::Begin { version: VERSION, tokens: 0 }],
+        vec![Record::Begin { version: VERSION, tokens: MAX_CONTENT_NUMBER + 1 }],
+    ] {
+        assert_eq!(refused(&records).kind(), ErrorKind::Protocol, "{records:?}");
+    }
+    let newer = Record::Begin { version: VERSION + 1, tokens: 1 };
+    assert_eq!(refused(&[newer]).kind(), ErrorKind::ProtocolVersion);
+}
+
+#[test]
+fn numbers_without_measure_do_no_harm() {
+    let most = u64::MAX;
+    let counters = Counters {
+        hits: most,
+        misses: most,
+        sets: most,
+        deletes: most,
+        evictions: most,
+        expirations: most,
+        leads: most,
+        waits: most,
+        takeovers: most,
+    };
+    let (one, two, value) = (text_key("1"), text_key("2"), text_value("v"));
+    let record = |name| {
+        let options = NamespaceOptions { update_age_on_get: Some(true), ..Default::default() };
+        let (declared, effective) = (options, options);
+        Record::Namespace(Box::new(NamespaceRecord { name, declared, effective, presumed: false, counters }))
+    };
+    let mut bytes = Vec::new();
+    for record in [
+        Record::Begin { version: VERSION, tokens: MAX_CONTENT_NUMBER },
+        record("n"),
+        Record::Lease(LeaseRecord { remaining: most, ..lease(&one) }),
+        Record::Entry(EntryRecord { remaining: Some(most), ttl: most, age: most, ..entry(&one, &value) }),
+        Record::Entry(EntryRecord { size: most, ..entry(&two, &value) }),
+        Record::Entry(entry(&[9], &value)),
+        Record::Entry(entry(&two, &[99])),
+        end(4, 1),
+    ] {
+        record.append(&mut bytes).unwrap();
+    }
+    let heir = Host::new(5);
+    let mut import = Import::handover(&heir.store);
+    import.feed(&bytes).unwrap();
+    let imported = import.imported();
+    assert_eq!((imported.entries, imported.skipped, imported.complete), (1, 3, true));
+    let mut user = heir.joined("n");
+    assert!(get(&mut user, "1").is_some());
+    created(&mut user, "1");
+    assert!(stats(&mut user).hits > 0);
+    heir.store.validate();
+    heir.heir();
+}
+
+#[test]
+fn options_that_cannot_be_leave_their_namespace_out() {
+    let options = NamespaceOptions { max: Some(0), ..Default::default() };
+    let (declared, effective, counters) = (options, options, Counters::default());
+    let record = NamespaceRecord { name: "n", declared, effective, presumed: false, counters };
+    let (key, value) = (text_key("k"), text_value("v"));
+    let bad = Record::Namespace(Box::new(record));
+    let imported = feed(&[begin(), bad, Record::Entry(entry(&key, &value)), end(1, 0)]).unwrap();
+    assert_eq!((imported.skipped, imported.entries, imported.complete), (1, 0, true));
+}
+
+/// Two versions of the package must understand each other: whoever changes these bytes changes [`VERSION`].
+#[test]
+fn the_bytes_are_those_of_this_version() {
+    let bytes = |record: &Record<'_>| {
+        let mut bytes = Vec::new();
+        record.append(&mut bytes).unwrap();
+        bytes[4..].to_vec()
+    };
+    assert_eq!(bytes(&Record::Begin { version: 1, tokens: 9 }), [0, 1, 9]);
+    let mut named = vec![1, 1, b'n'];
+    named.extend_from_slice(&[0; 2 * 10 + 1 + 9]);
+    assert_eq!(bytes(&namespace("n")), named);
+    assert_eq!(bytes(&Record::Lease(lease(b"\x01k"))), [2, 0, 2, 1, b'k', 7, 1, 9]);
+    let whole = EntryRecord { remaining: Some(5), ttl: 6, size: 7, age: 8, ..entry(b"\x01k", b"\x02v") };
+    assert_eq!(bytes(&Record::Entry(whole)), [3, 0, 1, 5, 6, 7, 8, 2, 1, b'k', 2, 2, b'v']);
+    assert_eq!(bytes(&Record::End(Totals { entries: 1, leases: 2, left_out: 3 })), [4, 1, 2, 3]);
+    assert!(codec::decode::<Record<'_>>(&[5]).is_err());
+}
