@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { ClusteredCache } from '../index.js';
 import { directoryFor } from './helpers/directories.ts';
@@ -200,14 +202,7 @@ unix('a second one waits for the end of the first, and goes on with its content'
 unix('the program runs by its name in a project', async (t) => {
   const { bin } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
   const program = path.join(ROOT, bin['clustered-cache']);
-  const shown = await node(
-    [
-      '-e',
-      `console.log(require('child_process').execFileSync(${JSON.stringify(program)}, ['--version'], { encoding: 'utf8' }))`,
-    ],
-    {
-      env: { PATH: `${path.dirname(process.execPath)}:${cleanEnvironment().PATH}` },
-    },
-  );
+  const env = { PATH: `${path.dirname(process.execPath)}:${cleanEnvironment().PATH}` };
+  const shown = await promisify(execFile)(program, ['--version'], { env });
   t.regex(shown.stdout, /^\d+\.\d+\.\d+/);
 });
