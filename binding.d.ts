@@ -279,8 +279,23 @@ export interface NativeNamespaceOptions {
   cacheNull?: boolean
 }
 
+/** `wake` is called when there is something to take. It replaces an earlier one and keeps no process alive. */
+export declare function onSnapshotNotice(wake: () => void): void
+
+/**
+ * Asks for snapshots of the cache that this process hosts: of its own store, which is filled now, or with `elected` of
+ * the one that it has while its app elects it. Without `interval`, in milliseconds, one is written only at the end.
+ */
+export declare function persist(path: string, interval: number | undefined | null, elected: boolean): void
+
+/** Takes the endpoint that [`listen`] is to serve, so that there is time to prepare. `false` while another host has it. */
+export declare function reserve(endpoint: string): boolean
+
 /** Remembers for the other threads of this process where its host is. */
 export declare function setAttachment(endpoint: string, secret?: string | undefined | null): void
+
+/** Sets the options of namespaces whose users do not say otherwise; before the first of them is opened. */
+export declare function setDefaults(options: NativeNamespaceOptions): void
 
 /** Whether reads can be answered without asking the host. */
 export declare enum Sharing {
@@ -292,8 +307,24 @@ export declare enum Sharing {
   Expected = 2,
 }
 
-/** Stops all servers, removes their files and leaves elections; for the end of the process. */
+/** What there is to tell of a snapshot. */
+export interface SnapshotNotice {
+  /** Stable code. */
+  code: string
+  /** What happened, in words. */
+  message: string
+  /** Somebody has to look after it. */
+  warning: boolean
+}
+
+/**
+ * Stops all servers, writes the snapshots that were asked for, removes the servers' files and leaves elections; for the end
+ * of the process. Twice is fine.
+ */
 export declare function stopServing(): void
+
+/** What happened since the last call. */
+export declare function takeSnapshotNotices(): Array<SnapshotNotice>
 
 /** Stops serving at `endpoint`. `false` when nothing is served there. */
 export declare function unlisten(endpoint: string): boolean

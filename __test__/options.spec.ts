@@ -25,6 +25,22 @@ const BAD: Record<string, unknown[]> = {
   handoverTimeout: [-1, NaN, '1000', true, {}, 2 ** 31],
   endpoint: ['', 5, {}],
   role: ['', 'worker', 1, {}],
+  persist: [
+    '/a/file',
+    5,
+    true,
+    null,
+    [],
+    {},
+    { path: '' },
+    { path: 5 },
+    { path: 'a\0b' },
+    { path: '/a/file', interval: 999 },
+    { path: '/a/file', interval: -1 },
+    { path: '/a/file', interval: '5000' },
+    { path: '/a/file', interval: Infinity },
+    { path: '/a/file', often: true },
+  ],
 };
 
 /** A value as a message may write it. */

@@ -98,6 +98,17 @@ async function useFromTypeScript(flavour, tarballs) {
   await mustRun([process.execPath, 'out/use.js'], { cwd: folder });
 }
 
+/** The program, by the name that npm gives it. */
+async function useProgram(tarballs) {
+  const folder = await project('program', 'commonjs', tarballs);
+  const printed = (
+    await mustRun([...npm(), 'exec', '--offline', '--', 'clustered-cache', '--version'], { cwd: folder })
+  ).trim();
+  if (printed.split('\n').at(-1) !== manifest.version) {
+    throw new Error(`clustered-cache --version should print ${manifest.version}; it printed: ${printed}`);
+  }
+}
+
 /** Without a platform package the user is told so, with a code, and not with a stack of require calls. */
 async function useWithoutAddon(tarball) {
   const folder = await project('without-addon', 'commonjs', [tarball]);
@@ -116,6 +127,7 @@ await main(async () => {
     for (const flavour of Object.keys(TYPESCRIPT_PROJECTS)) {
       await step(`use from TypeScript, module ${flavour}`, () => useFromTypeScript(flavour, tarballs));
     }
+    await step('use the program', () => useProgram(tarballs));
     await step('use without the addon', () => useWithoutAddon(tarball));
     await step('publint', () => mustRun([...tool('publint'), 'run', tarball, '--strict']));
     await step('are the types wrong', () => mustRun([...tool('@arethetypeswrong/cli', 'attw'), tarball]));

@@ -60,6 +60,7 @@ mod part {
     use tokio::time::Instant;
 
     use super::{Duration, Leaving, PathBuf, Result};
+    use crate::persist;
     use crate::process::{lock, server_runtime};
 
     /// By key. Dropping one is to leave.
@@ -75,7 +76,8 @@ mod part {
         let socket = place.socket().to_owned();
         if stands {
             let package_version = env!("CARGO_PKG_VERSION").to_owned();
-            let config = ElectorConfig { package_version, ..ElectorConfig::default() };
+            let keeper = persist::elected();
+            let config = ElectorConfig { package_version, keeper, ..ElectorConfig::default() };
             electors.insert(key.to_owned(), Elector::start(&server_runtime()?, place, config));
         }
         Ok(socket)
@@ -96,7 +98,19 @@ mod part {
     }
 
     pub(super) fn end() {
-        lock(&ELECTORS).take();
+        let Some(electors) = lock(&ELECTORS).take() else { return };
+        if persist::elected().wish().is_none() {
+            // Dropping them is to end.
+            return;
+        }
+        if let Ok(runtime) = server_runtime() {
+            // A host writes its snapshot on the way.
+            runtime.block_on(async {
+                for elector in electors.into_values() {
+                    elector.end().await;
+                }
+            });
+        }
     }
 }
 

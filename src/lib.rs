@@ -18,6 +18,7 @@ mod key;
 mod link;
 mod many;
 mod options;
+mod persist;
 mod process;
 mod shapes;
 mod value;

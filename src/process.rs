@@ -12,25 +12,33 @@ use clustered_cache_core::clock::Clock;
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint};
 use clustered_cache_core::error::{Error, Result};
 use clustered_cache_core::server::{self, ServerConfig};
+use clustered_cache_core::snapshot::Persist;
 use clustered_cache_core::store::Store;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::election;
 use crate::error::to_napi;
+use crate::options::NativeNamespaceOptions;
+use crate::persist;
 
 /// Threads that serve clients: more than a few only add contention for the namespaces' locks.
 const MAX_SERVER_THREADS: usize = 4;
 
 static STORE: OnceLock<Arc<Store>> = OnceLock::new();
 static SERVERS: Mutex<Option<HashMap<String, Server>>> = Mutex::new(None);
+/// Endpoints that nobody else can take, by the paths asked for; nothing listens there yet.
+static RESERVED: Mutex<Option<HashMap<String, HostEndpoint>>> = Mutex::new(None);
 static ATTACHMENT: Mutex<Option<Attachment>> = Mutex::new(None);
 
 /// A running server. Its endpoint's files go with it.
 struct Server {
     endpoint: Arc<HostEndpoint>,
     /// Dropped to shut the server down.
-    _shutdown: oneshot::Sender<()>,
+    shutdown: oneshot::Sender<()>,
+    /// Ends when nobody is answered any more.
+    task: JoinHandle<()>,
 }
 
 /// Where the host of this process's cluster is, as its main thread learned it.
@@ -63,6 +71,37 @@ fn start_upkeep() {
     });
 }
 
+/// Fills the store of this process from its snapshot and keeps that from now on. The first call counts.
+///
+/// # Errors
+/// [`clustered_cache_core::ErrorKind::OptionsConflict`] when something else was asked for before.
+pub(crate) fn persist(wish: Persist) -> Result<()> {
+    static LOADING: Mutex<()> = Mutex::new(());
+    // Other threads open no namespace before everything is there.
+    let _loading = lock(&LOADING);
+    persist::refuse_shared(&persist::elected(), &wish)?;
+    let keeper = persist::here();
+    if !keeper.ask(wish.clone())? {
+        return Ok(());
+    }
+    let store = store();
+    if store.namespaces().is_empty() {
+        keeper.load(&store);
+    } else {
+        keeper.come_late(&store);
+    }
+    if wish.interval.is_some() {
+        server_runtime()?.spawn(keeper.keep(store, || true));
+    }
+    Ok(())
+}
+
+/// Sets the options of namespaces whose users do not say otherwise; before the first of them is opened.
+#[napi_derive::napi]
+pub fn set_defaults(options: NativeNamespaceOptions) -> napi::Result<(), String> {
+    store().set_defaults(options.into()).map_err(|error| to_napi(&error))
+}
+
 /// The names of all namespaces of this process's store.
 #[napi_derive::napi]
 pub fn host_namespaces() -> Vec<String> {
@@ -87,6 +126,21 @@ pub fn attachment() -> Option<Attachment> {
     lock(&ATTACHMENT).clone()
 }
 
+/// Takes the endpoint that [`listen`] is to serve, so that there is time to prepare. `false` while another host has it.
+#[napi_derive::napi]
+pub fn reserve(endpoint: String) -> napi::Result<bool, String> {
+    if lock(&SERVERS).as_ref().is_some_and(|servers| servers.contains_key(&endpoint)) {
+        return Ok(true);
+    }
+    let mut guard = lock(&RESERVED);
+    let reserved = guard.get_or_insert_default();
+    if reserved.contains_key(&endpoint) {
+        return Ok(true);
+    }
+    let taken = HostEndpoint::try_at(Path::new(&endpoint)).map_err(|error| to_napi(&error))?;
+    Ok(taken.map(|taken| reserved.insert(endpoint, taken)).is_some())
+}
+
 /// Serves this process's store on a socket: at `endpoint`, or in a private directory of its own. A second call with
 /// the same endpoint answers the same server.
 #[napi_derive::napi]
@@ -103,7 +157,10 @@ fn try_listen(key: String) -> Result<Attachment> {
     }
     let endpoint = match key.as_str() {
         "" => HostEndpoint::create(None, &BaseFacts::from_env())?,
-        path => HostEndpoint::at(Path::new(path))?,
+        path => match lock(&RESERVED).as_mut().and_then(|reserved| reserved.remove(path)) {
+            Some(reserved) => reserved,
+            None => HostEndpoint::at(Path::new(path))?,
+        },
     };
     let server = Server::start(endpoint)?;
     let attachment = server.attachment();
@@ -121,11 +178,40 @@ pub fn unlisten(endpoint: String) -> bool {
     servers.len() < before
 }
 
-/// Stops all servers, removes their files and leaves elections; for the end of the process.
+/// Stops all servers, writes the snapshots that were asked for, removes the servers' files and leaves elections; for the end
+/// of the process. Twice is fine.
 #[napi_derive::napi]
 pub fn stop_serving() {
-    lock(&SERVERS).take();
+    let servers = lock(&SERVERS).take().unwrap_or_default();
+    if let (Some(store), Some(_)) = (STORE.get(), persist::here().wish()) {
+        let endpoints = stop(servers);
+        persist::here().finish(store);
+        // Who waits for an endpoint finds the snapshot when it is free.
+        drop(endpoints);
+    }
     election::end();
+}
+
+/// Stops servers and waits until nothing changes the store any more. Their endpoints stay taken.
+fn stop(servers: HashMap<String, Server>) -> Vec<Arc<HostEndpoint>> {
+    let (endpoints, tasks): (Vec<_>, Vec<_>) = servers
+        .into_values()
+        .map(|server| {
+            drop(server.shutdown);
+            (server.endpoint, server.task)
+        })
+        .unzip();
+    if let Ok(runtime) = server_runtime()
+        && !tasks.is_empty()
+    {
+        runtime.block_on(async {
+            for task in tasks {
+                // It fails only when the runtime ends.
+                let _ = task.await;
+            }
+        });
+    }
+    endpoints
 }
 
 impl Server {
@@ -138,11 +224,11 @@ impl Server {
         };
         let (shutdown, stopped) = oneshot::channel::<()>();
         let config = ServerConfig::new(endpoint.secret().clone());
-        runtime.spawn(server::run(listener, store(), config, async move {
+        let task = runtime.spawn(server::run(listener, store(), config, async move {
             // The sender is only ever dropped.
             let _ = stopped.await;
         }));
-        Ok(Self { endpoint, _shutdown: shutdown })
+        Ok(Self { endpoint, shutdown, task })
     }
 
     fn attachment(&self) -> Attachment {

@@ -85,9 +85,9 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   static bootstrap(options?: CacheOptions): void {
     if (electionKey() === undefined) ClusteredCache.#requireHost('bootstrap');
-    ensureHost();
-    // Closing gives back the instance; the namespace with its options stays.
+    // Closing gives back the instance; the namespace with its options stays. It comes first, for it may bring a snapshot.
     if (options) void new ClusteredCache(options).close();
+    ensureHost();
   }
 
   /**

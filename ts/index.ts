@@ -22,6 +22,7 @@ export type {
   KeepOptions,
   NearOptions,
   ListenOptions,
+  PersistOptions,
   SetOptions,
 } from './options.js';
 

@@ -2,13 +2,15 @@
 
 import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
+import { atEnd } from './ending.js';
 import { transportWish, wayFor } from './environment.js';
 import { leave, leaveAtEnd } from './exit.js';
 import { Link } from './link.js';
 import { native, translated } from './native.js';
 import { electionKey } from './pm2.js';
-import { DEFAULTS, type InstanceOptions } from './options.js';
+import { DEFAULTS, type InstanceOptions, type PersistSettings } from './options.js';
 import { answerWorkers, findPrimary } from './rendezvous.js';
+import { keepSnapshots, passNotices } from './snapshots.js';
 
 const HERE = 'here';
 const PRIMARY = 'primary';
@@ -21,7 +23,7 @@ export function linkFor(options: InstanceOptions): Link {
   const way = wayFor(options);
   switch (way.to) {
     case 'here':
-      if (way.listenAt !== undefined) translated(() => native.listen(way.listenAt));
+      becomeHost(way.listenAt, options.persist);
       return hostLink();
     case 'primary':
       return client(PRIMARY, options, (link) =>
@@ -31,6 +33,8 @@ export function linkFor(options: InstanceOptions): Link {
         }),
       );
     case 'elected': {
+      // Before: this may be the host at once.
+      if (way.stands && options.persist) keep(options.persist, true);
       const endpoint = translated(() => native.elect(way.key, way.stands));
       if (way.stands && isMainThread) leaveAtEnd(options.handoverTimeout, finish);
       const find = (link: Link) => {
@@ -46,6 +50,20 @@ export function linkFor(options: InstanceOptions): Link {
         return () => {};
       });
   }
+}
+
+/** Makes this process the host, at `listenAt` if that is given. */
+export function becomeHost(listenAt: string | undefined, persist: PersistSettings | undefined): void {
+  // A snapshot beside an endpoint that another host has is that host's: it is not loaded, and the listening says why.
+  const isFree = listenAt === undefined || translated(() => native.reserve(listenAt));
+  if (persist && isFree) keep(persist, false);
+  if (listenAt !== undefined) translated(() => native.listen(listenAt));
+}
+
+function keep(persist: PersistSettings, elected: boolean): void {
+  keepSnapshots(persist, elected);
+  // A process that a signal ends does not exit by itself.
+  atEnd(end);
 }
 
 /** The link to the store of this process, which is the host from then on. */
@@ -92,10 +110,16 @@ function finish(): void {
   for (const link of links.values()) link.finish();
 }
 
-// What was asked before the process ends is sent, a host leaves no files, and an elected one has its content to the next.
-process.once('exit', () => {
+/**
+ * What was asked before the process ends is sent; an elected host hands its content to the next, or saves it; a host saves its
+ * content and leaves no files. Twice is fine.
+ */
+export function end(): void {
   finish();
   if (!isMainThread) return;
   leave();
   native.stopServing();
-});
+  passNotices(true);
+}
+
+process.once('exit', end);

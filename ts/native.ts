@@ -7,6 +7,7 @@ export type NativeCache = Binding.ClusteredCache & Accelerated;
 export type NativeLink = Binding.Link;
 export type NativeOptions = Binding.NativeNamespaceOptions;
 export type Attachment = Binding.Attachment;
+export type SnapshotNotice = Binding.SnapshotNotice;
 
 /** What `accelerate()` adds to a cache. */
 interface Accelerated {

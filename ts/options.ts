@@ -1,5 +1,6 @@
 /** Options: their types, what is allowed, and their way to native code. Defaults are the core's. */
 
+import { resolve } from 'node:path';
 import { codedError, rangeError } from './errors.js';
 import type { NativeOptions } from './native.js';
 
@@ -53,6 +54,23 @@ export interface CacheOptions {
   endpoint?: string;
   /** Be the host or a client. Default: found automatically. In a PM2 app, `'client'` never becomes the host. */
   role?: 'host' | 'client';
+  /**
+   * Keeps the cache of this process in a file, so that its next start finds it: written at the end, and every `interval` ms;
+   * loaded once, with the time that is left to each entry. Of all namespaces that this process hosts: every instance that
+   * gives it gives the same, and the first one has to. In a client (a cluster's worker, say) it does nothing. Default: off.
+   */
+  persist?: PersistOptions;
+}
+
+/** Where and how often the content of a host is saved. */
+export interface PersistOptions {
+  /** The file. Its directory has to exist; nobody but this user may be able to write there. */
+  path: string;
+  /**
+   * Time in ms between two snapshots, 1000 at least; 0 is none. With it a crash brings back the state of the last one,
+   * without it a crash brings back nothing. Default 0.
+   */
+  interval?: number;
 }
 
 /** How a near cache behaves. */
@@ -102,6 +120,15 @@ export interface InstanceOptions {
   role: 'host' | 'client' | undefined;
   /** Most values in the near cache; 0 is none. */
   near: number;
+  persist: PersistSettings | undefined;
+}
+
+/** Where and how often a host's content is saved, decided. */
+export interface PersistSettings {
+  /** Absolute, for the process may change its directory. */
+  path: string;
+  /** In ms; `undefined` is only at the end. */
+  interval: number | undefined;
 }
 
 export const DEFAULTS = {
@@ -115,6 +142,8 @@ export const DEFAULTS = {
 const MAX_NAMESPACE_BYTES = 256;
 /** The longest delay a Node timer takes. */
 const MAX_TIMEOUT = 2 ** 31 - 1;
+/** Shorter intervals would write all the time. */
+const MIN_INTERVAL = 1_000;
 /** The largest entry; see `MAX_ENTRY_BYTES` in `crates/core/src/config.rs`. */
 export const MAX_ENTRY_BYTES = 16 * 1024 * 1024;
 
@@ -139,6 +168,7 @@ const INSTANCE_OPTIONS = {
   endpoint: path,
   role: oneOf('host', 'client'),
   near: nearCache,
+  persist: persistence,
 } as const;
 
 /** Checks all options; unknown names are refused, so that a typing error does not silently mean "default". */
@@ -162,6 +192,7 @@ export function checkOptions(options: CacheOptions = {}): { instance: InstanceOp
       endpoint: options.endpoint,
       role: options.role,
       near: nearMax(options.near),
+      persist: persistSettings(options.persist),
     },
     shared: sharedOptions(options),
   };
@@ -170,6 +201,11 @@ export function checkOptions(options: CacheOptions = {}): { instance: InstanceOp
 function nearMax(near: boolean | NearOptions = false): number {
   if (typeof near === 'boolean') return near ? DEFAULTS.near : 0;
   return near.max ?? DEFAULTS.near;
+}
+
+function persistSettings(persist: PersistOptions | undefined): PersistSettings | undefined {
+  if (persist === undefined) return undefined;
+  return { path: resolve(persist.path), interval: persist.interval || undefined };
 }
 
 /** The options that native code takes, from checked ones. */
@@ -293,6 +329,25 @@ function nearCache(name: string, value: unknown): void {
     if (inner !== 'max') throw invalidOption(`${name}.${inner}`, setting, 'only `max`');
     if (setting !== undefined) positiveInteger('near.max', setting);
   }
+}
+
+function persistence(name: string, value: unknown): void {
+  const allowed = 'an object with `path` and perhaps `interval`';
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidOption(name, value, allowed);
+  for (const [inner, setting] of Object.entries(value)) {
+    if (inner !== 'path' && inner !== 'interval') throw invalidOption(`${name}.${inner}`, setting, allowed);
+  }
+  const { path, interval } = value as Partial<PersistOptions>;
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+    throw invalidOption(`${name}.path`, path, 'the path of a file');
+  }
+  if (interval !== undefined) snapshotInterval(`${name}.interval`, interval);
+}
+
+/** Checks the time between two snapshots. */
+export function snapshotInterval(name: string, value: unknown): void {
+  const allowed = `a number of milliseconds from ${MIN_INTERVAL} to ${MAX_TIMEOUT}, 0 for none`;
+  number(name, value, allowed, (n) => n === 0 || (n >= MIN_INTERVAL && n <= MAX_TIMEOUT));
 }
 
 function oneOf(...allowed: string[]): (name: string, value: unknown) => void {

@@ -1,17 +1,16 @@
 //! The loop of one elector: be the host, or watch the host, or try again in a moment.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::leave::Orders;
+use super::term::Start;
 use super::{ElectorConfig, Standing, term, watch};
 use crate::client::Backoff;
 use crate::client::backoff::Pauses;
 use crate::endpoint::{HostEndpoint, Place};
 use crate::error::ErrorKind;
-use crate::store::Store;
 
 /// What comes after one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +26,21 @@ enum Next {
 /// Takes part in the election until told to leave.
 pub(super) async fn run(place: Place, config: ElectorConfig, mut orders: Orders) {
     let mut pauses = Intervals::new();
+    // Whether this process has known a host, itself included: then what a snapshot holds is older than what it saw.
+    let mut has_known = false;
     loop {
         (config.observe)(Standing::Contending);
         let next = match HostEndpoint::elect(&place) {
-            Ok(Some(endpoint)) => host(endpoint, None, &config, &mut orders).await,
+            Ok(Some(endpoint)) => {
+                let start = if has_known { Start::Empty } else { Start::Snapshot };
+                has_known = true;
+                host(endpoint, start, &config, &mut orders).await
+            }
             Ok(None) => follow(&place, &config, &mut orders).await,
             Err(_) => Some(Next::Later),
         };
         let Some(next) = next else { return };
+        has_known |= next == Next::AtOnce;
         let Some(pause) = pauses.before(next) else { continue };
         if orders.or(sleep(pause)).await.is_none() {
             return;
@@ -42,15 +48,14 @@ pub(super) async fn run(place: Place, config: ElectorConfig, mut orders: Orders)
     }
 }
 
-/// Hosts, with what another host has handed over; `None` when it was told to leave. The lock goes with `endpoint`, when
-/// nobody can be answered any more.
+/// Hosts; `None` when it was told to leave. The lock goes with `endpoint`, when nobody can be answered any more.
 async fn host(
     endpoint: HostEndpoint,
-    heritage: Option<Arc<Store>>,
+    start: Start,
     config: &ElectorConfig,
     orders: &mut Orders,
 ) -> Option<Next> {
-    match term::serve(&endpoint, heritage, config, orders).await {
+    match term::serve(&endpoint, start, config, orders).await {
         Ok(term::End::Left) => None,
         Ok(term::End::Moved(order, left)) => {
             drop(endpoint);
@@ -67,7 +72,10 @@ async fn follow(place: &Place, config: &ElectorConfig, orders: &mut Orders) -> O
     match watch::watch(place, config, orders).await {
         Ok(watch::End::Gone) => Some(Next::AtOnce),
         Ok(watch::End::Left) => None,
-        Ok(watch::End::Inherited(endpoint, heritage)) => host(endpoint, heritage, config, orders).await,
+        Ok(watch::End::Inherited(endpoint, heritage)) => {
+            let start = heritage.map_or(Start::Empty, Start::Inherited);
+            host(endpoint, start, config, orders).await
+        }
         Err(error) if error.kind() == ErrorKind::NoHost => Some(Next::Soon),
         Err(_) => Some(Next::Later),
     }

@@ -40,6 +40,7 @@ use self::leave::Leaver;
 pub use self::leave::Left;
 use crate::clock::Clock;
 use crate::endpoint::Place;
+use crate::snapshot::Keeper;
 
 /// What an elector does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct ElectorConfig {
     pub share: bool,
     /// The time of the stores of this process's terms.
     pub clock: Clock,
+    /// Keeps the snapshot of the store, when this process hosts.
+    pub keeper: Arc<Keeper>,
     /// Hears what the elector does, from its task: it must not wait for anything.
     pub observe: Arc<dyn Fn(Standing) + Send + Sync>,
 }
@@ -73,6 +76,7 @@ impl Default for ElectorConfig {
             package_version: env!("CARGO_PKG_VERSION").to_owned(),
             share: true,
             clock: Clock::System,
+            keeper: Arc::new(Keeper::new(|_| {})),
             observe: Arc::new(|_| {}),
         }
     }

@@ -15,7 +15,18 @@ use crate::config::{ELECTED_CHECK, ELECTED_TICK, HEIR_PATIENCE, HEIR_PATIENCE_LO
 use crate::endpoint::HostEndpoint;
 use crate::error::Result;
 use crate::server::{self, ServerConfig, Succession};
+use crate::snapshot::Keeper;
 use crate::store::Store;
+
+/// What a term begins with.
+pub(super) enum Start {
+    /// What the snapshot holds, if there is one.
+    Snapshot,
+    /// Nothing: somebody may have seen what is newer than the snapshot.
+    Empty,
+    /// What another host has handed over.
+    Inherited(Arc<Store>),
+}
 
 /// How a term ended.
 #[derive(Debug)]
@@ -36,12 +47,12 @@ pub(super) enum End {
 /// The socket cannot be bound.
 pub(super) async fn serve(
     endpoint: &HostEndpoint,
-    heritage: Option<Arc<Store>>,
+    start: Start,
     config: &ElectorConfig,
     orders: &mut Orders,
 ) -> Result<End> {
-    let has_inherited = heritage.is_some();
-    let store = heritage.unwrap_or_else(|| Store::vigilant(config.clock.clone()));
+    let has_inherited = matches!(start, Start::Inherited(_));
+    let store = begin(config, start).await;
     let listener = endpoint.bind()?;
     (config.observe)(Standing::Hosting(store.epoch()));
     let succession = Succession::new();
@@ -56,7 +67,8 @@ pub(super) async fn serve(
     let server = server::run(listener, Arc::clone(&store), of_server, async { drop(stopped.await) });
     let end = {
         let mut server = pin!(server);
-        let term = Term { endpoint, store: &store, succession: &succession, has_inherited };
+        let (keeper, succession) = (&config.keeper, &succession);
+        let term = Term { endpoint, keeper, store: &store, succession, has_inherited };
         let end = term.preside(orders, server.as_mut()).await;
         if matches!(end, End::Left | End::Moved(..)) {
             drop(stop);
@@ -65,6 +77,10 @@ pub(super) async fn serve(
         }
         end
     };
+    if matches!(end, End::Left) && store.stay_awake() {
+        let (keeper, store) = (Arc::clone(&config.keeper), Arc::clone(&store));
+        blocking(move || keeper.finish(&store)).await;
+    }
     // A connection's task may still be at work on another thread. From here on it says nothing more.
     store.end();
     (config.observe)(Standing::Ended(store.epoch()));
@@ -74,6 +90,7 @@ pub(super) async fn serve(
 /// What the host is for the time of its term.
 struct Term<'a> {
     endpoint: &'a HostEndpoint,
+    keeper: &'a Arc<Keeper>,
     store: &'a Arc<Store>,
     succession: &'a Arc<Succession>,
     /// There was a host before, which has left everything to this one.
@@ -91,7 +108,8 @@ impl Term<'_> {
 
     /// Serves until something ends that.
     async fn preside(&self, orders: &mut Orders, mut server: Pin<&mut impl Future<Output = ()>>) -> End {
-        let Self { endpoint, store, succession, .. } = *self;
+        let Self { endpoint, keeper, store, succession, .. } = *self;
+        let mut kept = pin!(Arc::clone(keeper).keep(Arc::clone(store), || endpoint.hold_place()));
         loop {
             // Ends with this round.
             let mut upkeep = JoinSet::new();
@@ -101,6 +119,7 @@ impl Term<'_> {
                 () = sleep_too_long(store) => return End::Overslept,
                 () = lose_the_place(endpoint) => return End::Displaced,
                 order = orders.next() => order,
+                never = kept.as_mut() => match never {},
                 () = server.as_mut() => return End::Left,
             };
             let Some(order) = order else { return End::Left };
@@ -129,6 +148,34 @@ impl Term<'_> {
             }
         }
     }
+}
+
+/// The store of a new term. Nobody is answered yet, so that there is time to load.
+async fn begin(config: &ElectorConfig, start: Start) -> Arc<Store> {
+    let fresh = || Store::new(config.clock.clone());
+    let keeper = Arc::clone(&config.keeper);
+    let store = match start {
+        Start::Inherited(store) => return store,
+        Start::Snapshot if keeper.wish().is_some() => {
+            let store = fresh();
+            let filled = Arc::clone(&store);
+            blocking(move || keeper.load(&filled)).await;
+            store
+        }
+        Start::Empty if keeper.wish().is_some() => {
+            blocking(move || keeper.discard()).await;
+            fresh()
+        }
+        Start::Snapshot | Start::Empty => fresh(),
+    };
+    store.begin_vigil();
+    store
+}
+
+/// Does what blocks, away from the threads that serve.
+async fn blocking(work: impl FnOnce() + Send + 'static) {
+    // It fails only when the runtime ends.
+    let _ = tokio::task::spawn_blocking(work).await;
 }
 
 /// Ends when the host finds that it was stopped.

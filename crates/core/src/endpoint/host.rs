@@ -91,14 +91,22 @@ impl HostEndpoint {
     /// [`ErrorKind::InvalidOption`] when another host listens there, [`ErrorKind::Directory`] when the directory is
     /// not fit.
     pub fn at(path: &Path) -> Result<Self> {
+        Self::try_at(path)?.ok_or_else(|| occupied(path, "another host"))
+    }
+
+    /// As [`Self::at`]. `None` while another host has it: it is free when that one has ended.
+    ///
+    /// # Errors
+    /// See [`Self::at`].
+    pub fn try_at(path: &Path) -> Result<Option<Self>> {
         let (directory, name) = split_socket_path(path)?;
         let path = directory.join(&name);
         transport::check_length(&directory.join(unborn_beside(&name)))?;
         let directory = PrivateDirectory::open_or_create(&directory)?;
-        let (lock, secret) = hold_secret(&directory, &name, &path)?;
+        let Some((lock, secret)) = hold_secret(&directory, &name, &path)? else { return Ok(None) };
         refuse_occupied(&directory, &name, &path)?;
         let hold = Hold::SecretFile(lock);
-        Ok(Self { directory, name, path, secret, hold, bound: Mutex::default() })
+        Ok(Some(Self { directory, name, path, secret, hold, bound: Mutex::default() }))
     }
 
     /// Becomes the host of an election, if nobody is. `None`: somebody is, or is about to be; ask there.
@@ -249,8 +257,8 @@ fn create_host_directory(base: &PrivateDirectory) -> Result<Option<(PrivateDirec
 
 // --- a path that the user chose --------------------------------------------------------------------------------
 
-/// Opens the secret beside the socket, or creates it, and takes its lock.
-fn hold_secret(directory: &PrivateDirectory, socket: &OsStr, path: &Path) -> Result<(File, Secret)> {
+/// Opens the secret beside the socket, or creates it, and takes its lock. `None` while another host has that.
+fn hold_secret(directory: &PrivateDirectory, socket: &OsStr, path: &Path) -> Result<Option<(File, Secret)>> {
     let name = beside(socket);
     for _ in 0..MAX_NAME_ATTEMPTS {
         let Some((file, secret)) = open_secret(directory, &name)? else {
@@ -258,12 +266,12 @@ fn hold_secret(directory: &PrivateDirectory, socket: &OsStr, path: &Path) -> Res
             continue;
         };
         if !try_lock(&file, &directory.path().join(&name))? {
-            return Err(occupied(path, "another host"));
+            return Ok(None);
         }
         // Somebody may have removed the file before we had the lock: then the lock means nothing.
         let held = rustix::fs::fstat(&file).ok().map(|stat| file_id(&stat));
         if held.is_some() && held == directory.id_inside(&name) {
-            return Ok((file, secret));
+            return Ok(Some((file, secret)));
         }
     }
     Err(Error::new(

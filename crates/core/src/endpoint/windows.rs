@@ -32,6 +32,14 @@ impl HostEndpoint {
         Err(unsupported(path))
     }
 
+    /// See [`Self::at`].
+    ///
+    /// # Errors
+    /// Always [`ErrorKind::InvalidOption`].
+    pub fn try_at(path: &Path) -> Result<Option<Self>> {
+        Self::at(path).map(Some)
+    }
+
     /// The pipe's name.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,5 +1,5 @@
-//! A store's entries in a file, for a host that is started later: [`write()`] and [`load`]. Both block; they belong on a
-//! thread that may.
+//! A store's entries in a file, for a host that is started later: [`write()`], [`load`] and [`take`]. They block; they
+//! belong on a thread that may. A [`Keeper`] calls them when it is time.
 //!
 //! A snapshot holds entries that are not stale, with the options of their namespaces. **Loads under way and statistics
 //! are not in it**: a lease means nothing to the processes of another time, and a new host counts anew.
@@ -19,6 +19,7 @@
 
 mod file;
 mod format;
+mod keeper;
 mod read;
 mod set_aside;
 mod write;
@@ -26,6 +27,8 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::keeper::{Keeper, Notice, Persist};
+use self::read::Afterwards;
 pub use self::read::Loaded;
 pub use self::set_aside::SetAside;
 pub use self::write::Written;
@@ -48,7 +51,15 @@ pub fn write(store: &Arc<Store>, path: &Path) -> Result<Written> {
 /// # Errors
 /// [`SetAside`] for a file that is not loaded: a warning to show, nothing to stop for.
 pub fn load(store: &Arc<Store>, path: &Path) -> Result<Option<Loaded>, SetAside> {
-    read::load(store, path)
+    read::load(store, path, Afterwards::Stays)
+}
+
+/// As [`load`], and the file is gone before its first entry is in the store: nobody loads it a second time.
+///
+/// # Errors
+/// See [`load`]; a file that cannot be removed is not loaded either.
+pub fn take(store: &Arc<Store>, path: &Path) -> Result<Option<Loaded>, SetAside> {
+    read::load(store, path, Afterwards::Goes)
 }
 
 #[cfg(test)]

@@ -24,11 +24,27 @@ pub struct Loaded {
     pub skipped: u64,
 }
 
-/// See [`super::load`].
-pub(super) fn load(store: &Arc<Store>, path: &Path) -> Result<Option<Loaded>, SetAside> {
+/// What becomes of a file whose entries are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    Stays,
+    /// It is gone before the first entry is taken: however the process ends, nobody finds them a second time.
+    Goes,
+}
+
+/// See [`super::load`] and [`super::take`].
+pub(super) fn load(
+    store: &Arc<Store>,
+    path: &Path,
+    afterwards: Afterwards,
+) -> Result<Option<Loaded>, SetAside> {
     let set_aside = |reason: String| SetAside::new(path, reason, store.clock().wall_ms());
     let Some(mut file) = file::open_own(path).map_err(set_aside)? else { return Ok(None) };
     let header = verify(&mut file).map_err(set_aside)?;
+    if afterwards == Afterwards::Goes {
+        let stays = |error| set_aside(format!("cannot be removed ({error}) and would be used a second time"));
+        file::remove(path).map_err(stays)?;
+    }
     // Negative where the clock was set back: the cast makes that 0.
     let elapsed = (store.clock().wall_ms() - header.wall_ms as f64) as u64;
     take(store, &mut file, Duration::from_millis(elapsed)).map(Some).map_err(set_aside)

@@ -29,7 +29,7 @@ mod vigil;
 mod writes;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ahash::{HashMap, HashMapExt};
 
@@ -45,7 +45,7 @@ use self::options::Options;
 pub(crate) use self::snapshot::{Place, Snapshot};
 use self::vigil::Vigil;
 use crate::clock::{Clock, Moment};
-use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, TICK_STEPS};
+use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, NamespaceConfig, TICK_STEPS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::message::{NamespaceOptions, Settings, Stats};
 
@@ -57,6 +57,8 @@ pub struct Store {
     clock: Clock,
     started: Moment,
     namespaces: Mutex<HashMap<Arc<str>, Arc<Namespace>>>,
+    /// Options of namespaces whose users do not say otherwise.
+    defaults: OnceLock<NamespaceOptions>,
     agenda: Agenda,
     waker: Mutex<Option<Waker>>,
     /// Numbers namespaces and members.
@@ -71,21 +73,22 @@ impl Store {
     /// An empty store with an epoch of its own.
     pub fn new(clock: Clock) -> Arc<Self> {
         let epoch = new_epoch(&clock);
-        Self::living(clock, epoch, Vigil::needless())
+        Self::living(clock, epoch)
     }
 
-    fn living(clock: Clock, epoch: u64, vigil: Vigil) -> Arc<Self> {
+    fn living(clock: Clock, epoch: u64) -> Arc<Self> {
         Arc::new(Self {
             epoch,
             started: clock.now(),
             clock,
             namespaces: Mutex::new(HashMap::new()),
+            defaults: OnceLock::new(),
             agenda: Agenda::new(),
             waker: Mutex::new(None),
             ids: AtomicU64::new(1),
             tokens: Arc::new(AtomicU64::new(1)),
             clients: AtomicUsize::new(0),
-            vigil,
+            vigil: Vigil::needless(),
         })
     }
 
@@ -179,6 +182,20 @@ impl Store {
 
     // --- namespaces --------------------------------------------------------------------------------------------
 
+    /// Sets the options of namespaces whose users do not say otherwise. It counts once, before the first of them is made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`].
+    pub fn set_defaults(&self, defaults: NamespaceOptions) -> Result<()> {
+        NamespaceConfig::from_options(&defaults)?;
+        self.defaults.get_or_init(|| defaults);
+        Ok(())
+    }
+
+    fn defaults(&self) -> NamespaceOptions {
+        self.defaults.get().copied().unwrap_or_default()
+    }
+
     /// The namespace of that name, which is created if it is not there.
     ///
     /// # Errors
@@ -187,7 +204,7 @@ impl Store {
     pub(crate) fn open(&self, name: &str, options: &NamespaceOptions) -> Result<(Arc<Namespace>, Settings)> {
         check_name(name)?;
         loop {
-            let namespace = self.find_or_create(name, || Options::new(*options))?;
+            let namespace = self.find_or_create(name, || Options::new(*options, self.defaults()))?;
             match self.enter(&namespace, |state, effects, _| state.declare(name, options, effects)) {
                 Some(settings) => return Ok((namespace, settings?)),
                 // Destroyed just now, and perhaps still in the map.

@@ -13,6 +13,8 @@ pub(crate) struct Options {
     declared: NamespaceOptions,
     /// Declared ones as changed at run time. Kept beside `config`, so that defaults follow what they depend on.
     effective: NamespaceOptions,
+    /// What is in force where nobody says anything.
+    defaults: NamespaceOptions,
     config: NamespaceConfig,
     /// They came out of a snapshot: they hold until somebody opens the namespace and says what holds now.
     presumed: bool,
@@ -37,13 +39,14 @@ macro_rules! pair_up {
 }
 
 impl Options {
-    /// The options of a new namespace.
+    /// The options of a new namespace; `defaults` are in force where `declared` says nothing, and conflict with nobody.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`].
-    pub(crate) fn new(declared: NamespaceOptions) -> Result<Self> {
-        let config = NamespaceConfig::from_options(&declared)?;
-        Ok(Self { declared, effective: declared, config, presumed: false })
+    pub(crate) fn new(declared: NamespaceOptions, defaults: NamespaceOptions) -> Result<Self> {
+        let effective = pair_up!(declared, defaults, Option::or);
+        let config = NamespaceConfig::from_options(&effective)?;
+        Ok(Self { declared, effective, defaults, config, presumed: false })
     }
 
     /// Options nobody has declared in this host's life. The first who opens the namespace replaces them all: a program
@@ -51,9 +54,9 @@ impl Options {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`].
-    pub(crate) fn presumed(effective: NamespaceOptions) -> Result<Self> {
+    pub(crate) fn presumed(effective: NamespaceOptions, defaults: NamespaceOptions) -> Result<Self> {
         let config = NamespaceConfig::from_options(&effective)?;
-        Ok(Self { declared: NamespaceOptions::default(), effective, config, presumed: true })
+        Ok(Self { declared: NamespaceOptions::default(), effective, defaults, config, presumed: true })
     }
 
     /// The first declaration of each option.
@@ -85,7 +88,7 @@ impl Options {
     /// [`ErrorKind::OptionsConflict`] with all that differ, [`ErrorKind::InvalidOption`]. Nothing has changed then.
     pub(crate) fn declare(&mut self, name: &str, options: &NamespaceOptions) -> Result<()> {
         if self.presumed {
-            *self = Self::new(*options)?;
+            *self = Self::new(*options, self.defaults)?;
             return Ok(());
         }
         NamespaceConfig::from_options(options)?;
@@ -165,9 +168,28 @@ mod tests {
         NamespaceOptions { max: Some(max), ..Default::default() }
     }
 
+    fn options_of(declared: NamespaceOptions) -> Options {
+        Options::new(declared, NamespaceOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn a_hosts_defaults_hold_until_somebody_declares_something_and_conflict_with_nobody() {
+        let defaults = NamespaceOptions { ttl: Some(9), ..with_max(7) };
+        let mut options =
+            Options::new(NamespaceOptions { ttl: Some(3), ..Default::default() }, defaults).unwrap();
+        assert_eq!((options.config().max, options.config().ttl), (Some(7), 3));
+        options.declare("n", &with_max(5)).unwrap();
+        assert_eq!(options.config().max, Some(5));
+
+        let mut presumed = Options::presumed(with_max(2), defaults).unwrap();
+        assert_eq!(presumed.config().max, Some(2));
+        presumed.declare("n", &NamespaceOptions::default()).unwrap();
+        assert_eq!((presumed.config().max, presumed.config().ttl), (Some(7), 9));
+    }
+
     #[test]
     fn an_option_left_out_never_conflicts_and_one_not_yet_declared_is_adopted() {
-        let mut options = Options::new(with_max(5)).unwrap();
+        let mut options = options_of(with_max(5));
         options.declare("n", &NamespaceOptions::default()).unwrap();
         options.declare("n", &NamespaceOptions { ttl: Some(7), ..Default::default() }).unwrap();
         assert_eq!((options.config().max, options.config().ttl), (Some(5), 7));
@@ -178,7 +200,7 @@ mod tests {
     #[test]
     fn a_conflict_lists_every_option_that_differs_with_both_values_and_changes_nothing() {
         let first = NamespaceOptions { ttl: Some(1_500), allow_stale: Some(true), ..with_max(5) };
-        let mut options = Options::new(first).unwrap();
+        let mut options = options_of(first);
         let other = NamespaceOptions {
             ttl: Some(2_000_000),
             allow_stale: Some(false),
@@ -200,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_change_at_run_time_conflicts_with_nobody_and_outlives_declarations() {
-        let mut options = Options::new(with_max(5)).unwrap();
+        let mut options = options_of(with_max(5));
         options.tune(&with_max(9)).unwrap();
         options.declare("n", &with_max(5)).unwrap();
         assert_eq!(options.settings().max, Some(9));
@@ -211,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_largest_entry_follows_the_byte_bound_until_it_is_set_itself() {
-        let mut options = Options::new(NamespaceOptions::default()).unwrap();
+        let mut options = options_of(NamespaceOptions::default());
         options.tune(&NamespaceOptions { max_size: Some(50), ..Default::default() }).unwrap();
         assert_eq!(options.config().max_entry_size, 50);
         options.tune(&NamespaceOptions { max_entry_size: Some(20), ..Default::default() }).unwrap();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Effects, Namespace, Store, new_epoch};
+use super::{Effects, Namespace, Store};
 use crate::clock::{Clock, Moment};
 use crate::config::DEFAULT_TIMEOUT;
 
@@ -23,24 +23,26 @@ impl Vigil {
     pub(super) fn needless() -> Self {
         Self(AtomicU64::new(ALWAYS))
     }
-
-    fn from(now: Moment) -> Self {
-        Self(AtomicU64::new(after(now)))
-    }
 }
 
 impl Store {
     /// A store for an elected host: [`Self::stay_awake`] is to be called more often than requests time out.
     pub fn vigilant(clock: Clock) -> Arc<Self> {
-        let vigil = Vigil::from(clock.now());
-        let epoch = new_epoch(&clock);
-        Self::living(clock, epoch, vigil)
+        let store = Self::new(clock);
+        store.begin_vigil();
+        store
     }
 
     /// As [`Self::vigilant`], for the life that another host leaves to this one with its content: of the same epoch.
     pub fn heir(clock: Clock, epoch: u64) -> Arc<Self> {
-        let vigil = Vigil::from(clock.now());
-        Self::living(clock, epoch, vigil)
+        let store = Self::living(clock, epoch);
+        store.begin_vigil();
+        store
+    }
+
+    /// From now on this store is that of an elected host; before, while it was filled, nobody could be misled.
+    pub fn begin_vigil(&self) {
+        self.vigil.0.store(after(self.clock.now()), Ordering::Relaxed);
     }
 
     /// Tells that the host is awake. `false`: too late, or the store's life has ended; that stays so.

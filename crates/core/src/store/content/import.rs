@@ -293,6 +293,6 @@ impl Store {
 
     /// A namespace nobody has opened yet in this host's life, or the one that somebody has.
     fn presume(&self, record: &NamespaceRecord<'_>) -> Option<Arc<Namespace>> {
-        self.find_or_create(record.name, || Options::presumed(record.effective)).ok()
+        self.find_or_create(record.name, || Options::presumed(record.effective, self.defaults())).ok()
     }
 }

@@ -1,0 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+
+/** A directory of a test's own, which nobody else can enter; removed with everything in it. */
+export function directoryFor(t: { teardown(remove: () => void): void }): string {
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'cc-own-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}

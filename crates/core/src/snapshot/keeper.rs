@@ -1,0 +1,272 @@
+//! Keeps the snapshot of one process's store: loads it for a fresh host, writes it now and again and at the end.
+//!
+//! **What must not come back.** Without an interval a file is used once: it is gone before anything in it counts. With one
+//! it stays, and a crash brings back the state of the last interval, which is what was asked for. A host that begins
+//! without loading, because this process has seen a newer content, removes the file ([`Keeper::discard`]). A store whose
+//! life has ended is not written any more, also if that was begun before.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::pending;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::file::{self, Temporary};
+use super::{Loaded, SetAside, Written, load, take, write};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Store;
+
+/// Where the snapshot is, and how often it is written besides at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Persist {
+    /// The file, by an absolute path.
+    pub path: PathBuf,
+    /// Time between two snapshots; `None`: only at the end.
+    pub interval: Option<Duration>,
+}
+
+impl fmt::Display for Persist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        match self.interval {
+            Some(interval) => write!(f, " every {} ms", interval.as_millis()),
+            None => f.write_str(" without `interval`"),
+        }
+    }
+}
+
+/// What a keeper has to tell. Nothing of it stops anything.
+#[derive(Debug)]
+pub enum Notice {
+    /// A fresh host has taken what is in the file.
+    Loaded(Loaded),
+    /// There is a file, and it was not loaded.
+    SetAside(SetAside),
+    /// It was asked for when the host was in use already, so nothing was loaded.
+    Late,
+    /// The file was written.
+    Written(Written),
+    /// It could not be written or removed.
+    Failed(Error),
+}
+
+impl Notice {
+    /// A stable code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Loaded(_) => "CC_SNAPSHOT_LOADED",
+            Self::SetAside(_) => "CC_SNAPSHOT_SET_ASIDE",
+            Self::Late => "CC_SNAPSHOT_LATE",
+            Self::Written(_) => "CC_SNAPSHOT_WRITTEN",
+            Self::Failed(_) => "CC_SNAPSHOT_FAILED",
+        }
+    }
+
+    /// Whether somebody has to look after it.
+    pub fn is_warning(&self) -> bool {
+        !matches!(self, Self::Loaded(_) | Self::Written(_))
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loaded(Loaded { entries, expired, skipped }) => {
+                write!(f, "the snapshot had {entries} entries; {expired} more were stale, {skipped} found no room")
+            }
+            Self::SetAside(aside) => aside.fmt(f),
+            Self::Late => f.write_str(
+                "`persist` was given when the cache of this process was in use already: the cache is written to the \
+                 snapshot, but nothing was loaded; give `persist` to the first cache that the process opens, or call \
+                 `ClusteredCache.bootstrap({ persist })` before the first worker is forked",
+            ),
+            Self::Written(Written { entries, bytes }) => {
+                write!(f, "the snapshot was written: {entries} entries, {bytes} bytes")
+            }
+            Self::Failed(error) => f.write_str(error.message()),
+        }
+    }
+}
+
+/// Keeps the snapshot of one store, once somebody asks for that. Everything but [`Self::keep`] blocks.
+pub struct Keeper {
+    wish: watch::Sender<Option<Arc<Persist>>>,
+    tell: Box<dyn Fn(Notice) + Send + Sync>,
+    /// Held while the file is written: why that failed the last time, so that it is not told again every time.
+    writing: Mutex<Option<String>>,
+    /// The last snapshot is being written, or was.
+    over: AtomicBool,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("wish", &*self.wish.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// A keeper that does nothing until it is asked. `tell` is called from any thread.
+    pub fn new(tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
+        let (wish, _) = watch::channel(None);
+        Self { wish, tell: Box::new(tell), writing: Mutex::default(), over: AtomicBool::new(false) }
+    }
+
+    /// Asks for snapshots. `true` for the first one who does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OptionsConflict`] when others asked for something else.
+    pub fn ask(&self, persist: Persist) -> Result<bool> {
+        let mut conflict = None;
+        let first = self.wish.send_if_modified(|wish| match wish {
+            None => {
+                *wish = Some(Arc::new(persist.clone()));
+                true
+            }
+            Some(there) => {
+                conflict = (**there != persist).then(|| differs(there, &persist));
+                false
+            }
+        });
+        conflict.map_or(Ok(first), Err)
+    }
+
+    /// What was asked for.
+    pub fn wish(&self) -> Option<Arc<Persist>> {
+        self.wish.borrow().clone()
+    }
+
+    /// Fills the store of a host that is the first one this process knows.
+    pub fn load(&self, store: &Arc<Store>) {
+        let Some(persist) = self.wish() else { return };
+        let loaded = match persist.interval {
+            Some(_) => load(store, &persist.path),
+            None => take(store, &persist.path),
+        };
+        match loaded {
+            Ok(Some(loaded)) => (self.tell)(Notice::Loaded(loaded)),
+            Ok(None) => {}
+            Err(aside) => (self.tell)(Notice::SetAside(aside)),
+        }
+        // Rather now than at the end, when it is too late to do anything about it.
+        if let Err(error) = Temporary::create(&persist.path) {
+            (self.tell)(Notice::Failed(error));
+        }
+    }
+
+    /// The host was in use before anybody asked for a snapshot: what is in the file may be older than what was removed.
+    pub fn come_late(&self, store: &Store) {
+        let Some(persist) = self.wish() else { return };
+        (self.tell)(Notice::Late);
+        if file::is_there(&persist.path) {
+            let reason = "is older than what this process did to its cache".to_owned();
+            (self.tell)(Notice::SetAside(SetAside::new(&persist.path, reason, store.clock().wall_ms())));
+        }
+    }
+
+    /// A host begins without the content of the file: from now on that is older than anything somebody may see.
+    pub fn discard(&self) {
+        let Some(persist) = self.wish() else { return };
+        if let Err(error) = file::remove(&persist.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            let attempt = format!(
+                "the snapshot {} is out of date and cannot be removed; remove it yourself, or the next host loads it",
+                persist.path.display()
+            );
+            (self.tell)(Notice::Failed(Error::system(attempt, error)));
+        }
+    }
+
+    /// Writes `store` now and again, as long as it lives and `is_host` says so. Never ends by itself.
+    pub async fn keep(self: Arc<Self>, store: Arc<Store>, is_host: impl Fn() -> bool) -> Infallible {
+        let Some(interval) = self.interval(&store).await else { return pending().await };
+        loop {
+            tokio::time::sleep(interval).await;
+            if is_host() {
+                let (keeper, store) = (Arc::clone(&self), Arc::clone(&store));
+                // It fails only when the runtime ends.
+                let _ = tokio::task::spawn_blocking(move || keeper.write_meanwhile(&store)).await;
+            }
+        }
+    }
+
+    /// How often to write, once somebody has asked for snapshots.
+    async fn interval(self: &Arc<Self>, store: &Arc<Store>) -> Option<Duration> {
+        if let Some(persist) = self.wish() {
+            return persist.interval;
+        }
+        // The sender lives as long as this keeper.
+        let _ = self.wish.subscribe().wait_for(Option::is_some).await;
+        let (keeper, store) = (Arc::clone(self), Arc::clone(store));
+        let _ = tokio::task::spawn_blocking(move || keeper.come_late(&store)).await;
+        self.wish()?.interval
+    }
+
+    fn write_meanwhile(&self, store: &Arc<Store>) {
+        let Some(persist) = self.wish() else { return };
+        let goes_on = || store.is_awake() && !self.over.load(Ordering::Acquire);
+        let mut failure = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        match write::write(store, &persist.path, |file| Unless { file, goes_on }) {
+            Ok(written) => {
+                *failure = None;
+                (self.tell)(Notice::Written(written));
+            }
+            Err(error) if goes_on() && failure.as_deref() != Some(error.message()) => {
+                *failure = Some(error.message().to_owned());
+                (self.tell)(Notice::Failed(error));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Writes `store` for the last time, when nobody changes it any more. Twice is fine: the first time counts.
+    pub fn finish(&self, store: &Arc<Store>) {
+        let Some(persist) = self.wish() else { return };
+        if self.over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // One that is just being written stops at its next part.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.tell)(match write::write(store, &persist.path, |file| file) {
+            Ok(written) => Notice::Written(written),
+            Err(error) => Notice::Failed(error),
+        });
+    }
+}
+
+fn differs(there: &Persist, here: &Persist) -> Error {
+    let message = format!(
+        "option `persist` is {there} already and {here} here; all caches of a process are in one file: give the same \
+         everywhere, or leave it out here"
+    );
+    Error::new(ErrorKind::OptionsConflict, message)
+}
+
+/// Writes as long as that has a point. The last flush decides whether what was written becomes the snapshot.
+struct Unless<W, F> {
+    file: W,
+    goes_on: F,
+}
+
+impl<W: Write, F: Fn() -> bool> Unless<W, F> {
+    fn check(&self) -> io::Result<()> {
+        if (self.goes_on)() { Ok(()) } else { Err(io::Error::other("the store's life has ended")) }
+    }
+}
+
+impl<W: Write, F: Fn() -> bool> Write for Unless<W, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.check()
+    }
+}

@@ -1,0 +1,271 @@
+//! When snapshots are loaded, written and thrown away.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use clustered_cache_core::ErrorKind;
+use clustered_cache_core::clock::Clock;
+use clustered_cache_core::election::{Elector, ElectorConfig, Standing};
+use clustered_cache_core::endpoint::{BaseFacts, Place};
+use clustered_cache_core::protocol::message::{NamespaceOptions, Request, Response};
+use clustered_cache_core::snapshot::{Keeper, Loaded, Notice, Persist, write};
+use clustered_cache_core::store::Store;
+use clustered_cache_core::testing::{TempDir, User, new_entry, text_key, text_value};
+use support::{PATIENCE, runtime};
+use tokio::runtime::Runtime;
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+const OFTEN: Duration = Duration::from_millis(5);
+
+/// A keeper of a file in a directory of its own, and what it tells.
+struct Scene {
+    directory: TempDir,
+    keeper: Arc<Keeper>,
+    notices: Receiver<Notice>,
+}
+
+impl Scene {
+    fn new(interval: Option<Duration>) -> Self {
+        let directory = TempDir::new();
+        let (keeper, notices) = keeper();
+        assert!(keeper.ask(Persist { path: directory.path().join("snapshot"), interval }).unwrap());
+        Self { directory, keeper, notices }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("snapshot")
+    }
+
+    fn next(&self) -> Notice {
+        self.notices.recv_timeout(PATIENCE).expect("there is something to tell")
+    }
+
+    fn is_silent(&self) -> bool {
+        self.notices.try_recv().is_err()
+    }
+}
+
+fn keeper() -> (Arc<Keeper>, Receiver<Notice>) {
+    let (tell, notices) = channel();
+    let tell = Mutex::new(tell);
+    // Nobody listens any more when the test is over.
+    let keeper = Keeper::new(move |notice| drop(tell.lock().unwrap().send(notice)));
+    (Arc::new(keeper), notices)
+}
+
+fn store_with(keys: &[&str]) -> Arc<Store> {
+    let store = Store::new(Clock::System);
+    put(&store, keys);
+    store
+}
+
+fn put(store: &Arc<Store>, keys: &[&str]) {
+    let mut user = User::with_open(store, "n", NamespaceOptions::default());
+    for key in keys {
+        let (key, value) = (text_key(key), text_value("value"));
+        assert!(matches!(
+            user.ask(0, Request::Set(new_entry(&key, &value))).response(),
+            Response::Flag(true)
+        ));
+    }
+}
+
+fn size(store: &Arc<Store>) -> u64 {
+    let mut user = User::with_open(store, "n", NamespaceOptions::default());
+    match user.ask(0, Request::Stats).response() {
+        Response::Stats(stats) => stats.size,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn without_an_interval_the_file_is_gone_when_it_is_loaded() {
+    let scene = Scene::new(None);
+    write(&store_with(&["a", "b"]), &scene.path()).unwrap();
+    let store = store_with(&[]);
+    scene.keeper.load(&store);
+    assert!(matches!(scene.next(), Notice::Loaded(Loaded { entries: 2, .. })));
+    assert_eq!(size(&store), 2);
+    assert!(!scene.path().exists() && scene.is_silent());
+}
+
+#[test]
+fn with_an_interval_the_file_stays() {
+    let scene = Scene::new(Some(OFTEN));
+    write(&store_with(&["a"]), &scene.path()).unwrap();
+    scene.keeper.load(&store_with(&[]));
+    assert!(matches!(scene.next(), Notice::Loaded(_)));
+    assert!(scene.path().exists());
+}
+
+#[test]
+fn others_may_ask_for_the_same_and_for_nothing_else() {
+    let scene = Scene::new(None);
+    assert!(!scene.keeper.ask(Persist { path: scene.path(), interval: None }).unwrap());
+    for other in [
+        Persist { path: scene.path(), interval: Some(OFTEN) },
+        Persist { path: PathBuf::from("/elsewhere"), interval: None },
+    ] {
+        let error = scene.keeper.ask(other.clone()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OptionsConflict);
+        assert!(error.message().contains(&other.to_string()), "{error}");
+        assert!(error.message().contains(&scene.path().display().to_string()), "{error}");
+    }
+}
+
+#[test]
+fn the_last_snapshot_is_the_last() {
+    let scene = Scene::new(None);
+    let store = store_with(&["a"]);
+    scene.keeper.finish(&store);
+    assert!(matches!(scene.next(), Notice::Written(written) if written.entries == 1));
+    put(&store, &["b"]);
+    scene.keeper.finish(&store);
+    assert!(scene.is_silent());
+}
+
+#[test]
+fn what_cannot_be_written_is_told_when_it_is_loaded_and_at_the_end() {
+    let scene = Scene::new(None);
+    fs::remove_dir_all(scene.directory.path()).unwrap();
+    let store = store_with(&["a"]);
+    scene.keeper.load(&store);
+    assert!(matches!(scene.next(), Notice::Failed(error) if error.kind() == ErrorKind::System));
+    scene.keeper.finish(&store);
+    assert!(matches!(scene.next(), Notice::Failed(_)));
+}
+
+#[test]
+fn a_store_is_written_as_long_as_it_lives_and_is_the_hosts() {
+    let scene = Scene::new(Some(OFTEN));
+    let store = Store::vigilant(Clock::System);
+    put(&store, &["a", "b"]);
+    let is_host = Arc::new(Mutex::new(true));
+    let asked = Arc::clone(&is_host);
+    let runtime = runtime();
+    runtime.spawn(Arc::clone(&scene.keeper).keep(Arc::clone(&store), move || *asked.lock().unwrap()));
+    for _ in 0..3 {
+        assert!(matches!(scene.next(), Notice::Written(written) if written.entries == 2));
+    }
+    store.end();
+    runtime.shutdown_timeout(PATIENCE);
+    // What is in the file was never less than what the store had in its life.
+    let next = store_with(&[]);
+    clustered_cache_core::snapshot::load(&next, &scene.path()).unwrap();
+    assert_eq!(size(&next), 2);
+}
+
+#[test]
+fn whoever_asks_late_is_told_and_the_file_is_set_aside() {
+    let scene = Scene::new(None);
+    write(&store_with(&["a"]), &scene.path()).unwrap();
+    scene.keeper.come_late(&store_with(&["b"]));
+    assert!(matches!(scene.next(), Notice::Late));
+    assert!(matches!(scene.next(), Notice::SetAside(aside) if aside.moved_to.is_some()));
+    assert!(!scene.path().exists());
+}
+
+// --- elected hosts ---------------------------------------------------------------------------------------------
+
+/// One process's part in an election whose host is saved.
+struct Contender {
+    elector: Option<Elector>,
+    runtime: Option<Runtime>,
+    standings: Receiver<Standing>,
+    notices: Receiver<Notice>,
+}
+
+impl Contender {
+    fn new(scene: &Scene) -> Self {
+        let (tell, standings) = channel();
+        let tell = Mutex::new(tell);
+        let observe = move |standing| {
+            let _ = tell.lock().unwrap().send(standing);
+        };
+        let (keeper, notices) = keeper();
+        keeper.ask((*scene.keeper.wish().unwrap()).clone()).unwrap();
+        let config = ElectorConfig { keeper, observe: Arc::new(observe), ..ElectorConfig::default() };
+        let place = Place::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
+        let runtime = runtime();
+        let elector = Elector::start(runtime.handle(), place, config);
+        Self { elector: Some(elector), runtime: Some(runtime), standings, notices }
+    }
+
+    fn until(&self, wanted: impl Fn(Standing) -> bool) {
+        while !wanted(self.standings.recv_timeout(PATIENCE).expect("it stands for something")) {}
+    }
+
+    fn hosts(&self) {
+        self.until(|standing| matches!(standing, Standing::Hosting(_)));
+    }
+
+    fn watches(&self) {
+        self.until(|standing| matches!(standing, Standing::Watching(_)));
+    }
+
+    fn leave(mut self) -> Receiver<Notice> {
+        let (elector, runtime) = (self.elector.take().unwrap(), self.runtime.take().unwrap());
+        runtime.block_on(elector.end());
+        runtime.shutdown_timeout(PATIENCE);
+        self.notices
+    }
+
+    fn kill(mut self) {
+        self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+    }
+}
+
+#[test]
+fn a_host_that_leaves_saves_and_the_next_one_that_knew_no_other_loads() {
+    let scene = Scene::new(None);
+    write(&store_with(&["a"]), &scene.path()).unwrap();
+    let first = Contender::new(&scene);
+    first.hosts();
+    assert!(!scene.path().exists(), "it was loaded before anybody could connect");
+    let told: Vec<_> = first.leave().try_iter().collect();
+    let [Notice::Loaded(loaded), Notice::Written(written)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((loaded.entries, written.entries), (1, 1));
+    let second = Contender::new(&scene);
+    second.hosts();
+    assert!(!scene.path().exists());
+    second.kill();
+    let third = Contender::new(&scene);
+    third.hosts();
+    assert!(matches!(third.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
+}
+
+#[test]
+fn whoever_knew_a_host_begins_empty_and_what_was_saved_before_is_gone() {
+    for interval in [None, Some(Duration::from_secs(3_600))] {
+        let scene = Scene::new(interval);
+        let first = Contender::new(&scene);
+        first.hosts();
+        let survivor = Contender::new(&scene);
+        survivor.watches();
+        write(&store_with(&["old"]), &scene.path()).unwrap();
+        first.kill();
+        survivor.hosts();
+        assert!(!scene.path().exists());
+        assert!(matches!(survivor.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
+    }
+}
+
+#[test]
+fn a_watcher_that_leaves_saves_nothing() {
+    let scene = Scene::new(None);
+    let host = Contender::new(&scene);
+    host.hosts();
+    let watcher = Contender::new(&scene);
+    watcher.watches();
+    assert!(watcher.leave().try_recv().is_err());
+    assert!(!scene.path().exists());
+    host.leave();
+    assert!(scene.path().exists());
+}

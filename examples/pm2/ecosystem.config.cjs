@@ -1,0 +1,18 @@
+'use strict';
+// npx pm2 start ecosystem.config.cjs
+// Every instance runs the same code; they elect the one that hosts the cache among themselves.
+
+module.exports = {
+  apps: [
+    {
+      name: 'web',
+      cwd: __dirname,
+      script: './app.mjs',
+      instances: 2,
+      exec_mode: 'cluster',
+      // The host saves the cache within this time before PM2 kills it.
+      kill_timeout: 5_000,
+      env: { PORT: '3000' },
+    },
+  ],
+};

@@ -1,0 +1,65 @@
+/** `clustered-cache serve`: a process that does nothing but host. */
+
+import { closeSync, writeSync } from 'node:fs';
+import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { becomeHost, end } from '../links.js';
+import { native, translated } from '../native.js';
+import { sharedOptions } from '../options.js';
+import { divertNotices } from '../snapshots.js';
+import type { ServeSettings } from './arguments.js';
+import { Log } from './log.js';
+
+/** How often a second host looks whether the first one has ended. */
+const LOOK = 50;
+/** Node's longest timer. */
+const FOREVER = 2 ** 31 - 1;
+
+/** Hosts until a signal ends the process. */
+export async function serve({ endpoint, defaults, persist, logLevel, readyFd }: ServeSettings): Promise<void> {
+  const log = new Log(logLevel);
+  divertNotices(({ message, warning }) => (warning ? log.warn(message) : log.info(message)));
+  endOnSignals(log);
+  // Nothing of a host keeps a process alive: here it is all there is.
+  setInterval(() => {}, FOREVER);
+  await untilFree(endpoint, log);
+  translated(() => native.setDefaults(sharedOptions(defaults)));
+  becomeHost(endpoint, persist);
+  log.info(`listening at ${endpoint}, process ${process.pid}`);
+  tellReady(endpoint, readyFd, log);
+}
+
+/** A supervisor may start the new host before the old one has ended. */
+async function untilFree(endpoint: string, log: Log): Promise<void> {
+  let waits = false;
+  while (!translated(() => native.reserve(endpoint))) {
+    if (!waits) log.info(`another host listens at ${endpoint}; waiting for its end`);
+    waits = true;
+    await sleep(LOOK);
+  }
+}
+
+function endOnSignals(log: Log): void {
+  const stop = (reason: string) => {
+    log.info(`${reason}: ending`);
+    end();
+    process.exit(0);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop(signal));
+  // PM2's way to say it where there are no signals.
+  process.on('message', (message) => {
+    if (message === 'shutdown') stop('shutdown');
+  });
+}
+
+function tellReady(endpoint: string, readyFd: number | undefined, log: Log): void {
+  // PM2's `wait_ready` waits for this; any other parent with a channel may ignore it.
+  process.send?.('ready', undefined, undefined, () => {});
+  if (readyFd === undefined) return;
+  try {
+    writeSync(readyFd, `ready ${endpoint}\n`);
+    if (readyFd > 2) closeSync(readyFd);
+  } catch (error) {
+    log.warn(`descriptor ${readyFd} cannot be written: ${(error as Error).message}`);
+  }
+}
