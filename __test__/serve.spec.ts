@@ -133,6 +133,13 @@ unix('the log is as loud as asked', async (t) => {
   await until('a line', () => quiet.ready !== '');
   await quiet.end('SIGTERM');
   t.is(quiet.stderr + quiet.stdout, '');
+  const failing = serve(t, ['--endpoint', ROOT, '--log-level', 'silent']);
+  t.deepEqual(await failing.end(), { code: 1, signal: null });
+  t.is(failing.stderr, '');
+  const often = ['--snapshot', `${endpoint}-snapshot`, '--snapshot-interval', '1000'];
+  await serve(t, ['--endpoint', `${endpoint}-4`, '--log-level', 'debug', ...often]).logged(
+    'debug clustered-cache: the',
+  );
   const unwritable = serve(t, ['--endpoint', `${endpoint}-3`, '--log-level', 'warn', '--snapshot', '/nowhere/at/all']);
   await unwritable.logged('warn clustered-cache: the snapshot /nowhere/at/all cannot be written');
 });
@@ -157,6 +164,7 @@ unix('clients that were started first wait and connect', async (t) => {
   t.is(await stored, true);
   t.is(await client(t, endpoint).get('key'), 'early');
   t.true(server.stderr.includes('listening at'));
+  await early.close();
 });
 
 unix('a snapshot carries the content over a restart', async (t) => {
@@ -171,6 +179,8 @@ unix('a snapshot carries the content over a restart', async (t) => {
   const second = serve(t, again);
   await second.logged('the snapshot had 1 entries');
   t.deepEqual(await cache.get('key'), { deep: [1] }, 'the same client is connected again');
+  // While there is a host to give back to.
+  await cache.close();
 });
 
 unix('a second one waits for the end of the first, and goes on with its content', async (t) => {
@@ -197,6 +207,7 @@ unix('a second one waits for the end of the first, and goes on with its content'
   await second.end('SIGKILL');
   await fourth.logged('listening at');
   t.is(await cache.get('key'), undefined, 'after a crash there is nothing');
+  await cache.close();
 });
 
 unix('the program runs by its name in a project', async (t) => {

@@ -3,6 +3,7 @@
 import { closeSync, writeSync } from 'node:fs';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isClusteredCacheError } from '../errors.js';
 import { becomeHost, end } from '../links.js';
 import { native, translated } from '../native.js';
 import { sharedOptions } from '../options.js';
@@ -15,10 +16,25 @@ const LOOK = 50;
 /** Node's longest timer. */
 const FOREVER = 2 ** 31 - 1;
 
-/** Hosts until a signal ends the process. */
-export async function serve({ endpoint, defaults, persist, logLevel, readyFd }: ServeSettings): Promise<void> {
-  const log = new Log(logLevel);
-  divertNotices(({ message, warning }) => (warning ? log.warn(message) : log.info(message)));
+/** Hosts until a signal ends the process, which fails when that is not possible. */
+export async function serve(settings: ServeSettings): Promise<void> {
+  const log = new Log(settings.logLevel);
+  try {
+    await host(settings, log);
+  } catch (error) {
+    if (!isClusteredCacheError(error)) throw error;
+    log.error(`${error.message} [${error.code}]`);
+    process.exit(1);
+  }
+}
+
+async function host({ endpoint, defaults, persist, readyFd }: ServeSettings, log: Log): Promise<void> {
+  divertNotices(({ code, message, warning }, ending) => {
+    if (warning) log.warn(message);
+    // Those of an interval come again and again.
+    else if (code === 'CC_SNAPSHOT_WRITTEN' && !ending) log.debug(message);
+    else log.info(message);
+  });
   endOnSignals(log);
   // Nothing of a host keeps a process alive: here it is all there is.
   setInterval(() => {}, FOREVER);
