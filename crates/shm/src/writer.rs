@@ -281,6 +281,9 @@ impl Writer {
 
     /// Removes all entries.
     pub fn clear(&mut self) {
+        if self.is_empty() {
+            return;
+        }
         self.each_slot(|_, cell| {
             if cell.fields().first != 0 {
                 cell.publish(Fields::default(), || {});

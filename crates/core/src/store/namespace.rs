@@ -137,8 +137,9 @@ impl State {
     /// Empties the namespace for good, and leaves those who wait for a load as they are.
     pub(super) fn close(&mut self, effects: &mut Effects) {
         self.destroyed = true;
-        self.entries.remove_all(effects);
+        // First of all: to those who read the table by themselves nothing is missing in one that is over.
         self.entries.retire();
+        self.entries.remove_all(effects);
     }
 
     /// Empties the namespace for good.

@@ -141,4 +141,40 @@ mod tests {
         assert!(store.namespaces().is_empty());
         assert!(!store.is_awake() && !store.stay_awake());
     }
+
+    /// Between "it is there" and "ask the host" there is no "it is not there".
+    #[cfg(unix)]
+    #[test]
+    fn who_reads_a_table_that_is_handed_over_misses_nothing() {
+        use std::sync::mpsc::channel;
+        use std::thread;
+
+        use clustered_cache_shm::{Lookup, Reader};
+
+        use crate::protocol::message::{NamespaceOptions, Request};
+        use crate::testing::{User, new_entry, text_key, text_value};
+
+        for _ in 0..50 {
+            let store = Store::new(Clock::System);
+            let mut user = User::with_open(&store, "n", NamespaceOptions::default());
+            let keys: Vec<_> = (0..500).map(|key| text_key(&key.to_string())).collect();
+            for key in &keys {
+                user.ask(0, Request::Set(new_entry(key, &text_value("value"))));
+            }
+            let namespace = Arc::clone(&store.lock()["n"]);
+            let table = namespace.lock().handover().unwrap();
+            let (begun, begins) = channel();
+            let reading = thread::spawn(move || {
+                let reader = Reader::open(&table.descriptor, table.region, table.bytes).unwrap();
+                begun.send(()).unwrap();
+                keys.iter()
+                    .cycle()
+                    .map(|key| reader.get(key, 0, &mut Vec::new()))
+                    .find(|lookup| !matches!(lookup, Lookup::Hit(_)))
+            });
+            begins.recv().unwrap();
+            drop(store.hand_over());
+            assert_eq!(reading.join().unwrap(), Some(Lookup::Unsure));
+        }
+    }
 }
