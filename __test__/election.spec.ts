@@ -1,6 +1,7 @@
 import test from 'ava';
 import { type Agent, Agents, type Scope } from './helpers/agents.ts';
 import { Cluster } from './helpers/cluster.ts';
+import { keep, quantile } from './helpers/figures.ts';
 import { LONG } from './helpers/long.ts';
 import { patient, unique } from './helpers/names.ts';
 import { Pm2 } from './helpers/pm2.ts';
@@ -279,9 +280,13 @@ linux('a host that is killed under load is replaced at once: nothing hangs, noth
     await beginLoad(next, options);
     instances.push(next);
   }
-  gaps.sort((one, other) => one - other);
-  const at = (share: number) => gaps[Math.min(gaps.length - 1, Math.floor(gaps.length * share))]!.toFixed(1);
-  t.log(`${rounds} hosts killed, ${operations} operations; without a host: median ${at(0.5)} ms, p99 ${at(0.99)} ms`);
+  keep(t, 'kill -9 of the host under load', {
+    kills: rounds,
+    operations,
+    wrong: 0,
+    'without a host, median ms': quantile(gaps, 0.5),
+    'without a host, p99 ms': quantile(gaps, 0.99),
+  });
   await Promise.all(instances.map((instance) => instance.run(({ state }) => state.load.stop())));
 });
 
