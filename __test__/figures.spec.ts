@@ -149,7 +149,7 @@ const beginDeleting = (instance: Agent, options: object, prefix: string): Promis
     ({ cache, state }, options, prefix) => {
       const instance = cache(options);
       const seen = { deleted: [] as string[], stale: 0, failed: 0, slowest: 0 };
-      let going = true;
+      const control = { going: true };
       const timed = async <T>(operation: () => Promise<T>): Promise<T | undefined> => {
         const asked = performance.now();
         try {
@@ -162,7 +162,7 @@ const beginDeleting = (instance: Agent, options: object, prefix: string): Promis
         }
       };
       const run = async () => {
-        for (let turn = 0; going; turn += 1) {
+        for (let turn = 0; control.going; turn += 1) {
           const key = `${prefix}:${process.pid}:${turn}`;
           await timed(() => instance.set(key, turn));
           if (await timed(() => instance.delete(key))) seen.deleted.push(key);
@@ -173,7 +173,7 @@ const beginDeleting = (instance: Agent, options: object, prefix: string): Promis
       const all = Promise.all(Array.from({ length: 4 }, run));
       state.deletions = () => seen.deleted.length;
       state.deleting = async () => {
-        going = false;
+        control.going = false;
         await all;
         return { ...seen, deleted: seen.deleted.slice(-2_000) };
       };

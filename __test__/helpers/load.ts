@@ -55,7 +55,7 @@ export const begin = (agent: Agent, options: object, count: number, lanes = 4, p
     ({ cache, state, control }, options, keys, count, lanes, pause) => {
       const instance = cache(options);
       const seen: Seen = { operations: 0, misses: 0, wrong: 0, errors: [], counted: 0, worst: 0 };
-      let going = true;
+      const work = { goesOn: true };
       const one = async (turn: number) => {
         const key = keys + ((turn * 7919) % count);
         if (turn % 8 === 0) {
@@ -70,7 +70,7 @@ export const begin = (agent: Agent, options: object, count: number, lanes = 4, p
         }
       };
       const lane = async (turn: number) => {
-        for (; going; turn++) {
+        for (; work.goesOn; turn++) {
           const asked = performance.now();
           await one(turn).catch((error: { code?: string; message: string }) => {
             if (seen.errors.length < 10) seen.errors.push(`${error.code}: ${error.message}`);
@@ -86,7 +86,7 @@ export const begin = (agent: Agent, options: object, count: number, lanes = 4, p
       const load = {
         seen,
         async end() {
-          going = false;
+          work.goesOn = false;
           await all;
           return seen;
         },
