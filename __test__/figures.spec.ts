@@ -35,7 +35,7 @@ async function start(t: ExecutionContext, options: AppOptions): Promise<App> {
 /** Uses the cache in an instance from now to its end, and adds what it saw to `all`. */
 async function employ(instance: Agent, options: object, count: number, all: Seen[]): Promise<void> {
   // A thousand operations a second and more: what is measured is the host, not a machine without a core to spare.
-  await begin(instance, options, count, 4, 2);
+  await begin(instance, options, count, 4, 2, true);
   all.push(await untilEnded(instance));
 }
 
@@ -161,16 +161,16 @@ const beginDeleting = (instance: Agent, options: object, prefix: string): Promis
           seen.slowest = Math.max(seen.slowest, performance.now() - asked);
         }
       };
-      const run = async () => {
+      const run = async (lane: number) => {
         for (let turn = 0; control.going; turn += 1) {
-          const key = `${prefix}:${process.pid}:${turn}`;
+          const key = `${prefix}:${process.pid}:${lane}:${turn}`;
           await timed(() => instance.set(key, turn));
           if (await timed(() => instance.delete(key))) seen.deleted.push(key);
           const earlier = seen.deleted.at(-1 - (turn % 10));
           if (earlier !== undefined && (await timed(() => instance.get(earlier))) !== undefined) seen.stale += 1;
         }
       };
-      const all = Promise.all(Array.from({ length: 4 }, run));
+      const all = Promise.all(Array.from({ length: 4 }, (_, lane) => run(lane)));
       state.deletions = () => seen.deleted.length;
       state.deleting = async () => {
         control.going = false;

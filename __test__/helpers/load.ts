@@ -48,11 +48,18 @@ export const intact = (agent: Agent, options: object, count: number): Promise<nu
 
 /**
  * Begins to read, write and count all the time, one operation after the other, in `lanes` lanes, with pauses of so many
- * milliseconds between them.
+ * milliseconds between them. With `endsBySignal` the process ends at SIGINT when it has told what it saw: {@link untilEnded}.
  */
-export const begin = (agent: Agent, options: object, count: number, lanes = 4, pause = 0): Promise<void> =>
+export const begin = (
+  agent: Agent,
+  options: object,
+  count: number,
+  lanes = 4,
+  pause = 0,
+  endsBySignal = false,
+): Promise<void> =>
   agent.run(
-    ({ cache, state, control }, options, keys, count, lanes, pause) => {
+    ({ cache, state, control }, options, keys, count, lanes, pause, endsBySignal) => {
       const instance = cache(options);
       const seen: Seen = { operations: 0, misses: 0, wrong: 0, errors: [], counted: 0, worst: 0 };
       const work = { goesOn: true };
@@ -86,25 +93,28 @@ export const begin = (agent: Agent, options: object, count: number, lanes = 4, p
       const load = {
         seen,
         async end() {
+          process.off('SIGINT', finish);
           work.goesOn = false;
           await all;
           return seen;
         },
       };
+      let resolve: (seen: Seen) => void;
+      state.ended = new Promise<Seen>((settle) => (resolve = settle));
+      const finish = async () => {
+        resolve(await load.end());
+        // What the test waits for goes out first.
+        setImmediate(() => control.end());
+      };
       state.load = load;
-      state.ended = new Promise((resolve) => {
-        process.once('SIGINT', async () => {
-          resolve(await load.end());
-          // What the test waits for goes out first.
-          setImmediate(() => control.end());
-        });
-      });
+      if (endsBySignal) process.once('SIGINT', finish);
     },
     options,
     KEYS,
     count,
     lanes,
     pause,
+    endsBySignal,
   );
 
 /** Ends what {@link begin} began. */
