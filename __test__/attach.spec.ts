@@ -76,6 +76,21 @@ test('helpers of a primary and of its workers join the cluster', async (t) => {
   t.is(await roleIn(helpers[1]!, options), 'client');
 });
 
+test('workers of a primary that attaches join what it has joined', async (t) => {
+  const host = await agents.spawn();
+  await host.run(({ cc }) => typeof cc);
+  const { token, agent } = agents.expect();
+  const environment = { ...Cluster.environment({ load: 'after' }) };
+  await host.run((scope, ...args) => scope.forkHelper(...args), token, 'primary.cjs' as const, environment);
+  const primary = await agent;
+  const options = attached();
+  const opened = primary.call(options, 'set', 'key', 1);
+  const cluster = await Cluster.of(agents, primary, 1);
+  await opened;
+  await share(t, host, cluster.worker(0), { namespace: options.namespace, timeout: options.timeout });
+  t.is(await roleIn(primary, options), 'client');
+});
+
 test('in a worker of a cluster attach changes nothing', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   await share(t, cluster.primary, cluster.worker(0), attached());
@@ -172,6 +187,10 @@ test('attach without a channel is refused at once', async (t) => {
     catch (error) { console.log(error.code, error instanceof TypeError, error.message); }
   `);
   t.regex(outcome.stdout, /^ERR_CC_INVALID_OPTION true .*`attach`.*child_process\.fork/);
+});
+
+test('who attaches is no host', async (t) => {
+  await failsWith(t, () => ClusteredCache.bootstrap({ attach: true }), 'ERR_CC_INVALID_OPTION', /bootstrap/);
 });
 
 test('attach is true or false, and names no second cache', async (t) => {

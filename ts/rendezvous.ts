@@ -5,7 +5,7 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import cluster, { type Worker } from 'node:cluster';
+import cluster from 'node:cluster';
 import { subscribe } from 'node:diagnostics_channel';
 import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
@@ -26,7 +26,7 @@ const LAST_RETRY = 1_000;
 /** Where the host is and as which user the process runs that tells it, or why there is none. */
 type Answer = (Attachment & { user?: number | undefined }) | { failure: string };
 
-// --- primary -----------------------------------------------------------------------------------------------------
+// --- who is asked --------------------------------------------------------------------------------------------------
 
 let answers = false;
 
@@ -35,14 +35,9 @@ export function answerWorkers(): void {
   if (answers || !isClusterPrimary()) return;
   answers = true;
   cluster.on('message', (worker, message) => {
-    if (contentOf(message) === HELLO) tell(worker);
+    if (contentOf(message) === HELLO) answer(worker.process, whereabouts);
   });
-  for (const worker of Object.values(cluster.workers ?? {})) if (worker) tell(worker);
-}
-
-function tell(worker: Worker): void {
-  // A worker that is just dying needs no answer.
-  if (worker.isConnected()) worker.send(wrapped(answerWith(whereabouts)), () => {});
+  for (const worker of Object.values(cluster.workers ?? {})) if (worker) answer(worker.process, whereabouts);
 }
 
 /** Where workers find the host: here, or where this process finds it itself. */
@@ -50,6 +45,37 @@ function whereabouts(): Attachment {
   const key = electionKey();
   // One that was told to host serves its own workers, wherever it runs.
   return key === undefined || native.isHosting() ? native.listen() : { endpoint: native.elect(key, true) };
+}
+
+/** Children that are answered as soon as this process has been answered itself. */
+const waiting = new WeakSet<ChildProcess>();
+
+/** Tells `child` where the host is. */
+function answer(child: ChildProcess, whereabouts: () => Attachment): void {
+  const reply = (answer: Answer) => {
+    // One that is just dying needs no answer.
+    if (child.connected) child.send(wrapped(answer), () => {});
+  };
+  if (!isClient()) return reply(answerWith(whereabouts));
+  if (waiting.has(child)) return;
+  waiting.add(child);
+  const stop = find('the process above it', {
+    onAnswer: (attachment) => {
+      waiting.delete(child);
+      reply(answerWith(() => attachment));
+    },
+    onFailure: (error, isFinal) => {
+      if (isFinal) waiting.delete(child);
+      reply({ failure: error.message });
+    },
+  });
+  child.once('disconnect', stop);
+}
+
+/** Whether this process learns from the one that started it where its host is. */
+function isClient(): boolean {
+  if (native.isHosting() || electionKey() !== undefined) return false;
+  return isClusterWorker() || isAttaching || native.attachment() !== null;
 }
 
 function answerWith(find: () => Attachment): Answer {
@@ -61,7 +87,7 @@ function answerWith(find: () => Attachment): Answer {
   }
 }
 
-// --- who starts helpers ------------------------------------------------------------------------------------------
+// --- helpers -------------------------------------------------------------------------------------------------------
 
 /** On a child that is answered, for a copy of this package may be in every context of a test runner. */
 const ANSWERED: unique symbol = Symbol.for('clustered-cache.answered') as never;
@@ -80,7 +106,7 @@ export function answerHelpers(): void {
     process.nextTick(() => {
       if (!child.channel || child[ANSWERED] || isOwnWorker(child)) return;
       child[ANSWERED] = true;
-      answerHelper(child);
+      overhear(child, (content) => content === HELLO && answer(child, whereaboutsForHelpers));
     });
   });
 }
@@ -94,39 +120,12 @@ function isOwnWorker(child: ChildProcess): boolean {
   return Object.values(cluster.workers ?? {}).some((worker) => worker?.process === child);
 }
 
-function answerHelper(child: ChildProcess): void {
-  const reply = (answer: Answer) => {
-    if (child.connected) child.send(wrapped(answer), () => {});
-  };
-  let isAsking = false;
-  overhear(child, (content) => {
-    if (content !== HELLO || isAsking) return;
-    if (!isClient()) return reply(answerWith(whereaboutsForHelpers));
-    // It is told as soon as this process has been told.
-    isAsking = true;
-    const stop = find('the process above it', {
-      onAnswer: (attachment) => {
-        isAsking = false;
-        reply(answerWith(() => attachment));
-      },
-      onFailure: (error) => reply({ failure: error.message }),
-    });
-    child.once('disconnect', stop);
-  });
-}
-
-/** Whether this process learns from another one where its host is. */
-function isClient(): boolean {
-  if (native.isHosting() || electionKey() !== undefined) return false;
-  return isClusterWorker() || isAttaching || native.attachment() !== null;
-}
-
 function whereaboutsForHelpers(): Attachment {
   const isElsewhere = endpointInUse !== undefined && !native.isHosting() && electionKey() === undefined;
   return isElsewhere ? { endpoint: endpointInUse as string } : whereabouts();
 }
 
-// --- worker and helper -------------------------------------------------------------------------------------------
+// --- who asks ------------------------------------------------------------------------------------------------------
 
 let isAttaching = false;
 
