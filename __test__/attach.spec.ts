@@ -40,7 +40,7 @@ async function share(t: ExecutionContext, one: Agent, other: Agent, options: { n
 }
 
 for (const serialization of ['json', 'advanced'] as const) {
-  test(`a helper joins the host that forked it (${serialization} messages)`, async (t) => {
+  test.serial(`a helper joins the host that forked it (${serialization} messages)`, async (t) => {
     const host = await agents.spawn();
     const options = attached();
     const helper = await helperOf(host, { options: { serialization } });
@@ -50,7 +50,7 @@ for (const serialization of ['json', 'advanced'] as const) {
   });
 }
 
-test('a helper joins a process that has only loaded the package', async (t) => {
+test.serial('a helper joins a process that has only loaded the package', async (t) => {
   const host = await agents.spawn();
   const options = attached();
   const helper = await helperOf(host);
@@ -58,7 +58,7 @@ test('a helper joins a process that has only loaded the package', async (t) => {
   t.is(await host.call({ namespace: options.namespace }, 'get', 'key'), 1);
 });
 
-test('without attach a helper has a cache of its own', async (t) => {
+test.serial('without attach a helper has a cache of its own', async (t) => {
   const host = await agents.spawn();
   const options = patient();
   await host.call(options, 'set', 'key', 1);
@@ -67,7 +67,7 @@ test('without attach a helper has a cache of its own', async (t) => {
   t.is(await roleIn(helper, options), 'host');
 });
 
-test('helpers of a primary and of its workers join the cluster', async (t) => {
+test.serial('helpers of a primary and of its workers join the cluster', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const options = attached();
   const helpers = await Promise.all([helperOf(cluster.primary), helperOf(cluster.worker(0))]);
@@ -76,7 +76,7 @@ test('helpers of a primary and of its workers join the cluster', async (t) => {
   t.is(await roleIn(helpers[1]!, options), 'client');
 });
 
-test('workers of a primary that attaches join what it has joined', async (t) => {
+test.serial('workers of a primary that attaches join what it has joined', async (t) => {
   const host = await agents.spawn();
   await host.run(({ cc }) => typeof cc);
   const { token, agent } = agents.expect();
@@ -91,12 +91,12 @@ test('workers of a primary that attaches join what it has joined', async (t) => 
   t.is(await roleIn(primary, options), 'client');
 });
 
-test('in a worker of a cluster attach changes nothing', async (t) => {
+test.serial('in a worker of a cluster attach changes nothing', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   await share(t, cluster.primary, cluster.worker(0), attached());
 });
 
-test('a helper of a helper joins the same cache, whoever comes first', async (t) => {
+test.serial('a helper of a helper joins the same cache, whoever comes first', async (t) => {
   const host = await agents.spawn();
   const options = attached();
   const first = await helperOf(host);
@@ -109,7 +109,7 @@ test('a helper of a helper joins the same cache, whoever comes first', async (t)
   await share(t, host, await helperOf(second), options);
 });
 
-test('a helper of one that has a cache of its own joins that', async (t) => {
+test.serial('a helper of one that has a cache of its own joins that', async (t) => {
   const host = await agents.spawn();
   const options = attached();
   const middle = await helperOf(host);
@@ -118,7 +118,7 @@ test('a helper of one that has a cache of its own joins that', async (t) => {
   t.is(await last.call(options, 'get', 'key'), 'of the middle');
 });
 
-test('a helper of a client that knows its host by the path joins that host', async (t) => {
+test.serial('a helper of a client that knows its host by the path joins that host', async (t) => {
   const host = await agents.spawn();
   const endpoint = await host.run(async ({ cc, state }) => {
     state.listener = await cc.ClusteredCache.listen();
@@ -149,7 +149,7 @@ test.serial('a helper of an instance of a PM2 app joins its elected host, and fo
   }
 });
 
-test('worker threads of a helper share through it', async (t) => {
+test.serial('worker threads of a helper share through it', async (t) => {
   const host = await agents.spawn();
   const helper = await helperOf(host);
   const options = attached();
@@ -171,7 +171,7 @@ test('worker threads of a helper share through it', async (t) => {
   t.is(found, 'shared');
 });
 
-test('a helper that was forked before its parent loaded the package is told what to do', async (t) => {
+test.serial('a helper that was forked before its parent loaded the package is told what to do', async (t) => {
   const parent = await agents.spawn();
   const helper = await helperOf(parent, { loads: false });
   await parent.run(({ cc }) => typeof cc);
@@ -181,7 +181,7 @@ test('a helper that was forked before its parent loaded the package is told what
   t.is(await helper.call({ namespace: unique(), timeout: 100, attach: true }, 'get', 'key'), undefined);
 });
 
-test('attach without a channel is refused at once', async (t) => {
+test.serial('attach without a channel is refused at once', async (t) => {
   const outcome = await script(`
     try { new cc.ClusteredCache({ attach: true }); }
     catch (error) { console.log(error.code, error instanceof TypeError, error.message); }
@@ -189,11 +189,11 @@ test('attach without a channel is refused at once', async (t) => {
   t.regex(outcome.stdout, /^ERR_CC_INVALID_OPTION true .*`attach`.*child_process\.fork/);
 });
 
-test('who attaches is no host', async (t) => {
+test.serial('who attaches is no host', async (t) => {
   await failsWith(t, () => ClusteredCache.bootstrap({ attach: true }), 'ERR_CC_INVALID_OPTION', /bootstrap/);
 });
 
-test('attach is true or false, and names no second cache', async (t) => {
+test.serial('attach is true or false, and names no second cache', async (t) => {
   for (const options of [{ attach: 1 }, { attach: true, endpoint: '/a/b' }, { attach: true, role: 'host' }]) {
     await failsWith(t, () => new ClusteredCache(options as object), 'ERR_CC_INVALID_OPTION', /`attach`/);
   }
@@ -219,7 +219,7 @@ function family(t: ExecutionContext, parent: string, helper: string) {
 
 const CLEAN = { code: 0, signal: null, hung: false, stderr: '' };
 
-test('neither side lives longer for it', async (t) => {
+test.serial('neither side lives longer for it', async (t) => {
   const parent = `startHelper().once('exit', (code, signal) => console.log(code, signal));`;
   for (const helper of [
     'new cc.ClusteredCache(attached);',
@@ -230,7 +230,7 @@ test('neither side lives longer for it', async (t) => {
   }
 });
 
-test('an idle helper whose parent never answers ends by itself', async (t) => {
+test.serial('an idle helper whose parent never answers ends by itself', async (t) => {
   const directory = directoryFor(t);
   writeFileSync(
     path.join(directory, 'helper.cjs'),
@@ -241,7 +241,7 @@ test('an idle helper whose parent never answers ends by itself', async (t) => {
   t.like(await node(['-e', source]), { ...CLEAN, stdout: '0 null\n' });
 });
 
-test('a helper whose application listens lives until it is disconnected, as ever', async (t) => {
+test.serial('a helper whose application listens lives until it is disconnected, as ever', async (t) => {
   const outcome = await family(
     t,
     `
@@ -258,7 +258,7 @@ test('a helper whose application listens lives until it is disconnected, as ever
   t.like(outcome, { ...CLEAN, stdout: '0\n' });
 });
 
-test("the application's messages arrive, also those that were sent before it listens, in order", async (t) => {
+test.serial("the application's messages arrive, also those that were sent before it listens, in order", async (t) => {
   const outcome = await family(
     t,
     `

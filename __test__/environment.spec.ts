@@ -7,9 +7,9 @@ import { node, ROOT, script, type ScriptOptions } from './helpers/scripts.ts';
 import { DEADLINE } from './helpers/wait.ts';
 
 const isWindows = process.platform === 'win32';
-const onUnix = isWindows ? test.skip : test;
+const onUnix = isWindows ? test.serial.skip : test.serial;
 /** Only root can start processes of other users. */
-const asRoot = process.getuid?.() === 0 ? test : test.skip;
+const asRoot = process.getuid?.() === 0 ? test.serial : test.serial.skip;
 /** `nobody`: a user that is surely not ours. */
 const FOREIGN_UID = 65_534;
 const CLEAN = { code: 0, signal: null, hung: false, stderr: '' };
