@@ -25,6 +25,7 @@ const BAD: Record<string, unknown[]> = {
   handoverTimeout: [-1, NaN, '1000', true, {}, 2 ** 31],
   endpoint: ['', 5, {}],
   role: ['', 'worker', 1, {}],
+  attach: [1, 'true', null, {}],
   persist: [
     '/a/file',
     5,

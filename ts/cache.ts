@@ -11,6 +11,7 @@ import { Fields, native, translated } from './native.js';
 import * as operations from './operations.js';
 import {
   checkListen,
+  invalidOption,
   type CacheOptions,
   type CountOptions,
   type FetchOptions,
@@ -77,14 +78,19 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * In a cluster's primary: hosts the cache from now on, and with options creates their namespace. Constructing a
    * cache there does the same; twice is fine. In an instance of a PM2 app: takes part in the election of the host.
    *
-   * @throws `ERR_CC_NOT_HOST` in a cluster's worker.
+   * @throws `ERR_CC_NOT_HOST` in a cluster's worker; `ERR_CC_INVALID_OPTION` with `attach`.
    * @example
    * ```js
    * if (cluster.isPrimary) ClusteredCache.bootstrap({ namespace: 'users', max: 10_000 });
    * ```
    */
   static bootstrap(options?: CacheOptions): void {
-    if (electionKey() === undefined) ClusteredCache.#requireHost('bootstrap');
+    if (electionKey() === undefined) {
+      ClusteredCache.#requireHost('bootstrap');
+      if (options?.attach) {
+        throw invalidOption('attach', true, 'nothing in bootstrap(), which makes this process the host');
+      }
+    }
     // Closing gives back the instance; the namespace with its options stays. It comes first, for it may bring a snapshot.
     if (options) void new ClusteredCache(options).close();
     ensureHost();

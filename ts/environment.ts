@@ -33,19 +33,34 @@ export type Way =
   | { to: 'elected'; key: string; stands: boolean }
   /** The host is the cluster's primary; it tells its endpoint over Node's own IPC. */
   | { to: 'primary' }
+  /** The host is that of the process which started this one, told in the same manner. */
+  | { to: 'parent' }
   /** The host listens at a known path. */
   | { to: 'endpoint'; endpoint: string };
 
 /** The way for an instance with these options; first match wins. */
-export function wayFor({ endpoint = process.env[ENDPOINT_VARIABLE] || undefined, role }: InstanceOptions): Way {
+export function wayFor(options: InstanceOptions): Way {
+  const { endpoint = process.env[ENDPOINT_VARIABLE] || undefined, role, attach } = options;
   if (role === 'host') return endpoint === undefined ? { to: 'here' } : { to: 'here', listenAt: endpoint };
   if (endpoint !== undefined) return { to: 'endpoint', endpoint };
   // Before anything the cluster module says: under PM2 every instance is a primary, or every one a worker.
   const key = electionKey();
   if (key !== undefined) return { to: 'elected', key, stands: role !== 'client' };
   if (isClusterWorker()) return { to: 'primary' };
+  if (attach) {
+    if (hasParent()) return { to: 'parent' };
+    throw invalidOption(
+      'attach',
+      attach,
+      "true in a process that was started with child_process.fork, or with 'ipc' in its `stdio`; elsewhere use `endpoint`",
+    );
+  }
   if (role === 'client') {
-    throw invalidOption('role', role, `'client' in a cluster worker, in a PM2 instance, or together with \`endpoint\``);
+    throw invalidOption(
+      'role',
+      role,
+      `'client' in a cluster worker, in a PM2 instance, or together with \`endpoint\` or \`attach\``,
+    );
   }
   return { to: 'here' };
 }
@@ -55,6 +70,11 @@ export function isClusterWorker(): boolean {
   if (isMainThread) return cluster.isWorker;
   if (native.isHosting()) return false;
   return native.attachment() !== null || startedAsClusterWorker();
+}
+
+/** Whether there is a channel to a process that may know the host, or was; threads cannot tell. */
+function hasParent(): boolean {
+  return !isMainThread || process.connected || native.attachment() !== null;
 }
 
 /** Why this process is not a host by itself, whatever it does; `undefined` where it is one or may be one. */

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 
-import { answerWorkers } from './rendezvous.js';
+import { answerHelpers, answerWorkers } from './rendezvous.js';
 
 export { ClusteredCache, type BatchEntry, type Listening } from './cache.js';
 export { memoize, type FetchingCache, type Memoized } from './memoize.js';
@@ -28,3 +28,5 @@ export type {
 
 // In a cluster's primary an import is enough: workers find their host whether they come before it or after.
 answerWorkers();
+// The same for helpers, which are heard from here on.
+answerHelpers();

@@ -146,9 +146,19 @@ export class Link {
     translated(() => this.#native.connect(endpoint, secret));
   }
 
-  /** Tells why there is no host to connect to, for those who wait for it in vain. */
-  blame(reason: string): void {
+  /** Tells why there is no host to connect to, for those who wait for it in vain; `undefined`: there is one. */
+  blame(reason: string | undefined): void {
     this.#reason = reason;
+  }
+
+  /** Tells that there will be no host to connect to: nobody waits for it. */
+  refuse(error: Error): void {
+    this.#away = error;
+    for (const { id } of this.#pending.all()) {
+      this.#native.forget(id);
+      this.#fail(id, error);
+    }
+    this.#degrade(error);
   }
 
   /** A number for the next request; numbers grow, so that a late answer can never meet another request. */

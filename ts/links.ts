@@ -7,13 +7,14 @@ import { transportWish, wayFor } from './environment.js';
 import { leave, leaveAtEnd } from './exit.js';
 import { Link } from './link.js';
 import { native, translated } from './native.js';
-import { electionKey } from './pm2.js';
+import { electionKey, isOfInstance } from './pm2.js';
 import { DEFAULTS, type InstanceOptions, type PersistSettings } from './options.js';
-import { answerWorkers, findPrimary } from './rendezvous.js';
+import { answerWorkers, findParent, findPrimary, passOn, type Seeker } from './rendezvous.js';
 import { keepSnapshots, passNotices } from './snapshots.js';
 
 const HERE = 'here';
 const PRIMARY = 'primary';
+const PARENT = 'parent';
 const ELECTED = 'elected';
 
 const links = new Map<string, Link>();
@@ -26,12 +27,18 @@ export function linkFor(options: InstanceOptions): Link {
       becomeHost(way.listenAt, options.persist);
       return hostLink();
     case 'primary':
-      return client(PRIMARY, options, (link) =>
-        findPrimary({
-          onAnswer: ({ endpoint, secret }) => link.connect(endpoint, secret),
-          onFailure: (reason) => link.blame(reason),
-        }),
-      );
+      return client(PRIMARY, options, (link) => findPrimary(seekerFor(link)));
+    case 'parent': {
+      const find = (link: Link) => {
+        link.blame(
+          isMainThread
+            ? 'the process that started this one does not answer; it has to load clustered-cache before it starts this one'
+            : 'the main thread has not attached; it has to open a cache with `attach: true` first',
+        );
+        return findParent(seekerFor(link));
+      };
+      return client(PARENT, options, find, isOfInstance());
+    }
     case 'elected': {
       // Before: this may be the host at once.
       if (way.stands && options.persist) keep(options.persist, true);
@@ -45,6 +52,7 @@ export function linkFor(options: InstanceOptions): Link {
       return client(ELECTED, options, find, true);
     }
     case 'endpoint':
+      passOn(way.endpoint);
       return client(`at ${way.endpoint}`, options, (link) => {
         link.connect(way.endpoint);
         return () => {};
@@ -94,6 +102,16 @@ function client(key: string, { timeout }: InstanceOptions, find: (link: Link) =>
     stop = find(link);
     return link;
   });
+}
+
+function seekerFor(link: Link): Seeker {
+  return {
+    onAnswer: ({ endpoint, secret }) => {
+      link.blame(undefined);
+      link.connect(endpoint, secret);
+    },
+    onFailure: (error, isFinal) => (isFinal ? link.refuse(error) : link.blame(error.message)),
+  };
 }
 
 function linkOf(key: string, make: () => Link): Link {

@@ -55,6 +55,12 @@ export interface CacheOptions {
   /** Be the host or a client. Default: found automatically. In a PM2 app, `'client'` never becomes the host. */
   role?: 'host' | 'client';
   /**
+   * In a process that was started with `child_process.fork` (or with `'ipc'` in its `stdio`): use the cache of the process
+   * that started it, which has to load this package before that. In a worker of a cluster and in a PM2 app nothing changes.
+   * Default `false`: such a process has a cache of its own.
+   */
+  attach?: boolean;
+  /**
    * Keeps the cache of this process in a file, so that its next start finds it: written at the end, and every `interval` ms;
    * loaded once, with the time that is left to each entry. Of all namespaces that this process hosts: every instance that
    * gives it gives the same, and the first one has to. In a client (a cluster's worker, say) it does nothing. Default: off.
@@ -118,6 +124,7 @@ export interface InstanceOptions {
   handoverTimeout: number;
   endpoint: string | undefined;
   role: 'host' | 'client' | undefined;
+  attach: boolean;
   /** Most values in the near cache; 0 is none. */
   near: number;
   persist: PersistSettings | undefined;
@@ -167,6 +174,7 @@ const INSTANCE_OPTIONS = {
   handoverTimeout: timeLimitOrNone,
   endpoint: path,
   role: oneOf('host', 'client'),
+  attach: boolean,
   near: nearCache,
   persist: persistence,
 } as const;
@@ -183,6 +191,9 @@ export function checkOptions(options: CacheOptions = {}): { instance: InstanceOp
     if (!check) throw invalidOption(name, value, `one of ${Object.keys(known).join(', ')}`);
     if (value !== undefined) check(name, value);
   }
+  if (options.attach && (options.endpoint !== undefined || options.role === 'host')) {
+    throw invalidOption('attach', true, "true without `endpoint` and without `role: 'host'`: they name another cache");
+  }
   return {
     instance: {
       namespace: options.namespace ?? DEFAULTS.namespace,
@@ -191,6 +202,7 @@ export function checkOptions(options: CacheOptions = {}): { instance: InstanceOp
       handoverTimeout: options.handoverTimeout ?? DEFAULTS.handoverTimeout,
       endpoint: options.endpoint,
       role: options.role,
+      attach: options.attach ?? false,
       near: nearMax(options.near),
       persist: persistSettings(options.persist),
     },

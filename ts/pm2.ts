@@ -24,9 +24,15 @@ export function electionKey(): string | undefined {
   return found ?? undefined;
 }
 
+/** Whether this is an instance, or was started by one: then its environment says so, unless it was given another. */
+export function isOfInstance(): boolean {
+  const { pm_id: id, PM2_HOME: home, name } = process.env;
+  return id !== undefined && !!home && name !== undefined;
+}
+
 function keyOfInstance(): string | null {
-  const { pm_id: id, PM2_HOME: home, name, namespace = 'default' } = process.env;
-  if (id === undefined || !home || name === undefined || !isInstance(home)) return null;
+  const { PM2_HOME: home = '', name = '', namespace = 'default' } = process.env;
+  if (!isOfInstance() || !isInstance(home)) return null;
   // Nothing else is the same in all instances over reloads, restarts and resurrections, and differs between apps.
   return createHash('sha256')
     .update(['v1', 'pm2', real(home), namespace, name].join('|'))

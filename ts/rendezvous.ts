@@ -1,25 +1,32 @@
 /**
- * How workers of the cluster module learn where their primary listens, over Node's own IPC: a worker says hello,
- * the primary answers path and secret. A primary that loads this package after its workers announces itself.
+ * How processes learn from the one that started them where its host is, over Node's own IPC: they say hello, and are
+ * answered path and secret. Workers of the cluster module do so by themselves, helpers of child_process when they are
+ * told to attach. A primary that loads this package after its workers announces itself.
  */
 
-import cluster, { type Worker } from 'node:cluster';
+import type { ChildProcess } from 'node:child_process';
+import cluster from 'node:cluster';
+import { subscribe } from 'node:diagnostics_channel';
+import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
+import { contentOf, overhear, wrapped } from './channel.js';
 import { debug } from './debug.js';
-import { isClusterPrimary } from './environment.js';
+import { isClusterPrimary, isClusterWorker } from './environment.js';
+import { codedError } from './errors.js';
 import { native, translated, type Attachment } from './native.js';
 import { electionKey } from './pm2.js';
 
 const log = debug('rendezvous');
 
-/** The only property of our messages, so that applications can tell them apart. */
-const MESSAGE = 'clustered-cache';
 const HELLO = 'hello';
-/** A worker asks again after this time, doubled each time up to the second. */
+/** Who is not answered asks again after this time, doubled each time up to the second. */
 const FIRST_RETRY = 25;
 const LAST_RETRY = 1_000;
 
-// --- primary -----------------------------------------------------------------------------------------------------
+/** Where the host is and as which user the process runs that tells it, or why there is none. */
+type Answer = (Attachment & { user?: number | undefined }) | { failure: string };
+
+// --- who is asked --------------------------------------------------------------------------------------------------
 
 let answers = false;
 
@@ -28,21 +35,9 @@ export function answerWorkers(): void {
   if (answers || !isClusterPrimary()) return;
   answers = true;
   cluster.on('message', (worker, message) => {
-    if (isOurs(message) && message[MESSAGE] === HELLO) tell(worker);
+    if (contentOf(message) === HELLO) answer(worker.process, whereabouts);
   });
-  for (const worker of Object.values(cluster.workers ?? {})) if (worker) tell(worker);
-}
-
-function tell(worker: Worker): void {
-  let message: unknown;
-  try {
-    message = { [MESSAGE]: translated(whereabouts) };
-  } catch (error) {
-    log('cannot listen: %s', error);
-    message = { [MESSAGE]: { failure: (error as Error).message } };
-  }
-  // A worker that is just dying needs no answer.
-  if (worker.isConnected()) worker.send(message as object, () => {});
+  for (const worker of Object.values(cluster.workers ?? {})) if (worker) answer(worker.process, whereabouts);
 }
 
 /** Where workers find the host: here, or where this process finds it itself. */
@@ -52,49 +47,151 @@ function whereabouts(): Attachment {
   return key === undefined || native.isHosting() ? native.listen() : { endpoint: native.elect(key, true) };
 }
 
-// --- worker ------------------------------------------------------------------------------------------------------
+/** Children that are answered as soon as this process has been answered itself. */
+const waiting = new WeakSet<ChildProcess>();
 
-/** What the primary answered: where it listens, or why it cannot. */
-type Answer = Attachment | { failure: string };
+/** Tells `child` where the host is. */
+function answer(child: ChildProcess, whereabouts: () => Attachment): void {
+  const reply = (answer: Answer) => {
+    // One that is just dying needs no answer.
+    if (child.connected) child.send(wrapped(answer), () => {});
+  };
+  if (!isClient()) return reply(answerWith(whereabouts));
+  if (waiting.has(child)) return;
+  waiting.add(child);
+  const stop = find('the process above it', {
+    onAnswer: (attachment) => {
+      waiting.delete(child);
+      reply(answerWith(() => attachment));
+    },
+    onFailure: (error, isFinal) => {
+      if (isFinal) waiting.delete(child);
+      reply({ failure: error.message });
+    },
+  });
+  child.once('disconnect', stop);
+}
 
-/** Who looks for the primary. */
+/** Whether this process learns from the one that started it where its host is. */
+function isClient(): boolean {
+  if (native.isHosting() || electionKey() !== undefined) return false;
+  return isClusterWorker() || isAttaching || native.attachment() !== null;
+}
+
+function answerWith(find: () => Attachment): Answer {
+  try {
+    return { ...translated(find), user: process.geteuid?.() };
+  } catch (error) {
+    log('cannot listen: %s', error);
+    return { failure: (error as Error).message };
+  }
+}
+
+// --- helpers -------------------------------------------------------------------------------------------------------
+
+/** On a child that is answered, for a copy of this package may be in every context of a test runner. */
+const ANSWERED: unique symbol = Symbol.for('clustered-cache.answered') as never;
+
+let answersHelpers = false;
+/** The host that this process is a client of by its path. */
+let endpointInUse: string | undefined;
+
+/** Answers the processes that this one starts from now on with a channel, if they ask. */
+export function answerHelpers(): void {
+  if (answersHelpers) return;
+  answersHelpers = true;
+  subscribe('child_process', (event) => {
+    const { process: child } = event as { process: ChildProcess & { [ANSWERED]?: true } };
+    // A child tells of itself before it has its channel, and the cluster module knows its workers after that.
+    process.nextTick(() => {
+      if (!child.channel || child[ANSWERED] || isOwnWorker(child)) return;
+      child[ANSWERED] = true;
+      overhear(child, (content) => content === HELLO && answer(child, whereaboutsForHelpers));
+    });
+  });
+}
+
+/** Helpers of this process find the host there, unless it is a host itself. */
+export function passOn(endpoint: string): void {
+  endpointInUse = endpoint;
+}
+
+function isOwnWorker(child: ChildProcess): boolean {
+  return Object.values(cluster.workers ?? {}).some((worker) => worker?.process === child);
+}
+
+function whereaboutsForHelpers(): Attachment {
+  const isElsewhere = endpointInUse !== undefined && !native.isHosting() && electionKey() === undefined;
+  return isElsewhere ? { endpoint: endpointInUse as string } : whereabouts();
+}
+
+// --- who asks ------------------------------------------------------------------------------------------------------
+
+let isAttaching = false;
+
+/** Who looks for the host. */
 export interface Seeker {
-  /** It has told where it is; it is asked no more. */
+  /** It has been told where the host is; nobody is asked any more. */
   onAnswer(attachment: Attachment): void;
-  /** It has told why it cannot listen; it is asked again. */
-  onFailure(reason: string): void;
+  /** It has been told why there is no host; with `isFinal` nobody is asked any more. */
+  onFailure(error: Error, isFinal: boolean): void;
 }
 
 /** Looks for the primary. Nothing here keeps the process alive. Returns a function that stops looking. */
-export function findPrimary({ onAnswer, onFailure }: Seeker): () => void {
-  return isMainThread ? askPrimary({ onAnswer, onFailure }) : awaitMainThread(onAnswer);
+export function findPrimary(seeker: Seeker): () => void {
+  return find('the primary', seeker);
 }
 
-function askPrimary({ onAnswer, onFailure }: Seeker): () => void {
+/** Looks for the host of the process that started this one, in the same manner. */
+export function findParent(seeker: Seeker): () => void {
+  isAttaching = true;
+  return find('the process that started this one', seeker);
+}
+
+function find(who: string, seeker: Seeker): () => void {
+  return isMainThread ? ask(who, seeker) : awaitMainThread(seeker);
+}
+
+function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
   const known = native.attachment();
   if (known) {
     onAnswer(known);
     return () => {};
   }
-  const stopAsking = repeat(() => void process.send?.({ [MESSAGE]: HELLO }, undefined, undefined, () => {}));
-  const onMessage = (message: unknown) => {
-    if (!isOurs(message)) return;
-    const answer = message[MESSAGE] as Answer;
-    if ('failure' in answer) return onFailure(`the primary cannot listen: ${answer.failure}`);
+  const stopAsking = repeat(() => {
+    if (process.connected) process.send?.(wrapped(HELLO), undefined, undefined, () => {});
+  });
+  const stopListening = overhear(process, (content) => {
+    const answer = content as Answer;
+    if ('failure' in answer) {
+      return onFailure(codedError('ERR_CC_NO_HOST', `${who} cannot listen: ${answer.failure}`), false);
+    }
     stop();
+    const stranger = foreignUser(who, answer.user);
+    if (stranger) return onFailure(stranger, true);
     native.setAttachment(answer.endpoint, answer.secret);
     onAnswer(answer);
-  };
+  });
   const stop = () => {
     stopAsking();
-    process.off('message', onMessage);
+    stopListening();
   };
-  process.on('message', onMessage);
   return stop;
 }
 
+/** The error for a host of another user, whose directory this process could not even enter. */
+function foreignUser(who: string, user: number | undefined): Error | undefined {
+  const own = process.geteuid?.();
+  if (user === undefined || own === undefined || user === own) return undefined;
+  return codedError(
+    'ERR_CC_FOREIGN_PEER',
+    `${who} runs as user ${user}, this process as user ${own}: run both as the same user (no \`uid\` in ` +
+      'cluster.setupPrimary or child_process.fork)',
+  );
+}
+
 /** Threads have no IPC of their own: the main thread asks, and leaves the answer where threads find it. */
-function awaitMainThread(onAnswer: (attachment: Attachment) => void): () => void {
+function awaitMainThread({ onAnswer }: Seeker): () => void {
   const stop = repeat(() => {
     const attachment = native.attachment();
     if (!attachment) return;
@@ -120,8 +217,4 @@ function repeat(act: () => void): () => void {
     stopped = true;
     clearTimeout(timer);
   };
-}
-
-function isOurs(message: unknown): message is Record<string, unknown> {
-  return typeof message === 'object' && message !== null && Object.hasOwn(message, MESSAGE);
 }

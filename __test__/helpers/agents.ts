@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, type ForkOptions, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { createRequire } from 'node:module';
@@ -41,7 +41,7 @@ export interface Scope {
   cluster: typeof import('node:cluster').default;
   describe(error: unknown): Described;
   fork(token: string, env: Record<string, string>): number;
-  forkHelper(token: string, file: Fixture, env: Record<string, string>): void;
+  forkHelper(token: string, file: Fixture, env?: Record<string, string>, options?: ForkOptions): void;
 }
 
 /** An error as a process describes it. */

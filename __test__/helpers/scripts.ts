@@ -16,7 +16,8 @@ export interface Outcome {
 
 export interface ScriptOptions {
   args?: string[];
-  env?: Record<string, string>;
+  /** `undefined` takes a variable away. */
+  env?: Record<string, string | undefined>;
   cwd?: string;
   ms?: number;
   /** Run as another user; only root can. */
