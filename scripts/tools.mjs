@@ -89,13 +89,18 @@ const LISTENED = ['clustered-cache'];
 /** As `attempt`, for what has to succeed, to print `expected` in any order, and to leave no more than `may`. */
 async function expectOutput(cwd, command, expected, { env, may = [] } = {}) {
   const attempted = await attempt(cwd, command, env);
-  const printed = [...attempted.output.matchAll(/\b(?:visitor|client|total) \d+|\bseen\b/g)].map(([text]) => text).sort();
-  if (attempted.code === 0 && printed.join() === expected.join() && attempted.left.every((file) => may.includes(file))) return;
+  const printed = [...attempted.output.matchAll(/\b(?:visitor|client|total) \d+|\bseen\b/g)]
+    .map(([text]) => text)
+    .sort();
+  if (attempted.code === 0 && printed.join() === expected.join() && attempted.left.every((file) => may.includes(file)))
+    return;
   fail(attempted, `success, "${expected.join(', ')}" and no file`);
 }
 
 function fail({ command, code, output, left }, wanted) {
-  throw new Error(`${command}\nshould end with ${wanted}; it ended with code ${code} and left ${left.join() || 'no file'}\n${output}`);
+  throw new Error(
+    `${command}\nshould end with ${wanted}; it ended with code ${code} and left ${left.join() || 'no file'}\n${output}`,
+  );
 }
 
 // --- test runners ------------------------------------------------------------------------------------------------
@@ -132,11 +137,16 @@ async function jest() {
 
 async function vitest() {
   const folder = await fixture('vitest', 'vitest');
-  await runner('vitest', folder, [...program(folder, 'vitest'), 'run'], [
-    [['--pool=forks'], APART],
-    [['--pool=threads'], TOGETHER],
-    [['--pool=forks', '--no-isolate', '--maxWorkers=1'], TOGETHER],
-  ]);
+  await runner(
+    'vitest',
+    folder,
+    [...program(folder, 'vitest'), 'run'],
+    [
+      [['--pool=forks'], APART],
+      [['--pool=threads'], TOGETHER],
+      [['--pool=forks', '--no-isolate', '--maxWorkers=1'], TOGETHER],
+    ],
+  );
 }
 
 async function ava() {
@@ -176,7 +186,11 @@ async function bundler(name, endings) {
     await expectOutput(folder, [process.execPath, output('outside')], CLUSTER, { may: LISTENED });
     await expectOutput(folder, [...build, output('inside')], []);
     const inside = await attempt(folder, [process.execPath, output('inside')]);
-    if (inside.code === 0 || !/ERR_CC_NATIVE_MISSING/.test(inside.output) || !/external: \['clustered-cache'\]/.test(inside.output)) {
+    if (
+      inside.code === 0 ||
+      !/ERR_CC_NATIVE_MISSING/.test(inside.output) ||
+      !/external: \['clustered-cache'\]/.test(inside.output)
+    ) {
       fail(inside, 'ERR_CC_NATIVE_MISSING and what to write in the configuration');
     }
   }
@@ -205,7 +219,8 @@ async function framework(name) {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
-  for (const stream of [server.stdout, server.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
+  for (const stream of [server.stdout, server.stderr])
+    stream.setEncoding('utf8').on('data', (text) => (output += text));
   const closed = once(server, 'close');
   try {
     await countVisits(`http://127.0.0.1:${port}/visits`, server);
@@ -226,7 +241,9 @@ async function countVisits(url, server) {
   const processes = new Set(visits.map((one) => one.process));
   const each = totals.every((total, index) => total === index + 1);
   if (each && processes.size === 2 && visits.every(({ role }) => role === 'client')) return;
-  throw new Error(`${REQUESTS} visits should count 1 to ${REQUESTS} in two processes; they gave ${JSON.stringify(visits)}`);
+  throw new Error(
+    `${REQUESTS} visits should count 1 to ${REQUESTS} in two processes; they gave ${JSON.stringify(visits)}`,
+  );
 }
 
 async function untilUp(visit, server) {
@@ -274,6 +291,7 @@ await main(async () => {
         failed += 1;
         console.log(`${name} ${version}: FAILED, ${seconds(start)}\n${error.message}\n`);
       }
+      // Each is some hundred megabytes.
       for (const entry of readdirSync(temporary, { withFileTypes: true })) {
         if (entry.isDirectory() && entry.name !== 'platform') rmSync(join(temporary, entry.name), { recursive: true });
       }

@@ -15,8 +15,9 @@ if (cluster.isPrimary) {
   };
   for (let count = 0; count < 2; count += 1) cluster.fork().once('exit', () => void done());
 } else {
-  void visits.incr('total').then((total) => {
-    console.log(`${visits.role} ${total}`);
+  const count = async () => {
+    console.log(`${visits.role} ${await visits.incr('total')}`);
     cluster.worker.disconnect();
-  });
+  };
+  void count();
 }

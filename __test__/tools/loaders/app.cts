@@ -15,8 +15,9 @@ if (cluster.isPrimary) {
   };
   for (let count = 0; count < 2; count += 1) cluster.fork().once('exit', () => void done());
 } else {
-  void visits.incr(Key.Total).then((total: number) => {
-    console.log(`${visits.role} ${total}`);
+  const count = async (): Promise<void> => {
+    console.log(`${visits.role} ${await visits.incr(Key.Total)}`);
     cluster.worker?.disconnect();
-  });
+  };
+  void count();
 }

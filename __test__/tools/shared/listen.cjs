@@ -6,8 +6,11 @@ const assert = require('node:assert/strict');
 const { ClusteredCache } = require('clustered-cache');
 const { traces } = require('./visit.cjs');
 
-void ClusteredCache.listen().then(async ({ close }) => {
+async function listen() {
+  const { close } = await ClusteredCache.listen();
   assert.notDeepEqual(traces(), []);
   console.log('seen');
   await close();
-});
+}
+
+void listen();

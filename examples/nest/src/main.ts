@@ -1,3 +1,4 @@
+// oxlint-disable-next-line import/no-unassigned-import -- it is there for what it does: decorators need it first
 import 'reflect-metadata';
 import cluster from 'node:cluster';
 import process from 'node:process';

@@ -1,5 +1,6 @@
 import process from 'node:process';
 import { Controller, Get } from '@nestjs/common';
+// oxlint-disable-next-line typescript/consistent-type-imports -- Nest reads the class from the constructor's metadata
 import { VisitsService } from './visits.service.js';
 
 @Controller('visits')
