@@ -2,9 +2,10 @@
 // installed into an empty project, from ES modules, CommonJS and TypeScript. Then publint and are-the-types-wrong.
 // Everything happens in a temporary folder; the working tree is left as it is.
 
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pack, platformPackage, project, writeJson } from './support/packing.mjs';
 import { at, main, manifest, mustRun, npm, seconds, tool } from './support/project.mjs';
 
 /** What each flavour of TypeScript project asks of the compiler, besides `strict` and all that goes beyond it. */
@@ -26,7 +27,6 @@ const STRICT = {
 };
 
 const temporary = mkdtempSync(join(tmpdir(), 'clustered-cache-pack-'));
-const writeJson = (path, value) => writeFileSync(path, JSON.stringify(value, null, 2));
 
 async function step(name, body) {
   const start = performance.now();
@@ -36,49 +36,16 @@ async function step(name, body) {
 }
 
 /** Packs a folder; resolves to the tarball's path. Refuses to ship what only a build or a test needs. */
-async function pack(folder) {
-  const output = await mustRun([...npm(), 'pack', '--json', '--loglevel=error', '--pack-destination', temporary], {
-    cwd: folder,
-  });
-  // A lifecycle script may have written before the list.
-  const listed = JSON.parse(output.slice(output.search(/^[[{]/m)));
-  const [{ filename, files, name }] = Array.isArray(listed) ? listed : Object.values(listed);
-  const main = name === manifest.name;
-  const stray = files.map((file) => file.path).filter((path) => main && !/^(lib\/.*\.(js|d\.ts)|[^/]+)$/.test(path));
+async function packStrictly(folder) {
+  const { name, tarball, paths } = await pack(folder, temporary);
+  const stray = paths.filter((path) => name === manifest.name && !/^(lib\/.*\.(js|d\.ts)|[^/]+)$/.test(path));
   if (stray.length > 0)
     throw new Error(`The tarball of ${name} has files that do not belong there: ${stray.join(', ')}`);
-  return join(temporary, filename);
-}
-
-/** The platform package of this machine, with the addon in it, outside the working tree. */
-function platformPackage() {
-  const [prefix, suffix] = [`${manifest.napi.binaryName}.`, '.node'];
-  const platforms = readdirSync(at('npm'));
-  const addon = readdirSync(at()).find(
-    (file) => file.startsWith(`${prefix}${process.platform}-${process.arch}`) && file.endsWith(suffix),
-  );
-  const platform = addon?.slice(prefix.length, -suffix.length);
-  if (!platforms.includes(platform))
-    throw new Error(`No platform package for ${addon ?? 'this machine: build first'}.`);
-  const folder = join(temporary, 'platform');
-  cpSync(at('npm', platform), folder, { recursive: true });
-  copyFileSync(at(addon), join(folder, addon));
-  return folder;
-}
-
-/** An empty project with these packages installed. */
-async function project(name, type, packages) {
-  const folder = join(temporary, name);
-  mkdirSync(folder);
-  writeJson(join(folder, 'package.json'), { name, private: true, type });
-  await mustRun([...npm(), 'install', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', ...packages], {
-    cwd: folder,
-  });
-  return folder;
+  return tarball;
 }
 
 async function useFromJavaScript(tarballs) {
-  const folder = await project('javascript', 'commonjs', tarballs);
+  const folder = await project(temporary, 'javascript', 'commonjs', tarballs);
   for (const file of ['use.mjs', 'use.cjs']) {
     copyFileSync(at('scripts', 'consumer', file), join(folder, file));
     await mustRun([process.execPath, file], { cwd: folder });
@@ -88,7 +55,7 @@ async function useFromJavaScript(tarballs) {
 async function useFromTypeScript(flavour, tarballs) {
   const { type, compilerOptions } = TYPESCRIPT_PROJECTS[flavour];
   const pinned = ['typescript', '@types/node'].map((name) => `${name}@${manifest.devDependencies[name]}`);
-  const folder = await project(flavour, type, [...tarballs, ...pinned]);
+  const folder = await project(temporary, flavour, type, [...tarballs, ...pinned]);
   copyFileSync(at('scripts', 'consumer', 'use.ts'), join(folder, 'use.ts'));
   writeJson(join(folder, 'tsconfig.json'), {
     compilerOptions: { ...STRICT, ...compilerOptions },
@@ -100,7 +67,7 @@ async function useFromTypeScript(flavour, tarballs) {
 
 /** The program, by the name that npm gives it. */
 async function useProgram(tarballs) {
-  const folder = await project('program', 'commonjs', tarballs);
+  const folder = await project(temporary, 'program', 'commonjs', tarballs);
   const printed = (
     await mustRun([...npm(), 'exec', '--offline', '--', 'clustered-cache', '--version'], { cwd: folder })
   ).trim();
@@ -111,7 +78,7 @@ async function useProgram(tarballs) {
 
 /** Without a platform package the user is told so, with a code, and not with a stack of require calls. */
 async function useWithoutAddon(tarball) {
-  const folder = await project('without-addon', 'commonjs', [tarball]);
+  const folder = await project(temporary, 'without-addon', 'commonjs', [tarball]);
   const print = `try { require('clustered-cache') } catch (error) { console.log(error.code) }`;
   const printed = (await mustRun([process.execPath, '--eval', print], { cwd: folder })).trim();
   if (printed !== 'ERR_CC_NATIVE_MISSING') {
@@ -121,8 +88,8 @@ async function useWithoutAddon(tarball) {
 
 await main(async () => {
   try {
-    const tarball = await step('pack', () => pack(at()));
-    const tarballs = [tarball, await step('pack the addon', () => pack(platformPackage()))];
+    const tarball = await step('pack', () => packStrictly(at()));
+    const tarballs = [tarball, await step('pack the addon', () => packStrictly(platformPackage(temporary)))];
     await step('use from ES modules and CommonJS', () => useFromJavaScript(tarballs));
     for (const flavour of Object.keys(TYPESCRIPT_PROJECTS)) {
       await step(`use from TypeScript, module ${flavour}`, () => useFromTypeScript(flavour, tarballs));

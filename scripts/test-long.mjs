@@ -1,5 +1,5 @@
 // Everything that has a long form, in that form: more operations, more seeds, more rounds. The shared table comes first,
-// unless arguments pick tests of the ava suite.
+// unless arguments pick tests of the ava suite; other tools come last.
 
 import { at, main, mustRun, run } from './support/project.mjs';
 
@@ -31,4 +31,7 @@ await main(async () => {
     env: { CLUSTERED_CACHE_TEST_LONG: '1' },
   });
   process.exitCode = code;
+  if (code !== 0 || selection.length > 0) return;
+  console.log('# the package under other tools');
+  await mustRun([process.execPath, at('scripts', 'tools.mjs')], { onLine: undefined });
 });

@@ -3,7 +3,7 @@
 import type { CacheStats, Counted, EntryInfo } from './answers.js';
 import { PAGE, scanEnd } from './batches.js';
 import { codedError } from './errors.js';
-import { whyNoHost } from './environment.js';
+import { unscoped, whyNoHost } from './environment.js';
 import { fetchOnce, type Fetcher } from './fetch.js';
 import { HostOperations } from './host-operations.js';
 import { ensureHost, hostLink } from './links.js';
@@ -125,9 +125,10 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   static getAllCaches(): Map<string, ClusteredCache<string | number>> {
     ClusteredCache.#requireHost('getAllCaches');
     return new Map(
-      native
-        .hostNamespaces()
-        .map((namespace) => [namespace, new ClusteredCache<string | number>({ namespace, role: 'host' })]),
+      unscoped(native.hostNamespaces()).map((namespace) => [
+        namespace,
+        new ClusteredCache<string | number>({ namespace, role: 'host' }),
+      ]),
     );
   }
 

@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { codedError } from './errors.js';
 import { native } from './native.js';
-import { invalidOption, show, type InstanceOptions } from './options.js';
+import { invalidOption, MAX_NAMESPACE_BYTES, show, type InstanceOptions } from './options.js';
 import { electionKey } from './pm2.js';
 
 /** Names a host's socket for processes that the cluster module does not connect. */
@@ -16,6 +16,36 @@ const ENDPOINT_VARIABLE = 'CLUSTERED_CACHE_ENDPOINT';
 
 /** Says how clients get to the data: `socket` never reads the host's memory, `shared` insists on it. */
 const TRANSPORT_VARIABLE = 'CLUSTERED_CACHE_TRANSPORT';
+
+/** Keeps namespaces apart that have the same name: parts of a program that run side by side, such as tests. */
+const SCOPE_VARIABLE = 'CLUSTERED_CACHE_SCOPE';
+
+/**
+ * What the host's names of namespaces begin with, for all that is opened here from now on. It is read each time: threads
+ * and test files of one process have an environment each, and set it before they open anything.
+ */
+function scopePrefix(): string {
+  const scope = process.env[SCOPE_VARIABLE];
+  return scope === undefined || scope === '' ? '' : `${scope}/`;
+}
+
+/** The name that the host knows a namespace by. */
+export function scoped(namespace: string): string {
+  const prefix = scopePrefix();
+  const name = prefix + namespace;
+  if (prefix === '' || Buffer.byteLength(name) <= MAX_NAMESPACE_BYTES) return name;
+  throw codedError(
+    'ERR_CC_INVALID_OPTION',
+    `the namespace ${show(namespace)} with ${SCOPE_VARIABLE} before it has more than ${MAX_NAMESPACE_BYTES} bytes; ` +
+      'choose a shorter scope',
+  );
+}
+
+/** Those of the host's names that belong to this scope, as they are called here. */
+export function unscoped(names: readonly string[]): string[] {
+  const prefix = scopePrefix();
+  return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+}
 
 /** What was asked for by `CLUSTERED_CACHE_TRANSPORT`; `undefined` is "whatever works". */
 export function transportWish(): 'socket' | 'shared' | undefined {

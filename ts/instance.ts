@@ -4,7 +4,7 @@ import { EventEmitter } from 'node:events';
 import { codedError } from './errors.js';
 import type { Link, LinkListener, Operation, Policy } from './link.js';
 import { linkFor } from './links.js';
-import { transportWish } from './environment.js';
+import { scoped, transportWish } from './environment.js';
 import { Sharing, type NativeCache, type NativeOptions } from './native.js';
 import { Near } from './near.js';
 import type { Nears } from './nears.js';
@@ -49,6 +49,8 @@ export abstract class Instance {
   /** Leases of loads that this instance leads just now. */
   protected readonly leases = new Set<number>();
   readonly #handle: number;
+  /** The host's name of the namespace. */
+  readonly #name: string;
   readonly #events = new EventEmitter<CacheEvents>();
   readonly #ready: Promise<void>;
   #closing: Promise<void> | undefined;
@@ -56,9 +58,10 @@ export abstract class Instance {
   constructor(options?: CacheOptions) {
     const { instance, shared } = checkOptions(options);
     this.namespace = instance.namespace;
+    this.#name = scoped(instance.namespace);
     this.policy = { timeout: instance.timeout, failsafe: instance.failsafe };
     this.link = linkFor(instance);
-    const { cache, handle, nears } = this.link.attach(this.namespace, this.#listener());
+    const { cache, handle, nears } = this.link.attach(this.#name, this.#listener());
     this.native = cache;
     this.#handle = handle;
     this.nears = nears;
@@ -194,7 +197,7 @@ export abstract class Instance {
 
   async #open(shared: NativeOptions): Promise<void> {
     const id = this.link.nextId();
-    const answer = this.native.open(id, this.namespace, shared);
+    const answer = this.native.open(id, this.#name, shared);
     await this.link.outcome(id, answer, OPEN, this.policy, false);
     if (transportWish() === 'shared' && this.transport === 'socket') {
       throw codedError(
@@ -218,7 +221,7 @@ export abstract class Instance {
     const released = this.link.outcome(id, this.native.release(id), RELEASE, this.policy);
     // Without a host there is nothing to give back.
     await released.catch(() => false);
-    this.link.detach(this.#handle, this.namespace);
+    this.link.detach(this.#handle, this.#name);
     this.#events.removeAllListeners();
   }
 

@@ -1,5 +1,8 @@
 /** The only importer of the native binding. Every error it throws leaves here with its class and code. */
 
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import type * as Binding from '../binding.js';
 import { codedError, fromNative } from './errors.js';
 
@@ -38,15 +41,40 @@ export function translated<T>(call: () => T): T {
 
 function load(): typeof Binding {
   try {
+    // In this form, tools that look for the files of a program find it.
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- a failing import could not be explained
-    return require('../binding.js') as typeof Binding;
+    return checked(require('../binding.js'));
   } catch (cause) {
-    throw codedError(
-      'ERR_CC_NATIVE_MISSING',
-      `the native addon of clustered-cache for ${process.platform}-${process.arch} could not be loaded; ` +
-        'reinstall with optional dependencies (npm install --include=optional), and if a bundler is used, ' +
-        'mark clustered-cache as external',
-      { cause },
-    );
+    try {
+      // With loader hooks (tsx, for instance), the `require` of Node 20 fails in CommonJS that was imported, for JSON files; this one
+      // knows no hooks.
+      if (!isBundled()) return checked(createRequire(__filename)('../binding.js'));
+    } catch {
+      // The first reason is the one to show.
+    }
+    throw missing(cause);
   }
+}
+
+/** Bundlers can make a path or an empty object of an addon. */
+function checked(loaded: unknown): typeof Binding {
+  const binding = loaded as typeof Binding;
+  if (typeof binding.isHosting !== 'function') throw new TypeError('what was loaded is not the addon');
+  return binding;
+}
+
+/** Why there is no binding, and what to do about it. */
+function missing(cause: unknown): Error {
+  const addon = `the native addon of clustered-cache for ${process.platform}-${process.arch} could not be loaded`;
+  const remedy = isBundled()
+    ? ', because a bundler has put the package into its output, where its addon is not; leave it out and install it next ' +
+      "to the output: external: ['clustered-cache'] in esbuild, externals: { 'clustered-cache': 'commonjs clustered-cache' } " +
+      "in webpack, serverExternalPackages: ['clustered-cache'] in Next.js"
+    : '; reinstall with optional dependencies (npm install --include=optional), on the platform it runs on';
+  return codedError('ERR_CC_NATIVE_MISSING', addon + remedy, { cause });
+}
+
+/** Whether this code runs from elsewhere than its package. An ES module that a bundler wrote has no `__dirname`. */
+function isBundled(): boolean {
+  return typeof __dirname === 'undefined' || !existsSync(join(__dirname, '..', 'binding.js'));
 }

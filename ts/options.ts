@@ -146,7 +146,7 @@ export const DEFAULTS = {
   lease: 30_000,
   near: 10_000,
 } as const;
-const MAX_NAMESPACE_BYTES = 256;
+export const MAX_NAMESPACE_BYTES = 256;
 /** The longest delay a Node timer takes. */
 const MAX_TIMEOUT = 2 ** 31 - 1;
 /** Shorter intervals would write all the time. */

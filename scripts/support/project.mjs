@@ -32,13 +32,15 @@ export function npm() {
  * Runs a command line to its end.
  *
  * With `onLine`, output is collected and each line reported; otherwise it goes straight to the terminal.
- * Resolves to the exit code (127 when the program does not exist) and what was collected.
+ * A command that is not done after `timeout` ms is ended. Resolves to the exit code (127 when the program does not
+ * exist) and what was collected.
  */
-export function run([program, ...args], { cwd = root, env, onLine } = {}) {
+export function run([program, ...args], { cwd = root, env, onLine, timeout } = {}) {
   return new Promise((resolve) => {
     const child = spawn(program, args, {
       cwd,
       env: { ...process.env, ...env },
+      timeout,
       stdio: onLine ? ['ignore', 'pipe', 'pipe'] : 'inherit',
       // npm is a script there, and only a shell can start it.
       shell: process.platform === 'win32' && program === 'npm',

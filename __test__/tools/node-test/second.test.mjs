@@ -1,0 +1,5 @@
+import test from 'node:test';
+import * as cc from 'clustered-cache';
+import { visit } from '../shared/visit.cjs';
+
+test('a cache in a test file', () => visit(cc));
