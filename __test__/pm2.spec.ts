@@ -53,12 +53,12 @@ test.serial('a reload under load keeps every entry, and no operation fails', asy
   const options = patient();
   await fill(app.instances[0]!, options, ENTRIES);
   const before = app.instances;
-  await Promise.all(before.map((instance) => begin(instance, options, ENTRIES)));
+  await Promise.all(before.map((instance) => begin(instance, options, ENTRIES, 4, 2)));
   await app.reload();
   const after = await app.settled(4, before);
   t.is(await intact(after[0]!, options, ENTRIES), ENTRIES);
   // Those that came with the reload see the next one.
-  await Promise.all(after.map((instance) => begin(instance, options, ENTRIES)));
+  await Promise.all(after.map((instance) => begin(instance, options, ENTRIES, 4, 2)));
   const watched = after.slice(2);
   await app.scale(6);
   for (const instance of watched) undisturbed(t, await end(instance));
@@ -73,7 +73,7 @@ test.serial('instances that are added share, and when the oldest go their conten
   const all = await app.settled(4);
   const young = all.filter((instance) => !old.includes(instance));
   t.is(await intact(young[1]!, options, ENTRIES), ENTRIES);
-  await Promise.all(young.map((instance) => begin(instance, options, ENTRIES)));
+  await Promise.all(young.map((instance) => begin(instance, options, ENTRIES, 4, 2)));
   await app.scale(2);
   await app.settled(2, old);
   for (const instance of young) undisturbed(t, await end(instance));

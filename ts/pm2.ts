@@ -35,7 +35,7 @@ function keyOfInstance(): string | null {
   if (!isOfInstance() || !isInstance(home)) return null;
   // Nothing else is the same in all instances over reloads, restarts and resurrections, and differs between apps.
   return createHash('sha256')
-    .update(['v1', 'pm2', real(home), namespace, name].join('|'))
+    .update(['v1', 'pm2', real(home), namespace, name].join('\0'))
     .digest('hex')
     .slice(0, KEY_DIGITS);
 }

@@ -223,7 +223,7 @@ export class Agents {
     const token = unique('agent');
     const { promise, resolve } = deferred<Agent>();
     this.#expected.set(token, resolve);
-    return { token, agent: within(promise, `hello of ${token}`) };
+    return { token, agent: within(promise, `hello of ${token}`, 60_000) };
   }
 
   /** Expects any number of processes that are started with one token. */
