@@ -11,6 +11,7 @@ import { Nears } from './nears.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
 import { shapeTable } from './shapes.js';
+import { Turn } from './turn.js';
 
 const log = debug('link');
 
@@ -71,9 +72,11 @@ export class Link {
   readonly #nears = new Map<string, Nears>();
   #lastId = 0;
   #lastHandle = 0;
-  #flushing = false;
-  /** When the first request of this turn was made, in ms of `performance.now()`. */
-  #turn = 0;
+  readonly #turn = new Turn(
+    () => this.#native.flush(),
+    (first, by) => this.#pending.postpone(first, by),
+  );
+  #isDraining = false;
   #isConnected = false;
   #hasConnected = false;
   /** Why there is no host, as far as it is known. */
@@ -131,7 +134,7 @@ export class Link {
     const nears = this.#nears.get(namespace);
     if (nears && (nears.instances -= 1) === 0) this.#nears.delete(namespace);
     if (this.#caches.size > 0 || this.isHost) return;
-    this.#flush();
+    this.#turn.end();
     this.#native.close();
     this.#pending.close();
     for (const { id } of this.#pending.all()) {
@@ -238,9 +241,9 @@ export class Link {
     const resolve = (value: T) => outcomes.push({ value });
     const reject = (error: unknown) => outcomes.push({ error });
     const pending = new Pending(id, operation, policy, resolve as never, reject, false);
+    this.#turn.end();
     pending.deadline = performance.now() + policy.timeout;
     this.#pending.add(pending);
-    this.#flush();
     for (;;) {
       const [outcome] = outcomes;
       if (outcome) return settle(outcome);
@@ -267,7 +270,7 @@ export class Link {
 
   /** Sends what was asked, now. */
   flush(): void {
-    this.#flush();
+    this.#turn.end();
   }
 
   /** For the end of the process: nothing asked or read before it is lost. */
@@ -293,30 +296,27 @@ export class Link {
   // --- sending ---------------------------------------------------------------------------------------------------
 
   #keep(pending: Pending): void {
-    // One look at the clock serves all that a turn asks.
-    if (!this.#flushing) this.#turn = performance.now();
-    pending.deadline = this.#turn + pending.policy.timeout;
+    const begin = this.isHost ? performance.now() : this.#turn.take(pending.id);
+    pending.deadline = begin + pending.policy.timeout;
     this.#pending.add(pending);
-    if (this.#flushing || this.isHost) return;
-    this.#flushing = true;
-    // After the microtasks: all that one turn asks goes out in one write.
-    process.nextTick(() => this.#flush());
-  }
-
-  #flush(): void {
-    this.#flushing = false;
-    this.#native.flush();
+    if (!this.#turn.isFull) return;
+    this.#turn.end();
+    // In the midst of answers the others are next anyway.
+    if (!this.#isDraining) this.#drain();
   }
 
   // --- receiving -------------------------------------------------------------------------------------------------
 
   #drain(): void {
+    this.#isDraining = true;
     try {
       this.#readAll();
     } catch (error) {
       // Bytes that are no answer, from a host of another make: what has not been answered never will be.
       const failure = fromNative(error) as Error;
       for (const { id } of this.#pending.all()) this.#fail(id, failure, true);
+    } finally {
+      this.#isDraining = false;
     }
   }
 

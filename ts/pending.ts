@@ -121,6 +121,11 @@ export class PendingRequests {
     return this.#requests.all();
   }
 
+  /** Gives the requests from number `first` on so many ms more. */
+  postpone(first: number, by: number): void {
+    for (const pending of this.all()) if (pending.id >= first) pending.deadline += by;
+  }
+
   /** Keeps the process alive until {@link release}. */
   hold(): void {
     if (this.#holding++ === 0) this.#owner.hold();

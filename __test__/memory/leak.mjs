@@ -68,7 +68,7 @@ const PATHS = {
     const answer = cache.fetch(`a${n}`, () => new Promise(ignore), { signal: controller.signal }).catch(ignore);
     controller.abort();
     await answer;
-    // An abort waits for nobody; without a call that does, requests would only pile up.
+    // Neither an abort nor an answer from memory gives the event loop a turn: what was asked must not pile up.
     await cache.has(`a${n}`);
   },
   'refused keys': (cache) => cache.get(Symbol('key')).catch(ignore),
