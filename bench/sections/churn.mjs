@@ -61,7 +61,7 @@ export function measureChurn(teams, { rounds, busy: long, log }) {
       const writes = worker ? found.parts[READERS] : found.writes;
       const reads = readers > 0 && readsOf(found.parts.slice(0, readers));
       return {
-        ...(reads && { ns: reads.ns, reads: reads.rate }),
+        ...(reads && { ns: reads.ns, single: reads.single, reads: reads.rate }),
         ...(writes && { writes: operationsOf([writes]).rate }),
       };
     },
@@ -76,11 +76,15 @@ export function showChurn(results) {
       const found = results.find(
         (one) => one.contender === contender && describe(one) === describe({ ...situation, contender }),
       );
-      return [found?.ns === undefined ? '' : nanos(found.ns), found?.writes === undefined ? '' : rate(found.writes)];
+      return [
+        found?.ns === undefined ? '' : `${nanos(found.single)} (${nanos(found.ns)})`,
+        found?.writes === undefined ? '' : rate(found.writes),
+      ];
     }),
   ]);
   console.log(
-    '\nReaders of strings of 1 KiB beside a writer: median of a read, writes per second (64 in flight in a worker)',
+    '\nReaders of strings of 1 KiB beside a writer: median of single reads (of batches of reads), ' +
+      'writes per second (64 in flight in a worker)',
   );
   console.log(table([['', ...contenders.flatMap((contender) => [contender, 'writes'])], ...rows]));
 }

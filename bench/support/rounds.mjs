@@ -45,6 +45,7 @@ const mapValues = (object, change) =>
 export const readsOf = (parts) =>
   parts[0] && {
     ns: median(parts.map((part) => part.median)),
+    ...(parts[0].single !== undefined && { single: median(parts.map((part) => part.single)) }),
     rate: parts.reduce((sum, { mean }) => sum + 1e9 / mean, 0),
   };
 

@@ -83,7 +83,7 @@ const notHeldUp = (contender, who, writer, readers) => {
     `${contender}: a read beside ${who}, against one alone`,
     2,
     'x',
-    quotient('churn', 'ns', { ...alone, ...writer }, alone),
+    quotient('churn', 'single', { ...alone, ...writer }, alone),
     2,
   );
 };

@@ -1,6 +1,7 @@
 // Times of one read at a time, for reads that are too short to be timed by themselves.
 
 import { setImmediate as turn } from 'node:timers/promises';
+import { median } from './statistics.mjs';
 
 /** Milliseconds: long enough that reading the clock does not count, short enough that few are interrupted. */
 const BATCH = 0.05;
@@ -10,6 +11,12 @@ const MOST = 4_096;
 const BETWEEN_TURNS = 1;
 
 let loops = 0;
+
+/** What reading the clock takes. */
+function timeNothing() {
+  const begin = performance.now();
+  return performance.now() - begin;
+}
 
 /** A function that times reads of these keys by `get`. To be kept, so that its code stays warm. */
 export async function timerOf({ get, keys, isMissing = false, awaited }) {
@@ -29,12 +36,24 @@ export async function timerOf({ get, keys, isMissing = false, awaited }) {
     return took;
   }
 
+  /** Milliseconds that the next read takes by itself, and the two looks at the clock around it. */
+  function timeOne() {
+    const begin = performance.now();
+    get(keys[from]);
+    const took = performance.now() - begin;
+    from = (from + 1) % keys.length;
+    return took;
+  }
+
   async function runFor(milliseconds, times) {
     const end = performance.now() + milliseconds;
     let sinceTurn = 0;
     while (performance.now() < end) {
       const took = await time();
-      times?.push((took * 1e6) / count);
+      if (times) {
+        times.batches.push((took * 1e6) / count);
+        if (!awaited) times.singles.push((timeOne() - timeNothing()) * 1e6);
+      }
       sinceTurn += took;
       if (sinceTurn < BETWEEN_TURNS) continue;
       await turn();
@@ -50,14 +69,15 @@ export async function timerOf({ get, keys, isMissing = false, awaited }) {
   return async ({ warmUp, milliseconds }) => {
     await runFor(warmUp);
     await fit();
-    const times = [];
+    const times = { batches: [], singles: [] };
     await runFor(milliseconds, times);
-    times.sort((a, b) => a - b);
+    const { batches, singles } = times;
     return {
-      /** Nanoseconds of a read: the middle one of the batches, and of all. */
-      median: times[Math.floor(times.length / 2)],
-      mean: times.reduce((sum, value) => sum + value, 0) / times.length,
-      batches: times.length,
+      /** Nanoseconds of a read: the middle one of the batches, of all, and the middle one of single reads, which is coarse. */
+      median: median(batches),
+      mean: batches.reduce((sum, value) => sum + value, 0) / batches.length,
+      ...(singles.length > 0 && { single: median(singles) }),
+      batches: batches.length,
       perBatch: count,
     };
   };
