@@ -12,9 +12,9 @@ use std::rc::Rc;
 use napi::bindgen_prelude::{JsValue, Object, Unknown};
 use napi::{Env, Error, JsError, Result, Status, sys};
 
-use crate::cache::{Answer, CacheState};
 use crate::js;
 use crate::many::MAX_KEYS;
+use crate::requests::{Answer, CacheState};
 
 /// The most arguments that one of the functions takes.
 const MAX_ARGUMENTS: usize = 8;

@@ -20,5 +20,6 @@ mod many;
 mod options;
 mod persist;
 mod process;
+mod requests;
 mod shapes;
 mod value;

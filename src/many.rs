@@ -12,8 +12,8 @@ use napi::bindgen_prelude::{JsValue, Unknown};
 use napi::{Env, Error, Result, Status, sys};
 
 use crate::answer::Form;
-use crate::cache::CacheState;
 use crate::link::LinkState;
+use crate::requests::CacheState;
 use crate::{js, key, value};
 
 /// The most keys of one call.

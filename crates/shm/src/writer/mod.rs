@@ -1,15 +1,21 @@
 //! The writing face. There is one writer of a table, and it is called by one thread at a time.
 
+mod entry;
+mod room;
+#[cfg(any(test, feature = "testing"))]
+mod validate;
+
 use std::io;
 use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 
+use self::room::slots_of;
 use crate::arena::{Arena, Commit, Refusal};
-use crate::extents::{Cursor, Run, chain, runs_of};
-use crate::index::{Index, WIDTH};
-use crate::layout::{CHUNK, CHUNK_BITS, GRANULE, Geometry, Memory, PAGE, SLOTS_PER_GRANULE, State};
-use crate::reader::{Mark, hasher};
+use crate::extents::{Cursor, Run};
+use crate::index::Index;
+use crate::layout::{CHUNK_BITS, GRANULE, Geometry, Memory, PAGE, State};
+use crate::reader::hasher;
 use crate::region::{Handover, Region};
 use crate::slots::{Fields, SlotCell, SlotsView};
 use crate::sync::Ordering;
@@ -17,12 +23,6 @@ use crate::{MAX_KEY, MAX_VALUE, Slot};
 
 /// Memory beside a tenth more than the bound: for the control page, small tables and what is asked for ahead.
 const SLACK: u64 = 4 << 20;
-/// Granules that become slots at a time.
-const SLOT_RUN: u32 = if cfg!(loom) { 1 } else { 8 };
-/// The index grows when its buckets are as full as this on average.
-const FILL: usize = if cfg!(loom) { 1 } else { WIDTH * 7 / 8 };
-/// Values up to this are written where the older one is, while readers wait.
-const IN_PLACE: usize = if cfg!(loom) { 16 } else { 256 };
 
 /// How large a table is.
 #[derive(Debug, Clone, Copy)]
@@ -301,219 +301,6 @@ impl Writer {
         self.len = 0;
     }
 
-    // --- what an entry says ----------------------------------------------------------------------------------------------
-
-    /// When the entry ends.
-    pub fn deadline(&self, slot: Slot) -> u64 {
-        self.fields(slot).deadline
-    }
-
-    /// The hash of its key: keyed at random for each table, so that other keys practically never have the same.
-    pub fn hash(&self, slot: Slot) -> u64 {
-        self.fields(slot).hash
-    }
-
-    /// Is there an entry in that slot whose key has that hash?
-    pub fn holds(&self, slot: Slot, hash: u64) -> bool {
-        self.is_slot(slot) && {
-            let fields = self.fields(slot);
-            fields.first != 0 && fields.hash == hash
-        }
-    }
-
-    /// The entry in that slot, if there is one; any number may be asked for.
-    pub fn mark(&self, slot: Slot) -> Option<Mark> {
-        let fields = self.is_slot(slot).then(|| self.fields(slot)).filter(|fields| fields.first != 0)?;
-        let (deadline, hash) = (fields.deadline, fields.hash);
-        Some(Mark { slot, version: self.version(slot), deadline, hash })
-    }
-
-    /// The version of its slot.
-    pub fn version(&self, slot: Slot) -> u32 {
-        self.cell(slot).version()
-    }
-
-    /// Length of its key.
-    pub fn key_len(&self, slot: Slot) -> usize {
-        self.fields(slot).key_len as usize
-    }
-
-    /// Length of its value.
-    pub fn value_len(&self, slot: Slot) -> usize {
-        self.fields(slot).value_len as usize
-    }
-
-    /// Appends its key.
-    pub fn read_key(&self, slot: Slot, out: &mut Vec<u8>) {
-        let fields = self.fields(slot);
-        let read = Cursor::new(self.memory(), fields.first).append(fields.key_len as usize, out);
-        debug_assert_eq!(read, Ok(()), "the writer's own chains are whole");
-    }
-
-    /// Appends its value.
-    pub fn read_value(&self, slot: Slot, out: &mut Vec<u8>) {
-        let fields = self.fields(slot);
-        let mut cursor = Cursor::new(self.memory(), fields.first);
-        let read =
-            cursor.skip(fields.key_len as usize).and_then(|()| cursor.append(fields.value_len as usize, out));
-        debug_assert_eq!(read, Ok(()), "the writer's own chains are whole");
-    }
-
-    /// Does its key begin so?
-    pub fn key_starts_with(&self, slot: Slot, prefix: &[u8]) -> bool {
-        let fields = self.fields(slot);
-        if (fields.key_len as usize) < prefix.len() {
-            return false;
-        }
-        let mut key = Vec::with_capacity(prefix.len());
-        let read = Cursor::new(self.memory(), fields.first).append(prefix.len(), &mut key);
-        read.is_ok() && key == prefix
-    }
-
-    /// Is there such a slot? Others ask with numbers they were told long ago.
-    fn is_slot(&self, slot: Slot) -> bool {
-        let granule = slot as usize / SLOTS_PER_GRANULE;
-        self.slot_bits.get(granule / 64).is_some_and(|bits| bits >> (granule % 64) & 1 == 1)
-    }
-
-    // --- slots and extents -----------------------------------------------------------------------------------------------
-
-    fn take_slot(&mut self) -> Result<Slot, NoRoom> {
-        if let Some(slot) = self.free_slots.pop() {
-            return Ok(slot);
-        }
-        let Self { region, geometry, arena, .. } = self;
-        let memory = Memory { words: region.words(), geometry: *geometry };
-        let run = match arena.take(memory, &**region, SLOT_RUN) {
-            Ok(run) => run,
-            Err(_) => arena.take(memory, &**region, 1)?,
-        };
-        self.slot_runs.push(run);
-        for granule in run.at..run.at + run.len {
-            self.slot_bits[granule as usize / 64] |= 1 << (granule % 64);
-        }
-        for slot in slots_of(run).rev() {
-            self.cell(slot).found();
-            self.free_slots.push(slot);
-        }
-        self.free_slots.pop().ok_or(NoRoom::Bound)
-    }
-
-    /// Puts key and value into free granules; returns where.
-    fn place(&mut self, key: &[u8], value: &[u8]) -> Result<u32, NoRoom> {
-        let payload = key.len().next_multiple_of(8) + value.len();
-        let Self { region, geometry, arena, runs, .. } = self;
-        let memory = Memory { words: region.words(), geometry: *geometry };
-        runs.clear();
-        arena.take_for(memory, &**region, payload, runs)?;
-        let first = chain(memory, runs);
-        let mut cursor = Cursor::new(memory, first);
-        let written = cursor.write(key).and_then(|()| cursor.write(value));
-        debug_assert_eq!(written, Ok(()), "the runs hold the payload");
-        Ok(first)
-    }
-
-    fn free_chain(&mut self, first: u32) {
-        let Self { region, geometry, arena, runs, .. } = self;
-        let memory = Memory { words: region.words(), geometry: *geometry };
-        // Read before they are given back, which writes into them.
-        runs.clear();
-        runs.extend(runs_of(memory, first));
-        runs.iter().for_each(|run| arena.give(memory, *run));
-    }
-
-    /// Small values that take the granules of the older one: no allocation, and counters are such.
-    fn fits_in_place(&self, before: &Fields, after: &Fields) -> bool {
-        (after.value_len as usize) <= IN_PLACE
-            && Run::granules_for(before.payload()) == Run::granules_for(after.payload())
-            && runs_of(self.memory(), before.first).nth(1).is_none()
-    }
-
-    fn each_slot(&self, work: impl Fn(Slot, SlotCell<'_>)) {
-        for slot in self.slot_runs.iter().flat_map(|run| slots_of(*run)) {
-            work(slot, self.cell(slot));
-        }
-    }
-
-    // --- the index -------------------------------------------------------------------------------------------------------
-
-    fn make_room_in_index(&mut self) {
-        let buckets = self.chunks.len() * CHUNK;
-        if self.len < buckets * FILL || self.chunks.len() * 2 > self.geometry.chunks {
-            return;
-        }
-        let more = self.chunks.len();
-        // Without memory for a larger index the one there is serves on, more slowly.
-        if self.add_chunks(more).is_ok() {
-            self.rebuild_index();
-        }
-    }
-
-    /// Adds empty chunks behind those in use, all or none.
-    fn add_chunks(&mut self, count: usize) -> Result<(), NoRoom> {
-        self.commit_directory(self.chunks.len() + count)?;
-        let Self { region, geometry, arena, chunks, .. } = self;
-        let memory = Memory { words: region.words(), geometry: *geometry };
-        let before = chunks.len();
-        for _ in 0..count {
-            match arena.take(memory, &**region, CHUNK as u32) {
-                Ok(run) => chunks.push(run),
-                Err(refusal) => {
-                    chunks.drain(before..).for_each(|run| arena.give(memory, run));
-                    return Err(refusal.into());
-                }
-            }
-        }
-        let memory = self.memory();
-        for (at, run) in self.chunks.iter().enumerate().skip(before) {
-            self.zero(*run);
-            if let Some(entry) = memory.chunk(at) {
-                entry.store(u64::from(run.at) + 1, Ordering::Release);
-            }
-        }
-        Ok(())
-    }
-
-    fn commit_directory(&mut self, chunks: usize) -> Result<(), NoRoom> {
-        let needed = (chunks as u64 * 8).next_multiple_of(PAGE as u64);
-        if needed > self.directory {
-            let at = self.geometry.directory_at() as u64 * 8 + self.directory;
-            self.region.commit(at, needed - self.directory).map_err(NoRoom::System)?;
-            self.directory = needed;
-        }
-        Ok(())
-    }
-
-    /// Spreads all entries over the buckets there are now.
-    fn rebuild_index(&mut self) {
-        self.set_state(|state| state.moving = true);
-        self.chunks.iter().for_each(|run| self.zero(*run));
-        let bits = (self.chunks.len() * CHUNK).trailing_zeros();
-        let index = Index::new(self.memory(), bits);
-        for run in &self.slot_runs {
-            let entries = || {
-                let entries = slots_of(*run).map(|slot| (slot, self.fields(slot)));
-                entries.filter(|(_, fields)| fields.first != 0)
-            };
-            // Those of a run together, or each would be waited for by itself.
-            entries().for_each(|(_, fields)| index.prefetch(fields.hash));
-            for (slot, fields) in entries() {
-                let inserted = index.insert(fields.hash, slot, fields.extent());
-                debug_assert!(inserted.is_ok(), "the index has twice the room it needs");
-            }
-        }
-        self.set_state(|state| {
-            state.bits = bits;
-            state.moving = false;
-        });
-    }
-
-    fn zero(&self, run: Run) {
-        if let Some(words) = self.memory().granules(run.at, run.len) {
-            words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
-        }
-    }
-
     // --- places ----------------------------------------------------------------------------------------------------------
 
     fn memory(&self) -> Memory<'_> {
@@ -565,44 +352,6 @@ fn random() -> io::Result<u64> {
 /// Memory for so many bytes of keys and values.
 fn limit(bound: u64) -> u64 {
     bound.saturating_add(bound / 10).saturating_add(SLACK)
-}
-
-fn slots_of(run: Run) -> impl DoubleEndedIterator<Item = Slot> {
-    let per_granule = SLOTS_PER_GRANULE as Slot;
-    run.at * per_granule..(run.at + run.len) * per_granule
-}
-
-#[cfg(any(test, feature = "testing"))]
-impl Writer {
-    /// Checks that slots, index and arena agree.
-    ///
-    /// # Panics
-    /// When they do not.
-    pub fn validate(&self) {
-        let memory = self.memory();
-        let mut used: Vec<Run> = self.slot_runs.iter().chain(&self.chunks).copied().collect();
-        let mut len = 0;
-        for slot in self.slot_runs.iter().flat_map(|run| slots_of(*run)) {
-            let fields = self.fields(slot);
-            assert!(self.version(slot).is_multiple_of(2), "no slot is left half written");
-            if fields.first == 0 {
-                assert!(self.free_slots.contains(&slot) || self.free_slots.len() > 1_000);
-                continue;
-            }
-            len += 1;
-            let runs: Vec<Run> = runs_of(memory, fields.first).collect();
-            assert!(runs.iter().map(|run| run.payload()).sum::<usize>() >= fields.payload());
-            used.extend(runs);
-            let found = self.index().find(fields.hash, |found| found == slot);
-            assert_eq!(found.ok().flatten(), Some(slot), "every entry is in the index");
-            let told = self.index().extent(fields.hash, slot).map(|run| run.at);
-            assert_eq!(told, Some(fields.extent().at), "and so is its place");
-        }
-        assert_eq!(len, self.len);
-        let slots: usize = self.slot_runs.iter().map(|run| slots_of(*run).count()).sum();
-        assert_eq!(slots, self.len + self.free_slots.len());
-        self.arena.validate(memory, &used);
-    }
 }
 
 #[cfg(test)]
