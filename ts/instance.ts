@@ -220,8 +220,8 @@ export abstract class Instance {
     const id = this.link.nextId();
     const released = this.link.outcome(id, this.native.release(id), RELEASE, this.policy);
     // Without a host there is nothing to give back.
-    await released.catch(() => false);
-    this.link.detach(this.#handle, this.#name);
+    const isReleased = await released.catch(() => false);
+    this.link.detach(this.#handle, this.#name, isReleased);
     this.#events.removeAllListeners();
   }
 

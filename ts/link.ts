@@ -72,6 +72,8 @@ export class Link {
   readonly #nears = new Map<string, Nears>();
   #lastId = 0;
   #lastHandle = 0;
+  /** Numbers that the host knows to be free: native code keeps a place for each number there ever was. */
+  readonly #freeHandles: number[] = [];
   readonly #turn = new Turn(
     () => this.#native.flush(),
     (first, by) => this.#pending.postpone(first, by),
@@ -116,7 +118,7 @@ export class Link {
 
   /** A native cache on this link, for an instance of `namespace`. */
   attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: Nears } {
-    const handle = ++this.#lastHandle;
+    const handle = this.#freeHandles.pop() ?? ++this.#lastHandle;
     const cache = new native.ClusteredCache(this.#native, handle) as NativeCache;
     cache.accelerate();
     this.#listeners.set(handle, listener);
@@ -127,10 +129,14 @@ export class Link {
     return { cache, handle, nears };
   }
 
-  /** Ends the use that {@link attach} began. */
-  detach(handle: number, namespace: string): void {
+  /**
+   * Ends the use that {@link attach} began. With `isReleased` the host has said that it knows the handle no more, so that
+   * no answer to its former user is on its way.
+   */
+  detach(handle: number, namespace: string, isReleased: boolean): void {
     this.#listeners.delete(handle);
     if (!this.#caches.delete(handle)) return;
+    if (isReleased) this.#freeHandles.push(handle);
     const nears = this.#nears.get(namespace);
     if (nears && (nears.instances -= 1) === 0) this.#nears.delete(namespace);
     if (this.#caches.size > 0 || this.isHost) return;
