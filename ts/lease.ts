@@ -1,7 +1,8 @@
 /** The end of a lease: what the loader's process tells the host. */
 
 import type { Encoded } from './codec.js';
-import { isLinkFailure, type Link, type Policy } from './link.js';
+import { isLinkFailure } from './failures.js';
+import type { Link, Policy } from './link.js';
 import { Form, LoadEnd, type NativeCache } from './native.js';
 import type { Near } from './near.js';
 import { SETTLE } from './operations.js';

@@ -5,7 +5,17 @@
 
 import { answeredError, type Read } from './answers.js';
 import { debug } from './debug.js';
-import { codedError, fromNative, isClusteredCacheError, knownCode, type ErrorCode } from './errors.js';
+import { codedError, fromNative, knownCode } from './errors.js';
+import {
+  REJECT,
+  fallback,
+  isLinkFailure,
+  noHostMessage,
+  settle,
+  unknownOutcome,
+  withoutHost,
+  type Outcome,
+} from './failures.js';
 import { Form, LinkChange, MANY, Sharing, native, translated, type NativeCache, type NativeLink } from './native.js';
 import { Nears } from './nears.js';
 import type { Failsafe } from './options.js';
@@ -25,9 +35,6 @@ const BATCH = FORMS + MANY;
 /** Answers taken from native code at a time, and the numbers of each: id, form and three that go with it. */
 const ANSWERS = 512;
 const ANSWER_NUMBERS = 5;
-
-/** Stands for an outcome that nobody may make up. */
-export const REJECT = Symbol('reject');
 
 /** One kind of operation: how its answer is read, and what happens to it without a host. */
 export interface Operation<T> {
@@ -181,7 +188,7 @@ export class Link {
     if (form === Form.Pending || form === Form.Waiting) {
       if (this.#away) {
         this.#native.forget(id);
-        return this.#withoutHost(this.#away, operation, policy);
+        return withoutHost(this.#away, operation, policy);
       }
       return new Promise<T>((resolve, reject) => {
         this.#keep(new Pending(id, operation, policy, resolve as never, reject, holds));
@@ -190,7 +197,7 @@ export class Link {
     }
     try {
       if (form !== Form.Error) return Promise.resolve(operation.read(form, value, this.#register, 1));
-      return this.#withoutHost(answeredError(value), operation, policy);
+      return withoutHost(answeredError(value), operation, policy);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -199,7 +206,7 @@ export class Link {
   /** The outcome of a request that native code has answered at once. */
   immediate<T>(value: unknown, operation: Operation<T>, policy: Policy): T {
     const form = this.#register[0] as Form;
-    if (form === Form.Error) return settle(this.#fallback(answeredError(value), operation, policy));
+    if (form === Form.Error) return settle(fallback(answeredError(value), operation, policy));
     return operation.read(form, value, this.#register, 1);
   }
 
@@ -236,10 +243,10 @@ export class Link {
   awaited<T>(id: number, operation: Operation<T>, policy: Policy, cache: NativeCache, refusal: () => Error): T {
     if (this.#isConnected && cache.sharing() !== Sharing.Without) return this.#block(id, operation, policy);
     this.#native.forget(id);
-    if (this.#away) return settle(this.#fallback(this.#away, operation, policy));
+    if (this.#away) return settle(fallback(this.#away, operation, policy));
     if (this.#isConnected || !this.#hasConnected) throw refusal();
     const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
-    return settle(this.#fallback(reason, operation, policy));
+    return settle(fallback(reason, operation, policy));
   }
 
   #block<T>(id: number, operation: Operation<T>, policy: Policy): T {
@@ -445,20 +452,9 @@ export class Link {
     if (!pending) return;
     const { operation, policy } = pending;
     const reason = sent && operation.writes ? unknownOutcome(error) : error;
-    const outcome = this.#fallback(reason, operation, policy);
+    const outcome = fallback(reason, operation, policy);
     if ('error' in outcome) pending.reject(outcome.error);
     else pending.resolve(outcome.value as never);
-  }
-
-  #withoutHost<T>(error: Error, operation: Operation<T>, policy: Policy): Promise<T> {
-    const outcome = this.#fallback(error, operation, policy);
-    if ('error' in outcome) return Promise.reject(outcome.error as Error);
-    return Promise.resolve(outcome.value);
-  }
-
-  #fallback<T>(error: Error, { degraded }: Operation<T>, { failsafe }: Policy): Outcome<T> {
-    if (failsafe === 'reject' || degraded === REJECT || !isLinkFailure(error)) return { error };
-    return { value: degraded };
   }
 
   #degrade(error: Error): void {
@@ -479,45 +475,6 @@ export class Link {
 
 const gather = (...values: unknown[]) => values;
 
-/** How a request ended. */
-type Outcome<T> = { value: T } | { error: unknown };
-
-function settle<T>(outcome: Outcome<T>): T {
-  if ('error' in outcome) throw outcome.error;
-  return outcome.value;
-}
-
 /** Forms whose answers have a value besides their numbers, by number; records have one too. */
 const HAS_VALUE: boolean[] = [];
 for (const form of [Form.Plain, Form.Json, Form.V8, Form.Error, Form.List, Form.Failed]) HAS_VALUE[form] = true;
-
-/** Codes that say "the host could not be asked", as opposed to "the host said no". */
-const LINK_FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'ERR_CC_NO_HOST',
-  'ERR_CC_TIMEOUT',
-  'ERR_CC_DISCONNECTED',
-  'ERR_CC_UNKNOWN_OUTCOME',
-  'ERR_CC_PROTOCOL_VERSION',
-  'ERR_CC_AUTHENTICATION',
-  'ERR_CC_FOREIGN_PEER',
-]);
-
-export function isLinkFailure(error: unknown): boolean {
-  return isClusteredCacheError(error) && LINK_FAILURES.has(error.code);
-}
-
-function unknownOutcome(cause: Error): Error {
-  return codedError(
-    'ERR_CC_UNKNOWN_OUTCOME',
-    `the host may or may not have carried this out (${cause.message}); read before you repeat it`,
-    { cause },
-  );
-}
-
-function noHostMessage(timeout: number, reason?: string): string {
-  if (reason !== undefined) return `the host cannot be reached: ${reason}`;
-  return (
-    `no host was found within ${timeout} ms; in a cluster, load clustered-cache in the primary ` +
-    '(a plain import is enough), elsewhere start the host or check option `endpoint`'
-  );
-}

@@ -4,7 +4,8 @@
  */
 
 import * as answers from './answers.js';
-import { REJECT, type Operation } from './link.js';
+import { REJECT } from './failures.js';
+import type { Operation } from './link.js';
 
 const read = <T>(how: answers.Read<T>, degraded: T | typeof REJECT): Operation<T> => ({
   read: how,

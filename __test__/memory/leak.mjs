@@ -175,8 +175,8 @@ const isTooMuch = ({ heap, rss }) => heap > ALLOWED_HEAP || rss > ALLOWED_RSS;
 
 let failed = false;
 for (const [name, path] of Object.entries(PATHS)) {
-  // The first rounds fill caches that are meant to stay.
   const rounds = ROUNDS * (TIMES[name] ?? 1);
+  // The first rounds fill caches that are meant to stay.
   for (let warm = 0; warm < Math.max(3, ROUNDS / 4); warm += 1) await round(path);
   // A leak grows with every measurement; an allocator that takes a larger step once does not.
   let gained = await growth(path, rounds);
