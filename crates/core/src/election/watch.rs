@@ -13,7 +13,7 @@ use crate::client::dial::{Connection, dial};
 use crate::config::{ELECTED_HANDSHAKE_TIMEOUT, ELECTED_TICK, MAX_FRAME_BYTES, MAX_HELLO_BYTES};
 use crate::endpoint::{HostEndpoint, Place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::handshake::FEATURE_WATCH;
+use crate::protocol::handshake::{FEATURE_SCANS, FEATURE_WATCH};
 use crate::protocol::message::{Request, RequestEnvelope, Response, ResponseEnvelope, WATCH};
 use crate::protocol::{codec, frame};
 use crate::store::Store;
@@ -35,9 +35,11 @@ pub(super) enum End {
 /// [`ErrorKind::NoHost`] when nobody answers, which may change soon; others when the host refuses.
 pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Orders) -> Result<End> {
     let target = Target { socket: place.socket().to_owned(), secret: None };
-    let dialling = timeout(ELECTED_HANDSHAKE_TIMEOUT, dial(&target, &config.package_version, FEATURE_WATCH));
+    let dialling = dial(&target, &config.package_version, FEATURE_WATCH | FEATURE_SCANS);
     // Accepting is no sign of life: the kernel does that for a host that is stopped.
-    let Some(connection) = orders.or(dialling).await else { return Ok(End::Left) };
+    let Some(connection) = orders.or(timeout(ELECTED_HANDSHAKE_TIMEOUT, dialling)).await else {
+        return Ok(End::Left);
+    };
     let Connection { reader, writer, input, epoch, .. } = connection.map_err(|_| silent(place))??;
     let mut watcher =
         Watcher { config, epoch, reader, writer, input, is_enrolled: false, heritage: None, is_ready: false };
