@@ -124,10 +124,10 @@ fn others_may_ask_for_the_same_and_for_nothing_else() {
 fn the_last_snapshot_is_the_last() {
     let scene = Scene::new(None);
     let store = store_with(&["a"]);
-    scene.keeper.finish(&store);
+    scene.keeper.finish(&store, |_| Ok(()));
     assert!(matches!(scene.next(), Notice::Written(written) if written.entries == 1));
     put(&store, &["b"]);
-    scene.keeper.finish(&store);
+    scene.keeper.finish(&store, |_| Ok(()));
     assert!(scene.is_silent());
 }
 
@@ -138,7 +138,7 @@ fn what_cannot_be_written_is_told_when_it_is_loaded_and_at_the_end() {
     let store = store_with(&["a"]);
     scene.keeper.load(&store);
     assert!(matches!(scene.next(), Notice::Failed(error) if error.kind() == ErrorKind::System));
-    scene.keeper.finish(&store);
+    scene.keeper.finish(&store, |_| Ok(()));
     assert!(matches!(scene.next(), Notice::Failed(_)));
 }
 
@@ -160,6 +160,26 @@ fn a_store_is_written_as_long_as_it_lives_and_is_the_hosts() {
     let next = store_with(&[]);
     clustered_cache_core::snapshot::load(&next, &scene.path()).unwrap();
     assert_eq!(size(&next), 2);
+}
+
+#[test]
+fn of_those_who_knew_another_host_only_what_it_saved_at_its_end_is_loaded() {
+    for interval in [None, Some(OFTEN)] {
+        let scene = Scene::new(interval);
+        let saved = write(&store_with(&["a"]), &scene.path()).unwrap().checksum;
+        let store = store_with(&[]);
+        scene.keeper.succeed(&store, Some(saved));
+        assert!(matches!(scene.next(), Notice::Loaded(_)));
+        assert_eq!((size(&store), scene.path().exists()), (1, interval.is_some()));
+        for known in [Some(saved), None] {
+            write(&store_with(&["b"]), &scene.path()).unwrap();
+            let store = store_with(&[]);
+            scene.keeper.succeed(&store, known);
+            assert_eq!((size(&store), scene.path().exists(), scene.is_silent()), (0, false, true));
+            scene.keeper.succeed(&store, known);
+            assert!(scene.is_silent(), "there is no file any more");
+        }
+    }
 }
 
 #[test]
@@ -198,7 +218,7 @@ impl Contender {
         Self { elector: Some(elector), runtime: Some(runtime), standings, notices }
     }
 
-    fn until(&self, wanted: impl Fn(Standing) -> bool) {
+    fn until(&self, mut wanted: impl FnMut(Standing) -> bool) {
         while !wanted(self.standings.recv_timeout(PATIENCE).expect("it stands for something")) {}
     }
 
@@ -208,6 +228,16 @@ impl Contender {
 
     fn watches(&self) {
         self.until(|standing| matches!(standing, Standing::Watching(_)));
+    }
+
+    /// Does it host, when it is settled again?
+    fn hosts_now(&self) -> bool {
+        let mut hosts = false;
+        self.until(|standing| {
+            hosts = matches!(standing, Standing::Hosting(_));
+            hosts || matches!(standing, Standing::Watching(_))
+        });
+        hosts
     }
 
     fn leave(mut self) -> Receiver<Notice> {
@@ -255,6 +285,50 @@ fn whoever_knew_a_host_begins_empty_and_what_was_saved_before_is_gone() {
         assert!(!scene.path().exists());
         assert!(matches!(survivor.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
     }
+}
+
+#[test]
+fn what_a_host_saved_at_its_end_is_the_survivors() {
+    for interval in [None, Some(Duration::from_secs(3_600))] {
+        let scene = Scene::new(interval);
+        write(&store_with(&["a", "b"]), &scene.path()).unwrap();
+        let mut host = Contender::new(&scene);
+        host.hosts();
+        for _ in 0..3 {
+            let survivor = Contender::new(&scene);
+            survivor.watches();
+            let told: Vec<_> = host.leave().try_iter().collect();
+            let [Notice::Loaded(loaded), Notice::Written(written)] = &told[..] else { panic!("{told:?}") };
+            assert_eq!((loaded.entries, written.entries), (2, 2));
+            survivor.hosts();
+            assert_eq!(scene.path().exists(), interval.is_some());
+            host = survivor;
+        }
+    }
+}
+
+#[test]
+fn what_a_host_saved_at_its_end_counts_until_another_one_has_begun() {
+    let scene = Scene::new(Some(Duration::from_secs(3_600)));
+    write(&store_with(&["a"]), &scene.path()).unwrap();
+    let first = Contender::new(&scene);
+    first.hosts();
+    let [second, third] = [(); 2].map(|()| {
+        let survivor = Contender::new(&scene);
+        survivor.watches();
+        survivor
+    });
+    first.leave();
+    // One of the two goes on with it and is killed; the file is as it was.
+    let seconds_turn = second.hosts_now();
+    assert_ne!(third.hosts_now(), seconds_turn);
+    let (next, last) = if seconds_turn { (second, third) } else { (third, second) };
+    assert!(matches!(next.notices.recv_timeout(PATIENCE), Ok(Notice::Loaded(_))));
+    assert!(scene.path().exists());
+    next.kill();
+    last.hosts();
+    assert!(!scene.path().exists());
+    assert!(matches!(last.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Keeps the snapshot of one process's store: loads it for a fresh host, writes it now and again and at the end.
 //!
 //! **What must not come back.** Without an interval a file is used once: it is gone before anything in it counts. With one
-//! it stays, and a crash brings back the state of the last interval, which is what was asked for. A host that begins
-//! without loading, because this process has seen a newer content, removes the file ([`Keeper::discard`]). A store whose
-//! life has ended is not written any more, also if that was begun before.
+//! it stays, and a crash brings back the state of the last interval, which is what was asked for. A host whose process has
+//! known another one loads only what the last host has saved at its end, and removes any other file, for it is older than
+//! what this process has seen ([`Keeper::succeed`]). A store whose life has ended is not written any more, also if that was
+//! begun before.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::file::{self, Temporary};
-use super::{Loaded, SetAside, Written, load, take, write};
+use super::{Loaded, SetAside, Written, load, read, take, write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
 
@@ -85,7 +86,7 @@ impl fmt::Display for Notice {
                  snapshot, but nothing was loaded; give `persist` to the first cache that the process opens, or call \
                  `ClusteredCache.bootstrap({ persist })` before the first worker is forked",
             ),
-            Self::Written(Written { entries, bytes }) => {
+            Self::Written(Written { entries, bytes, .. }) => {
                 write!(f, "the snapshot was written: {entries} entries, {bytes} bytes")
             }
             Self::Failed(error) => f.write_str(error.message()),
@@ -168,9 +169,18 @@ impl Keeper {
         }
     }
 
-    /// A host begins without the content of the file: from now on that is older than anything somebody may see.
-    pub fn discard(&self) {
+    /// Fills the store of a host whose process has known another one, if the file is the one that the last host has `saved`
+    /// at its end, by its checksum. Any other one is removed: it is older than what somebody has seen.
+    pub fn succeed(&self, store: &Arc<Store>, saved: Option<u64>) {
         let Some(persist) = self.wish() else { return };
+        if saved.is_some() && read::checksum_of(&persist.path) == saved {
+            self.load(store);
+        } else {
+            self.discard(&persist);
+        }
+    }
+
+    fn discard(&self, persist: &Persist) {
         if let Err(error) = file::remove(&persist.path)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -224,18 +234,21 @@ impl Keeper {
         }
     }
 
-    /// Writes `store` for the last time, when nobody changes it any more. Twice is fine: the first time counts.
-    pub fn finish(&self, store: &Arc<Store>) {
+    /// Writes `store` for the last time, when nobody changes it any more. Twice is fine: the first time counts. `note` is
+    /// called when that is done, with the checksum of the file.
+    pub fn finish(&self, store: &Arc<Store>, note: impl FnOnce(u64) -> Result<()>) {
         let Some(persist) = self.wish() else { return };
         if self.over.swap(true, Ordering::AcqRel) {
             return;
         }
         // One that is just being written stops at its next part.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.tell)(match write::write(store, &persist.path, |file| file) {
-            Ok(written) => Notice::Written(written),
-            Err(error) => Notice::Failed(error),
-        });
+        let written = write::write(store, &persist.path, |file| file);
+        let noted = written.as_ref().map_or(Ok(()), |written| note(written.checksum));
+        (self.tell)(written.map_or_else(Notice::Failed, Notice::Written));
+        if let Err(error) = noted {
+            (self.tell)(Notice::Failed(error));
+        }
     }
 }
 
