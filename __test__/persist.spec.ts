@@ -411,6 +411,29 @@ linux(
   },
 );
 
+linux('an instance that would save elsewhere than the host is warned, and works', async (t) => {
+  const pm2 = new Pm2();
+  t.teardown(() => pm2.remove());
+  const app = unique('app');
+  const [one, two] = [path.join(pm2.home, 'one'), path.join(pm2.home, 'two')];
+  const host = await pm2.start(agents, app);
+  await host.call({ ...options(one), timeout: 15_000 }, 'set', 'key', 1);
+  const other = await pm2.start(agents, app);
+  const warned = other.run(
+    ({ cache }, options) => {
+      const warning = new Promise<NodeJS.ErrnoException>((resolve) => process.once('warning', resolve));
+      cache(options);
+      return warning.then(({ name, code, message }) => ({ name, code, message }));
+    },
+    { ...options(two), timeout: 15_000 },
+  );
+  const { name, code, message } = await warned;
+  t.is(name, 'ClusteredCacheWarning');
+  t.is(code, 'CC_SNAPSHOT_DIFFERS');
+  t.true(message.includes(one) && message.includes(two), message);
+  t.is(await other.call({ ...options(two), timeout: 15_000 }, 'get', 'key'), 1);
+});
+
 linux('a host that was stopped for too long begins anew without the snapshot', async (t) => {
   const pm2 = new Pm2();
   t.teardown(() => pm2.remove());

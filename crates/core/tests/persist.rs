@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::clock::Clock;
-use clustered_cache_core::election::{Elector, ElectorConfig, Standing};
+use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
 use clustered_cache_core::endpoint::{BaseFacts, Place};
 use clustered_cache_core::protocol::message::{NamespaceOptions, Request, Response};
 use clustered_cache_core::snapshot::{Keeper, Loaded, Notice, Persist, write};
@@ -204,13 +204,19 @@ struct Contender {
 
 impl Contender {
     fn new(scene: &Scene) -> Self {
+        Self::with(scene, scene.keeper.wish().as_deref())
+    }
+
+    fn with(scene: &Scene, persist: Option<&Persist>) -> Self {
         let (tell, standings) = channel();
         let tell = Mutex::new(tell);
         let observe = move |standing| {
             let _ = tell.lock().unwrap().send(standing);
         };
         let (keeper, notices) = keeper();
-        keeper.ask((*scene.keeper.wish().unwrap()).clone()).unwrap();
+        if let Some(persist) = persist {
+            keeper.ask(persist.clone()).unwrap();
+        }
         let config = ElectorConfig { keeper, observe: Arc::new(observe), ..ElectorConfig::default() };
         let place = Place::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
         let runtime = runtime();
@@ -329,6 +335,44 @@ fn what_a_host_saved_at_its_end_counts_until_another_one_has_begun() {
     last.hosts();
     assert!(!scene.path().exists());
     assert!(matches!(last.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
+}
+
+#[test]
+fn whoever_would_save_elsewhere_than_the_host_is_told_once() {
+    let scene = Scene::new(None);
+    let elsewhere = Persist { path: scene.directory.path().join("elsewhere"), interval: None };
+    let host = Contender::new(&scene);
+    host.hosts();
+    let alike = Contender::new(&scene);
+    alike.watches();
+    let without = Contender::with(&scene, None);
+    without.watches();
+    let other = Contender::with(&scene, Some(&elsewhere));
+    let Ok(Notice::Differs { there, here }) = other.notices.recv_timeout(PATIENCE) else {
+        panic!("nothing said")
+    };
+    assert_eq!((there, here), (scene.keeper.wish().unwrap().to_string(), elsewhere.clone()));
+    // It is the next host, and now it is the others who differ; who asks for nothing does not.
+    let left = host.elector.as_ref().unwrap().leave(PATIENCE);
+    assert!(matches!(left, Left::HandedOver { .. }));
+    let Ok(Notice::Differs { there, .. }) = alike.notices.recv_timeout(PATIENCE) else {
+        panic!("nothing said")
+    };
+    assert_eq!(there, elsewhere.to_string());
+    without.watches();
+    assert!(alike.notices.try_recv().is_err() && without.notices.try_recv().is_err());
+}
+
+#[test]
+fn a_host_that_does_not_save_differs_from_nobody() {
+    let scene = Scene::new(None);
+    let first = Contender::new(&scene);
+    first.hosts();
+    first.leave();
+    let host = Contender::with(&scene, None);
+    host.hosts();
+    let place = Place::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
+    assert!(!place.socket().with_file_name("persist").exists(), "it has removed what the one before told");
 }
 
 #[test]

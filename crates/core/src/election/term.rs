@@ -54,6 +54,8 @@ pub(super) async fn serve(
     let has_inherited = matches!(start, Start::Inherited(_));
     // Whatever it begins with: from now on there is a newer content than that of the host before.
     let saved = endpoint.take_note();
+    let persist = config.keeper.wish().map(|persist| persist.to_string());
+    config.keeper.report(endpoint.tell_persist(persist.as_deref()));
     let store = begin(config, start, saved).await;
     let listener = endpoint.bind()?;
     (config.observe)(Standing::Hosting(store.epoch()));

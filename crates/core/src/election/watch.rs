@@ -1,6 +1,8 @@
 //! Watching: a connection to the host, over which nothing is asked but to take its place. Its end is the host's end; what comes
 //! over it is the content of a host that leaves.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -16,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::handshake::{FEATURE_SCANS, FEATURE_WATCH};
 use crate::protocol::message::{Request, RequestEnvelope, Response, ResponseEnvelope, WATCH};
 use crate::protocol::{codec, frame};
+use crate::snapshot::Keeper;
 use crate::store::Store;
 use crate::transport::{Descriptor, Input, Reader, Writer};
 
@@ -44,7 +47,12 @@ pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Or
     let mut watcher =
         Watcher { config, epoch, reader, writer, input, is_enrolled: false, heritage: None, is_ready: false };
     watcher.ask(Request::Watch).await?;
-    match watcher.wait(orders).await? {
+    let waited = tokio::select! {
+        biased;
+        waited = watcher.wait(orders) => waited,
+        never = compare(place, &config.keeper) => match never {},
+    };
+    match waited? {
         Waited::Gone => Ok(End::Gone),
         Waited::Left => Ok(End::Left),
         Waited::Called(lock) => Ok(match HostEndpoint::inherit(place, lock)? {
@@ -52,6 +60,16 @@ pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Or
             None => End::Gone,
         }),
     }
+}
+
+/// Tells if the host saves elsewhere than this process would. It has told where before it listened.
+async fn compare(place: &Place, keeper: &Arc<Keeper>) -> Infallible {
+    keeper.wished().await;
+    let (place, keeper) = (place.clone(), Arc::clone(keeper));
+    let work = move || place.persist().into_iter().for_each(|there| keeper.compare(there));
+    // It fails only when the runtime ends.
+    let _ = tokio::task::spawn_blocking(work).await;
+    pending().await
 }
 
 enum Waited {
@@ -94,7 +112,7 @@ impl Watcher<'_> {
             let complete = async {
                 match heritage {
                     Some(heritage) => heritage.complete().await,
-                    None => std::future::pending().await,
+                    None => pending().await,
                 }
             };
             // The lock comes with a descriptor; everything before is read faster without looking for any.

@@ -1,7 +1,11 @@
-//! What an elected host that has ended leaves word of, for whoever is the next one: which snapshot holds all it had.
+//! What an elected host leaves word of in the directory of the election, which it has locked.
 //!
-//! The note is in the directory of the election, under the lock: the last host writes it when it has ended, the next one takes
-//! it away before it begins. So if there is one, nobody has been the host since, and no content has lived that is newer.
+//! | file | what | written | removed |
+//! |---|---|---|---|
+//! | `saved` | the checksum of the snapshot that holds all it had | when it has ended, before the lock goes | by the next host, before that begins |
+//! | `persist` | where it saves | before it listens | by the next host that does not save |
+//!
+//! So if there is the first one, nobody has been the host since, and no content has lived that is newer.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -13,36 +17,55 @@ use super::directory::PrivateDirectory;
 use super::secret_file::open_own;
 use crate::error::{Error, Result};
 
-const NAME: &str = "saved";
-const BYTES: usize = size_of::<u64>();
+/// Longest note that is read: a path and some words.
+const MOST_BYTES: u64 = 8 * 1024;
 
-/// Writes it; one that was there is replaced.
-///
-/// # Errors
-/// [`crate::ErrorKind::System`]. What is there then is none, or cut off, which is none.
-pub(super) fn leave(directory: &PrivateDirectory, word: u64) -> Result<()> {
-    let written = directory.remove_file(OsStr::new(NAME)).map_err(io::Error::from).and_then(|()| {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(directory.descriptor(), NAME, flags, Mode::RUSR | Mode::WUSR)?;
-        File::from(file).write_all(&word.to_le_bytes())
-    });
-    written.map_err(|error| {
-        let path = directory.path().join(NAME);
-        Error::system(
-            format!(
-                "{} cannot be written, so the next host may begin without what this one saved",
-                path.display()
-            ),
-            error,
-        )
-    })
+/// One of the files.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Note {
+    Saved,
+    Persist,
 }
 
-/// Takes it away. `None` if there is none, or it cannot be taken away: then it would count a second time.
-pub(super) fn take(directory: &PrivateDirectory) -> Option<u64> {
-    let found = open_own(directory, OsStr::new(NAME)).ok().flatten();
-    directory.remove_file(OsStr::new(NAME)).ok()?;
-    let mut bytes = Vec::new();
-    found?.take(BYTES as u64 + 1).read_to_end(&mut bytes).ok()?;
-    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+impl Note {
+    fn name(self) -> &'static OsStr {
+        OsStr::new(match self {
+            Self::Saved => "saved",
+            Self::Persist => "persist",
+        })
+    }
+
+    /// Writes it; one that was there is replaced.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::System`]. What is there then is none, or cut off.
+    pub(super) fn leave(self, directory: &PrivateDirectory, word: &[u8]) -> Result<()> {
+        let written = directory.remove_file(self.name()).map_err(io::Error::from).and_then(|()| {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let (here, mode) = (directory.descriptor(), Mode::RUSR | Mode::WUSR);
+            File::from(rustix::fs::openat(here, self.name(), flags, mode)?).write_all(word)
+        });
+        written.map_err(|error| {
+            let path = directory.path().join(self.name());
+            Error::system(
+                format!("{} cannot be written for the processes that may be the next host", path.display()),
+                error,
+            )
+        })
+    }
+
+    /// What it says, if there is one.
+    pub(super) fn read(self, directory: &PrivateDirectory) -> Option<Vec<u8>> {
+        let file = open_own(directory, self.name()).ok().flatten()?;
+        let mut bytes = Vec::new();
+        file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// Takes it away. `None` if there is none, or it cannot be taken away: then it would count a second time.
+    pub(super) fn take(self, directory: &PrivateDirectory) -> Option<Vec<u8>> {
+        let word = self.read(directory);
+        directory.remove_file(self.name()).ok()?;
+        word
+    }
 }

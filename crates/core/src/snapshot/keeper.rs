@@ -52,6 +52,13 @@ pub enum Notice {
     Late,
     /// The file was written.
     Written(Written),
+    /// Another process hosts and saves elsewhere, or at other times.
+    Differs {
+        /// Where that one saves.
+        there: String,
+        /// What was asked for here.
+        here: Persist,
+    },
     /// It could not be written or removed.
     Failed(Error),
 }
@@ -64,6 +71,7 @@ impl Notice {
             Self::SetAside(_) => "CC_SNAPSHOT_SET_ASIDE",
             Self::Late => "CC_SNAPSHOT_LATE",
             Self::Written(_) => "CC_SNAPSHOT_WRITTEN",
+            Self::Differs { .. } => "CC_SNAPSHOT_DIFFERS",
             Self::Failed(_) => "CC_SNAPSHOT_FAILED",
         }
     }
@@ -89,6 +97,11 @@ impl fmt::Display for Notice {
             Self::Written(Written { entries, bytes, .. }) => {
                 write!(f, "the snapshot was written: {entries} entries, {bytes} bytes")
             }
+            Self::Differs { there, here } => write!(
+                f,
+                "option `persist` is {here} here, and {there} in the process that hosts the cache now: where it is saved \
+                 depends on who hosts; give all instances of the app the same"
+            ),
             Self::Failed(error) => f.write_str(error.message()),
         }
     }
@@ -98,6 +111,8 @@ impl fmt::Display for Notice {
 pub struct Keeper {
     wish: watch::Sender<Option<Arc<Persist>>>,
     tell: Box<dyn Fn(Notice) + Send + Sync>,
+    /// What another host was last said to save, if that differs.
+    differs: Mutex<Option<String>>,
     /// Held while the file is written: why that failed the last time, so that it is not told again every time.
     writing: Mutex<Option<String>>,
     /// The last snapshot is being written, or was.
@@ -114,7 +129,13 @@ impl Keeper {
     /// A keeper that does nothing until it is asked. `tell` is called from any thread.
     pub fn new(tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         let (wish, _) = watch::channel(None);
-        Self { wish, tell: Box::new(tell), writing: Mutex::default(), over: AtomicBool::new(false) }
+        Self {
+            wish,
+            tell: Box::new(tell),
+            differs: Mutex::default(),
+            writing: Mutex::default(),
+            over: AtomicBool::new(false),
+        }
     }
 
     /// Asks for snapshots. `true` for the first one who does.
@@ -139,6 +160,31 @@ impl Keeper {
     /// What was asked for.
     pub fn wish(&self) -> Option<Arc<Persist>> {
         self.wish.borrow().clone()
+    }
+
+    /// Ends when snapshots were asked for.
+    pub(crate) async fn wished(&self) {
+        // The sender lives as long as this keeper.
+        let _ = self.wish.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Another process hosts and saves as it says `there`: that is told if it is not what was asked for here. Once for
+    /// each that differs.
+    pub(crate) fn compare(&self, there: String) {
+        let Some(here) = self.wish().filter(|here| here.to_string() != there) else { return };
+        let mut told = self.differs.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.as_ref() != Some(&there) {
+            *told = Some(there.clone());
+            drop(told);
+            (self.tell)(Notice::Differs { there, here: (*here).clone() });
+        }
+    }
+
+    /// Tells of a failure of somebody who works for this keeper.
+    pub(crate) fn report(&self, result: Result<()>) {
+        if let Err(error) = result {
+            (self.tell)(Notice::Failed(error));
+        }
     }
 
     /// Fills the store of a host that is the first one this process knows.
@@ -210,8 +256,7 @@ impl Keeper {
         if let Some(persist) = self.wish() {
             return persist.interval;
         }
-        // The sender lives as long as this keeper.
-        let _ = self.wish.subscribe().wait_for(Option::is_some).await;
+        self.wished().await;
         let (keeper, store) = (Arc::clone(self), Arc::clone(store));
         let _ = tokio::task::spawn_blocking(move || keeper.come_late(&store)).await;
         self.wish()?.interval
@@ -246,9 +291,7 @@ impl Keeper {
         let written = write::write(store, &persist.path, |file| file);
         let noted = written.as_ref().map_or(Ok(()), |written| note(written.checksum));
         (self.tell)(written.map_or_else(Notice::Failed, Notice::Written));
-        if let Err(error) = noted {
-            (self.tell)(Notice::Failed(error));
-        }
+        self.report(noted);
     }
 }
 
