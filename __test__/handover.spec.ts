@@ -325,6 +325,81 @@ linux('a load that is under way goes on: its leader stores, and those who wait g
   t.is((await stats()).fetches.leads, 1);
 });
 
+/** Begins to iterate: takes the first entries of several iterations, and leaves each in `state` where it stopped. */
+const beginIterations = (agent: Agent, options: object, iterations: number, take: number): Promise<void> =>
+  agent.run(
+    async ({ cache, state }, options, iterations, take) => {
+      state.iterations = Array.from({ length: iterations }, () => ({
+        iterator: cache(options)[Symbol.asyncIterator](),
+        seen: [] as string[],
+      }));
+      for (const { iterator, seen } of state.iterations) {
+        while (seen.length < take) seen.push((await iterator.next()).value[0]);
+      }
+    },
+    options,
+    iterations,
+    take,
+  );
+
+/** Takes so many more entries of each, or all: the keys that each has seen so far. */
+const goOn = (agent: Agent, take = Infinity): Promise<string[][]> =>
+  agent.run(async ({ state }, take) => {
+    for (const { iterator, seen } of state.iterations) {
+      for (let left = take ?? Infinity; left > 0; left -= 1) {
+        const { done, value } = await iterator.next();
+        if (done) break;
+        if (value[1].key !== value[0]) throw new Error(`${value[0]} came with the value of ${value[1].key}`);
+        seen.push(value[0]);
+      }
+    }
+    return state.iterations.map(({ seen }: { seen: string[] }) => seen);
+  }, take);
+
+linux('iterations that are under way go on at every next host and give everything once', async (t) => {
+  const COUNT = 10_000;
+  const options = unhurried();
+  const app = unique('app');
+  const next = async () => {
+    const instance = await pm2.start(agents, app);
+    await instance.call(options, 'has', 'key');
+    return instance;
+  };
+  let host = await next();
+  const reader = await next();
+  // Whoever came last is the heir.
+  let heir = await next();
+  await fill(reader, options, COUNT);
+  await beginIterations(reader, options, 20, 2_500);
+  const all = await reader.call(options, 'keys');
+  for (let round = 0; round < 2; round += 1) {
+    // The order of use becomes another one, and some of what was there at the beginning goes.
+    await reader.call(options, 'mGet', all.slice(-3_000, -1_000));
+    await reader.call(options, 'mDelete', all.slice(round * 100, round * 100 + 50));
+    await reader.call(options, 'set', `new ${round}`, { key: `new ${round}` });
+    // A handover may also come while a page is on its way.
+    const going = goOn(reader, 1_500);
+    await endHost(host, [heir], (host) => host.signal('SIGTERM'));
+    await going;
+    host = heir;
+    heir = await next();
+  }
+  // Deleted were such as had been given before.
+  for (const seen of await goOn(reader)) t.deepEqual(seen, all);
+  t.is((await reader.call(options, 'keys')).length, COUNT - 100 + 2);
+});
+
+linux('an iteration says so when its host was killed', async (t) => {
+  const options = unhurried();
+  const [host, [other]] = (await settled(unique('app'), 2, options)) as [Agent, [Agent]];
+  await fill(other, options, 3_000);
+  await beginIterations(other, options, 1, 1);
+  await endHost(host, [other], (host) => host.signal('SIGKILL'));
+  await until('the next host', async () => (await other.call(options, 'size')) === 0);
+  const error = await t.throwsAsync(goOn(other));
+  t.is((error as { code?: string }).code, 'ERR_CC_INVALID_ARGUMENT');
+});
+
 linux('a wait that its caller gives up ends at the next host', async (t) => {
   const options = unhurried();
   const [host, others] = await settled(unique('app'), 3, options);

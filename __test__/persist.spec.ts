@@ -383,6 +383,57 @@ linux('an instance that knew another host begins empty; only one that knew none 
   t.is(await fresh.call(given, 'get', 'key'), 'new');
 });
 
+linux(
+  'a survivor goes on with what a host saved that could hand over to nobody, and never with anything older',
+  async (t) => {
+    const pm2 = new Pm2();
+    t.teardown(() => pm2.remove());
+    const app = unique('app');
+    const file = path.join(pm2.home, 'snapshot');
+    // Without time for it there is no handover.
+    const given = { ...options(file, 3_600_000), timeout: 15_000, handoverTimeout: 0 };
+    const host = await pm2.start(agents, app);
+    await host.call(given, 'set', 'key', 'saved');
+    const survivors = [await pm2.start(agents, app), await pm2.start(agents, app)];
+    for (const survivor of survivors) t.is(await survivor.call(given, 'get', 'key'), 'saved');
+    await survivors[0]!.call(given, 'set', 'last', 1);
+    await end(host);
+    const next = await pm2.hostAmong(survivors);
+    const other = survivors.find((survivor) => survivor !== next)!;
+    await until('the next host', async () => (await other.call(given, 'get', 'last')) === 1);
+    t.is(await other.call(given, 'get', 'key'), 'saved');
+    await other.call(given, 'delete', 'key');
+    t.true(existsSync(file), 'it stays, for the sake of a crash');
+    await next.kill();
+    await pm2.hostAmong([other]);
+    await until('another life', async () => (await other.call(given, 'size')) === 0);
+    t.is(await other.call(given, 'get', 'key'), undefined, 'it was deleted since');
+  },
+);
+
+linux('an instance that would save elsewhere than the host is warned, and works', async (t) => {
+  const pm2 = new Pm2();
+  t.teardown(() => pm2.remove());
+  const app = unique('app');
+  const [one, two] = [path.join(pm2.home, 'one'), path.join(pm2.home, 'two')];
+  const host = await pm2.start(agents, app);
+  await host.call({ ...options(one), timeout: 15_000 }, 'set', 'key', 1);
+  const other = await pm2.start(agents, app);
+  const warned = other.run(
+    ({ cache }, options) => {
+      const warning = new Promise<NodeJS.ErrnoException>((resolve) => process.once('warning', resolve));
+      cache(options);
+      return warning.then(({ name, code, message }) => ({ name, code, message }));
+    },
+    { ...options(two), timeout: 15_000 },
+  );
+  const { name, code, message } = await warned;
+  t.is(name, 'ClusteredCacheWarning');
+  t.is(code, 'CC_SNAPSHOT_DIFFERS');
+  t.true(message.includes(one) && message.includes(two), message);
+  t.is(await other.call({ ...options(two), timeout: 15_000 }, 'get', 'key'), 1);
+});
+
 linux('a host that was stopped for too long begins anew without the snapshot', async (t) => {
   const pm2 = new Pm2();
   t.teardown(() => pm2.remove());

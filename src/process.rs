@@ -185,7 +185,7 @@ pub fn stop_serving() {
     let servers = lock(&SERVERS).take().unwrap_or_default();
     if let (Some(store), Some(_)) = (STORE.get(), persist::here().wish()) {
         let endpoints = stop(servers);
-        persist::here().finish(store);
+        persist::here().finish(store, |_| Ok(()));
         // Who waits for an endpoint finds the snapshot when it is free.
         drop(endpoints);
     }

@@ -152,7 +152,17 @@ pub const ELECTION_KEY_DIGITS: usize = 32;
 pub const CONTENT_PART_BYTES: usize = 256 * 1024;
 /// Entries of one namespace that are taken before the next one has its turn.
 pub const CONTENT_RUN: usize = 256;
-/// Highest number of a lease, and most of any counter, that is believed: JavaScript holds it exactly.
+/// A scan that has come from another host is kept this long for the client that goes on with it.
+pub const MOVED_SCAN_LIFE: Duration = Duration::from_secs(60 * 60);
+/// Scans under way that go to another host, at most.
+pub const MAX_MOVED_SCANS: usize = 65_536;
+/// What all scans that go to another host have left is said in so many runs of entries at most; a run is 8 bytes.
+pub const MAX_MOVED_RUNS: usize = 1 << 20;
+/// Runs in one record, at most.
+pub const RUNS_PER_RECORD: usize = 16_384;
+/// A leaving host looks at the clock again after it has looked at so many entries of scans.
+pub const PLACES_PER_PART: usize = 65_536;
+/// Highest number of a lease or a scan, and most of any counter, that is believed: JavaScript holds it exactly.
 pub const MAX_CONTENT_NUMBER: u64 = 1 << 53;
 /// Names in the directory of a snapshot that are looked at for what dead writers left behind, at most.
 pub const MAX_SWEPT_FILES: usize = 4_096;

@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{ClientConfig, Target};
+use clustered_cache_core::clock::Clock;
 use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Place, read_secret};
-use clustered_cache_core::protocol::handshake::{ClientHello, FEATURE_WATCH, Introduction};
+use clustered_cache_core::protocol::handshake::{ClientHello, FEATURE_SCANS, FEATURE_WATCH, Introduction};
 use clustered_cache_core::protocol::message::{
     Blob, CountBy, Keep, Loaded, NewEntry, Request, RequestId, Response, ScanFields,
 };
+use clustered_cache_core::store::Store;
 use clustered_cache_core::testing::{Reply, TempDir, new_entry, text_key, text_value};
 use support::{Host, LONG, PATIENCE, Raw, Seen, TestClient, runtime, watch};
 use tokio::runtime::Runtime;
@@ -250,23 +252,108 @@ fn a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it() {
     }
 }
 
+/// Begins a scan of pages of four.
+fn begin_scan(client: &TestClient) -> (u64, Vec<String>) {
+    page(&client.ask(1, Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 4 }))
+}
+
+/// Cursor and keys of a page.
+fn page(reply: &Reply) -> (u64, Vec<String>) {
+    let Response::Page { cursor, items } = reply.response() else { panic!("{reply:?}") };
+    let keys = items.iter().map(|item| String::from_utf8(item.key.0[1..].to_vec()).unwrap());
+    (cursor, keys.collect())
+}
+
+fn next_page(client: &TestClient, cursor: u64) -> Reply {
+    client.ask(1, Request::ScanNext { cursor, limit: 4 })
+}
+
 #[test]
-fn a_scan_that_was_begun_says_that_it_has_ended() {
-    let _watch = watch("a_scan_that_was_begun_says_that_it_has_ended");
+fn scans_go_on_at_each_next_host_and_show_everything_once() {
+    let _watch = watch("scans_go_on_at_each_next_host_and_show_everything_once");
+    const SCANS: usize = 100;
     let directory = TempDir::new();
     let place = place(&directory);
-    let (host, _) = Contender::hosting(&place);
-    let heir = Contender::watching(&place);
+    let (mut host, epoch) = Contender::hosting(&place);
+    let clients = [user(&place), user(&place)];
+    for n in 0..30 {
+        set(&clients[0], &n.to_string(), "value");
+    }
+    let mut scans: Vec<_> = (0..SCANS).map(|n| (&clients[n % 2], begin_scan(&clients[n % 2]))).collect();
+    for round in 0..7 {
+        let heir = Contender::watching(&place);
+        // Some ask while there is no host, and all others when there is one again.
+        let asks = |(client, (cursor, _)): &(&TestClient, (u64, Vec<String>))| {
+            let id = client.submit(1, Request::ScanNext { cursor: *cursor, limit: 4 });
+            client.client.flush();
+            id
+        };
+        let early: Vec<_> = scans[..SCANS / 2].iter().map(asks).collect();
+        assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 30 });
+        assert_eq!(heir.hosts(), epoch);
+        host = heir;
+        let late: Vec<_> = scans[SCANS / 2..].iter().map(asks).collect();
+        for ((client, (cursor, shown)), id) in scans.iter_mut().zip(early.into_iter().chain(late)) {
+            let (next, keys) = page(&client.reply_to(id));
+            assert_eq!(next == 0, round == 6, "there are eight pages");
+            *cursor = next;
+            shown.extend(keys);
+        }
+    }
+    let all: Vec<_> = (0..30).rev().map(|n| n.to_string()).collect();
+    assert!(scans.iter().all(|(_, (_, shown))| *shown == all));
+    clients.iter().for_each(|client| has_only_moved(client, epoch, 7));
+}
+
+#[test]
+fn a_scan_ends_with_a_host_that_breaks() {
+    let _watch = watch("a_scan_ends_with_a_host_that_breaks");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (mut host, _) = Contender::hosting(&place);
     let client = user(&place);
     for n in 0..10 {
         set(&client, &n.to_string(), "value");
     }
-    let page = client.ask(1, Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 4 });
-    let Response::Page { cursor, .. } = page.response() else { panic!("{page:?}") };
-    host.leave(AMPLE);
-    heir.hosts();
-    let next = client.ask(1, Request::ScanNext { cursor, limit: 4 });
+    let (cursor, _) = begin_scan(&client);
+    host.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+    let (_next, _) = Contender::hosting(&place);
+    assert!(matches!(client.event(), Seen::Connected { .. }));
+    client.lost();
+    let next = next_page(&client, cursor);
     assert!(next.error_message().unwrap().contains("begin another one"), "{next:?}");
+}
+
+#[test]
+fn an_heir_that_knows_no_scans_is_told_of_none() {
+    let _watch = watch("an_heir_that_knows_no_scans_is_told_of_none");
+    let directory = TempDir::new();
+    let place = place(&directory);
+    let (host, _) = Contender::hosting(&place);
+    let client = user(&place);
+    for n in 0..10 {
+        set(&client, &n.to_string(), "value");
+    }
+    let (cursor, shown) = begin_scan(&client);
+    for (features, expected) in [(FEATURE_WATCH, 0), (FEATURE_WATCH | FEATURE_SCANS, 1)] {
+        let mut watcher = watcher_with(&place, features);
+        let reading = thread::spawn(move || {
+            let heir = Store::new(Clock::System);
+            let mut import = heir.import();
+            while !import.imported().complete {
+                let (_, part) = watcher.reply().unwrap();
+                let Response::Content(part) = part.response() else { panic!("{part:?}") };
+                import.feed(part.0).unwrap();
+            }
+            // It goes without a word, so the host stays.
+            import.imported()
+        });
+        assert_eq!(host.leave(AMPLE), Left::NoHeir);
+        let imported = reading.join().unwrap();
+        assert_eq!((imported.entries, imported.scans), (10, expected));
+    }
+    let (_, rest) = page(&next_page(&client, cursor));
+    assert_eq!([shown, rest].concat(), (2..10).rev().map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[test]
@@ -431,10 +518,13 @@ fn what_only_watchers_ask_is_refused_elsewhere() {
 
 /// A watcher of the test's own.
 fn own_watcher(place: &Place) -> Raw {
+    watcher_with(place, FEATURE_WATCH)
+}
+
+fn watcher_with(place: &Place, features: u64) -> Raw {
     let secret = read_secret(place.socket()).unwrap();
     let mut raw = Raw::connect(place.socket());
-    let client =
-        ClientHello::new(&Introduction { features: FEATURE_WATCH, ..support::introduction(&secret) });
+    let client = ClientHello::new(&Introduction { features, ..support::introduction(&secret) });
     raw.send(client.payload());
     let challenge = raw.receive(256).unwrap();
     let (client, proof) = client.answer(&challenge).unwrap();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::clock::Clock;
-use clustered_cache_core::election::{Elector, ElectorConfig, Standing};
+use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
 use clustered_cache_core::endpoint::{BaseFacts, Place};
 use clustered_cache_core::protocol::message::{NamespaceOptions, Request, Response};
 use clustered_cache_core::snapshot::{Keeper, Loaded, Notice, Persist, write};
@@ -124,10 +124,10 @@ fn others_may_ask_for_the_same_and_for_nothing_else() {
 fn the_last_snapshot_is_the_last() {
     let scene = Scene::new(None);
     let store = store_with(&["a"]);
-    scene.keeper.finish(&store);
+    scene.keeper.finish(&store, |_| Ok(()));
     assert!(matches!(scene.next(), Notice::Written(written) if written.entries == 1));
     put(&store, &["b"]);
-    scene.keeper.finish(&store);
+    scene.keeper.finish(&store, |_| Ok(()));
     assert!(scene.is_silent());
 }
 
@@ -138,7 +138,7 @@ fn what_cannot_be_written_is_told_when_it_is_loaded_and_at_the_end() {
     let store = store_with(&["a"]);
     scene.keeper.load(&store);
     assert!(matches!(scene.next(), Notice::Failed(error) if error.kind() == ErrorKind::System));
-    scene.keeper.finish(&store);
+    scene.keeper.finish(&store, |_| Ok(()));
     assert!(matches!(scene.next(), Notice::Failed(_)));
 }
 
@@ -163,6 +163,26 @@ fn a_store_is_written_as_long_as_it_lives_and_is_the_hosts() {
 }
 
 #[test]
+fn of_those_who_knew_another_host_only_what_it_saved_at_its_end_is_loaded() {
+    for interval in [None, Some(OFTEN)] {
+        let scene = Scene::new(interval);
+        let saved = write(&store_with(&["a"]), &scene.path()).unwrap().checksum;
+        let store = store_with(&[]);
+        scene.keeper.succeed(&store, Some(saved));
+        assert!(matches!(scene.next(), Notice::Loaded(_)));
+        assert_eq!((size(&store), scene.path().exists()), (1, interval.is_some()));
+        for known in [Some(saved), None] {
+            write(&store_with(&["b"]), &scene.path()).unwrap();
+            let store = store_with(&[]);
+            scene.keeper.succeed(&store, known);
+            assert_eq!((size(&store), scene.path().exists(), scene.is_silent()), (0, false, true));
+            scene.keeper.succeed(&store, known);
+            assert!(scene.is_silent(), "there is no file any more");
+        }
+    }
+}
+
+#[test]
 fn whoever_asks_late_is_told_and_the_file_is_set_aside() {
     let scene = Scene::new(None);
     write(&store_with(&["a"]), &scene.path()).unwrap();
@@ -184,13 +204,19 @@ struct Contender {
 
 impl Contender {
     fn new(scene: &Scene) -> Self {
+        Self::with(scene, scene.keeper.wish().as_deref())
+    }
+
+    fn with(scene: &Scene, persist: Option<&Persist>) -> Self {
         let (tell, standings) = channel();
         let tell = Mutex::new(tell);
         let observe = move |standing| {
             let _ = tell.lock().unwrap().send(standing);
         };
         let (keeper, notices) = keeper();
-        keeper.ask((*scene.keeper.wish().unwrap()).clone()).unwrap();
+        if let Some(persist) = persist {
+            keeper.ask(persist.clone()).unwrap();
+        }
         let config = ElectorConfig { keeper, observe: Arc::new(observe), ..ElectorConfig::default() };
         let place = Place::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
         let runtime = runtime();
@@ -198,7 +224,7 @@ impl Contender {
         Self { elector: Some(elector), runtime: Some(runtime), standings, notices }
     }
 
-    fn until(&self, wanted: impl Fn(Standing) -> bool) {
+    fn until(&self, mut wanted: impl FnMut(Standing) -> bool) {
         while !wanted(self.standings.recv_timeout(PATIENCE).expect("it stands for something")) {}
     }
 
@@ -208,6 +234,16 @@ impl Contender {
 
     fn watches(&self) {
         self.until(|standing| matches!(standing, Standing::Watching(_)));
+    }
+
+    /// Does it host, when it is settled again?
+    fn hosts_now(&self) -> bool {
+        let mut hosts = false;
+        self.until(|standing| {
+            hosts = matches!(standing, Standing::Hosting(_));
+            hosts || matches!(standing, Standing::Watching(_))
+        });
+        hosts
     }
 
     fn leave(mut self) -> Receiver<Notice> {
@@ -255,6 +291,88 @@ fn whoever_knew_a_host_begins_empty_and_what_was_saved_before_is_gone() {
         assert!(!scene.path().exists());
         assert!(matches!(survivor.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
     }
+}
+
+#[test]
+fn what_a_host_saved_at_its_end_is_the_survivors() {
+    for interval in [None, Some(Duration::from_secs(3_600))] {
+        let scene = Scene::new(interval);
+        write(&store_with(&["a", "b"]), &scene.path()).unwrap();
+        let mut host = Contender::new(&scene);
+        host.hosts();
+        for _ in 0..3 {
+            let survivor = Contender::new(&scene);
+            survivor.watches();
+            let told: Vec<_> = host.leave().try_iter().collect();
+            let [Notice::Loaded(loaded), Notice::Written(written)] = &told[..] else { panic!("{told:?}") };
+            assert_eq!((loaded.entries, written.entries), (2, 2));
+            survivor.hosts();
+            assert_eq!(scene.path().exists(), interval.is_some());
+            host = survivor;
+        }
+    }
+}
+
+#[test]
+fn what_a_host_saved_at_its_end_counts_until_another_one_has_begun() {
+    let scene = Scene::new(Some(Duration::from_secs(3_600)));
+    write(&store_with(&["a"]), &scene.path()).unwrap();
+    let first = Contender::new(&scene);
+    first.hosts();
+    let [second, third] = [(); 2].map(|()| {
+        let survivor = Contender::new(&scene);
+        survivor.watches();
+        survivor
+    });
+    first.leave();
+    // One of the two goes on with it and is killed; the file is as it was.
+    let seconds_turn = second.hosts_now();
+    assert_ne!(third.hosts_now(), seconds_turn);
+    let (next, last) = if seconds_turn { (second, third) } else { (third, second) };
+    assert!(matches!(next.notices.recv_timeout(PATIENCE), Ok(Notice::Loaded(_))));
+    assert!(scene.path().exists());
+    next.kill();
+    last.hosts();
+    assert!(!scene.path().exists());
+    assert!(matches!(last.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
+}
+
+#[test]
+fn whoever_would_save_elsewhere_than_the_host_is_told_once() {
+    let scene = Scene::new(None);
+    let elsewhere = Persist { path: scene.directory.path().join("elsewhere"), interval: None };
+    let host = Contender::new(&scene);
+    host.hosts();
+    let alike = Contender::new(&scene);
+    alike.watches();
+    let without = Contender::with(&scene, None);
+    without.watches();
+    let other = Contender::with(&scene, Some(&elsewhere));
+    let Ok(Notice::Differs { there, here }) = other.notices.recv_timeout(PATIENCE) else {
+        panic!("nothing said")
+    };
+    assert_eq!((there, here), (scene.keeper.wish().unwrap().to_string(), elsewhere.clone()));
+    // It is the next host, and now it is the others who differ; who asks for nothing does not.
+    let left = host.elector.as_ref().unwrap().leave(PATIENCE);
+    assert!(matches!(left, Left::HandedOver { .. }));
+    let Ok(Notice::Differs { there, .. }) = alike.notices.recv_timeout(PATIENCE) else {
+        panic!("nothing said")
+    };
+    assert_eq!(there, elsewhere.to_string());
+    without.watches();
+    assert!(alike.notices.try_recv().is_err() && without.notices.try_recv().is_err());
+}
+
+#[test]
+fn a_host_that_does_not_save_differs_from_nobody() {
+    let scene = Scene::new(None);
+    let first = Contender::new(&scene);
+    first.hosts();
+    first.leave();
+    let host = Contender::with(&scene, None);
+    host.hosts();
+    let place = Place::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
+    assert!(!place.socket().with_file_name("persist").exists(), "it has removed what the one before told");
 }
 
 #[test]

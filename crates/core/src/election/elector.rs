@@ -1,5 +1,6 @@
 //! The loop of one elector: be the host, or watch the host, or try again in a moment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -32,7 +33,7 @@ pub(super) async fn run(place: Place, config: ElectorConfig, mut orders: Orders)
         (config.observe)(Standing::Contending);
         let next = match HostEndpoint::elect(&place) {
             Ok(Some(endpoint)) => {
-                let start = if has_known { Start::Empty } else { Start::Snapshot };
+                let start = if has_known { Start::Saved } else { Start::Snapshot };
                 has_known = true;
                 host(endpoint, start, &config, &mut orders).await
             }
@@ -55,6 +56,7 @@ async fn host(
     config: &ElectorConfig,
     orders: &mut Orders,
 ) -> Option<Next> {
+    let endpoint = Arc::new(endpoint);
     match term::serve(&endpoint, start, config, orders).await {
         Ok(term::End::Left) => None,
         Ok(term::End::Moved(order, left)) => {
@@ -73,7 +75,7 @@ async fn follow(place: &Place, config: &ElectorConfig, orders: &mut Orders) -> O
         Ok(watch::End::Gone) => Some(Next::AtOnce),
         Ok(watch::End::Left) => None,
         Ok(watch::End::Inherited(endpoint, heritage)) => {
-            let start = heritage.map_or(Start::Empty, Start::Inherited);
+            let start = heritage.map_or(Start::Saved, Start::Inherited);
             host(endpoint, start, config, orders).await
         }
         Err(error) if error.kind() == ErrorKind::NoHost => Some(Next::Soon),

@@ -50,6 +50,8 @@ pub(super) enum Outcome {
 struct Budget {
     /// For entries.
     content: Instant,
+    /// For iterations.
+    scans: Instant,
     /// For everything.
     all: Instant,
     /// For one heir without a sign of life.
@@ -59,7 +61,7 @@ struct Budget {
 impl Budget {
     fn until(all: Instant) -> Self {
         let total = all.saturating_duration_since(Instant::now());
-        Self { content: all - total / 5, all, silence: total / 3 }
+        Self { content: all - total / 5, scans: all - total / 10, all, silence: total / 3 }
     }
 
     /// `work`, unless it takes too long.
@@ -116,12 +118,18 @@ struct Heir {
 impl Heir {
     /// Gives it the content, as far as there is time, and waits until it has taken that. Returns how many entries those were.
     async fn endow(&mut self, store: &Arc<Store>, budget: &Budget) -> Result<u64> {
-        let mut export = store.export();
+        let mut export = match self.connection.takes_scans {
+            true => store.export(),
+            false => store.export().without_scans(),
+        };
         let mut part = Vec::new();
         let mut goes_on = true;
         while goes_on {
             if Instant::now() >= budget.content {
                 export.cut();
+            }
+            if Instant::now() >= budget.scans {
+                export.cut_scans();
             }
             part.clear();
             goes_on = export.fill(&mut part)?;

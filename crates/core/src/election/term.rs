@@ -22,8 +22,8 @@ use crate::store::Store;
 pub(super) enum Start {
     /// What the snapshot holds, if there is one.
     Snapshot,
-    /// Nothing: somebody may have seen what is newer than the snapshot.
-    Empty,
+    /// What the last host has saved at its end. Nothing else: this process may have seen what is newer than that.
+    Saved,
     /// What another host has handed over.
     Inherited(Arc<Store>),
 }
@@ -46,13 +46,17 @@ pub(super) enum End {
 /// # Errors
 /// The socket cannot be bound.
 pub(super) async fn serve(
-    endpoint: &HostEndpoint,
+    endpoint: &Arc<HostEndpoint>,
     start: Start,
     config: &ElectorConfig,
     orders: &mut Orders,
 ) -> Result<End> {
     let has_inherited = matches!(start, Start::Inherited(_));
-    let store = begin(config, start).await;
+    // Whatever it begins with: from now on there is a newer content than that of the host before.
+    let saved = endpoint.take_note();
+    let persist = config.keeper.wish().map(|persist| persist.to_string());
+    config.keeper.report(endpoint.tell_persist(persist.as_deref()));
+    let store = begin(config, start, saved).await;
     let listener = endpoint.bind()?;
     (config.observe)(Standing::Hosting(store.epoch()));
     let succession = Succession::new();
@@ -78,8 +82,9 @@ pub(super) async fn serve(
         end
     };
     if matches!(end, End::Left) && store.stay_awake() {
-        let (keeper, store) = (Arc::clone(&config.keeper), Arc::clone(&store));
-        blocking(move || keeper.finish(&store)).await;
+        let (keeper, store, endpoint) =
+            (Arc::clone(&config.keeper), Arc::clone(&store), Arc::clone(endpoint));
+        blocking(move || keeper.finish(&store, |saved| endpoint.leave_note(saved))).await;
     }
     // A connection's task may still be at work on another thread. From here on it says nothing more.
     store.end();
@@ -151,7 +156,7 @@ impl Term<'_> {
 }
 
 /// The store of a new term. Nobody is answered yet, so that there is time to load.
-async fn begin(config: &ElectorConfig, start: Start) -> Arc<Store> {
+async fn begin(config: &ElectorConfig, start: Start, saved: Option<u64>) -> Arc<Store> {
     let fresh = || Store::new(config.clock.clone());
     let keeper = Arc::clone(&config.keeper);
     let store = match start {
@@ -162,11 +167,13 @@ async fn begin(config: &ElectorConfig, start: Start) -> Arc<Store> {
             blocking(move || keeper.load(&filled)).await;
             store
         }
-        Start::Empty if keeper.wish().is_some() => {
-            blocking(move || keeper.discard()).await;
-            fresh()
+        Start::Saved if keeper.wish().is_some() => {
+            let store = fresh();
+            let filled = Arc::clone(&store);
+            blocking(move || keeper.succeed(&filled, saved)).await;
+            store
         }
-        Start::Snapshot | Start::Empty => fresh(),
+        Start::Snapshot | Start::Saved => fresh(),
     };
     store.begin_vigil();
     store

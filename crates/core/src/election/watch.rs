@@ -1,6 +1,8 @@
 //! Watching: a connection to the host, over which nothing is asked but to take its place. Its end is the host's end; what comes
 //! over it is the content of a host that leaves.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -13,9 +15,10 @@ use crate::client::dial::{Connection, dial};
 use crate::config::{ELECTED_HANDSHAKE_TIMEOUT, ELECTED_TICK, MAX_FRAME_BYTES, MAX_HELLO_BYTES};
 use crate::endpoint::{HostEndpoint, Place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::handshake::FEATURE_WATCH;
+use crate::protocol::handshake::{FEATURE_SCANS, FEATURE_WATCH};
 use crate::protocol::message::{Request, RequestEnvelope, Response, ResponseEnvelope, WATCH};
 use crate::protocol::{codec, frame};
+use crate::snapshot::Keeper;
 use crate::store::Store;
 use crate::transport::{Descriptor, Input, Reader, Writer};
 
@@ -35,14 +38,21 @@ pub(super) enum End {
 /// [`ErrorKind::NoHost`] when nobody answers, which may change soon; others when the host refuses.
 pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Orders) -> Result<End> {
     let target = Target { socket: place.socket().to_owned(), secret: None };
-    let dialling = timeout(ELECTED_HANDSHAKE_TIMEOUT, dial(&target, &config.package_version, FEATURE_WATCH));
+    let dialling = dial(&target, &config.package_version, FEATURE_WATCH | FEATURE_SCANS);
     // Accepting is no sign of life: the kernel does that for a host that is stopped.
-    let Some(connection) = orders.or(dialling).await else { return Ok(End::Left) };
+    let Some(connection) = orders.or(timeout(ELECTED_HANDSHAKE_TIMEOUT, dialling)).await else {
+        return Ok(End::Left);
+    };
     let Connection { reader, writer, input, epoch, .. } = connection.map_err(|_| silent(place))??;
     let mut watcher =
         Watcher { config, epoch, reader, writer, input, is_enrolled: false, heritage: None, is_ready: false };
     watcher.ask(Request::Watch).await?;
-    match watcher.wait(orders).await? {
+    let waited = tokio::select! {
+        biased;
+        waited = watcher.wait(orders) => waited,
+        never = compare(place, &config.keeper) => match never {},
+    };
+    match waited? {
         Waited::Gone => Ok(End::Gone),
         Waited::Left => Ok(End::Left),
         Waited::Called(lock) => Ok(match HostEndpoint::inherit(place, lock)? {
@@ -50,6 +60,16 @@ pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Or
             None => End::Gone,
         }),
     }
+}
+
+/// Tells if the host saves elsewhere than this process would. It has told where before it listened.
+async fn compare(place: &Place, keeper: &Arc<Keeper>) -> Infallible {
+    keeper.wished().await;
+    let (place, keeper) = (place.clone(), Arc::clone(keeper));
+    let work = move || place.persist().into_iter().for_each(|there| keeper.compare(there));
+    // It fails only when the runtime ends.
+    let _ = tokio::task::spawn_blocking(work).await;
+    pending().await
 }
 
 enum Waited {
@@ -92,7 +112,7 @@ impl Watcher<'_> {
             let complete = async {
                 match heritage {
                     Some(heritage) => heritage.complete().await,
-                    None => std::future::pending().await,
+                    None => pending().await,
                 }
             };
             // The lock comes with a descriptor; everything before is read faster without looking for any.

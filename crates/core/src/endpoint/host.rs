@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::base::{choose_base, open_base};
 use super::directory::{FileId, PrivateDirectory, file_id, is_socket, try_lock};
+use super::note::Note;
 use super::place::{Place, place_secret};
 use super::secret_file::{
     SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path, write_secret,
@@ -163,6 +164,36 @@ impl HostEndpoint {
         }
         let bound = *self.bound.lock().unwrap_or_else(PoisonError::into_inner);
         bound.is_some() && bound == self.directory.id_inside(&self.name) && self.directory.is_at_its_path()
+    }
+
+    /// For an elected host that has ended and holds the lock still: tells the next one which snapshot holds all it had, by the
+    /// snapshot's checksum.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`].
+    pub(crate) fn leave_note(&self, saved: u64) -> Result<()> {
+        Note::Saved.leave(&self.directory, &saved.to_le_bytes())
+    }
+
+    /// For an elected host that begins: what the last one has told with [`Self::leave_note`], if nobody has been the host
+    /// since. Once only.
+    pub(crate) fn take_note(&self) -> Option<u64> {
+        let word = Note::Saved.take(&self.directory)?;
+        Some(u64::from_le_bytes(word.try_into().ok()?))
+    }
+
+    /// For an elected host that begins: tells those who may be the next one where it saves, if it does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`].
+    pub(crate) fn tell_persist(&self, persist: Option<&str>) -> Result<()> {
+        match persist {
+            Some(persist) => Note::Persist.leave(&self.directory, persist.as_bytes()),
+            None => {
+                Note::Persist.take(&self.directory);
+                Ok(())
+            }
+        }
     }
 
     /// The socket's path.

@@ -20,6 +20,8 @@ mod directory;
 #[cfg(unix)]
 mod host;
 #[cfg(unix)]
+mod note;
+#[cfg(unix)]
 mod place;
 #[cfg(unix)]
 mod secret_file;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::base::{choose_lasting_base, open_base};
 use super::directory::PrivateDirectory;
+use super::note::Note;
 use super::secret_file::{SECRET_NAME, SOCKET_NAME, create_secret, open_secret};
 use super::{BaseFacts, Secret};
 use crate::config::{ELECTION_KEY_DIGITS, MAX_NAME_ATTEMPTS};
@@ -44,6 +45,11 @@ impl Place {
     /// Path of the socket of whoever hosts.
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Where the host saves, in words, if it has told that.
+    pub(crate) fn persist(&self) -> Option<String> {
+        String::from_utf8(Note::Persist.read(&self.open().ok()?)?).ok()
     }
 
     pub(super) fn directory(&self) -> &Path {

@@ -68,6 +68,17 @@ pub(super) fn beside(socket: &OsStr) -> OsString {
 
 /// The secret called `name` with its open file, if there is one.
 pub(super) fn open_secret(directory: &PrivateDirectory, name: &OsStr) -> Result<Option<(File, Secret)>> {
+    let Some(file) = open_own(directory, name)? else { return Ok(None) };
+    let secret =
+        read_exactly(&file).map_err(|reason| unusable_file(&directory.path().join(name), &reason))?;
+    Ok(Some((file, secret)))
+}
+
+/// Opens the file called `name` that nobody but this user could have written, if there is one.
+///
+/// # Errors
+/// [`ErrorKind::Directory`] for any other.
+pub(super) fn open_own(directory: &PrivateDirectory, name: &OsStr) -> Result<Option<File>> {
     let path = directory.path().join(name);
     let reject = |reason: String| unusable_file(&path, &reason);
     // NONBLOCK: a pipe in its place must not hold us up.
@@ -83,8 +94,7 @@ pub(super) fn open_secret(directory: &PrivateDirectory, name: &OsStr) -> Result<
         return Err(reject("is no regular file".to_owned()));
     }
     check_ours(&stat).map_err(reject)?;
-    let secret = read_exactly(&file).map_err(reject)?;
-    Ok(Some((file, secret)))
+    Ok(Some(file))
 }
 
 /// Creates a fresh secret called `name`, complete from the first moment it has that name. `None`: the name is taken.

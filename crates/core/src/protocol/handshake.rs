@@ -27,6 +27,8 @@ pub const FEATURE_SHARED_TABLE: u64 = 1;
 pub const FEATURE_WATCH: u64 = 1 << 1;
 /// The host may move to another process: the client keeps what was not answered and asks the next host again.
 pub const FEATURE_MOVES: u64 = 1 << 2;
+/// Over a connection that watches: the content of the host may have scans under way in it, with which the next host goes on.
+pub const FEATURE_SCANS: u64 = 1 << 3;
 /// Longest package version in a hello.
 pub const MAX_PACKAGE_VERSION: usize = 32;
 /// Length of a nonce.
@@ -80,6 +82,11 @@ impl Agreed {
     /// The host may move to another process.
     pub fn moves(&self) -> bool {
         self.features & FEATURE_MOVES != 0
+    }
+
+    /// The client would go on with scans under way.
+    pub fn takes_scans(&self) -> bool {
+        self.features & FEATURE_SCANS != 0
     }
 
     /// Whether the client only watches the host.

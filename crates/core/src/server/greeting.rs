@@ -9,7 +9,7 @@ use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::random_bytes;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::handshake::{
-    Agreed, FEATURE_MOVES, FEATURE_WATCH, HostChallenge, Introduction, Refusal, offered,
+    Agreed, FEATURE_MOVES, FEATURE_SCANS, FEATURE_WATCH, HostChallenge, Introduction, Refusal, offered,
 };
 use crate::store::Store;
 use crate::transport::{Input, Reader, Stream, Writer};
@@ -26,6 +26,8 @@ pub(crate) struct Greeted {
     pub(super) watches: bool,
     /// It follows a host that moves.
     pub(super) moves: bool,
+    /// It would go on with scans under way.
+    pub(crate) takes_scans: bool,
 }
 
 /// The handshake. `None`: the stranger failed, was too slow or too old, or the server closes.
@@ -48,6 +50,7 @@ pub(super) async fn greet(
         shares_tables: false,
         watches: false,
         moves: false,
+        takes_scans: false,
     };
     let proved = tokio::select! {
         proved = timeout(config.limits.handshake_timeout, greeted.prove(config, store)) => proved.ok()?,
@@ -59,6 +62,7 @@ pub(super) async fn greet(
             greeted.shares_tables = agreed.shares_tables();
             greeted.watches = agreed.watches();
             greeted.moves = agreed.moves();
+            greeted.takes_scans = agreed.takes_scans();
             slot.promote().map_err(no_seat)
         }
         Err(refusal) => Err(refusal),
@@ -82,7 +86,7 @@ pub(super) async fn greet(
 impl Greeted {
     /// The handshake up to the client's proof.
     async fn prove(&mut self, config: &ServerConfig, store: &Store) -> Result<Agreed, Refusal> {
-        let moves = if config.succession.is_some() { FEATURE_MOVES } else { 0 };
+        let moves = if config.succession.is_some() { FEATURE_MOVES | FEATURE_SCANS } else { 0 };
         let own = Introduction {
             secret: &config.secret,
             package_version: &config.package_version,

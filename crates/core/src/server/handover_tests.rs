@@ -102,8 +102,15 @@ async fn converse(store: &Arc<Store>, shares_tables: bool, most: usize) -> Arriv
     let (host, client) = Stream::pair();
     let (reader, writer) = host.into_split().unwrap();
     writer.narrow();
-    let greeted =
-        Greeted { reader, writer, input: Input::default(), shares_tables, watches: false, moves: false };
+    let greeted = Greeted {
+        reader,
+        writer,
+        input: Input::default(),
+        shares_tables,
+        watches: false,
+        moves: false,
+        takes_scans: false,
+    };
     let (closing, closed) = watch::channel(false);
     let (mut reader, writer) = client.into_split().unwrap();
     let limits = ServerLimits { shutdown_drain: Duration::from_secs(60), ..ServerLimits::default() };

@@ -1,14 +1,13 @@
 //! Requests about many entries: others have a turn between parts of them.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::requests::Reply;
-use super::scans::Scan;
 use super::{Session, checks};
 use crate::config::KEYS_PER_TURN;
 use crate::error::{Error, Result};
 use crate::protocol::message::{Blob, Handle, NewEntry, Response, ScanFields};
+use crate::store::Scan;
 use crate::value::check_value;
 
 impl Session {
@@ -89,10 +88,9 @@ impl Session {
     ) -> Result<()> {
         let (prefix, limit) = (checks::prefix(prefix)?, checks::page_limit(limit));
         self.scans.check_room()?;
-        let snapshot = self.enter(handle, |state, _, now| state.snapshot(prefix, now))?;
-        let namespace = Arc::clone(self.handles.get(handle)?);
-        let scan = Scan::new(handle, namespace, fields, snapshot);
-        let (cursor, page) = self.scans.begin(&self.store, scan, limit);
+        let left = self.enter(handle, |state, _, now| state.snapshot(prefix, now))?;
+        let namespace = self.handles.get(handle)?;
+        let (cursor, page) = self.scans.begin(&self.store, handle, namespace, Scan { fields, left }, limit);
         reply(page.lend(cursor));
         Ok(())
     }
@@ -104,16 +102,15 @@ impl Session {
         limit: u32,
         reply: Reply<'_>,
     ) -> Result<()> {
-        self.handles.get(handle)?;
-        let limit = checks::page_limit(limit);
-        let (cursor, page) = self.scans.next(&self.store, handle, cursor, limit)?;
+        let (namespace, limit) = (self.handles.get(handle)?, checks::page_limit(limit));
+        let (cursor, page) = self.scans.next(&self.store, handle, namespace, cursor, limit)?;
         reply(page.lend(cursor));
         Ok(())
     }
 
     pub(super) fn scan_end(&mut self, handle: Handle, cursor: u64, reply: Reply<'_>) -> Result<()> {
-        self.handles.get(handle)?;
-        self.scans.end(handle, cursor);
+        let namespace = self.handles.get(handle)?;
+        self.scans.end(&self.store, handle, namespace, cursor);
         reply(Response::Flag(true));
         Ok(())
     }

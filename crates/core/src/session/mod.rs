@@ -146,6 +146,7 @@ impl Drop for Session {
         for namespace in self.loading.values() {
             leave(&self.store, &self.member, namespace);
         }
+        self.scans.leave(&self.store);
     }
 }
 

@@ -119,7 +119,7 @@ impl Session {
         if let Some(namespace) = self.handles.release(handle)? {
             self.leave(&namespace);
         }
-        self.scans.release(handle);
+        self.scans.release(&self.store, handle);
         reply(Response::Flag(true));
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::config::{KEYS_PER_TURN, MAX_SCANS_PER_SESSION, REPLY_PART_BYTES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::message::{Blob, Handle, PageItem, Response, ScanFields};
-use crate::store::{Namespace, Place, Snapshot, State, Store};
+use crate::store::{Namespace, Place, Scan, Snapshot, State, Store};
 
 /// Entries as a scan shows them, before they are lent to a response. All bytes are in one buffer.
 #[derive(Default)]
@@ -66,40 +66,21 @@ fn append(bytes: &mut Vec<u8>, read: impl FnOnce(&mut Vec<u8>)) -> Range<usize> 
     start..bytes.len()
 }
 
-/// One scan.
-pub(super) struct Scan {
-    handle: Handle,
-    namespace: Arc<Namespace>,
-    fields: ScanFields,
-    left: Snapshot,
-}
-
-impl Scan {
-    pub(super) fn new(
-        handle: Handle,
-        namespace: Arc<Namespace>,
-        fields: ScanFields,
-        snapshot: Snapshot,
-    ) -> Self {
-        Self { handle, namespace, fields, left: snapshot }
-    }
-
-    /// The next page: entries as they are now. Empty only at the end.
-    fn page(&mut self, store: &Store, limit: usize) -> Page {
-        let Self { namespace, fields, left, .. } = self;
-        let mut page = Page::default();
-        while page.items.is_empty() && !left.is_empty() {
-            let turn = store.enter(namespace, |state, _, now| {
-                left.follow();
-                fill(&mut page, left, limit, |page, place| page.add(state, *fields, place, now));
-            });
-            if turn.is_none() {
-                // The namespace was destroyed: everything is gone.
-                left.end();
-            }
+/// The next page of a scan: entries as they are now. Empty only at the end.
+fn page(scan: &mut Scan, store: &Store, namespace: &Arc<Namespace>, limit: usize) -> Page {
+    let Scan { fields, left } = scan;
+    let mut page = Page::default();
+    while page.items.is_empty() && !left.is_empty() {
+        let turn = store.enter(namespace, |state, _, now| {
+            left.follow();
+            fill(&mut page, left, limit, |page, place| page.add(state, *fields, place, now));
+        });
+        if turn.is_none() {
+            // The namespace was destroyed: everything is gone.
+            left.end();
         }
-        page
     }
+    page
 }
 
 /// Moves entries to an empty page, as far as it goes in one turn.
@@ -116,21 +97,19 @@ fn fill(page: &mut Page, left: &mut Snapshot, limit: usize, mut add: impl FnMut(
     }
 }
 
-/// The scans of one session by cursor. A cursor names its scan for life.
-pub(super) struct Scans {
-    open: HashMap<u64, Scan>,
-    issued: u64,
-}
+/// The scans of one session, by cursor, with the handle of each. What they have left is with their namespace, from where it
+/// moves with the content.
+pub(super) struct Scans(HashMap<u64, (Handle, Arc<Namespace>)>);
 
 impl Scans {
     pub(super) fn new() -> Self {
-        Self { open: HashMap::new(), issued: 0 }
+        Self(HashMap::new())
     }
 
     /// # Errors
     /// [`ErrorKind::Limit`] when one more would be too many.
     pub(super) fn check_room(&self) -> Result<()> {
-        if self.open.len() < MAX_SCANS_PER_SESSION {
+        if self.0.len() < MAX_SCANS_PER_SESSION {
             return Ok(());
         }
         let message = format!(
@@ -140,17 +119,19 @@ impl Scans {
     }
 
     /// The first page of a scan, and where to go on; 0 at the end.
-    pub(super) fn begin(&mut self, store: &Store, mut scan: Scan, limit: usize) -> (u64, Page) {
-        let page = scan.page(store, limit);
-        if scan.left.is_empty() {
-            return (0, page);
-        }
-        self.issued += 1;
-        self.open.insert(self.issued, scan);
-        (self.issued, page)
+    pub(super) fn begin(
+        &mut self,
+        store: &Store,
+        handle: Handle,
+        namespace: &Arc<Namespace>,
+        scan: Scan,
+        limit: usize,
+    ) -> (u64, Page) {
+        self.go_on(store, (handle, namespace), scan, limit, || store.issue_cursor())
     }
 
-    /// The next page, and where to go on; 0 at the end.
+    /// The next page, and where to go on; 0 at the end. A scan that this session has not begun may be one of an earlier
+    /// host's in the namespace `there`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a scan that has ended, or is not of this handle.
@@ -158,30 +139,80 @@ impl Scans {
         &mut self,
         store: &Store,
         handle: Handle,
+        there: &Arc<Namespace>,
         cursor: u64,
         limit: usize,
     ) -> Result<(u64, Page)> {
-        let scan = self.open.get_mut(&cursor).filter(|scan| scan.handle == handle);
-        let scan = scan.ok_or_else(|| {
-            Error::new(ErrorKind::InvalidArgument, "this iteration has ended; begin another one")
-        })?;
-        let page = scan.page(store, limit);
-        if !scan.left.is_empty() {
-            return Ok((cursor, page));
-        }
-        self.open.remove(&cursor);
-        Ok((0, page))
+        let (namespace, scan) = match self.0.get(&cursor) {
+            Some((owner, _)) if *owner != handle => return Err(ended()),
+            Some((_, namespace)) => {
+                let namespace = Arc::clone(namespace);
+                self.0.remove(&cursor);
+                match store.enter(&namespace, |state, _, _| state.scans.take(cursor)) {
+                    Some(scan) => (namespace, scan),
+                    // The namespace was destroyed: everything is gone.
+                    None => return Ok((0, Page::default())),
+                }
+            }
+            None => {
+                (Arc::clone(there), store.enter(there, |state, _, _| state.scans.claim(cursor)).flatten())
+            }
+        };
+        let scan = scan.ok_or_else(ended)?;
+        Ok(self.go_on(store, (handle, &namespace), scan, limit, || cursor))
     }
 
-    /// Ends a scan of this handle; one that has ended already is fine.
-    pub(super) fn end(&mut self, handle: Handle, cursor: u64) {
-        if self.open.get(&cursor).is_some_and(|scan| scan.handle == handle) {
-            self.open.remove(&cursor);
+    /// The next page of a scan that is nowhere kept, which is kept from then on if anything is left.
+    fn go_on(
+        &mut self,
+        store: &Store,
+        (handle, namespace): (Handle, &Arc<Namespace>),
+        mut scan: Scan,
+        limit: usize,
+        cursor: impl FnOnce() -> u64,
+    ) -> (u64, Page) {
+        let page = page(&mut scan, store, namespace, limit);
+        if scan.left.is_empty() {
+            return (0, page);
+        }
+        let cursor = cursor();
+        // Nothing is left to keep if the namespace was destroyed just now; then the next page says so.
+        store.enter(namespace, |state, _, _| state.scans.put(cursor, scan));
+        self.0.insert(cursor, (handle, Arc::clone(namespace)));
+        (cursor, page)
+    }
+
+    /// Ends a scan of this handle, or one of an earlier host's; one that has ended already is fine.
+    pub(super) fn end(&mut self, store: &Store, handle: Handle, there: &Arc<Namespace>, cursor: u64) {
+        match self.0.get(&cursor) {
+            Some((owner, _)) if *owner != handle => {}
+            Some(_) => self.forget(store, |found, _| found == cursor),
+            None => drop(store.enter(there, |state, _, _| state.scans.claim(cursor))),
         }
     }
 
     /// Ends all scans of a handle.
-    pub(super) fn release(&mut self, handle: Handle) {
-        self.open.retain(|_, scan| scan.handle != handle);
+    pub(super) fn release(&mut self, store: &Store, handle: Handle) {
+        self.forget(store, |_, owner| owner == handle);
     }
+
+    /// Ends all scans.
+    pub(super) fn leave(&mut self, store: &Store) {
+        self.forget(store, |_, _| true);
+    }
+
+    fn forget(&mut self, store: &Store, doomed: impl Fn(u64, Handle) -> bool) {
+        self.0.retain(|cursor, (handle, namespace)| {
+            let keep = !doomed(*cursor, *handle);
+            if !keep {
+                // What it held is freed here, outside the lock.
+                drop(store.enter(namespace, |state, _, _| state.scans.take(*cursor)));
+            }
+            keep
+        });
+    }
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::InvalidArgument, "this iteration has ended; begin another one")
 }

@@ -130,13 +130,14 @@ impl<W: Write> Sink<W> {
         self.out.write_all(bytes)
     }
 
-    /// Writes the trailer; returns the length of the whole file.
-    pub(super) fn end(mut self) -> io::Result<u64> {
+    /// Writes the trailer; returns the length of the whole file, and the checksum.
+    pub(super) fn end(mut self) -> io::Result<(u64, u64)> {
         let length = self.records.to_le_bytes();
         self.checksum.add(&length);
         self.out.write_all(&length)?;
-        self.out.write_all(&self.checksum.of_all().to_le_bytes())?;
+        let checksum = self.checksum.of_all();
+        self.out.write_all(&checksum.to_le_bytes())?;
         self.out.flush()?;
-        Ok((HEADER_BYTES + TRAILER_BYTES) as u64 + self.records)
+        Ok(((HEADER_BYTES + TRAILER_BYTES) as u64 + self.records, checksum))
     }
 }

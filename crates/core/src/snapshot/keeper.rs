@@ -1,9 +1,10 @@
 //! Keeps the snapshot of one process's store: loads it for a fresh host, writes it now and again and at the end.
 //!
 //! **What must not come back.** Without an interval a file is used once: it is gone before anything in it counts. With one
-//! it stays, and a crash brings back the state of the last interval, which is what was asked for. A host that begins
-//! without loading, because this process has seen a newer content, removes the file ([`Keeper::discard`]). A store whose
-//! life has ended is not written any more, also if that was begun before.
+//! it stays, and a crash brings back the state of the last interval, which is what was asked for. A host whose process has
+//! known another one loads only what the last host has saved at its end, and removes any other file, for it is older than
+//! what this process has seen ([`Keeper::succeed`]). A store whose life has ended is not written any more, also if that was
+//! begun before.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::file::{self, Temporary};
-use super::{Loaded, SetAside, Written, load, take, write};
+use super::{Loaded, SetAside, Written, load, read, take, write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
 
@@ -51,6 +52,13 @@ pub enum Notice {
     Late,
     /// The file was written.
     Written(Written),
+    /// Another process hosts and saves elsewhere, or at other times.
+    Differs {
+        /// Where that one saves.
+        there: String,
+        /// What was asked for here.
+        here: Persist,
+    },
     /// It could not be written or removed.
     Failed(Error),
 }
@@ -63,6 +71,7 @@ impl Notice {
             Self::SetAside(_) => "CC_SNAPSHOT_SET_ASIDE",
             Self::Late => "CC_SNAPSHOT_LATE",
             Self::Written(_) => "CC_SNAPSHOT_WRITTEN",
+            Self::Differs { .. } => "CC_SNAPSHOT_DIFFERS",
             Self::Failed(_) => "CC_SNAPSHOT_FAILED",
         }
     }
@@ -85,9 +94,14 @@ impl fmt::Display for Notice {
                  snapshot, but nothing was loaded; give `persist` to the first cache that the process opens, or call \
                  `ClusteredCache.bootstrap({ persist })` before the first worker is forked",
             ),
-            Self::Written(Written { entries, bytes }) => {
+            Self::Written(Written { entries, bytes, .. }) => {
                 write!(f, "the snapshot was written: {entries} entries, {bytes} bytes")
             }
+            Self::Differs { there, here } => write!(
+                f,
+                "option `persist` is {here} here, and {there} in the process that hosts the cache now: where it is saved \
+                 depends on who hosts; give all instances of the app the same"
+            ),
             Self::Failed(error) => f.write_str(error.message()),
         }
     }
@@ -97,6 +111,8 @@ impl fmt::Display for Notice {
 pub struct Keeper {
     wish: watch::Sender<Option<Arc<Persist>>>,
     tell: Box<dyn Fn(Notice) + Send + Sync>,
+    /// What another host was last said to save, if that differs.
+    differs: Mutex<Option<String>>,
     /// Held while the file is written: why that failed the last time, so that it is not told again every time.
     writing: Mutex<Option<String>>,
     /// The last snapshot is being written, or was.
@@ -113,7 +129,13 @@ impl Keeper {
     /// A keeper that does nothing until it is asked. `tell` is called from any thread.
     pub fn new(tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         let (wish, _) = watch::channel(None);
-        Self { wish, tell: Box::new(tell), writing: Mutex::default(), over: AtomicBool::new(false) }
+        Self {
+            wish,
+            tell: Box::new(tell),
+            differs: Mutex::default(),
+            writing: Mutex::default(),
+            over: AtomicBool::new(false),
+        }
     }
 
     /// Asks for snapshots. `true` for the first one who does.
@@ -138,6 +160,31 @@ impl Keeper {
     /// What was asked for.
     pub fn wish(&self) -> Option<Arc<Persist>> {
         self.wish.borrow().clone()
+    }
+
+    /// Ends when snapshots were asked for.
+    pub(crate) async fn wished(&self) {
+        // The sender lives as long as this keeper.
+        let _ = self.wish.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Another process hosts and saves as it says `there`: that is told if it is not what was asked for here. Once for
+    /// each that differs.
+    pub(crate) fn compare(&self, there: String) {
+        let Some(here) = self.wish().filter(|here| here.to_string() != there) else { return };
+        let mut told = self.differs.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.as_ref() != Some(&there) {
+            *told = Some(there.clone());
+            drop(told);
+            (self.tell)(Notice::Differs { there, here: (*here).clone() });
+        }
+    }
+
+    /// Tells of a failure of somebody who works for this keeper.
+    pub(crate) fn report(&self, result: Result<()>) {
+        if let Err(error) = result {
+            (self.tell)(Notice::Failed(error));
+        }
     }
 
     /// Fills the store of a host that is the first one this process knows.
@@ -168,9 +215,18 @@ impl Keeper {
         }
     }
 
-    /// A host begins without the content of the file: from now on that is older than anything somebody may see.
-    pub fn discard(&self) {
+    /// Fills the store of a host whose process has known another one, if the file is the one that the last host has `saved`
+    /// at its end, by its checksum. Any other one is removed: it is older than what somebody has seen.
+    pub fn succeed(&self, store: &Arc<Store>, saved: Option<u64>) {
         let Some(persist) = self.wish() else { return };
+        if saved.is_some() && read::checksum_of(&persist.path) == saved {
+            self.load(store);
+        } else {
+            self.discard(&persist);
+        }
+    }
+
+    fn discard(&self, persist: &Persist) {
         if let Err(error) = file::remove(&persist.path)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -200,8 +256,7 @@ impl Keeper {
         if let Some(persist) = self.wish() {
             return persist.interval;
         }
-        // The sender lives as long as this keeper.
-        let _ = self.wish.subscribe().wait_for(Option::is_some).await;
+        self.wished().await;
         let (keeper, store) = (Arc::clone(self), Arc::clone(store));
         let _ = tokio::task::spawn_blocking(move || keeper.come_late(&store)).await;
         self.wish()?.interval
@@ -224,18 +279,19 @@ impl Keeper {
         }
     }
 
-    /// Writes `store` for the last time, when nobody changes it any more. Twice is fine: the first time counts.
-    pub fn finish(&self, store: &Arc<Store>) {
+    /// Writes `store` for the last time, when nobody changes it any more. Twice is fine: the first time counts. `note` is
+    /// called when that is done, with the checksum of the file.
+    pub fn finish(&self, store: &Arc<Store>, note: impl FnOnce(u64) -> Result<()>) {
         let Some(persist) = self.wish() else { return };
         if self.over.swap(true, Ordering::AcqRel) {
             return;
         }
         // One that is just being written stops at its next part.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.tell)(match write::write(store, &persist.path, |file| file) {
-            Ok(written) => Notice::Written(written),
-            Err(error) => Notice::Failed(error),
-        });
+        let written = write::write(store, &persist.path, |file| file);
+        let noted = written.as_ref().map_or(Ok(()), |written| note(written.checksum));
+        (self.tell)(written.map_or_else(Notice::Failed, Notice::Written));
+        self.report(noted);
     }
 }
 

@@ -50,6 +50,15 @@ pub(super) fn load(
     take(store, &mut file, Duration::from_millis(elapsed)).map(Some).map_err(set_aside)
 }
 
+/// The checksum that the file at `path` says it has; `None` if nothing there could be a snapshot.
+pub(super) fn checksum_of(path: &Path) -> Option<u64> {
+    let mut file = file::open_own(path).ok().flatten()?;
+    file.seek(SeekFrom::End(-(TRAILER_BYTES as i64))).ok()?;
+    let mut trailer = [0; TRAILER_BYTES];
+    read_whole(&mut file, &mut trailer).ok()?;
+    Some(Trailer::decode(&trailer).checksum)
+}
+
 /// Reads the whole file and believes nothing of it before its end.
 fn verify(file: &mut File) -> Result<Header, String> {
     let around = (HEADER_BYTES + TRAILER_BYTES) as u64;

@@ -18,6 +18,8 @@ pub struct Written {
     pub entries: u64,
     /// Length of the file.
     pub bytes: u64,
+    /// The file's checksum, which also tells it from all others.
+    pub checksum: u64,
 }
 
 /// See [`super::write()`]. What is written goes through `wrap`; tests let a disk be full there.
@@ -47,8 +49,8 @@ fn write_content<W: Write>(store: &Arc<Store>, path: &Path, out: W) -> Result<Wr
         more = export.fill(&mut part)?;
         sink.records(&part).map_err(failed)?;
     }
-    let bytes = sink.end().map_err(failed)?;
-    Ok(Written { entries: export.entries(), bytes })
+    let (bytes, checksum) = sink.end().map_err(failed)?;
+    Ok(Written { entries: export.entries(), bytes, checksum })
 }
 
 pub(super) fn cannot_write(path: &Path, source: io::Error) -> Error {

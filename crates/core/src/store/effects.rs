@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::entries::Discarded;
 use super::lease::Member;
+use super::scans::Scans;
 use crate::clock::Moment;
 use crate::protocol::message::{Blob, LeaseToken, RequestId, Response};
 
@@ -48,6 +49,8 @@ pub(crate) struct Effects {
     pub(crate) announce: Option<Moment>,
     /// A section that leaves such things behind does so once.
     pub(crate) discarded: Option<Discarded>,
+    /// Scans that were under way.
+    pub(crate) ended: Option<Scans>,
 }
 
 impl Effects {
@@ -56,6 +59,6 @@ impl Effects {
         for delivery in &self.deliveries {
             delivery.send();
         }
-        drop(self.discarded);
+        drop((self.discarded, self.ended));
     }
 }

@@ -23,6 +23,7 @@ mod order;
 pub(crate) mod probe;
 mod reads;
 mod refit;
+mod scans;
 mod snapshot;
 mod table;
 mod vigil;
@@ -42,6 +43,7 @@ pub(crate) use self::lease::{Ask, Member, Turn};
 pub(crate) use self::loads::{Fetched, Outcome};
 pub(crate) use self::namespace::{Namespace, State};
 use self::options::Options;
+pub(crate) use self::scans::Scan;
 pub(crate) use self::snapshot::{Place, Snapshot};
 use self::vigil::Vigil;
 use crate::clock::{Clock, Moment};
@@ -63,7 +65,7 @@ pub struct Store {
     waker: Mutex<Option<Waker>>,
     /// Numbers namespaces and members.
     ids: AtomicU64,
-    /// Numbers leases; shared with every namespace. Begins at 1.
+    /// Numbers leases and scans; shared with every namespace. Begins at 1.
     tokens: Arc<AtomicU64>,
     clients: AtomicUsize,
     vigil: Vigil,
@@ -292,6 +294,11 @@ impl Store {
     /// A number no other namespace or member of this store has.
     pub(crate) fn issue_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A number that no other scan or lease of this life of the cache has, at this host or at the next one.
+    pub(crate) fn issue_cursor(&self) -> u64 {
+        self.tokens.fetch_add(1, Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Namespace>>> {

@@ -10,6 +10,7 @@ use super::entries::Entries;
 use super::entry::NEVER;
 use super::lease::Flights;
 use super::options::Options;
+use super::scans::Scans;
 use crate::clock::Moment;
 use crate::error::Result;
 use crate::protocol::message::{NamespaceOptions, Settings, Stats};
@@ -41,6 +42,7 @@ pub(crate) struct State {
     pub(super) options: Options,
     pub(super) entries: Entries,
     pub(super) flights: Flights,
+    pub(crate) scans: Scans,
     /// Only the counters of this file's siblings; what can be asked for elsewhere is filled in by [`Self::stats`].
     pub(super) counters: Stats,
     /// Dropped from the store: whoever comes with an old handle opens the name anew.
@@ -59,6 +61,7 @@ impl State {
         Ok(Self {
             entries: Entries::new(options.config())?,
             flights: Flights::new(tokens),
+            scans: Scans::new(),
             options,
             counters: Stats::default(),
             destroyed: false,
@@ -140,6 +143,7 @@ impl State {
         // First of all: to those who read the table by themselves nothing is missing in one that is over.
         self.entries.retire();
         self.entries.remove_all(effects);
+        effects.ended = Some(self.scans.end_all());
     }
 
     /// Empties the namespace for good.
@@ -152,7 +156,7 @@ impl State {
 
     /// The moment at which [`Self::tick`] has something to do, or [`NEVER`].
     pub(super) fn due(&self) -> Moment {
-        self.entries.due().min(self.flights.due())
+        self.entries.due().min(self.flights.due()).min(self.scans.due())
     }
 
     /// Does what time demands, in at most `most` steps; returns how many it took.
@@ -160,6 +164,7 @@ impl State {
         let passed = self.flights.pass_overruns(now, most, &mut effects.deliveries);
         let purged = self.entries.purge_due(now, most - passed);
         self.counters.expirations += purged as u64;
+        self.scans.expire(now);
         passed + purged
     }
 }

@@ -70,6 +70,12 @@ impl Snapshot {
         self.places.clear();
     }
 
+    /// Those that are left, as they are placed now, in their order. Under the namespace's lock.
+    pub(crate) fn places(&mut self) -> impl Iterator<Item = Place> {
+        self.follow();
+        self.places.iter().rev().copied()
+    }
+
     /// Finds the entries where they are now. Under the namespace's lock, before places are used.
     pub(crate) fn follow(&mut self) {
         while let Some(Moves { to, next }) = self.era.0.get() {

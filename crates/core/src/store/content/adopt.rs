@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::record::{Counters, EntryRecord, LeaseRecord};
 use crate::clock::Moment;
 use crate::config::{MAX_CONTENT_NUMBER, MAX_LEASE, MAX_TTL, NamespaceConfig};
-use crate::store::State;
 use crate::store::entries::Entries;
 use crate::store::entry::{Candidate, Meta, NEVER};
 use crate::store::lease::{LoadCounts, Underway};
+use crate::store::{Place, State};
 use crate::value::{check_key, check_value};
 
 const MAX_TTL_MICROS: u64 = MAX_TTL.as_micros() as u64;
@@ -35,11 +35,21 @@ impl Base {
 /// What becomes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    Kept,
+    Kept(Place),
     /// Its time is over.
     Expired,
     /// There is no room, or an entry of that key.
     Skipped,
+}
+
+impl Fate {
+    /// Where it is, if it was kept.
+    pub(super) fn place(self) -> Option<Place> {
+        match self {
+            Self::Kept(place) => Some(place),
+            Self::Expired | Self::Skipped => None,
+        }
+    }
 }
 
 impl State {
@@ -108,34 +118,32 @@ impl State {
             stored: base.start.wrapping_sub(age),
             explicit: NonZeroU64::new(entry.size),
         };
-        if self.entries.admit(&Candidate { key, value, deadline, meta }, config) {
-            Fate::Kept
-        } else {
-            Fate::Skipped
-        }
+        self.entries
+            .admit(&Candidate { key, value, deadline, meta }, config)
+            .map_or(Fate::Skipped, Fate::Kept)
     }
 }
 
 impl Entries {
     /// Stores an entry as the least recently used one, if its key is not there and nothing has to go for it.
-    fn admit(&mut self, new: &Candidate<'_>, config: &NamespaceConfig) -> bool {
+    fn admit(&mut self, new: &Candidate<'_>, config: &NamespaceConfig) -> Option<Place> {
         let size = new.size();
         let has_room = new.fits(config)
             && config.max.is_none_or(|max| (self.len() as u64) < max)
             && size <= config.max_size.saturating_sub(self.size);
         if !has_room || self.find(new.key).is_some() {
-            return false;
+            return None;
         }
         if size != new.bytes() {
             self.table.count_units(config);
         }
-        let Ok(slot) = self.table.insert(new) else { return false };
+        let slot = self.table.insert(new).ok()?;
         self.order.put(slot, new.meta);
         self.order.demote(&slot);
         if let Some(deadlines) = &mut self.deadlines {
             deadlines.link(new.deadline, slot);
         }
         self.size += size;
-        true
+        Some((slot, self.table.hash(slot)))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Purpose;
+use super::departures::Departures;
 use super::record::{EntryRecord, LeaseRecord, NamespaceRecord, Record, Totals, VERSION};
 use crate::clock::Moment;
 use crate::config::{CONTENT_PART_BYTES, CONTENT_RUN};
@@ -30,6 +31,8 @@ pub struct Export {
     sources: VecDeque<Source>,
     named: u32,
     totals: Totals,
+    /// `None` where scans do not matter.
+    pub(super) scans: Option<Departures>,
     /// Key and value on their way into a record.
     scratch: Vec<u8>,
 }
@@ -48,9 +51,15 @@ struct Source {
 }
 
 impl Export {
-    /// Everything, for a host that goes on at once: entries, options, counters, and loads under way.
+    /// Everything, for a host that goes on at once: entries, options, counters, loads and scans under way.
     pub fn handover(store: &Arc<Store>) -> Self {
         Self::new(store, Purpose::Handover)
+    }
+
+    /// Without scans, for a host that cannot go on with them.
+    pub fn without_scans(mut self) -> Self {
+        self.scans = None;
+        self
     }
 
     /// What a later host can use: entries that are not stale, and the options of their namespaces.
@@ -70,6 +79,7 @@ impl Export {
             sources: VecDeque::new(),
             named: 0,
             totals: Totals::default(),
+            scans: (purpose == Purpose::Handover).then(Departures::new),
             scratch: Vec::new(),
         }
     }
@@ -97,19 +107,32 @@ impl Export {
         {
             self.run(source, out, end)?;
         }
-        if self.progress == Progress::UnderWay && self.unnamed.is_empty() && self.sources.is_empty() {
+        let has_entries = !self.unnamed.is_empty() || !self.sources.is_empty();
+        // Last of all, for they are said in numbers of the entries that were written.
+        let has_scans = match &mut self.scans {
+            Some(scans) if !has_entries => scans.fill(&self.store, out, end)?,
+            _ => false,
+        };
+        if self.progress == Progress::UnderWay && !has_entries && !has_scans {
             Record::End(self.totals).append(out)?;
             self.progress = Progress::Over;
         }
         Ok(self.progress != Progress::Over)
     }
 
-    /// Time is over: the next part ends the content, and tells how many entries are not in it.
+    /// Time is over for entries: none follows any more, and the end tells how many are not in it. Scans still do.
     pub fn cut(&mut self) {
         let left: usize = self.sources.iter().map(|source| source.left.len()).sum();
         self.totals.left_out += left as u64;
         self.sources.clear();
         self.unnamed.clear();
+    }
+
+    /// Time is over for scans too: what was not said of them by now is not said.
+    pub fn cut_scans(&mut self) {
+        if let Some(scans) = &mut self.scans {
+            scans.cut();
+        }
     }
 
     /// Entries written so far.
@@ -124,8 +147,9 @@ impl Export {
 
     /// Writes what there is of a namespace beside its entries, and gives it its place among the sources.
     fn name(&mut self, namespace: Arc<Namespace>, out: &mut Vec<u8>) -> Result<()> {
-        let (purpose, number, began) = (self.purpose, self.named, self.began);
-        let named = self.store.enter(&namespace, |state, _, now| {
+        let Self { purpose, named: number, began, store, scans, .. } = self;
+        let (purpose, number, began) = (*purpose, *number, *began);
+        let named = store.enter(&namespace, |state, _, now| {
             let left = state.snapshot(None, now);
             // Without entries a snapshot has nothing to say of it.
             if purpose == Purpose::Snapshot && left.is_empty() {
@@ -133,6 +157,9 @@ impl Export {
             }
             Record::Namespace(Box::new(describe(state, &namespace.name, purpose))).append(out)?;
             let leases = if purpose == Purpose::Handover { lend(state, number, began, out)? } else { 0 };
+            if let Some(scans) = scans {
+                scans.announce(state, number, &namespace, began, out)?;
+            }
             Ok(Some((left, leases)))
         });
         // `None` outside: it was destroyed.
@@ -148,8 +175,9 @@ impl Export {
 
     /// Writes some entries of one namespace, which then stands behind the others.
     fn run(&mut self, mut source: Source, out: &mut Vec<u8>, end: usize) -> Result<()> {
-        let Self { store, purpose, began, scratch, totals, .. } = self;
+        let Self { store, purpose, began, scratch, totals, scans, .. } = self;
         let Source { number, namespace, left } = &mut source;
+        let mut survey = scans.as_mut().and_then(|scans| scans.survey(*number));
         let written = store.enter(namespace, |state, _, now| {
             left.follow();
             for _ in 0..CONTENT_RUN {
@@ -160,6 +188,9 @@ impl Export {
                 {
                     append_entry(&entry, *number, *began, scratch, out)?;
                     totals.entries += 1;
+                    if let Some(survey) = &mut survey {
+                        survey.note(place);
+                    }
                 }
                 left.pass();
             }

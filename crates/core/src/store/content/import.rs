@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::adopt::{Base, Fate};
-use super::record::{LeaseRecord, NamespaceRecord, Record, Totals, VERSION};
+use super::arrivals::Arrivals;
+use super::record::{LeaseRecord, LeftRecord, NamespaceRecord, Record, ScanRecord, Totals, VERSION};
 use crate::config::{
     BUFFER_KEPT, KEYS_PER_TURN, MAX_CONTENT_NUMBER, MAX_FRAME_BYTES, MAX_NAMESPACES, MAX_TTL,
 };
@@ -27,6 +28,8 @@ pub struct Imported {
     pub skipped: u64,
     /// Loads that go on here.
     pub leases: u64,
+    /// Scans that go on here.
+    pub scans: u64,
     /// Entries that the sender had no time for.
     pub left_out: u64,
     /// The end has come: nothing was lost on the way.
@@ -39,7 +42,7 @@ pub struct Imported {
 /// bytes arrive.
 pub struct Import {
     store: Arc<Store>,
-    /// Leases and counters are taken too.
+    /// Leases, scans and counters are taken too.
     handover: bool,
     base: Base,
     /// A record that is not whole yet.
@@ -49,6 +52,7 @@ pub struct Import {
     /// Tokens of leases are lower; 0 before the content has begun.
     tokens: LeaseToken,
     received: Totals,
+    scans: Arrivals,
     taken: Imported,
     failed: bool,
 }
@@ -76,6 +80,7 @@ impl Import {
             namespaces: Vec::new(),
             tokens: 0,
             received: Totals::default(),
+            scans: Arrivals::default(),
             taken: Imported::default(),
             failed: false,
         }
@@ -153,6 +158,8 @@ impl Import {
                     used += self.take_entries(entry.namespace, &bytes[used..])?;
                     continue;
                 }
+                Record::Scan(scan) => self.take_scan(&scan)?,
+                Record::Left(left) => self.take_left(left)?,
                 Record::End(totals) => self.end(totals)?,
             }
             used += length;
@@ -216,18 +223,39 @@ impl Import {
         Ok(())
     }
 
+    fn take_scan(&mut self, scan: &ScanRecord) -> Result<()> {
+        if self.namespaces.get(scan.namespace as usize).is_none() {
+            return Err(malformed("has a scan of an unknown namespace"));
+        }
+        if !(1..self.tokens).contains(&scan.cursor) {
+            return Err(malformed("has a scan that cannot be"));
+        }
+        if self.handover { self.scans.announce(scan) } else { Ok(()) }
+    }
+
+    fn take_left(&mut self, left: LeftRecord) -> Result<()> {
+        if self.handover { self.scans.take(left) } else { Ok(()) }
+    }
+
     /// Takes the entries at the front of `bytes` that are of namespace `number`, at least one; returns their length.
     fn take_entries(&mut self, number: u32, bytes: &[u8]) -> Result<usize> {
         let Some(namespace) = self.namespaces.get_mut(number as usize) else {
             return Err(malformed("has an entry of an unknown namespace"));
         };
         let (taken, base) = (&mut self.taken, &self.base);
+        let mut arrived = self.scans.of(number);
         let run = namespace.as_ref().and_then(|namespace| {
             self.store.enter(namespace, |state, _, now| {
-                each_entry(number, bytes, |entry| match state.admit(entry, base, now) {
-                    Fate::Kept => taken.entries += 1,
-                    Fate::Expired => taken.expired += 1,
-                    Fate::Skipped => taken.skipped += 1,
+                each_entry(number, bytes, |entry| {
+                    let fate = state.admit(entry, base, now);
+                    match fate {
+                        Fate::Kept(_) => taken.entries += 1,
+                        Fate::Expired => taken.expired += 1,
+                        Fate::Skipped => taken.skipped += 1,
+                    }
+                    if let Some(arrived) = &mut arrived {
+                        arrived.note(fate.place());
+                    }
                 })
             })
         });
@@ -236,7 +264,11 @@ impl Import {
             None => {
                 // It could not be opened, or somebody has destroyed it.
                 *namespace = None;
-                let run = each_entry(number, bytes, |_| ())?;
+                let run = each_entry(number, bytes, |_| {
+                    if let Some(arrived) = &mut arrived {
+                        arrived.note(None);
+                    }
+                })?;
                 taken.skipped += run.0;
                 run
             }
@@ -250,6 +282,7 @@ impl Import {
         if (entries, leases) != (self.received.entries, self.received.leases) {
             return Err(malformed("does not hold what its end says"));
         }
+        self.taken.scans = self.scans.settle(&self.store, &self.namespaces, self.base.start);
         self.taken.left_out = left_out;
         self.taken.complete = true;
         Ok(())
@@ -275,7 +308,7 @@ fn each_entry(
     Ok((entries, used))
 }
 
-fn malformed(what: &str) -> Error {
+pub(super) fn malformed(what: &str) -> Error {
     Error::new(ErrorKind::Protocol, format!("the content of a store {what}; the rest of it is not taken"))
 }
 

@@ -15,6 +15,8 @@
 //! that it means the same on another one.
 
 mod adopt;
+mod arrivals;
+mod departures;
 mod export;
 mod import;
 mod record;
@@ -25,7 +27,7 @@ pub use self::import::{Import, Imported};
 /// What the content is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// Another host goes on at once: with loads under way, counters, and what is stale where that is still a value.
+    /// Another host goes on at once: with loads and scans under way, counters, and what is stale where that is still a value.
     Handover,
     /// A host may come later: entries only. A lease means nothing then, and counters begin anew.
     Snapshot,

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::protocol::codec;
-use crate::protocol::message::{Blob, LeaseToken, NamespaceOptions};
+use crate::protocol::message::{Blob, LeaseToken, NamespaceOptions, ScanFields};
+use crate::store::scans::Run;
 
 /// Version of the records: whoever does not know it takes none of them.
 pub(super) const VERSION: u32 = 1;
@@ -16,7 +17,7 @@ pub(super) enum Record<'a> {
     Begin {
         /// See [`VERSION`].
         version: u32,
-        /// All leases so far had lower tokens.
+        /// All leases and cursors so far had lower numbers.
         tokens: LeaseToken,
     },
     /// Numbers itself: the first one is 0.
@@ -27,6 +28,10 @@ pub(super) enum Record<'a> {
     Entry(#[serde(borrow)] EntryRecord<'a>),
     /// The last one.
     End(Totals),
+    /// A scan under way. Only for a receiver that has offered to go on with scans, as is `Left`.
+    Scan(ScanRecord),
+    /// Some of what a scan has left, in its order. If this never comes the scan ends with its host.
+    Left(LeftRecord),
 }
 
 impl Record<'_> {
@@ -90,6 +95,22 @@ pub(super) struct EntryRecord<'a> {
     pub(super) key: Blob<'a>,
     #[serde(borrow)]
     pub(super) value: Blob<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct ScanRecord {
+    pub(super) namespace: u32,
+    pub(super) cursor: u64,
+    pub(super) fields: ScanFields,
+    /// Microseconds until nobody will ask for it any more.
+    pub(super) patience: u64,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct LeftRecord {
+    pub(super) cursor: u64,
+    /// Of entries of its namespace, which are numbered from 0 in the order in which they came.
+    pub(super) runs: Vec<Run>,
 }
 
 /// What was written, to tell whole content from what was cut off on its way.

@@ -3,6 +3,7 @@
 mod entries;
 mod leases;
 mod model;
+mod scans;
 mod stream;
 
 use std::sync::Arc;

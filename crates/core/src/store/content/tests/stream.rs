@@ -1,6 +1,8 @@
 //! Bytes on their way: cut, damaged, hostile.
 
-use super::super::record::{Counters, EntryRecord, LeaseRecord, NamespaceRecord, Record, Totals, VERSION};
+use super::super::record::{
+    Counters, EntryRecord, LeaseRecord, LeftRecord, NamespaceRecord, Record, ScanRecord, Totals, VERSION,
+};
 use super::*;
 use crate::config::MAX_CONTENT_NUMBER;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +18,7 @@ fn small() -> (Host, User) {
     set(&mut other, "c", "third", ttl(500));
     let key = text_key("loading");
     user.ask(0, Request::Fetch { key: Blob(&key), force: false, lease: 40 * MS });
+    user.ask(0, Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 1 });
     (host, user)
 }
 
@@ -253,5 +256,8 @@ fn the_bytes_are_those_of_this_version() {
     let whole = EntryRecord { remaining: Some(5), ttl: 6, size: 7, age: 8, ..entry(b"\x01k", b"\x02v") };
     assert_eq!(bytes(&Record::Entry(whole)), [3, 0, 1, 5, 6, 7, 8, 2, 1, b'k', 2, 2, b'v']);
     assert_eq!(bytes(&Record::End(Totals { entries: 1, leases: 2, left_out: 3 })), [4, 1, 2, 3]);
-    assert!(codec::decode::<Record<'_>>(&[5]).is_err());
+    let scan = ScanRecord { namespace: 0, cursor: 7, fields: ScanFields::Dump, patience: 9 };
+    assert_eq!(bytes(&Record::Scan(scan)), [5, 0, 7, 2, 9]);
+    assert_eq!(bytes(&Record::Left(LeftRecord { cursor: 7, runs: vec![(3, 4)] })), [6, 7, 1, 3, 4]);
+    assert!(codec::decode::<Record<'_>>(&[7]).is_err());
 }

@@ -1,0 +1,307 @@
+//! Scans under way.
+
+use super::*;
+use crate::config::{MAX_MOVED_RUNS, MOVED_SCAN_LIFE};
+use crate::error::ErrorKind;
+use crate::store::content::departures::Departures;
+use crate::store::content::record::{LeftRecord, Record, ScanRecord, Totals};
+
+const LIFE_MS: u64 = MOVED_SCAN_LIFE.as_millis() as u64;
+
+/// Cursor and keys of a page.
+fn page(reply: &Reply) -> (u64, Vec<String>) {
+    let Response::Page { cursor, items } = reply.response() else { panic!("{reply:?}") };
+    let keys = items.iter().map(|item| String::from_utf8(item.key.0[1..].to_vec()).unwrap());
+    (cursor, keys.collect())
+}
+
+fn begin(user: &mut User, limit: u32) -> (u64, Vec<String>) {
+    page(&user.ask(0, Request::Scan { fields: ScanFields::Keys, prefix: None, limit }))
+}
+
+fn next(user: &mut User, cursor: u64, limit: u32) -> Reply {
+    user.ask(0, Request::ScanNext { cursor, limit })
+}
+
+/// All that is left of a scan.
+fn rest(user: &mut User, mut cursor: u64) -> Vec<String> {
+    let mut rest = Vec::new();
+    while cursor != 0 {
+        let (following, keys) = page(&next(user, cursor, 7));
+        cursor = following;
+        rest.extend(keys);
+    }
+    rest
+}
+
+/// A user of entries from `0` on, the last one the most recently used.
+fn filled(host: &Host, count: u32) -> User {
+    let mut user = host.joined("n");
+    (0..count).for_each(|number| set(&mut user, &number.to_string(), "v", Keep::default()));
+    user
+}
+
+fn delete(user: &mut User, key: &str) {
+    assert_eq!(user.ask(0, Request::Delete(Blob(&text_key(key)))), Response::Flag(true));
+}
+
+fn descending(from: u32, to: u32) -> Vec<String> {
+    (to..=from).rev().map(|number| number.to_string()).collect()
+}
+
+fn has_ended(reply: &Reply) -> bool {
+    reply.error() == Some(ErrorKind::InvalidArgument)
+}
+
+#[test]
+fn over_a_host_for_each_page_everything_is_shown_once_in_its_order() {
+    let mut host = Host::new(0);
+    let mut user = filled(&host, 1_000);
+    let (mut cursor, mut shown) = begin(&mut user, 100);
+    while cursor != 0 {
+        host = host.heir();
+        // The session that has begun is gone only now.
+        user = host.joined("n");
+        let (following, keys) = page(&next(&mut user, cursor, 100));
+        cursor = following;
+        shown.extend(keys);
+        host.store.validate();
+    }
+    assert_eq!(shown, descending(999, 0));
+}
+
+#[test]
+fn nobody_asks_for_a_page_while_two_hosts_pass() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 30);
+    let (cursor, _) = begin(&mut user, 10);
+    let last = host.heir().heir();
+    assert_eq!(rest(&mut last.joined("n"), cursor), descending(19, 0));
+}
+
+#[test]
+fn uses_and_changes_before_and_after_the_move_show_nothing_twice_and_lose_nothing() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 100);
+    let (cursor, _) = begin(&mut user, 10);
+    // Every third one is used, from the coldest on, so that the order of use is another one by now.
+    (0..100).step_by(3).for_each(|number| drop(get(&mut user, &number.to_string())));
+    set(&mut user, "40", "another", Keep::default());
+    set(&mut user, "new", "v", Keep::default());
+    delete(&mut user, "50");
+
+    let heir = host.heir();
+    let mut user = heir.joined("n");
+    set(&mut user, "41", "another", Keep::default());
+    delete(&mut user, "60");
+    let gone = ["50", "60"].map(str::to_owned);
+    let expected: Vec<_> = descending(89, 0).into_iter().filter(|key| !gone.contains(key)).collect();
+    assert_eq!(rest(&mut user, cursor), expected);
+}
+
+#[test]
+fn a_scan_shows_at_the_next_host_what_it_showed_before() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 20);
+    let prefix = text_key("1");
+    let request = Request::Scan { fields: ScanFields::Dump, prefix: Some(Blob(&prefix)), limit: 1 };
+    let (cursor, _) = page(&user.ask(0, request));
+
+    let heir = host.heir();
+    let mut user = heir.joined("n");
+    let reply = next(&mut user, cursor, 1);
+    let Response::Page { items, .. } = reply.response() else { panic!("{reply:?}") };
+    assert_eq!(items[0].value, Some(Blob(&text_value("v"))));
+    assert_eq!(rest(&mut user, cursor), [descending(17, 10), vec!["1".to_owned()]].concat());
+}
+
+#[test]
+fn a_scan_that_has_nothing_left_any_more_ends() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 2);
+    let (cursor, _) = begin(&mut user, 1);
+    user.ask(0, Request::Clear(None));
+    let heir = host.heir();
+    assert_eq!(page(&next(&mut heir.joined("n"), cursor, 1)), (0, vec![]));
+}
+
+#[test]
+fn what_there_was_no_time_for_is_not_shown() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 20_000);
+    let (cursor, _) = begin(&mut user, 1);
+    let mut export = Export::handover(&host.store);
+    let mut bytes = Vec::new();
+    assert!(export.fill(&mut bytes).unwrap());
+    let written = export.entries() as u32;
+    assert!(written < 20_000);
+    export.cut();
+    bytes.extend(content(export));
+    let heir = Host::new(0);
+    let mut import = Import::handover(&heir.store);
+    import.feed(&bytes).unwrap();
+    assert_eq!(import.imported().scans, 1);
+    assert_eq!(rest(&mut heir.joined("n"), cursor), descending(19_998, 20_000 - written));
+}
+
+#[test]
+fn one_for_which_there_was_no_time_has_ended() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 20_000);
+    let (cursor, _) = begin(&mut user, 1);
+    let mut export = Export::handover(&host.store);
+    let mut bytes = Vec::new();
+    assert!(export.fill(&mut bytes).unwrap(), "it is announced by now");
+    export.cut_scans();
+    bytes.extend(content(export));
+    let heir = Host::new(0);
+    let mut import = Import::handover(&heir.store);
+    import.feed(&bytes).unwrap();
+    assert_eq!((import.imported().entries, import.imported().scans), (20_000, 0));
+    assert!(has_ended(&next(&mut heir.joined("n"), cursor, 1)));
+    assert_eq!(heir.store.tick(), None);
+}
+
+#[test]
+fn what_is_too_much_ends_and_leaves_the_others() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 100);
+    let [disorderly, orderly, one_too_many] = [1, 2, 3].map(|limit| begin(&mut user, limit).0);
+    // Its rest is one run, that of the others is many.
+    (0..98).step_by(2).for_each(|number| drop(get(&mut user, &number.to_string())));
+    let fresh = begin(&mut user, 51).0;
+    user.ask(0, Request::ScanEnd(orderly));
+    for (scans, runs, expected) in [(9, 40, [false, false, true]), (2, 9_999, [true, true, false])] {
+        let mut export = Export::handover(&host.store);
+        export.scans = Some(Departures::bounded(scans, runs));
+        let heir = Host::new(0);
+        let mut import = Import::handover(&heir.store);
+        import.feed(&content(export)).unwrap();
+        let mut user = heir.joined("n");
+        let goes_on = [disorderly, one_too_many, fresh].map(|cursor| !has_ended(&next(&mut user, cursor, 1)));
+        assert_eq!(goes_on, expected);
+    }
+}
+
+#[test]
+fn a_host_that_knows_no_scans_is_told_of_none() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 3);
+    let (cursor, _) = begin(&mut user, 1);
+    let heir = Host::new(0);
+    let mut import = Import::handover(&heir.store);
+    let bytes = content(Export::handover(&host.store).without_scans());
+    import.feed(&bytes).unwrap();
+    assert_eq!((import.imported().entries, import.imported().scans), (3, 0));
+    assert!(has_ended(&next(&mut heir.joined("n"), cursor, 1)));
+}
+
+#[test]
+fn cursors_of_two_hosts_are_never_the_same() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 30);
+    let (cursor, _) = begin(&mut user, 1);
+    let heir = host.heir();
+    let mut other = heir.joined("n");
+    let others: Vec<_> = (0..100).map(|_| begin(&mut other, 1).0).collect();
+    assert!(!others.contains(&cursor));
+    assert_eq!(rest(&mut heir.joined("n"), cursor), descending(28, 0));
+}
+
+#[test]
+fn it_is_one_sessions_only_and_can_be_ended_by_anybody_before() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 9);
+    let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
+    let heir = host.heir();
+    let (mut first, mut second) = (heir.joined("n"), heir.joined("n"));
+    assert!(has_ended(&next(&mut heir.joined("other"), one, 1)), "it is of another namespace");
+    assert_eq!(page(&next(&mut first, one, 1)), (one, vec!["7".to_owned()]));
+    assert!(has_ended(&next(&mut second, one, 1)));
+    assert_eq!(second.ask(0, Request::ScanEnd(two)), Response::Flag(true));
+    assert!(has_ended(&next(&mut first, two, 1)));
+    drop(first);
+    assert!(has_ended(&next(&mut second, one, 1)), "it went with its session");
+}
+
+#[test]
+fn one_that_nobody_asks_for_is_forgotten_after_a_while_however_often_it_moves() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 9);
+    let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
+    let heir = host.heir();
+    heir.advance(LIFE_MS / 2);
+    assert!(heir.store.tick().is_some());
+    let mut claimed = heir.joined("n");
+    assert_eq!(page(&next(&mut claimed, two, 1)).0, two);
+
+    let last = heir.heir();
+    assert_eq!(last.store.tick(), Some(last.store.clock().now() + LIFE_MS / 2 * MS));
+    last.advance(LIFE_MS / 2);
+    assert!(last.store.tick().is_some(), "the other one has been asked for since");
+    last.store.validate();
+    let mut user = last.joined("n");
+    assert!(has_ended(&next(&mut user, one, 1)));
+    assert_eq!(rest(&mut user, two), descending(6, 0));
+}
+
+#[test]
+fn it_goes_on_when_the_namespace_grows_or_is_destroyed_at_the_next_host() {
+    let host = Host::new(0);
+    let mut user = filled(&host, 9);
+    let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
+    let heir = host.heir();
+    let mut user = heir.joined("n");
+    user.ask(0, Request::Tune(NamespaceOptions { max_size: Some(1 << 31), ..Default::default() }));
+    assert_eq!(rest(&mut user, one), descending(7, 0));
+    user.ask(0, Request::Destroy);
+    assert!(has_ended(&next(&mut user, two, 1)));
+}
+
+#[test]
+fn hundreds_of_scans_take_little_on_the_way() {
+    const SCANS: u32 = 250;
+    let host = Host::new(0);
+    let mut user = filled(&host, 5_000);
+    let without = content(Export::handover(&host.store)).len();
+    let cursors: Vec<_> = (1..=SCANS).map(|limit| begin(&mut user, limit).0).collect();
+    let with = content(Export::handover(&host.store)).len();
+    assert!(with - without < SCANS as usize * 64, "{without} bytes, {with} with scans");
+    let heir = host.heir();
+    let mut user = heir.joined("n");
+    for (limit, cursor) in (1..=SCANS).zip(cursors) {
+        assert_eq!(rest(&mut user, cursor), descending(4_999 - limit, 0));
+    }
+}
+
+#[test]
+fn scans_that_cannot_be_are_refused() {
+    let head = |cursor| ScanRecord { namespace: 0, cursor, fields: ScanFields::Keys, patience: 1 };
+    let left = |cursor, runs| Record::Left(LeftRecord { cursor, runs });
+    let refused = |records: Vec<Record<'_>>| {
+        let host = Host::new(0);
+        let mut user = filled(&host, 5);
+        // It raises what cursors may be.
+        let (cursor, _) = begin(&mut user, 5);
+        assert_eq!(cursor, 0);
+        let _ = host.store.issue_cursor();
+        let bytes = content(Export::handover(&host.store));
+        let mut end = Vec::new();
+        Record::End(Totals { entries: 5, leases: 0, left_out: 0 }).append(&mut end).unwrap();
+        let mut import = Import::handover(&Host::new(0).store);
+        import.feed(&bytes[..bytes.len() - end.len()]).unwrap();
+        let mut more = Vec::new();
+        records.iter().for_each(|record| record.append(&mut more).unwrap());
+        import.feed(&more).is_err()
+    };
+    assert!(!refused(vec![Record::Scan(head(1))]));
+    assert!(!refused(vec![Record::Scan(head(1)), left(1, vec![])]));
+    assert!(refused(vec![Record::Scan(head(0))]), "no such number");
+    assert!(refused(vec![Record::Scan(head(9))]), "a number that comes later");
+    assert!(refused(vec![Record::Scan(ScanRecord { namespace: 1, ..head(1) })]));
+    assert!(refused(vec![Record::Scan(head(1)), Record::Scan(head(1))]));
+    assert!(refused(vec![left(1, vec![])]), "never announced");
+    assert!(refused(vec![Record::Scan(head(1)), left(1, vec![(0, 1)])]), "announced too late");
+    assert!(refused(vec![Record::Scan(head(1)), left(1, vec![(u32::MAX, u32::MAX)])]));
+    assert!(refused(vec![Record::Scan(head(1)), left(1, vec![(0, 0); MAX_MOVED_RUNS + 1])]));
+}
