@@ -10,6 +10,7 @@ import { Form, LinkChange, MANY, Sharing, native, translated, type NativeCache, 
 import { Nears } from './nears.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
+import { realm } from './realm.js';
 import { shapeTable } from './shapes.js';
 
 const log = debug('link');
@@ -106,7 +107,7 @@ export class Link {
     const wake = () => this.#drain();
     this.#native = translated(() =>
       this.isHost
-        ? native.Link.host(wake, this.#register, shapeTable)
+        ? native.Link.host(wake, this.#register, shapeTable, realm())
         : native.Link.client(wake, this.#register, shapeTable, grace, share, elected),
     );
   }
