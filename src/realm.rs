@@ -23,8 +23,6 @@ use crate::process::{Attachment, lock, server_runtime};
 static COMMON: OnceLock<Arc<State>> = OnceLock::new();
 /// All others, by their names. Each lives as long as somebody has it.
 static NAMED: Mutex<Option<HashMap<String, Weak<State>>>> = Mutex::new(None);
-/// Those that are written to a file when the process ends.
-static KEPT: Mutex<Vec<Arc<State>>> = Mutex::new(Vec::new());
 
 /// A store and the servers it is served by.
 #[napi_derive::napi]
@@ -190,7 +188,6 @@ impl State {
         if !keeper.ask(wish.clone())? {
             return Ok(());
         }
-        lock(&KEPT).push(Arc::clone(self));
         let store = self.store();
         if store.namespaces().is_empty() {
             keeper.load(&store);
@@ -233,6 +230,7 @@ impl State {
         Ok(attachment)
     }
 
+    /// Stops the servers, writes the snapshot if one was asked for, and removes the servers' files.
     fn stop(&self) {
         let servers = std::mem::take(&mut *lock(&self.servers));
         if let (Some(store), Some(keeper)) = (self.store.get(), self.keeper.get())
@@ -248,6 +246,8 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
+        // Where JavaScript is not told of the end of the process, as in jest, this is the end.
+        self.stop();
         // It has the store, and does not end by itself.
         if let Some(upkeep) = self.upkeep.get() {
             upkeep.abort();
