@@ -83,10 +83,10 @@ export type NativeCache = ClusteredCache
 /** One JavaScript environment's way to a store. */
 export declare class Link {
   /**
-   * A way to the store of this process. `wake` is called when [`Link::drain`] has something; `register` receives
+   * A way to the store of a realm of this process. `wake` is called when [`Link::drain`] has something; `register` receives
    * `form, number, number, number` of each immediate answer, and what `drain` says.
    */
-  static host(wake: () => void, register: Float64Array, shapes: Shapes): Link
+  static host(wake: () => void, register: Float64Array, shapes: Shapes, realm: Realm): Link
   /**
    * A way to the store of another process, which [`Link::connect`] names. Until then requests wait. With `share`
    * the tables of that process are read, if it hands them over. `elected`: where that process ends, another one takes its
@@ -120,6 +120,33 @@ export declare class Link {
   unref(): void
   /** Ends the link; leases it holds pass to the next waiter. Twice is fine. */
   close(): void
+}
+
+/** A store and the servers it is served by. */
+export declare class Realm {
+  /** The realm of that name; the empty one is that of the process. */
+  constructor(name: string)
+  /** Whether there is a store. */
+  isHosting(): boolean
+  /** The names of all namespaces. */
+  namespaces(): Array<string>
+  /**
+   * Asks for snapshots of the store, which is filled now. Without `interval`, in milliseconds, one is written only at the
+   * end.
+   */
+  persist(path: string, interval?: number | undefined | null): void
+  /**
+   * Takes the endpoint that [`Realm::listen`] is to serve, so that there is time to prepare. `false` while another host has
+   * it.
+   */
+  reserve(endpoint: string): boolean
+  /**
+   * Serves the store on a socket: at `endpoint`, or in a private directory of its own. A second call with the same
+   * endpoint answers the same server.
+   */
+  listen(endpoint?: string | undefined | null): Attachment
+  /** Stops serving at `endpoint`. `false` when nothing is served there. */
+  unlisten(endpoint: string): boolean
 }
 
 /**
@@ -202,10 +229,7 @@ export declare enum Form {
   Record = 14,
 }
 
-/** The names of all namespaces of this process's store. */
-export declare function hostNamespaces(): Array<string>
-
-/** Whether this process has a store of its own. */
+/** Whether this process has a store of its own, in whatever realm. */
 export declare function isHosting(): boolean
 
 /**
@@ -236,12 +260,6 @@ export declare enum LinkChange {
   /** `[through, code, message]` */
   Unreachable = 2,
 }
-
-/**
- * Serves this process's store on a socket: at `endpoint`, or in a private directory of its own. A second call with
- * the same endpoint answers the same server.
- */
-export declare function listen(endpoint?: string | undefined | null): Attachment
 
 /** How a load ended. */
 export declare enum LoadEnd {
@@ -283,13 +301,10 @@ export interface NativeNamespaceOptions {
 export declare function onSnapshotNotice(wake: () => void): void
 
 /**
- * Asks for snapshots of the cache that this process hosts: of its own store, which is filled now, or with `elected` of
- * the one that it has while its app elects it. Without `interval`, in milliseconds, one is written only at the end.
+ * Asks for snapshots of the store that this process has while its app elects it. Without `interval`, in milliseconds, one
+ * is written only at the end.
  */
-export declare function persist(path: string, interval: number | undefined | null, elected: boolean): void
-
-/** Takes the endpoint that [`listen`] is to serve, so that there is time to prepare. `false` while another host has it. */
-export declare function reserve(endpoint: string): boolean
+export declare function persistElected(path: string, interval?: number | undefined | null): void
 
 /** Remembers for the other threads of this process where its host is. */
 export declare function setAttachment(endpoint: string, secret?: string | undefined | null): void
@@ -325,6 +340,3 @@ export declare function stopServing(): void
 
 /** What happened since the last call. */
 export declare function takeSnapshotNotices(): Array<SnapshotNotice>
-
-/** Stops serving at `endpoint`. `false` when nothing is served there. */
-export declare function unlisten(endpoint: string): boolean

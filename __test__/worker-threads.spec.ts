@@ -1,11 +1,14 @@
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import test from 'ava';
 import { ClusteredCache } from '../index.js';
 import { type Agent, Agents } from './helpers/agents.ts';
 import { Cluster } from './helpers/cluster.ts';
 import { patient, unique } from './helpers/names.ts';
-import { ROOT, script } from './helpers/scripts.ts';
+import { node, ROOT, script } from './helpers/scripts.ts';
 import { Thread } from './helpers/threads.ts';
-import { until, within } from './helpers/wait.ts';
+import { DEADLINE, until, within } from './helpers/wait.ts';
 
 let agents: Agents;
 test.before(async () => void (agents = await Agents.start()));
@@ -150,6 +153,29 @@ test('threads of a cluster worker whose main thread never loads the package do n
   const cluster = await Cluster.start(agents, { workers: 1 });
   const options = { namespace: unique(), timeout: 200, failsafe: 'reject' };
   t.deepEqual(await readInThread(cluster.worker(0), options), { role: 'client', value: 'ERR_CC_NO_HOST' });
+});
+
+test('workers that a thread forks join its cache', async (t) => {
+  const directory = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'cc-thread-')));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const app = path.join(directory, 'app.cjs');
+  writeFileSync(
+    app,
+    `
+    const cluster = require('node:cluster');
+    const { isMainThread, Worker } = require('node:worker_threads');
+    const { ClusteredCache } = require(${JSON.stringify(`${ROOT}index.js`)});
+    const cache = new ClusteredCache({ timeout: ${DEADLINE} });
+    if (cluster.isWorker) cache.incr('visits').then(() => cluster.worker.disconnect());
+    else if (isMainThread) new Worker(__filename).once('exit', async () => console.log(cache.role, await cache.get('visits')));
+    else {
+      cluster.setupPrimary({ exec: __filename });
+      cluster.fork();
+      cluster.fork();
+    }
+  `,
+  );
+  t.like(await node([app]), { code: 0, stderr: '', stdout: 'host 2\n' });
 });
 
 test('a process ends by itself when its threads have ended', async (t) => {

@@ -72,7 +72,12 @@ async function attempt(cwd, command, env = {}) {
   const places = { TMPDIR: join(scratch, 'tmp'), XDG_RUNTIME_DIR: join(scratch, 'run') };
   for (const place of Object.values(places)) mkdirSync(place, { mode: 0o700 });
   // What started this script must not reach into what it starts.
-  const outer = { NODE_OPTIONS: '', NODE_TEST_CONTEXT: undefined, CLUSTERED_CACHE_TRANSPORT: undefined };
+  const outer = {
+    NODE_OPTIONS: '',
+    NODE_TEST_CONTEXT: undefined,
+    CLUSTERED_CACHE_TRANSPORT: undefined,
+    CLUSTERED_CACHE_SCOPE: undefined,
+  };
   const { code, output } = await run(command, {
     cwd,
     env: { ...outer, ...places, NO_COLOR: '1', NEXT_TELEMETRY_DISABLED: '1', ...env },
@@ -84,15 +89,18 @@ async function attempt(cwd, command, env = {}) {
 }
 
 /** What stays of one that listened: a directory for the next. */
-const LISTENED = ['clustered-cache'];
+const LISTENED = /^clustered-cache$/;
+/** And of one that was killed, until the next listens. */
+const KILLED = /^clustered-cache([\\/][0-9a-f]{32}([\\/](s|secret))?)?$/;
+const NOTHING = /^$/;
 
 /** As `attempt`, for what has to succeed, to print `expected` in any order, and to leave no more than `may`. */
-async function expectOutput(cwd, command, expected, { env, may = [] } = {}) {
+async function expectOutput(cwd, command, expected, { env, may = NOTHING } = {}) {
   const attempted = await attempt(cwd, command, env);
-  const printed = [...attempted.output.matchAll(/\b(?:visitor|client|total) \d+|\bseen\b/g)]
+  const printed = [...attempted.output.matchAll(/\b(?:visitor|relatives|client|total) \d+|\bseen\b/g)]
     .map(([text]) => text)
     .sort();
-  if (attempted.code === 0 && printed.join() === expected.join() && attempted.left.every((file) => may.includes(file)))
+  if (attempted.code === 0 && printed.join() === expected.join() && attempted.left.every((file) => may.test(file)))
     return;
   fail(attempted, `success, "${expected.join(', ')}" and no file`);
 }
@@ -107,30 +115,40 @@ function fail({ command, code, output, left }, wanted) {
 
 /** Two test files open a cache of one name. Each is the first there, */
 const APART = ['visitor 1', 'visitor 1'];
-/** or they meet, because they run in one process. */
+/** or they meet, because they run in one process and were told to. */
 const TOGETHER = ['visitor 1', 'visitor 2'];
+/** Each shares its cache with what it starts itself, and with nobody else. */
+const FAMILIES = ['relatives 3', 'relatives 3'];
 
-/** Runs two test files in each way, which is arguments and what comes of it. */
-async function runner(name, folder, command, ways) {
+/**
+ * Runs two test files in each way, which is arguments, what comes of files that meet in their process if they can, and what comes of
+ * them without a word. `may` is what stays of those that listen.
+ */
+async function runner(name, folder, command, ways, may = LISTENED) {
   const cwd = join(folder, name);
-  const env = { SETUP: join(folder, 'shared', 'scope.cjs') };
-  for (const [args, expected] of ways) {
-    await expectOutput(cwd, [...command, ...args], expected);
-    await expectOutput(cwd, [...command, ...args], APART, { env });
+  const scoped = { SETUP: join(folder, 'shared', 'scope.cjs') };
+  for (const [args, met, unasked = APART] of ways) {
+    const whole = [...command, ...args];
+    await expectOutput(cwd, whole, unasked);
+    await expectOutput(cwd, whole, met, { env: { CLUSTERED_CACHE_SCOPE: '' } });
+    await expectOutput(cwd, whole, APART, { env: scoped });
+    if (unasked === APART) await expectOutput(cwd, whole, FAMILIES, { env: { PLAY: 'family' }, may });
   }
 }
 
 async function nodeTest() {
   const folder = await fixture('node-test');
   await expectOutput(folder, [process.execPath, 'shared/listen.cjs'], ['seen'], { may: LISTENED });
-  const files = ['first', 'second'].map((name) => `node-test/${name}.test.mjs`);
-  await expectOutput(folder, [process.execPath, '--test', ...files], APART);
+  const command = [process.execPath, '--test', ...['first', 'second'].map((name) => `node-test/${name}.test.mjs`)];
+  await expectOutput(folder, command, APART);
+  await expectOutput(folder, command, FAMILIES, { env: { PLAY: 'family' }, may: LISTENED });
 }
 
 async function jest() {
   const folder = await fixture('jest', 'jest');
   await runner('jest', folder, program(folder, 'jest'), [
-    [['--maxWorkers=2'], APART],
+    // There are three files: each has a process.
+    [['--maxWorkers=3'], APART],
     [['--runInBand'], TOGETHER],
   ]);
 }
@@ -144,8 +162,10 @@ async function vitest() {
     [
       [['--pool=forks'], APART],
       [['--pool=threads'], TOGETHER],
-      [['--pool=forks', '--no-isolate', '--maxWorkers=1'], TOGETHER],
+      // These files share all their modules, and so our package.
+      [['--pool=forks', '--no-isolate', '--maxWorkers=1'], TOGETHER, TOGETHER],
     ],
+    KILLED,
   );
 }
 

@@ -24,6 +24,7 @@ use crate::error::{from_napi, to_napi};
 use crate::js::{self, List, Register, WakeFunction};
 use crate::many::MAX_KEYS;
 use crate::process;
+use crate::realm::Realm;
 use crate::shapes::{ShapeTable, Shapes};
 
 /// Scratch memory above this is given back after the call that needed it.
@@ -73,7 +74,7 @@ pub(crate) struct LinkState {
 
 #[napi_derive::napi]
 impl Link {
-    /// A way to the store of this process. `wake` is called when [`Link::drain`] has something; `register` receives
+    /// A way to the store of a realm of this process. `wake` is called when [`Link::drain`] has something; `register` receives
     /// `form, number, number, number` of each immediate answer, and what `drain` says.
     #[napi(factory)]
     pub fn host(
@@ -81,9 +82,10 @@ impl Link {
         #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
         register: Float64Array,
         shapes: &Shapes,
+        realm: &Realm,
     ) -> napi::Result<Self, String> {
         Self::new(env, wake, register, shapes, |inbox| {
-            let session = Session::new(process::store(), inbox);
+            let session = Session::new(realm.state.store(), inbox);
             Ok(Backend::local(session))
         })
     }

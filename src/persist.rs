@@ -1,4 +1,4 @@
-//! The snapshots of this process: of the store in it, and of the one that it has while its app elects it. What their
+//! The snapshots of this process: of the stores in it, and of the one that it has while its app elects it. What their
 //! keepers have to tell waits here for JavaScript.
 
 use std::path::PathBuf;
@@ -12,7 +12,8 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 
 use crate::error::to_napi;
 use crate::js::{self, WakeFunction};
-use crate::process::{self, lock};
+use crate::process::lock;
+use crate::realm;
 
 /// Notices that nobody takes; more than these say nothing new.
 const MAX_NOTICES: usize = 64;
@@ -31,14 +32,17 @@ pub struct SnapshotNotice {
     pub warning: bool,
 }
 
-/// Asks for snapshots of the cache that this process hosts: of its own store, which is filled now, or with `elected` of
-/// the one that it has while its app elects it. Without `interval`, in milliseconds, one is written only at the end.
+/// Asks for snapshots of the store that this process has while its app elects it. Without `interval`, in milliseconds, one
+/// is written only at the end.
 #[napi_derive::napi]
-pub fn persist(path: String, interval: Option<f64>, elected: bool) -> napi::Result<(), String> {
+pub fn persist_elected(path: String, interval: Option<f64>) -> napi::Result<(), String> {
+    ask_elected(wish(path, interval)).map_err(|error| to_napi(&error))
+}
+
+/// What JavaScript asks for.
+pub(crate) fn wish(path: String, interval: Option<f64>) -> Persist {
     let interval = interval.map(|interval| Duration::from_secs_f64(interval.clamp(0.0, 1e12) / 1e3));
-    let wish = Persist { path: PathBuf::from(path), interval };
-    let asked = if elected { ask_elected(wish) } else { process::persist(wish) };
-    asked.map_err(|error| to_napi(&error))
+    Persist { path: PathBuf::from(path), interval }
 }
 
 /// What happened since the last call.
@@ -59,20 +63,19 @@ pub fn on_snapshot_notice(
     Ok(())
 }
 
-/// Of the store in this process.
-pub(crate) fn here() -> Arc<Keeper> {
-    static KEEPER: OnceLock<Arc<Keeper>> = OnceLock::new();
-    Arc::clone(KEEPER.get_or_init(|| Arc::new(Keeper::new(|notice| tell(&notice)))))
+/// One that tells JavaScript.
+pub(crate) fn keeper() -> Arc<Keeper> {
+    Arc::new(Keeper::new(|notice| tell(&notice)))
 }
 
 /// Of the store that this process has when its app elects it.
 pub(crate) fn elected() -> Arc<Keeper> {
     static KEEPER: OnceLock<Arc<Keeper>> = OnceLock::new();
-    Arc::clone(KEEPER.get_or_init(|| Arc::new(Keeper::new(|notice| tell(&notice)))))
+    Arc::clone(KEEPER.get_or_init(keeper))
 }
 
 fn ask_elected(wish: Persist) -> Result<()> {
-    refuse_shared(&here(), &wish)?;
+    refuse_shared(&realm::common().keeper(), &wish)?;
     elected().ask(wish).map(|_first| ())
 }
 

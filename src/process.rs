@@ -1,45 +1,20 @@
-//! What belongs to the process and not to one JavaScript environment: its store, its servers, and where its host
-//! is. Worker threads and the contexts of test runners load this addon once and meet here.
+//! What belongs to the process and not to one JavaScript environment: its threads, and where its host is; and in
+//! `realm.rs` its stores and servers. Worker threads and the contexts of test runners load this addon once and meet here.
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use clustered_cache_core::clock::Clock;
-use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint};
 use clustered_cache_core::error::{Error, Result};
-use clustered_cache_core::server::{self, ServerConfig};
-use clustered_cache_core::snapshot::Persist;
-use clustered_cache_core::store::Store;
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
-use crate::election;
-use crate::error::to_napi;
-use crate::options::NativeNamespaceOptions;
-use crate::persist;
+use crate::{election, realm};
 
 /// Threads that serve clients: more than a few only add contention for the namespaces' locks.
 const MAX_SERVER_THREADS: usize = 4;
 
-static STORE: OnceLock<Arc<Store>> = OnceLock::new();
-static SERVERS: Mutex<Option<HashMap<String, Server>>> = Mutex::new(None);
-/// Endpoints that nobody else can take, by the paths asked for; nothing listens there yet.
-static RESERVED: Mutex<Option<HashMap<String, HostEndpoint>>> = Mutex::new(None);
 static ATTACHMENT: Mutex<Option<Attachment>> = Mutex::new(None);
-
-/// A running server. Its endpoint's files go with it.
-struct Server {
-    endpoint: Arc<HostEndpoint>,
-    /// Dropped to shut the server down.
-    shutdown: oneshot::Sender<()>,
-    /// Ends when nobody is answered any more.
-    task: JoinHandle<()>,
-}
 
 /// Where the host of this process's cluster is, as its main thread learned it.
 #[napi_derive::napi(object, object_from_js = false)]
@@ -49,69 +24,6 @@ pub struct Attachment {
     pub endpoint: String,
     /// The secret, in hexadecimal; without one it is read from the file beside the socket.
     pub secret: Option<String>,
-}
-
-/// The store of this process, made on first use.
-pub(crate) fn store() -> Arc<Store> {
-    let store = STORE.get_or_init(|| {
-        let store = Store::new(Clock::System);
-        store.set_waker(start_upkeep);
-        store
-    });
-    Arc::clone(store)
-}
-
-/// The store's first deadline starts the task that keeps them; it takes over as the store's waker.
-fn start_upkeep() {
-    static STARTED: OnceLock<()> = OnceLock::new();
-    STARTED.get_or_init(|| {
-        if let (Some(store), Ok(runtime)) = (STORE.get(), server_runtime()) {
-            runtime.spawn(server::upkeep(Arc::clone(store)));
-        }
-    });
-}
-
-/// Fills the store of this process from its snapshot and keeps that from now on. The first call counts.
-///
-/// # Errors
-/// [`clustered_cache_core::ErrorKind::OptionsConflict`] when something else was asked for before.
-pub(crate) fn persist(wish: Persist) -> Result<()> {
-    static LOADING: Mutex<()> = Mutex::new(());
-    // Other threads open no namespace before everything is there.
-    let _loading = lock(&LOADING);
-    persist::refuse_shared(&persist::elected(), &wish)?;
-    let keeper = persist::here();
-    if !keeper.ask(wish.clone())? {
-        return Ok(());
-    }
-    let store = store();
-    if store.namespaces().is_empty() {
-        keeper.load(&store);
-    } else {
-        keeper.come_late(&store);
-    }
-    if wish.interval.is_some() {
-        server_runtime()?.spawn(keeper.keep(store, || true));
-    }
-    Ok(())
-}
-
-/// Sets the options of namespaces whose users do not say otherwise; before the first of them is opened.
-#[napi_derive::napi]
-pub fn set_defaults(options: NativeNamespaceOptions) -> napi::Result<(), String> {
-    store().set_defaults(options.into()).map_err(|error| to_napi(&error))
-}
-
-/// The names of all namespaces of this process's store.
-#[napi_derive::napi]
-pub fn host_namespaces() -> Vec<String> {
-    STORE.get().map(|store| store.namespaces()).unwrap_or_default()
-}
-
-/// Whether this process has a store of its own.
-#[napi_derive::napi]
-pub fn is_hosting() -> bool {
-    STORE.get().is_some()
 }
 
 /// Remembers for the other threads of this process where its host is.
@@ -126,117 +38,12 @@ pub fn attachment() -> Option<Attachment> {
     lock(&ATTACHMENT).clone()
 }
 
-/// Takes the endpoint that [`listen`] is to serve, so that there is time to prepare. `false` while another host has it.
-#[napi_derive::napi]
-pub fn reserve(endpoint: String) -> napi::Result<bool, String> {
-    if lock(&SERVERS).as_ref().is_some_and(|servers| servers.contains_key(&endpoint)) {
-        return Ok(true);
-    }
-    let mut guard = lock(&RESERVED);
-    let reserved = guard.get_or_insert_default();
-    if reserved.contains_key(&endpoint) {
-        return Ok(true);
-    }
-    let taken = HostEndpoint::try_at(Path::new(&endpoint)).map_err(|error| to_napi(&error))?;
-    Ok(taken.map(|taken| reserved.insert(endpoint, taken)).is_some())
-}
-
-/// Serves this process's store on a socket: at `endpoint`, or in a private directory of its own. A second call with
-/// the same endpoint answers the same server.
-#[napi_derive::napi]
-pub fn listen(endpoint: Option<String>) -> napi::Result<Attachment, String> {
-    try_listen(endpoint.unwrap_or_default()).map_err(|error| to_napi(&error))
-}
-
-/// `key` is the endpoint asked for; the private one has the empty key.
-fn try_listen(key: String) -> Result<Attachment> {
-    let mut guard = lock(&SERVERS);
-    let servers = guard.get_or_insert_default();
-    if let Some(server) = servers.get(&key) {
-        return Ok(server.attachment());
-    }
-    let endpoint = match key.as_str() {
-        "" => HostEndpoint::create(None, &BaseFacts::from_env())?,
-        path => match lock(&RESERVED).as_mut().and_then(|reserved| reserved.remove(path)) {
-            Some(reserved) => reserved,
-            None => HostEndpoint::at(Path::new(path))?,
-        },
-    };
-    let server = Server::start(endpoint)?;
-    let attachment = server.attachment();
-    servers.insert(key, server);
-    Ok(attachment)
-}
-
-/// Stops serving at `endpoint`. `false` when nothing is served there.
-#[napi_derive::napi]
-pub fn unlisten(endpoint: String) -> bool {
-    let mut guard = lock(&SERVERS);
-    let Some(servers) = guard.as_mut() else { return false };
-    let before = servers.len();
-    servers.retain(|_, server| server.endpoint.path() != Path::new(&endpoint));
-    servers.len() < before
-}
-
 /// Stops all servers, writes the snapshots that were asked for, removes the servers' files and leaves elections; for the end
 /// of the process. Twice is fine.
 #[napi_derive::napi]
 pub fn stop_serving() {
-    let servers = lock(&SERVERS).take().unwrap_or_default();
-    if let (Some(store), Some(_)) = (STORE.get(), persist::here().wish()) {
-        let endpoints = stop(servers);
-        persist::here().finish(store, |_| Ok(()));
-        // Who waits for an endpoint finds the snapshot when it is free.
-        drop(endpoints);
-    }
+    realm::stop_serving();
     election::end();
-}
-
-/// Stops servers and waits until nothing changes the store any more. Their endpoints stay taken.
-fn stop(servers: HashMap<String, Server>) -> Vec<Arc<HostEndpoint>> {
-    let (endpoints, tasks): (Vec<_>, Vec<_>) = servers
-        .into_values()
-        .map(|server| {
-            drop(server.shutdown);
-            (server.endpoint, server.task)
-        })
-        .unzip();
-    if let Ok(runtime) = server_runtime()
-        && !tasks.is_empty()
-    {
-        runtime.block_on(async {
-            for task in tasks {
-                // It fails only when the runtime ends.
-                let _ = task.await;
-            }
-        });
-    }
-    endpoints
-}
-
-impl Server {
-    fn start(endpoint: HostEndpoint) -> Result<Self> {
-        let runtime = server_runtime()?;
-        let endpoint = Arc::new(endpoint);
-        let listener = {
-            let _context = runtime.enter();
-            endpoint.bind()?
-        };
-        let (shutdown, stopped) = oneshot::channel::<()>();
-        let config = ServerConfig::new(endpoint.secret().clone());
-        let task = runtime.spawn(server::run(listener, store(), config, async move {
-            // The sender is only ever dropped.
-            let _ = stopped.await;
-        }));
-        Ok(Self { endpoint, shutdown, task })
-    }
-
-    fn attachment(&self) -> Attachment {
-        Attachment {
-            endpoint: self.endpoint.path().to_string_lossy().into_owned(),
-            secret: Some(self.endpoint.secret().to_hex()),
-        }
-    }
 }
 
 /// The threads that serve clients.

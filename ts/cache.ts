@@ -7,7 +7,7 @@ import { unscoped, whyNoHost } from './environment.js';
 import { fetchOnce, type Fetcher } from './fetch.js';
 import { HostOperations } from './host-operations.js';
 import { ensureHost, hostLink } from './links.js';
-import { Fields, native, translated } from './native.js';
+import { Fields, translated } from './native.js';
 import * as operations from './operations.js';
 import {
   checkListen,
@@ -22,6 +22,7 @@ import {
 import { electionKey } from './pm2.js';
 import * as procedures from './procedures.js';
 import type { Dump, DumpedEntry } from './procedures.js';
+import { realm } from './realm.js';
 
 /** A host's socket. */
 export interface Listening {
@@ -110,10 +111,11 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
     ClusteredCache.#requireHost('listen');
     const { endpoint: path } = checkListen(options);
     hostLink();
-    const { endpoint } = translated(() => native.listen(path));
+    const host = realm();
+    const { endpoint } = translated(() => host.listen(path));
     return {
       endpoint,
-      close: async () => void native.unlisten(endpoint),
+      close: async () => void host.unlisten(endpoint),
     };
   }
 
@@ -125,7 +127,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   static getAllCaches(): Map<string, ClusteredCache<string | number>> {
     ClusteredCache.#requireHost('getAllCaches');
     return new Map(
-      unscoped(native.hostNamespaces()).map((namespace) => [
+      unscoped(realm().namespaces()).map((namespace) => [
         namespace,
         new ClusteredCache<string | number>({ namespace, role: 'host' }),
       ]),

@@ -29,6 +29,11 @@ function scopePrefix(): string {
   return scope === undefined || scope === '' ? '' : `${scope}/`;
 }
 
+/** Whether somebody has said which scope to use, be it none. */
+export function isScopeGiven(): boolean {
+  return process.env[SCOPE_VARIABLE] !== undefined;
+}
+
 /** The name that the host knows a namespace by. */
 export function scoped(namespace: string): string {
   const prefix = scopePrefix();
@@ -45,6 +50,35 @@ export function scoped(namespace: string): string {
 export function unscoped(names: readonly string[]): string[] {
   const prefix = scopePrefix();
   return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+}
+
+/** What tells whether this code is in a test file that shares its process with others. */
+export interface RunnerFacts {
+  env: NodeJS.ProcessEnv;
+  isMainThread: boolean;
+  /** What this thread runs, or else the process: `process.argv[1]`. */
+  script: string | undefined;
+  /** Whether this code has globals of its own, in a context that is not the thread's. */
+  hasOwnGlobals: boolean;
+  /** Whether vitest keeps its state in these globals. */
+  hasVitestState: boolean;
+}
+
+/** The file that ava runs in each of its threads and processes. */
+const AVA_WORKER = /[\\/]ava[\\/]lib[\\/]worker[\\/]base\.js$/;
+
+/**
+ * The test runner that runs several files in one process, if this code is in one of these files. Variables alone do not
+ * tell: what a file starts, such as the server it tests, has them too, and is an application as any other. Where a file has a
+ * process of its own, as with `node --test`, nothing need be kept apart.
+ */
+export function sharingRunner(facts: RunnerFacts): 'jest' | 'vitest' | 'ava' | undefined {
+  const { env, isMainThread, script = '', hasOwnGlobals, hasVitestState } = facts;
+  // One file after another, each in a context.
+  if (env['JEST_WORKER_ID'] !== undefined && hasOwnGlobals) return 'jest';
+  // The pools vmThreads and vmForks do the same; the pool threads starts a thread for each file.
+  if (env['VITEST'] !== undefined && (hasOwnGlobals || (!isMainThread && hasVitestState))) return 'vitest';
+  return !isMainThread && AVA_WORKER.test(script) ? 'ava' : undefined;
 }
 
 /** What was asked for by `CLUSTERED_CACHE_TRANSPORT`; `undefined` is "whatever works". */
@@ -116,11 +150,6 @@ export function whyNoHost(): string | undefined {
     );
   }
   return isClusterWorker() ? 'in a cluster worker: call it in the primary' : undefined;
-}
-
-/** Whether this is the thread of a cluster's primary that forks. */
-export function isClusterPrimary(): boolean {
-  return isMainThread && cluster.isPrimary;
 }
 
 /**

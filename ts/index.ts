@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 
-import { answerHelpers, answerWorkers } from './rendezvous.js';
+import { answerChildren } from './rendezvous.js';
 
 export { ClusteredCache, type BatchEntry, type Listening } from './cache.js';
 export { memoize, type FetchingCache, type Memoized } from './memoize.js';
@@ -26,7 +26,5 @@ export type {
   SetOptions,
 } from './options.js';
 
-// In a cluster's primary an import is enough: workers find their host whether they come before it or after.
-answerWorkers();
-// The same for helpers, which are heard from here on.
-answerHelpers();
+// An import is enough: workers find their host whether they come before it or after, helpers if they come after it.
+answerChildren();

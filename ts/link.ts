@@ -20,6 +20,7 @@ import { Form, LinkChange, MANY, Sharing, native, translated, type NativeCache, 
 import { Nears } from './nears.js';
 import type { Failsafe } from './options.js';
 import { Pending, PendingRequests } from './pending.js';
+import { realm } from './realm.js';
 import { shapeTable } from './shapes.js';
 import { Turn } from './turn.js';
 
@@ -118,7 +119,7 @@ export class Link {
     const wake = () => this.#drain();
     this.#native = translated(() =>
       this.isHost
-        ? native.Link.host(wake, this.#register, shapeTable)
+        ? native.Link.host(wake, this.#register, shapeTable, realm())
         : native.Link.client(wake, this.#register, shapeTable, grace, share, elected),
     );
   }

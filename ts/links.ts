@@ -9,7 +9,8 @@ import { Link } from './link.js';
 import { native, translated } from './native.js';
 import { electionKey, isOfInstance } from './pm2.js';
 import { DEFAULTS, type InstanceOptions, type PersistSettings } from './options.js';
-import { answerWorkers, findParent, findPrimary, passOn, type Seeker } from './rendezvous.js';
+import { realm, realmName } from './realm.js';
+import { findParent, findPrimary, passOn, type Seeker } from './rendezvous.js';
 import { keepSnapshots, passNotices } from './snapshots.js';
 
 const HERE = 'here';
@@ -63,9 +64,9 @@ export function linkFor(options: InstanceOptions): Link {
 /** Makes this process the host, at `listenAt` if that is given. */
 export function becomeHost(listenAt: string | undefined, persist: PersistSettings | undefined): void {
   // A snapshot beside an endpoint that another host has is that host's: it is not loaded, and the listening says why.
-  const isFree = listenAt === undefined || translated(() => native.reserve(listenAt));
+  const isFree = listenAt === undefined || translated(() => realm().reserve(listenAt));
   if (persist && isFree) keep(persist, false);
-  if (listenAt !== undefined) translated(() => native.listen(listenAt));
+  if (listenAt !== undefined) translated(() => realm().listen(listenAt));
 }
 
 function keep(persist: PersistSettings, elected: boolean): void {
@@ -76,8 +77,8 @@ function keep(persist: PersistSettings, elected: boolean): void {
 
 /** The link to the store of this process, which is the host from then on. */
 export function hostLink(): Link {
-  answerWorkers();
-  return linkOf(HERE, () => new Link('host', 0, false, () => links.delete(HERE)));
+  const key = `${HERE} ${realmName()}`;
+  return linkOf(key, () => new Link('host', 0, false, () => links.delete(key)));
 }
 
 /** Has a host: this process, or one of those that elect it. */

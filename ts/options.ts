@@ -9,7 +9,7 @@ export type Failsafe = 'resolve' | 'reject';
 
 /** Options of a cache. Those of the namespace are shared by all who name it; leaving one out never conflicts. */
 export interface CacheOptions {
-  /** Shared name, 1 to 256 bytes. Default `'default'`. */
+  /** Shared name, 1 to 256 bytes. Default `'default'`. A test file shares it with what it starts, and with no other file. */
   namespace?: string;
   /** Most entries. Default: no bound of its own. */
   max?: number;

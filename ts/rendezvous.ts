@@ -5,16 +5,17 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import cluster from 'node:cluster';
-import { subscribe } from 'node:diagnostics_channel';
+import cluster, { type Worker } from 'node:cluster';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
 import { contentOf, overhear, wrapped } from './channel.js';
 import { debug } from './debug.js';
-import { isClusterPrimary, isClusterWorker } from './environment.js';
+import { isClusterWorker } from './environment.js';
 import { codedError } from './errors.js';
 import { native, translated, type Attachment } from './native.js';
 import { electionKey } from './pm2.js';
+import { realm, realmName } from './realm.js';
 
 const log = debug('rendezvous');
 
@@ -28,23 +29,69 @@ type Answer = (Attachment & { user?: number | undefined }) | { failure: string }
 
 // --- who is asked --------------------------------------------------------------------------------------------------
 
-let answers = false;
+/** Who answers the processes that this thread starts. It is kept where all copies of this package find it. */
+interface Desk {
+  realm: string;
+  leave(): void;
+}
 
-/** Answers workers from now on, and tells those that are there already. The socket opens with the first worker. */
-export function answerWorkers(): void {
-  if (answers || !isClusterPrimary()) return;
-  answers = true;
-  cluster.on('message', (worker, message) => {
-    if (contentOf(message) === HELLO) answer(worker.process, whereabouts);
+const DESK: unique symbol = Symbol.for('clustered-cache.desk') as never;
+const desks: typeof cluster & { [DESK]?: Desk } = cluster;
+
+/** A child knows whom it was started by: its host is in that one's realm, whoever hears it ask. */
+const ANSWER: unique symbol = Symbol.for('clustered-cache.answer') as never;
+type Child = ChildProcess & { [ANSWER]?: () => void };
+
+/**
+ * Answers the processes that this thread starts with a channel from now on, if they ask, and tells workers that are there already. The
+ * socket opens with the first answer. Where a thread runs test files one after another, whoever was evaluated last does
+ * this, for it is of the file that runs now.
+ */
+export function answerChildren(): void {
+  const realm = realmName();
+  // Copies in one realm are one application.
+  if (desks[DESK]?.realm === realm) return;
+  desks[DESK]?.leave();
+  desks[DESK] = { realm, leave: takeDesk() };
+}
+
+/** Listens to children. Returns how to stop, for all but those that are there. */
+function takeDesk(): () => void {
+  const onChild = (event: unknown) => hearOf((event as { process: Child }).process);
+  const onMessage = ({ process: child }: Worker, message: unknown) => {
+    if (contentOf(message) === HELLO) (child as Child)[ANSWER]?.();
+  };
+  subscribe('child_process', onChild);
+  // Also in threads, which fork as primaries do.
+  if (cluster.isPrimary) cluster.on('message', onMessage);
+  for (const worker of Object.values(cluster.workers ?? {})) if (worker) announceTo(worker.process);
+  return () => {
+    unsubscribe('child_process', onChild);
+    cluster.off('message', onMessage);
+  };
+}
+
+/** A worker that was forked before anybody here could hear of it. */
+function announceTo(child: Child): void {
+  if (child[ANSWER]) return;
+  child[ANSWER] = () => answer(child, whereabouts);
+  child[ANSWER]();
+}
+
+function hearOf(child: Child): void {
+  child[ANSWER] = () => answer(child, isOwnWorker(child) ? whereabouts : whereaboutsForHelpers);
+  // A child tells of itself before it has its channel, and the cluster module knows its workers after that.
+  process.nextTick(() => {
+    // Workers are heard through the cluster module.
+    if (child.channel && !isOwnWorker(child)) overhear(child, (content) => content === HELLO && child[ANSWER]?.());
   });
-  for (const worker of Object.values(cluster.workers ?? {})) if (worker) answer(worker.process, whereabouts);
 }
 
 /** Where workers find the host: here, or where this process finds it itself. */
 function whereabouts(): Attachment {
   const key = electionKey();
   // One that was told to host serves its own workers, wherever it runs.
-  return key === undefined || native.isHosting() ? native.listen() : { endpoint: native.elect(key, true) };
+  return key === undefined || native.isHosting() ? realm().listen() : { endpoint: native.elect(key, true) };
 }
 
 /** Children that are answered as soon as this process has been answered itself. */
@@ -89,27 +136,8 @@ function answerWith(find: () => Attachment): Answer {
 
 // --- helpers -------------------------------------------------------------------------------------------------------
 
-/** On a child that is answered, for a copy of this package may be in every context of a test runner. */
-const ANSWERED: unique symbol = Symbol.for('clustered-cache.answered') as never;
-
-let answersHelpers = false;
 /** The host that this process is a client of by its path. */
 let endpointInUse: string | undefined;
-
-/** Answers the processes that this one starts from now on with a channel, if they ask. */
-export function answerHelpers(): void {
-  if (answersHelpers) return;
-  answersHelpers = true;
-  subscribe('child_process', (event) => {
-    const { process: child } = event as { process: ChildProcess & { [ANSWERED]?: true } };
-    // A child tells of itself before it has its channel, and the cluster module knows its workers after that.
-    process.nextTick(() => {
-      if (!child.channel || child[ANSWERED] || isOwnWorker(child)) return;
-      child[ANSWERED] = true;
-      overhear(child, (content) => content === HELLO && answer(child, whereaboutsForHelpers));
-    });
-  });
-}
 
 /** Helpers of this process find the host there, unless it is a host itself. */
 export function passOn(endpoint: string): void {
@@ -121,7 +149,7 @@ function isOwnWorker(child: ChildProcess): boolean {
 }
 
 function whereaboutsForHelpers(): Attachment {
-  const isElsewhere = endpointInUse !== undefined && !native.isHosting() && electionKey() === undefined;
+  const isElsewhere = endpointInUse !== undefined && !realm().isHosting() && electionKey() === undefined;
   return isElsewhere ? { endpoint: endpointInUse as string } : whereabouts();
 }
 

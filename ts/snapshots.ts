@@ -4,6 +4,7 @@ import process from 'node:process';
 import { debug } from './debug.js';
 import { native, translated, type SnapshotNotice } from './native.js';
 import type { PersistSettings } from './options.js';
+import { realm } from './realm.js';
 
 const log = debug('snapshot');
 
@@ -20,7 +21,7 @@ export function keepSnapshots({ path, interval }: PersistSettings, elected: bool
     native.onSnapshotNotice(() => passNotices(false));
   }
   try {
-    translated(() => native.persist(path, interval, elected));
+    translated(() => (elected ? native.persistElected(path, interval) : realm().persist(path, interval)));
   } finally {
     passNotices(false);
   }

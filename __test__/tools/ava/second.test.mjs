@@ -1,8 +1,8 @@
 import test from 'ava';
 import * as cc from 'clustered-cache';
-import { visit } from '../shared/visit.cjs';
+import { play } from '../shared/file.cjs';
 
 test('a cache in a test file', async (t) => {
-  await visit(cc);
+  await play(cc);
   t.pass();
 });

@@ -2,6 +2,6 @@
 
 const { test } = require('@jest/globals');
 const cc = require('clustered-cache');
-const { visit } = require('../shared/visit.cjs');
+const { play } = require('../shared/file.cjs');
 
-test('a cache in a test file', () => visit(cc));
+test('a cache in a test file', () => play(cc));

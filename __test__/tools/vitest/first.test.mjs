@@ -1,5 +1,5 @@
 import { test } from 'vitest';
 import * as cc from 'clustered-cache';
-import { visit } from '../shared/visit.cjs';
+import { play } from '../shared/file.cjs';
 
-test('a cache in a test file', () => visit(cc));
+test('a cache in a test file', () => play(cc));

@@ -1,0 +1,8 @@
+'use strict';
+
+// What each test file does in one run of the tool.
+
+const { family } = require('./family.cjs');
+const { visit } = require('./visit.cjs');
+
+module.exports = { play: process.env.PLAY === 'family' ? family : visit };

@@ -1,0 +1,303 @@
+//! A realm: a store and the servers it is served by. A process has one for all of its JavaScript; where a test runner runs
+//! several test files in one process, each of them has another one.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use clustered_cache_core::clock::Clock;
+use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint};
+use clustered_cache_core::error::Result;
+use clustered_cache_core::server::{self, ServerConfig};
+use clustered_cache_core::snapshot::{Keeper, Persist};
+use clustered_cache_core::store::Store;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::error::to_napi;
+use crate::options::NativeNamespaceOptions;
+use crate::persist;
+use crate::process::{Attachment, lock, server_runtime};
+
+/// The realm without a name, which lives as long as the process.
+static COMMON: OnceLock<Arc<State>> = OnceLock::new();
+/// All others, by their names. Each lives as long as somebody has it.
+static NAMED: Mutex<Option<HashMap<String, Weak<State>>>> = Mutex::new(None);
+
+/// A store and the servers it is served by.
+#[napi_derive::napi]
+pub struct Realm {
+    pub(crate) state: Arc<State>,
+}
+
+/// What all who name one realm share.
+#[derive(Default)]
+pub(crate) struct State {
+    store: OnceLock<Arc<Store>>,
+    /// The task that keeps the store's deadlines, from its first deadline on.
+    upkeep: OnceLock<JoinHandle<()>>,
+    /// By the endpoint asked for; the private one has the empty key.
+    servers: Mutex<HashMap<String, Server>>,
+    /// Endpoints that nobody else can take, by the paths asked for; nothing listens there yet.
+    reserved: Mutex<HashMap<String, HostEndpoint>>,
+    keeper: OnceLock<Arc<Keeper>>,
+}
+
+/// A running server. Its endpoint's files go with it.
+struct Server {
+    endpoint: Arc<HostEndpoint>,
+    /// Dropped to shut the server down.
+    shutdown: oneshot::Sender<()>,
+    /// Ends when nobody is answered any more.
+    task: JoinHandle<()>,
+}
+
+/// Whether this process has a store of its own, in whatever realm.
+#[napi_derive::napi]
+pub fn is_hosting() -> bool {
+    all().iter().any(|state| state.is_hosting())
+}
+
+/// Sets the options of namespaces whose users do not say otherwise; before the first of them is opened.
+#[napi_derive::napi]
+pub fn set_defaults(options: NativeNamespaceOptions) -> napi::Result<(), String> {
+    common().store().set_defaults(options.into()).map_err(|error| to_napi(&error))
+}
+
+#[napi_derive::napi]
+impl Realm {
+    /// The realm of that name; the empty one is that of the process.
+    #[napi(constructor)]
+    pub fn new(name: String) -> Self {
+        Self { state: if name.is_empty() { common() } else { named(name) } }
+    }
+
+    /// Whether there is a store.
+    #[napi]
+    pub fn is_hosting(&self) -> bool {
+        self.state.is_hosting()
+    }
+
+    /// The names of all namespaces.
+    #[napi]
+    pub fn namespaces(&self) -> Vec<String> {
+        self.state.store.get().map(|store| store.namespaces()).unwrap_or_default()
+    }
+
+    /// Asks for snapshots of the store, which is filled now. Without `interval`, in milliseconds, one is written only at the
+    /// end.
+    #[napi]
+    pub fn persist(&self, path: String, interval: Option<f64>) -> napi::Result<(), String> {
+        self.state.persist(persist::wish(path, interval)).map_err(|error| to_napi(&error))
+    }
+
+    /// Takes the endpoint that [`Realm::listen`] is to serve, so that there is time to prepare. `false` while another host has
+    /// it.
+    #[napi]
+    pub fn reserve(&self, endpoint: String) -> napi::Result<bool, String> {
+        self.state.reserve(endpoint).map_err(|error| to_napi(&error))
+    }
+
+    /// Serves the store on a socket: at `endpoint`, or in a private directory of its own. A second call with the same
+    /// endpoint answers the same server.
+    #[napi]
+    pub fn listen(&self, endpoint: Option<String>) -> napi::Result<Attachment, String> {
+        self.state.listen(endpoint.unwrap_or_default()).map_err(|error| to_napi(&error))
+    }
+
+    /// Stops serving at `endpoint`. `false` when nothing is served there.
+    #[napi]
+    pub fn unlisten(&self, endpoint: String) -> bool {
+        let mut servers = lock(&self.state.servers);
+        let before = servers.len();
+        servers.retain(|_, server| server.endpoint.path() != Path::new(&endpoint));
+        servers.len() < before
+    }
+}
+
+/// The realm of the process.
+pub(crate) fn common() -> Arc<State> {
+    Arc::clone(COMMON.get_or_init(Arc::default))
+}
+
+fn named(name: String) -> Arc<State> {
+    let mut guard = lock(&NAMED);
+    let named = guard.get_or_insert_default();
+    if let Some(state) = named.get(&name).and_then(Weak::upgrade) {
+        return state;
+    }
+    named.retain(|_, state| state.strong_count() > 0);
+    let state = Arc::default();
+    named.insert(name, Arc::downgrade(&state));
+    state
+}
+
+/// All realms there are.
+fn all() -> Vec<Arc<State>> {
+    let guard = lock(&NAMED);
+    let named = guard.iter().flat_map(HashMap::values).filter_map(Weak::upgrade);
+    COMMON.get().map(Arc::clone).into_iter().chain(named).collect()
+}
+
+/// Stops all servers, writes the snapshots that were asked for and removes the servers' files. Twice is fine.
+pub(crate) fn stop_serving() {
+    for state in all() {
+        state.stop();
+    }
+}
+
+impl State {
+    fn is_hosting(&self) -> bool {
+        self.store.get().is_some()
+    }
+
+    /// The store, made on first use.
+    pub(crate) fn store(self: &Arc<Self>) -> Arc<Store> {
+        let store = self.store.get_or_init(|| {
+            let store = Store::new(Clock::System);
+            let state = Arc::downgrade(self);
+            store.set_waker(move || {
+                if let Some(state) = state.upgrade() {
+                    state.start_upkeep();
+                }
+            });
+            store
+        });
+        Arc::clone(store)
+    }
+
+    /// The store's first deadline starts the task that keeps them; it takes over as the store's waker.
+    fn start_upkeep(&self) {
+        if let (Some(store), Ok(runtime)) = (self.store.get(), server_runtime()) {
+            self.upkeep.get_or_init(|| runtime.spawn(server::upkeep(Arc::clone(store))));
+        }
+    }
+
+    /// Keeps the snapshots of this store.
+    pub(crate) fn keeper(&self) -> Arc<Keeper> {
+        Arc::clone(self.keeper.get_or_init(persist::keeper))
+    }
+
+    /// Fills the store from its snapshot and keeps that from now on. The first call counts.
+    fn persist(self: &Arc<Self>, wish: Persist) -> Result<()> {
+        static LOADING: Mutex<()> = Mutex::new(());
+        // Other threads open no namespace before everything is there.
+        let _loading = lock(&LOADING);
+        persist::refuse_shared(&persist::elected(), &wish)?;
+        let keeper = self.keeper();
+        if !keeper.ask(wish.clone())? {
+            return Ok(());
+        }
+        let store = self.store();
+        if store.namespaces().is_empty() {
+            keeper.load(&store);
+        } else {
+            keeper.come_late(&store);
+        }
+        if wish.interval.is_some() {
+            server_runtime()?.spawn(keeper.keep(store, || true));
+        }
+        Ok(())
+    }
+
+    fn reserve(&self, endpoint: String) -> Result<bool> {
+        if lock(&self.servers).contains_key(&endpoint) {
+            return Ok(true);
+        }
+        let mut reserved = lock(&self.reserved);
+        if reserved.contains_key(&endpoint) {
+            return Ok(true);
+        }
+        let taken = HostEndpoint::try_at(Path::new(&endpoint))?;
+        Ok(taken.map(|taken| reserved.insert(endpoint, taken)).is_some())
+    }
+
+    fn listen(self: &Arc<Self>, key: String) -> Result<Attachment> {
+        let mut servers = lock(&self.servers);
+        if let Some(server) = servers.get(&key) {
+            return Ok(server.attachment());
+        }
+        let endpoint = match key.as_str() {
+            "" => HostEndpoint::create(None, &BaseFacts::from_env())?,
+            path => match lock(&self.reserved).remove(path) {
+                Some(reserved) => reserved,
+                None => HostEndpoint::at(Path::new(path))?,
+            },
+        };
+        let server = Server::start(endpoint, self.store())?;
+        let attachment = server.attachment();
+        servers.insert(key, server);
+        Ok(attachment)
+    }
+
+    /// Stops the servers, writes the snapshot if one was asked for, and removes the servers' files.
+    fn stop(&self) {
+        let servers = std::mem::take(&mut *lock(&self.servers));
+        if let (Some(store), Some(keeper)) = (self.store.get(), self.keeper.get())
+            && keeper.wish().is_some()
+        {
+            let endpoints = stop(servers);
+            keeper.finish(store, |_| Ok(()));
+            // Who waits for an endpoint finds the snapshot when it is free.
+            drop(endpoints);
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // Where JavaScript is not told of the end of the process, as in jest, this is the end.
+        self.stop();
+        // It has the store, and does not end by itself.
+        if let Some(upkeep) = self.upkeep.get() {
+            upkeep.abort();
+        }
+    }
+}
+
+/// Stops servers and waits until nothing changes the store any more. Their endpoints stay taken.
+fn stop(servers: HashMap<String, Server>) -> Vec<Arc<HostEndpoint>> {
+    let (endpoints, tasks): (Vec<_>, Vec<_>) = servers
+        .into_values()
+        .map(|server| {
+            drop(server.shutdown);
+            (server.endpoint, server.task)
+        })
+        .unzip();
+    if let Ok(runtime) = server_runtime()
+        && !tasks.is_empty()
+    {
+        runtime.block_on(async {
+            for task in tasks {
+                // It fails only when the runtime ends.
+                let _ = task.await;
+            }
+        });
+    }
+    endpoints
+}
+
+impl Server {
+    fn start(endpoint: HostEndpoint, store: Arc<Store>) -> Result<Self> {
+        let runtime = server_runtime()?;
+        let endpoint = Arc::new(endpoint);
+        let listener = {
+            let _context = runtime.enter();
+            endpoint.bind()?
+        };
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let config = ServerConfig::new(endpoint.secret().clone());
+        let task = runtime.spawn(server::run(listener, store, config, async move {
+            // The sender is only ever dropped.
+            let _ = stopped.await;
+        }));
+        Ok(Self { endpoint, shutdown, task })
+    }
+
+    fn attachment(&self) -> Attachment {
+        Attachment {
+            endpoint: self.endpoint.path().to_string_lossy().into_owned(),
+            secret: Some(self.endpoint.secret().to_hex()),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+/**
+ * Which of this process's stores the caches that are opened here have. An application has one. Where a test runner runs
+ * several test files in one process, each evaluation of this package has another one, in a realm that nobody else can name:
+ * files that know nothing of each other do not meet. What a file starts itself is of its realm. The entrance sees to it that there is
+ * one evaluation in a file, however often it loads the package.
+ */
+
+import { randomUUID } from 'node:crypto';
+import process from 'node:process';
+import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads';
+import { isScopeGiven, sharingRunner } from './environment.js';
+import { native, type NativeRealm } from './native.js';
+
+/** Under which threads find the realm of the file that started them. */
+const NAME = 'clustered-cache.realm';
+
+/** That of the process. */
+const COMMON = '';
+
+const runner = sharingRunner({
+  env: process.env,
+  isMainThread,
+  script: process.argv[1],
+  // Node's own functions are of the thread's globals.
+  hasOwnGlobals: Object.getPrototypeOf(getEnvironmentData) !== Function.prototype,
+  hasVitestState: '__vitest_worker__' in globalThis,
+});
+const own = runner === undefined ? inherited() : randomUUID();
+const realms = new Map<string, NativeRealm>();
+
+/** The name of the realm. Whoever sets a scope says himself who meets whom. */
+export function realmName(): string {
+  const name = isScopeGiven() ? COMMON : own;
+  // For threads that are started from now on. Those of a runner know better.
+  if (runner !== undefined) setEnvironmentData(NAME, name === COMMON ? undefined : name);
+  return name;
+}
+
+/** The realm of what is opened here just now. */
+export function realm(): NativeRealm {
+  const name = realmName();
+  let found = realms.get(name);
+  if (!found) realms.set(name, (found = new native.Realm(name)));
+  return found;
+}
+
+/** That of the test file which started this thread. */
+function inherited(): string {
+  const name = isMainThread ? undefined : getEnvironmentData(NAME);
+  return typeof name === 'string' ? name : COMMON;
+}
