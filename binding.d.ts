@@ -93,8 +93,11 @@ export declare class Link {
    * place at once.
    */
   static client(wake: () => void, register: Float64Array, shapes: Shapes, grace: number, share: boolean, elected: boolean): Link
-  /** Names the host: the path of its socket, and the secret unless it lies in the file beside the socket. */
-  connect(endpoint: string, secret?: string | undefined | null): void
+  /**
+   * Names the host: the path of its socket, the secret unless it lies in the file beside the socket, and the user it runs as
+   * unless that is this process's own.
+   */
+  connect(endpoint: string, secret?: string | undefined | null, user?: number | undefined | null): void
   /** Sends what has been asked since the last call. */
   flush(): void
   /** Sends all that the host is to know, now: at the end of the process there is no later. */
@@ -135,6 +138,12 @@ export declare class Shapes {
   descriptor(number: number): string | null
 }
 
+/**
+ * Lets processes of these users, which this process starts, be its clients from now on, besides those of its own user and those
+ * that were named before.
+ */
+export declare function admit(users: Array<number>): void
+
 /** Where the host of this process is, if its main thread has learned it. */
 export declare function attachment(): Attachment | null
 
@@ -144,6 +153,10 @@ export interface Attachment {
   endpoint: string
   /** The secret, in hexadecimal; without one it is read from the file beside the socket. */
   secret?: string
+  /** The user that the host runs as, where there are users with numbers. */
+  user?: number
+  /** Users besides that one whose processes the host serves there; nothing where it never serves any. */
+  guests?: Array<number>
 }
 
 /**
@@ -291,8 +304,11 @@ export declare function persist(path: string, interval: number | undefined | nul
 /** Takes the endpoint that [`listen`] is to serve, so that there is time to prepare. `false` while another host has it. */
 export declare function reserve(endpoint: string): boolean
 
+/** Serves this process's store to the processes that it starts, at a socket that all of them can reach who may. */
+export declare function serveChildren(): Attachment
+
 /** Remembers for the other threads of this process where its host is. */
-export declare function setAttachment(endpoint: string, secret?: string | undefined | null): void
+export declare function setAttachment(attachment: Attachment): void
 
 /** Sets the options of namespaces whose users do not say otherwise; before the first of them is opened. */
 export declare function setDefaults(options: NativeNamespaceOptions): void

@@ -11,6 +11,7 @@ use std::thread;
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint};
 use clustered_cache_core::error::{Error, Result};
+use clustered_cache_core::guests::{Guests, own_user};
 use clustered_cache_core::server::{self, ServerConfig};
 use clustered_cache_core::snapshot::Persist;
 use clustered_cache_core::store::Store;
@@ -27,14 +28,29 @@ use crate::persist;
 const MAX_SERVER_THREADS: usize = 4;
 
 static STORE: OnceLock<Arc<Store>> = OnceLock::new();
-static SERVERS: Mutex<Option<HashMap<String, Server>>> = Mutex::new(None);
+static SERVERS: Mutex<Option<HashMap<Place, Server>>> = Mutex::new(None);
+/// Users besides this process's own who may be clients of the server for guests.
+static GUESTS: OnceLock<Guests> = OnceLock::new();
 /// Endpoints that nobody else can take, by the paths asked for; nothing listens there yet.
 static RESERVED: Mutex<Option<HashMap<String, HostEndpoint>>> = Mutex::new(None);
 static ATTACHMENT: Mutex<Option<Attachment>> = Mutex::new(None);
 
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Place {
+    /// In a private directory of its own.
+    Private,
+    /// In a directory that guests can pass through.
+    ForGuests,
+    /// At this path.
+    At(String),
+}
+
 /// A running server. Its endpoint's files go with it.
 struct Server {
     endpoint: Arc<HostEndpoint>,
+    /// Users besides its own whose processes it serves.
+    guests: Guests,
     /// Dropped to shut the server down.
     shutdown: oneshot::Sender<()>,
     /// Ends when nobody is answered any more.
@@ -42,13 +58,17 @@ struct Server {
 }
 
 /// Where the host of this process's cluster is, as its main thread learned it.
-#[napi_derive::napi(object, object_from_js = false)]
+#[napi_derive::napi(object)]
 #[derive(Clone)]
 pub struct Attachment {
     /// Path of the host's socket.
     pub endpoint: String,
     /// The secret, in hexadecimal; without one it is read from the file beside the socket.
     pub secret: Option<String>,
+    /// The user that the host runs as, where there are users with numbers.
+    pub user: Option<u32>,
+    /// Users besides that one whose processes the host serves there; nothing where it never serves any.
+    pub guests: Option<Vec<u32>>,
 }
 
 /// The store of this process, made on first use.
@@ -116,8 +136,8 @@ pub fn is_hosting() -> bool {
 
 /// Remembers for the other threads of this process where its host is.
 #[napi_derive::napi]
-pub fn set_attachment(endpoint: String, secret: Option<String>) {
-    *lock(&ATTACHMENT) = Some(Attachment { endpoint, secret });
+pub fn set_attachment(attachment: Attachment) {
+    *lock(&ATTACHMENT) = Some(attachment);
 }
 
 /// Where the host of this process is, if its main thread has learned it.
@@ -129,7 +149,8 @@ pub fn attachment() -> Option<Attachment> {
 /// Takes the endpoint that [`listen`] is to serve, so that there is time to prepare. `false` while another host has it.
 #[napi_derive::napi]
 pub fn reserve(endpoint: String) -> napi::Result<bool, String> {
-    if lock(&SERVERS).as_ref().is_some_and(|servers| servers.contains_key(&endpoint)) {
+    let place = Place::At(endpoint.clone());
+    if lock(&SERVERS).as_ref().is_some_and(|servers| servers.contains_key(&place)) {
         return Ok(true);
     }
     let mut guard = lock(&RESERVED);
@@ -145,27 +166,62 @@ pub fn reserve(endpoint: String) -> napi::Result<bool, String> {
 /// the same endpoint answers the same server.
 #[napi_derive::napi]
 pub fn listen(endpoint: Option<String>) -> napi::Result<Attachment, String> {
-    try_listen(endpoint.unwrap_or_default()).map_err(|error| to_napi(&error))
+    let place = endpoint.map_or(Place::Private, Place::At);
+    try_listen(place).map_err(|error| to_napi(&error))
 }
 
-/// `key` is the endpoint asked for; the private one has the empty key.
-fn try_listen(key: String) -> Result<Attachment> {
+/// Serves this process's store to the processes that it starts, at a socket that all of them can reach who may.
+#[napi_derive::napi]
+pub fn serve_children() -> napi::Result<Attachment, String> {
+    let has_guests = !guests().list().is_empty();
+    let place = if has_guests { Place::ForGuests } else { Place::Private };
+    try_listen(place).map_err(|error| to_napi(&error))
+}
+
+/// Lets processes of these users, which this process starts, be its clients from now on, besides those of its own user and those
+/// that were named before.
+#[napi_derive::napi]
+pub fn admit(users: Vec<u32>) -> napi::Result<(), String> {
+    try_admit(&users).map_err(|error| to_napi(&error))
+}
+
+fn try_admit(users: &[u32]) -> Result<()> {
+    let guard = lock(&SERVERS);
+    let list = guests().with(users)?;
+    // Whoever may connect is to get at the socket first.
+    if let Some(server) = guard.as_ref().and_then(|servers| servers.get(&Place::ForGuests)) {
+        server.endpoint.admit(&list)?;
+    }
+    guests().add(&list);
+    Ok(())
+}
+
+/// The guests of this process.
+fn guests() -> &'static Guests {
+    GUESTS.get_or_init(Guests::default)
+}
+
+fn try_listen(place: Place) -> Result<Attachment> {
     let mut guard = lock(&SERVERS);
     let servers = guard.get_or_insert_default();
-    if let Some(server) = servers.get(&key) {
+    if let Some(server) = servers.get(&place) {
         return Ok(server.attachment());
     }
-    let endpoint = match key.as_str() {
-        "" => HostEndpoint::create(None, &BaseFacts::from_env())?,
-        path => match lock(&RESERVED).as_mut().and_then(|reserved| reserved.remove(path)) {
-            Some(reserved) => reserved,
-            None => HostEndpoint::at(Path::new(path))?,
-        },
-    };
-    let server = Server::start(endpoint)?;
+    let server = Server::start(endpoint_at(&place)?, &place)?;
     let attachment = server.attachment();
-    servers.insert(key, server);
+    servers.insert(place, server);
     Ok(attachment)
+}
+
+fn endpoint_at(place: &Place) -> Result<HostEndpoint> {
+    match place {
+        Place::Private => HostEndpoint::create(None, &BaseFacts::from_env()),
+        Place::ForGuests => HostEndpoint::create_for_guests(None, &BaseFacts::from_env(), &guests().list()),
+        Place::At(path) => match lock(&RESERVED).as_mut().and_then(|reserved| reserved.remove(path)) {
+            Some(reserved) => Ok(reserved),
+            None => HostEndpoint::at(Path::new(path)),
+        },
+    }
 }
 
 /// Stops serving at `endpoint`. `false` when nothing is served there.
@@ -193,7 +249,7 @@ pub fn stop_serving() {
 }
 
 /// Stops servers and waits until nothing changes the store any more. Their endpoints stay taken.
-fn stop(servers: HashMap<String, Server>) -> Vec<Arc<HostEndpoint>> {
+fn stop(servers: HashMap<Place, Server>) -> Vec<Arc<HostEndpoint>> {
     let (endpoints, tasks): (Vec<_>, Vec<_>) = servers
         .into_values()
         .map(|server| {
@@ -215,7 +271,7 @@ fn stop(servers: HashMap<String, Server>) -> Vec<Arc<HostEndpoint>> {
 }
 
 impl Server {
-    fn start(endpoint: HostEndpoint) -> Result<Self> {
+    fn start(endpoint: HostEndpoint, place: &Place) -> Result<Self> {
         let runtime = server_runtime()?;
         let endpoint = Arc::new(endpoint);
         let listener = {
@@ -223,18 +279,21 @@ impl Server {
             endpoint.bind()?
         };
         let (shutdown, stopped) = oneshot::channel::<()>();
-        let config = ServerConfig::new(endpoint.secret().clone());
+        let guests = if *place == Place::ForGuests { guests().clone() } else { Guests::default() };
+        let config = ServerConfig { guests: guests.clone(), ..ServerConfig::new(endpoint.secret().clone()) };
         let task = runtime.spawn(server::run(listener, store(), config, async move {
             // The sender is only ever dropped.
             let _ = stopped.await;
         }));
-        Ok(Self { endpoint, shutdown, task })
+        Ok(Self { endpoint, guests, shutdown, task })
     }
 
     fn attachment(&self) -> Attachment {
         Attachment {
             endpoint: self.endpoint.path().to_string_lossy().into_owned(),
             secret: Some(self.endpoint.secret().to_hex()),
+            user: own_user(),
+            guests: Some(self.guests.list()),
         }
     }
 }

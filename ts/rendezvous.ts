@@ -23,8 +23,8 @@ const HELLO = 'hello';
 const FIRST_RETRY = 25;
 const LAST_RETRY = 1_000;
 
-/** Where the host is and as which user the process runs that tells it, or why there is none. */
-type Answer = (Attachment & { user?: number | undefined }) | { failure: string };
+/** Where the host is, or why there is none. */
+type Answer = Attachment | { failure: string };
 
 // --- who is asked --------------------------------------------------------------------------------------------------
 
@@ -44,7 +44,12 @@ export function answerWorkers(): void {
 function whereabouts(): Attachment {
   const key = electionKey();
   // One that was told to host serves its own workers, wherever it runs.
-  return key === undefined || native.isHosting() ? native.listen() : { endpoint: native.elect(key, true) };
+  return key === undefined || native.isHosting() ? native.serveChildren() : ofThisUser(native.elect(key, true));
+}
+
+/** What a host is known by that serves nobody but processes of this user. */
+function ofThisUser(endpoint: string): Attachment {
+  return { endpoint, ...(process.geteuid && { user: process.geteuid() }) };
 }
 
 /** Children that are answered as soon as this process has been answered itself. */
@@ -62,12 +67,9 @@ function answer(child: ChildProcess, whereabouts: () => Attachment): void {
   const stop = find('the process above it', {
     onAnswer: (attachment) => {
       waiting.delete(child);
-      reply(answerWith(() => attachment));
+      reply(attachment);
     },
-    onFailure: (error, isFinal) => {
-      if (isFinal) waiting.delete(child);
-      reply({ failure: error.message });
-    },
+    onFailure: (error) => reply({ failure: error.message }),
   });
   child.once('disconnect', stop);
 }
@@ -80,7 +82,7 @@ function isClient(): boolean {
 
 function answerWith(find: () => Attachment): Answer {
   try {
-    return { ...translated(find), user: process.geteuid?.() };
+    return translated(find);
   } catch (error) {
     log('cannot listen: %s', error);
     return { failure: (error as Error).message };
@@ -122,7 +124,7 @@ function isOwnWorker(child: ChildProcess): boolean {
 
 function whereaboutsForHelpers(): Attachment {
   const isElsewhere = endpointInUse !== undefined && !native.isHosting() && electionKey() === undefined;
-  return isElsewhere ? { endpoint: endpointInUse as string } : whereabouts();
+  return isElsewhere ? ofThisUser(endpointInUse as string) : whereabouts();
 }
 
 // --- who asks ------------------------------------------------------------------------------------------------------
@@ -133,8 +135,8 @@ let isAttaching = false;
 export interface Seeker {
   /** It has been told where the host is; nobody is asked any more. */
   onAnswer(attachment: Attachment): void;
-  /** It has been told why there is no host; with `isFinal` nobody is asked any more. */
-  onFailure(error: Error, isFinal: boolean): void;
+  /** It has been told why there is no host yet; with `isRefusal` there is one that serves other users only. */
+  onFailure(error: Error, isRefusal: boolean): void;
 }
 
 /** Looks for the primary. Nothing here keeps the process alive. Returns a function that stops looking. */
@@ -166,10 +168,11 @@ function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
     if ('failure' in answer) {
       return onFailure(codedError('ERR_CC_NO_HOST', `${who} cannot listen: ${answer.failure}`), false);
     }
+    // It goes on asking: the host may come to allow this user.
+    const refusal = refusalBy(answer);
+    if (refusal) return onFailure(refusal, true);
     stop();
-    const stranger = foreignUser(who, answer.user);
-    if (stranger) return onFailure(stranger, true);
-    native.setAttachment(answer.endpoint, answer.secret);
+    native.setAttachment(answer);
     onAnswer(answer);
   });
   const stop = () => {
@@ -179,14 +182,15 @@ function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
   return stop;
 }
 
-/** The error for a host of another user, whose directory this process could not even enter. */
-function foreignUser(who: string, user: number | undefined): Error | undefined {
+/** The error for a host of another user that does not serve this one: this process could not even get at its socket. */
+function refusalBy({ user, guests }: Attachment): Error | undefined {
   const own = process.geteuid?.();
-  if (user === undefined || own === undefined || user === own) return undefined;
+  if (user === undefined || own === undefined || user === own || guests?.includes(own)) return undefined;
+  const remedy = guests ? `, or give the host a cache with \`allowUids: [${own}]\`` : '';
   return codedError(
     'ERR_CC_FOREIGN_PEER',
-    `${who} runs as user ${user}, this process as user ${own}: run both as the same user (no \`uid\` in ` +
-      'cluster.setupPrimary or child_process.fork)',
+    `the host runs as user ${user}, this process as user ${own}: run both as the same user (no \`uid\` in ` +
+      `cluster.setupPrimary or child_process.fork)${remedy}`,
   );
 }
 

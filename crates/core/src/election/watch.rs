@@ -34,7 +34,7 @@ pub(super) enum End {
 /// # Errors
 /// [`ErrorKind::NoHost`] when nobody answers, which may change soon; others when the host refuses.
 pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Orders) -> Result<End> {
-    let target = Target { socket: place.socket().to_owned(), secret: None };
+    let target = Target { socket: place.socket().to_owned(), secret: None, user: None };
     let dialling = timeout(ELECTED_HANDSHAKE_TIMEOUT, dial(&target, &config.package_version, FEATURE_WATCH));
     // Accepting is no sign of life: the kernel does that for a host that is stopped.
     let Some(connection) = orders.or(dialling).await else { return Ok(End::Left) };
