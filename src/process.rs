@@ -49,6 +49,8 @@ enum Place {
 /// A running server. Its endpoint's files go with it.
 struct Server {
     endpoint: Arc<HostEndpoint>,
+    /// The user that clients see there: the one that this process ran as when the server was started.
+    user: Option<u32>,
     /// Users besides its own whose processes it serves.
     guests: Guests,
     /// Dropped to shut the server down.
@@ -279,20 +281,21 @@ impl Server {
             endpoint.bind()?
         };
         let (shutdown, stopped) = oneshot::channel::<()>();
+        let user = own_user();
         let guests = if *place == Place::ForGuests { guests().clone() } else { Guests::default() };
         let config = ServerConfig { guests: guests.clone(), ..ServerConfig::new(endpoint.secret().clone()) };
         let task = runtime.spawn(server::run(listener, store(), config, async move {
             // The sender is only ever dropped.
             let _ = stopped.await;
         }));
-        Ok(Self { endpoint, guests, shutdown, task })
+        Ok(Self { endpoint, user, guests, shutdown, task })
     }
 
     fn attachment(&self) -> Attachment {
         Attachment {
             endpoint: self.endpoint.path().to_string_lossy().into_owned(),
             secret: Some(self.endpoint.secret().to_hex()),
-            user: own_user(),
+            user: self.user,
             guests: Some(self.guests.list()),
         }
     }

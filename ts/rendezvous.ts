@@ -1,7 +1,10 @@
 /**
  * How processes learn from the one that started them where its host is, over Node's own IPC: they say hello, and are
  * answered path and secret. Workers of the cluster module do so by themselves, helpers of child_process when they are
- * told to attach. A primary that loads this package after its workers announces itself.
+ * told to attach. A primary that loads this package after its workers calls them.
+ *
+ * Who says that he runs as a user that the host does not serve is not told the secret. It would be of no use to him, whatever
+ * he says: host and file system look at who he is.
  */
 
 import type { ChildProcess } from 'node:child_process';
@@ -18,7 +21,13 @@ import { electionKey } from './pm2.js';
 
 const log = debug('rendezvous');
 
-const HELLO = 'hello';
+/** What a process asks with: the user it runs as, where there are users with numbers. */
+interface Hello {
+  hello: number | null;
+}
+
+/** What is said to processes that may have asked in vain: ask now. */
+const CALL = 'call';
 /** Who is not answered asks again after this time, doubled each time up to the second. */
 const FIRST_RETRY = 25;
 const LAST_RETRY = 1_000;
@@ -35,9 +44,19 @@ export function answerWorkers(): void {
   if (answers || !isClusterPrimary()) return;
   answers = true;
   cluster.on('message', (worker, message) => {
-    if (contentOf(message) === HELLO) answer(worker.process, whereabouts);
+    const content = contentOf(message);
+    if (isHello(content)) answer(worker.process, content, whereabouts);
   });
-  for (const worker of Object.values(cluster.workers ?? {})) if (worker) answer(worker.process, whereabouts);
+  for (const worker of Object.values(cluster.workers ?? {})) if (worker) tell(worker.process, CALL);
+}
+
+function isHello(content: unknown): content is Hello {
+  return typeof content === 'object' && content !== null && 'hello' in content;
+}
+
+/** Sends `child` something of ours. One that is just dying needs no answer. */
+function tell(child: ChildProcess, content: Answer | typeof CALL): void {
+  if (child.connected) child.send(wrapped(content), () => {});
 }
 
 /** Where workers find the host: here, or where this process finds it itself. */
@@ -56,11 +75,8 @@ function ofThisUser(endpoint: string): Attachment {
 const waiting = new WeakSet<ChildProcess>();
 
 /** Tells `child` where the host is. */
-function answer(child: ChildProcess, whereabouts: () => Attachment): void {
-  const reply = (answer: Answer) => {
-    // One that is just dying needs no answer.
-    if (child.connected) child.send(wrapped(answer), () => {});
-  };
+function answer(child: ChildProcess, { hello: user }: Hello, whereabouts: () => Attachment): void {
+  const reply = (answer: Answer) => tell(child, withheld(answer, user));
   if (!isClient()) return reply(answerWith(whereabouts));
   if (waiting.has(child)) return;
   waiting.add(child);
@@ -72,6 +88,18 @@ function answer(child: ChildProcess, whereabouts: () => Attachment): void {
     onFailure: (error) => reply({ failure: error.message }),
   });
   child.once('disconnect', stop);
+}
+
+/** The answer for a process of `user`. */
+function withheld(answer: Answer, user: number | null): Answer {
+  if ('failure' in answer || serves(answer, user)) return answer;
+  const { secret: _secret, ...rest } = answer;
+  return rest;
+}
+
+/** Whether the host there serves processes of `user`. */
+function serves({ user: host, guests }: Attachment, user: number | null): boolean {
+  return host === undefined || user === null || user === host || (guests?.includes(user) ?? false);
 }
 
 /** Whether this process learns from the one that started it where its host is. */
@@ -108,7 +136,7 @@ export function answerHelpers(): void {
     process.nextTick(() => {
       if (!child.channel || child[ANSWERED] || isOwnWorker(child)) return;
       child[ANSWERED] = true;
-      overhear(child, (content) => content === HELLO && answer(child, whereaboutsForHelpers));
+      overhear(child, (content) => isHello(content) && answer(child, content, whereaboutsForHelpers));
     });
   });
 }
@@ -160,10 +188,13 @@ function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
     onAnswer(known);
     return () => {};
   }
-  const stopAsking = repeat(() => {
-    if (process.connected) process.send?.(wrapped(HELLO), undefined, undefined, () => {});
-  });
+  const hello: Hello = { hello: process.geteuid?.() ?? null };
+  const say = () => {
+    if (process.connected) process.send?.(wrapped(hello), undefined, undefined, () => {});
+  };
+  const stopAsking = repeat(say);
   const stopListening = overhear(process, (content) => {
+    if (content === CALL) return say();
     const answer = content as Answer;
     if ('failure' in answer) {
       return onFailure(codedError('ERR_CC_NO_HOST', `${who} cannot listen: ${answer.failure}`), false);
@@ -183,13 +214,13 @@ function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
 }
 
 /** The error for a host of another user that does not serve this one: this process could not even get at its socket. */
-function refusalBy({ user, guests }: Attachment): Error | undefined {
-  const own = process.geteuid?.();
-  if (user === undefined || own === undefined || user === own || guests?.includes(own)) return undefined;
-  const remedy = guests ? `, or give the host a cache with \`allowUids: [${own}]\`` : '';
+function refusalBy(answer: Attachment): Error | undefined {
+  const own = process.geteuid?.() ?? null;
+  if (serves(answer, own)) return undefined;
+  const remedy = answer.guests ? `, or give the host a cache with \`allowUids: [${own}]\`` : '';
   return codedError(
     'ERR_CC_FOREIGN_PEER',
-    `the host runs as user ${user}, this process as user ${own}: run both as the same user (no \`uid\` in ` +
+    `the host runs as user ${answer.user}, this process as user ${own}: run both as the same user (no \`uid\` in ` +
       `cluster.setupPrimary or child_process.fork)${remedy}`,
   );
 }

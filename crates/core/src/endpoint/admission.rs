@@ -1,52 +1,66 @@
 //! Lets guests get at a host's socket: they, and as far as the file system can say so nobody else, may pass through its
 //! directory. Whoever gets there is looked at when he has connected.
 
-use rustix::fs::XattrFlags;
-use rustix::io::Errno;
-
 use super::directory::{OwnDirectory, PASSABLE};
 use crate::error::Result;
 
-/// Where Linux keeps the list of users with permissions of their own.
-const LIST: &str = "system.posix_acl_access";
-/// The version of its format.
-const VERSION: u32 = 2;
-/// Kinds of entries: for the owner, a user, the group, the most that users and groups can have, and all others.
-const KINDS: [u16; 5] = [0x01, 0x02, 0x04, 0x10, 0x20];
-/// Of an entry for a kind of users and not for one user.
-const NOBODY: u32 = u32::MAX;
-
-/// Lets `users` pass through `directory`. Where the file system keeps no lists, or has no number for one of them, every user may
-/// pass, who finds nothing there but a socket that hangs up on him.
+/// Lets `users` pass through `directory`. Where the file system keeps no lists of users, or has no number for one of them, every
+/// user may pass, who finds nothing there but a socket that hangs up on him.
 pub(super) fn admit(directory: &OwnDirectory, users: &[u32]) -> Result<()> {
-    if cfg!(target_os = "linux") && set_list(directory, users).is_ok() {
+    #[cfg(target_os = "linux")]
+    if list::set(directory, users).is_ok() {
         return Ok(());
     }
+    let _ = users;
     directory.set_mode(PASSABLE)
 }
 
-fn set_list(directory: &OwnDirectory, users: &[u32]) -> Result<(), Errno> {
-    rustix::fs::fsetxattr(directory.descriptor(), LIST, &list(users), XattrFlags::empty())
-}
+/// Lists of users with permissions of their own (POSIX access control lists), as the kernel takes them.
+#[cfg(target_os = "linux")]
+mod list {
+    use rustix::fs::XattrFlags;
+    use rustix::io::Errno;
 
-/// The list as the kernel takes it: the version, then entries of a kind, permissions and a user, in ascending order.
-/// Mode 0700 for us and all others, and the right to pass for each of `users`.
-fn list(users: &[u32]) -> Vec<u8> {
-    let [owner, named, group, mask, others] = KINDS;
-    let mut bytes = VERSION.to_le_bytes().to_vec();
-    let mut entry = |kind: u16, permissions: u16, user: u32| {
-        bytes.extend(kind.to_le_bytes());
-        bytes.extend(permissions.to_le_bytes());
-        bytes.extend(user.to_le_bytes());
-    };
-    entry(owner, 7, NOBODY);
-    for user in users {
-        entry(named, 1, *user);
+    use super::OwnDirectory;
+
+    /// Where a file has its list.
+    const NAME: &str = "system.posix_acl_access";
+    /// The version of its format.
+    const VERSION: u32 = 2;
+    // Kinds of entries.
+    const OWNER: u16 = 0x01;
+    const USER: u16 = 0x02;
+    const GROUP: u16 = 0x04;
+    /// The most that an entry for a user or a group gives.
+    const MASK: u16 = 0x10;
+    const OTHERS: u16 = 0x20;
+    /// Of an entry that is not for one user.
+    pub(super) const NOBODY: u32 = u32::MAX;
+    // Permissions.
+    const ALL: u16 = 7;
+    const PASS: u16 = 1;
+    const NONE: u16 = 0;
+
+    pub(super) fn set(directory: &OwnDirectory, users: &[u32]) -> Result<(), Errno> {
+        rustix::fs::fsetxattr(directory.descriptor(), NAME, &list(users), XattrFlags::empty())
     }
-    entry(group, 0, NOBODY);
-    entry(mask, 1, NOBODY);
-    entry(others, 0, NOBODY);
-    bytes
+
+    /// Mode 0700, and the right to pass for each of `users`: the version, then entries in this order.
+    fn list(users: &[u32]) -> Vec<u8> {
+        let named = users.iter().map(|user| (USER, PASS, *user));
+        let entries = std::iter::once((OWNER, ALL, NOBODY)).chain(named).chain([
+            (GROUP, NONE, NOBODY),
+            (MASK, PASS, NOBODY),
+            (OTHERS, NONE, NOBODY),
+        ]);
+        let mut bytes = VERSION.to_le_bytes().to_vec();
+        for (kind, permissions, user) in entries {
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend(permissions.to_le_bytes());
+            bytes.extend(user.to_le_bytes());
+        }
+        bytes
+    }
 }
 
 #[cfg(test)]
@@ -66,9 +80,9 @@ mod tests {
         let directory = TempDir::new();
         let own = OwnDirectory::open(directory.path()).unwrap();
         // No user, which no list can hold.
-        admit(&own, &[NOBODY]).unwrap();
+        admit(&own, &[list::NOBODY]).unwrap();
         assert_eq!(mode(&directory), 0o711);
-        if set_list(&own, &[4_242]).is_ok() {
+        if list::set(&own, &[4_242]).is_ok() {
             assert_eq!(
                 mode(&directory),
                 0o710,
