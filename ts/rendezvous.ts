@@ -78,11 +78,14 @@ const waiting = new WeakSet<ChildProcess>();
 function answer(child: ChildProcess, { hello: user }: Hello, whereabouts: () => Attachment): void {
   const reply = (answer: Answer) => tell(child, withheld(answer, user));
   if (!isClient()) return reply(answerWith(whereabouts));
+  const known = native.attachment();
+  if (known) return reply(known);
   if (waiting.has(child)) return;
   waiting.add(child);
   const stop = find('the process above it', {
     onAnswer: (attachment) => {
       waiting.delete(child);
+      child.off('disconnect', stop);
       reply(attachment);
     },
     onFailure: (error) => reply({ failure: error.message }),

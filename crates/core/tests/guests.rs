@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -281,7 +281,7 @@ fn reconnects() {
     client.start(Target { socket, secret: Some(secret), user: Some(0) });
     client.open(1, "n");
     let (epoch, _) = client.connected();
-    println!("connected");
+    writeln!(std::io::stdout(), "connected").unwrap();
     client.lost();
     assert_eq!(client.connected(), (epoch, false));
     assert!(matches!(client.ask(1, Request::Has(Blob(&text_key("key")))).response(), Response::Flag(false)));

@@ -59,7 +59,7 @@ impl OwnDirectory {
             Ok(()) | Err(Errno::EXIST) => {
                 Self::open_in(parent.as_fd(), name, path, access)?.ok_or_else(|| missing(path))
             }
-            Err(error) => Err(unusable(path, format!("cannot be created: {error}"))),
+            Err(error) => Err(unusable_as(access, path, format!("cannot be created: {error}"))),
         }
     }
 
@@ -154,7 +154,7 @@ impl OwnDirectory {
         };
         let stat = rustix::fs::fstat(&descriptor)
             .map_err(|error| unusable(path, format!("cannot be examined: {error}")))?;
-        check(&stat, access).map_err(|reason| unusable(path, reason))?;
+        check(&stat, access).map_err(|reason| unusable_as(access, path, reason))?;
         Ok(Some(Self { descriptor, path: path.to_owned(), access }))
     }
 }
@@ -243,6 +243,14 @@ fn missing(path: &Path) -> Error {
             path.display()
         ),
     )
+}
+
+/// [`unusable`], or for a directory that others may pass through the reason alone: the remedy is that for all candidates.
+fn unusable_as(access: Access, path: &Path, reason: String) -> Error {
+    match access {
+        Access::Private => unusable(path, reason),
+        Access::Passable => Error::new(ErrorKind::Directory, format!("{} {reason}", path.display())),
+    }
 }
 
 /// The error for a directory or file that will not be used, with the remedy.
