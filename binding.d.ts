@@ -93,8 +93,11 @@ export declare class Link {
    * place at once.
    */
   static client(wake: () => void, register: Float64Array, shapes: Shapes, grace: number, share: boolean, elected: boolean): Link
-  /** Names the host: the path of its socket, and the secret unless it lies in the file beside the socket. */
-  connect(endpoint: string, secret?: string | undefined | null): void
+  /**
+   * Names the host: the path of its socket, the secret unless it lies in the file beside the socket, and the user it runs as
+   * unless that is this process's own.
+   */
+  connect(endpoint: string, secret?: string | undefined | null, user?: number | undefined | null): void
   /** Sends what has been asked since the last call. */
   flush(): void
   /** Sends all that the host is to know, now: at the end of the process there is no later. */
@@ -145,6 +148,13 @@ export declare class Realm {
    * endpoint answers the same server.
    */
   listen(endpoint?: string | undefined | null): Attachment
+  /** Serves the store to the processes that this one starts, at a socket that all of them can reach who may. */
+  serveChildren(): Attachment
+  /**
+   * Lets processes of these users, which this process starts, be its clients from now on, besides those of its own user and
+   * those that were named before.
+   */
+  admit(users: Array<number>): void
   /** Stops serving at `endpoint`. `false` when nothing is served there. */
   unlisten(endpoint: string): boolean
 }
@@ -171,6 +181,10 @@ export interface Attachment {
   endpoint: string
   /** The secret, in hexadecimal; without one it is read from the file beside the socket. */
   secret?: string
+  /** The user that the host runs as, where there are users with numbers. */
+  user?: number
+  /** Users besides that one whose processes the host serves there; nothing where it never serves any. */
+  guests?: Array<number>
 }
 
 /**
@@ -307,7 +321,7 @@ export declare function onSnapshotNotice(wake: () => void): void
 export declare function persistElected(path: string, interval?: number | undefined | null): void
 
 /** Remembers for the other threads of this process where its host is. */
-export declare function setAttachment(endpoint: string, secret?: string | undefined | null): void
+export declare function setAttachment(attachment: Attachment): void
 
 /** Sets the options of namespaces whose users do not say otherwise; before the first of them is opened. */
 export declare function setDefaults(options: NativeNamespaceOptions): void

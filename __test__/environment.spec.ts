@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -84,11 +84,28 @@ asRoot(
   },
 );
 
+asRoot('where other users cannot pass, the users of `allowUids` or any worker are told each place', async (t) => {
+  const uid = 1_000_000 + randomInt(1_000_000);
+  const closed = path.join(publicDirectory(t), 'closed');
+  mkdirSync(closed, { mode: 0o700 });
+  chownSync(closed, uid, uid);
+  const squatted = `/tmp/clustered-cache-${uid}-guests`;
+  mkdirSync(squatted);
+  t.teardown(() => rmSync(squatted, { recursive: true, force: true }));
+  const primary = 'new cc.ClusteredCache({ allowUids: [1] });';
+  const worker = "await new cc.ClusteredCache({ timeout: 1000, failsafe: 'reject' }).get('key');";
+  const outcome = await clustered(t, { primary, worker }, { uid, env: { ...NO_SESSION, TMPDIR: closed } });
+  t.like(outcome, CLEAN);
+  t.regex(outcome.stdout, /^ERR_CC_NO_HOST /);
+  for (const named of [`${closed} lets no other users pass`, `${squatted} belongs to user 0`, 'TMPDIR', 'allowUids']) {
+    t.true(outcome.stdout.includes(named), `${named}: ${outcome.stdout}`);
+  }
+});
+
 asRoot('with nothing but a directory of its own a user can run a cluster', async (t) => {
   const uid = 1_000_000 + randomInt(1_000_000);
   const own = path.join(publicDirectory(t), 'run');
   mkdirSync(own, { mode: 0o700 });
-  const { chownSync } = await import('node:fs');
   chownSync(own, uid, uid);
   for (const env of [
     { XDG_RUNTIME_DIR: own, TMPDIR: '/proc' },
@@ -99,7 +116,7 @@ asRoot('with nothing but a directory of its own a user can run a cluster', async
   }
 });
 
-asRoot('workers of another user are refused with both users, at once and for good', async (t) => {
+asRoot('workers of another user are refused with both users, at once', async (t) => {
   const outcome = await clustered(t, {
     primary: `new cc.ClusteredCache(); cluster.setupPrimary({ uid: ${FOREIGN_UID}, gid: ${FOREIGN_UID} })`,
     worker: `
@@ -117,7 +134,7 @@ asRoot('workers of another user are refused with both users, at once and for goo
   t.is(lenient, 'undefined false');
   t.is(refusals.length, 3, outcome.stdout);
   for (const refusal of refusals) {
-    t.regex(refusal, new RegExp(`^ERR_CC_FOREIGN_PEER .*user 0, .*user ${FOREIGN_UID}: .*same user`));
+    t.regex(refusal, new RegExp(`^ERR_CC_FOREIGN_PEER .*user 0, .*user ${FOREIGN_UID}: .*same user.*allowUids`));
   }
 });
 

@@ -26,6 +26,7 @@ const BAD: Record<string, unknown[]> = {
   endpoint: ['', 5, {}],
   role: ['', 'worker', 1, {}],
   attach: [1, 'true', null, {}],
+  allowUids: [4_242, '4242', true, null, {}, [-1], [1.5], ['4242'], [2 ** 32 - 1]],
   persist: [
     '/a/file',
     5,

@@ -144,13 +144,19 @@ impl Link {
         contained().map_err(|error| to_napi(&error))
     }
 
-    /// Names the host: the path of its socket, and the secret unless it lies in the file beside the socket.
+    /// Names the host: the path of its socket, the secret unless it lies in the file beside the socket, and the user it runs as
+    /// unless that is this process's own.
     #[napi]
-    pub fn connect(&self, endpoint: String, secret: Option<String>) -> napi::Result<(), String> {
+    pub fn connect(
+        &self,
+        endpoint: String,
+        secret: Option<String>,
+        user: Option<u32>,
+    ) -> napi::Result<(), String> {
         let Some(client) = self.state.client() else { return Ok(()) };
         let socket = PathBuf::from(endpoint);
         let secret = secret.as_deref().map(Secret::from_hex).transpose().map_err(|error| to_napi(&error))?;
-        let target = Target { socket, secret };
+        let target = Target { socket, secret, user };
         client.start(&process::client_runtime().map_err(|error| to_napi(&error))?, target);
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! What belongs to the process and not to one JavaScript environment: its threads, and where its host is; and in
-//! `realm.rs` its stores and servers. Worker threads and the contexts of test runners load this addon once and meet here.
+//! `realm.rs` its stores, in `servers.rs` their servers. Worker threads and the contexts of test runners load this addon once and meet here.
 
 use std::future::pending;
 use std::io;
@@ -17,19 +17,23 @@ const MAX_SERVER_THREADS: usize = 4;
 static ATTACHMENT: Mutex<Option<Attachment>> = Mutex::new(None);
 
 /// Where the host of this process's cluster is, as its main thread learned it.
-#[napi_derive::napi(object, object_from_js = false)]
+#[napi_derive::napi(object)]
 #[derive(Clone)]
 pub struct Attachment {
     /// Path of the host's socket.
     pub endpoint: String,
     /// The secret, in hexadecimal; without one it is read from the file beside the socket.
     pub secret: Option<String>,
+    /// The user that the host runs as, where there are users with numbers.
+    pub user: Option<u32>,
+    /// Users besides that one whose processes the host serves there; nothing where it never serves any.
+    pub guests: Option<Vec<u32>>,
 }
 
 /// Remembers for the other threads of this process where its host is.
 #[napi_derive::napi]
-pub fn set_attachment(endpoint: String, secret: Option<String>) {
-    *lock(&ATTACHMENT) = Some(Attachment { endpoint, secret });
+pub fn set_attachment(attachment: Attachment) {
+    *lock(&ATTACHMENT) = Some(attachment);
 }
 
 /// Where the host of this process is, if its main thread has learned it.

@@ -2,22 +2,20 @@
 //! several test files in one process, each of them has another one.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use clustered_cache_core::clock::Clock;
-use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint};
 use clustered_cache_core::error::Result;
-use clustered_cache_core::server::{self, ServerConfig};
+use clustered_cache_core::server;
 use clustered_cache_core::snapshot::{Keeper, Persist};
 use clustered_cache_core::store::Store;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::error::to_napi;
 use crate::options::NativeNamespaceOptions;
 use crate::persist;
 use crate::process::{Attachment, lock, server_runtime};
+use crate::servers::{Servers, Site};
 
 /// The realm without a name, which lives as long as the process.
 static COMMON: OnceLock<Arc<State>> = OnceLock::new();
@@ -36,20 +34,8 @@ pub(crate) struct State {
     store: OnceLock<Arc<Store>>,
     /// The task that keeps the store's deadlines, from its first deadline on.
     upkeep: OnceLock<JoinHandle<()>>,
-    /// By the endpoint asked for; the private one has the empty key.
-    servers: Mutex<HashMap<String, Server>>,
-    /// Endpoints that nobody else can take, by the paths asked for; nothing listens there yet.
-    reserved: Mutex<HashMap<String, HostEndpoint>>,
+    servers: Servers,
     keeper: OnceLock<Arc<Keeper>>,
-}
-
-/// A running server. Its endpoint's files go with it.
-struct Server {
-    endpoint: Arc<HostEndpoint>,
-    /// Dropped to shut the server down.
-    shutdown: oneshot::Sender<()>,
-    /// Ends when nobody is answered any more.
-    task: JoinHandle<()>,
 }
 
 /// Whether this process has a store of its own, in whatever realm.
@@ -95,23 +81,37 @@ impl Realm {
     /// it.
     #[napi]
     pub fn reserve(&self, endpoint: String) -> napi::Result<bool, String> {
-        self.state.reserve(endpoint).map_err(|error| to_napi(&error))
+        self.state.servers.reserve(endpoint).map_err(|error| to_napi(&error))
     }
 
     /// Serves the store on a socket: at `endpoint`, or in a private directory of its own. A second call with the same
     /// endpoint answers the same server.
     #[napi]
     pub fn listen(&self, endpoint: Option<String>) -> napi::Result<Attachment, String> {
-        self.state.listen(endpoint.unwrap_or_default()).map_err(|error| to_napi(&error))
+        self.serve(endpoint.map_or(Site::Private, Site::Path))
+    }
+
+    /// Serves the store to the processes that this one starts, at a socket that all of them can reach who may.
+    #[napi]
+    pub fn serve_children(&self) -> napi::Result<Attachment, String> {
+        self.serve(self.state.servers.site_for_children())
+    }
+
+    /// Lets processes of these users, which this process starts, be its clients from now on, besides those of its own user and
+    /// those that were named before.
+    #[napi]
+    pub fn admit(&self, users: Vec<u32>) -> napi::Result<(), String> {
+        self.state.servers.admit(&users).map_err(|error| to_napi(&error))
     }
 
     /// Stops serving at `endpoint`. `false` when nothing is served there.
     #[napi]
     pub fn unlisten(&self, endpoint: String) -> bool {
-        let mut servers = lock(&self.state.servers);
-        let before = servers.len();
-        servers.retain(|_, server| server.endpoint.path() != Path::new(&endpoint));
-        servers.len() < before
+        self.state.servers.end(&endpoint)
+    }
+
+    fn serve(&self, site: Site) -> napi::Result<Attachment, String> {
+        self.state.servers.listen(site, || self.state.store()).map_err(|error| to_napi(&error))
     }
 }
 
@@ -200,43 +200,13 @@ impl State {
         Ok(())
     }
 
-    fn reserve(&self, endpoint: String) -> Result<bool> {
-        if lock(&self.servers).contains_key(&endpoint) {
-            return Ok(true);
-        }
-        let mut reserved = lock(&self.reserved);
-        if reserved.contains_key(&endpoint) {
-            return Ok(true);
-        }
-        let taken = HostEndpoint::try_at(Path::new(&endpoint))?;
-        Ok(taken.map(|taken| reserved.insert(endpoint, taken)).is_some())
-    }
-
-    fn listen(self: &Arc<Self>, key: String) -> Result<Attachment> {
-        let mut servers = lock(&self.servers);
-        if let Some(server) = servers.get(&key) {
-            return Ok(server.attachment());
-        }
-        let endpoint = match key.as_str() {
-            "" => HostEndpoint::create(None, &BaseFacts::from_env())?,
-            path => match lock(&self.reserved).remove(path) {
-                Some(reserved) => reserved,
-                None => HostEndpoint::at(Path::new(path))?,
-            },
-        };
-        let server = Server::start(endpoint, self.store())?;
-        let attachment = server.attachment();
-        servers.insert(key, server);
-        Ok(attachment)
-    }
-
     /// Stops the servers, writes the snapshot if one was asked for, and removes the servers' files.
     fn stop(&self) {
-        let servers = std::mem::take(&mut *lock(&self.servers));
+        let servers = self.servers.take();
         if let (Some(store), Some(keeper)) = (self.store.get(), self.keeper.get())
             && keeper.wish().is_some()
         {
-            let endpoints = stop(servers);
+            let endpoints = servers.stop();
             keeper.finish(store, |_| Ok(()));
             // Who waits for an endpoint finds the snapshot when it is free.
             drop(endpoints);
@@ -251,53 +221,6 @@ impl Drop for State {
         // It has the store, and does not end by itself.
         if let Some(upkeep) = self.upkeep.get() {
             upkeep.abort();
-        }
-    }
-}
-
-/// Stops servers and waits until nothing changes the store any more. Their endpoints stay taken.
-fn stop(servers: HashMap<String, Server>) -> Vec<Arc<HostEndpoint>> {
-    let (endpoints, tasks): (Vec<_>, Vec<_>) = servers
-        .into_values()
-        .map(|server| {
-            drop(server.shutdown);
-            (server.endpoint, server.task)
-        })
-        .unzip();
-    if let Ok(runtime) = server_runtime()
-        && !tasks.is_empty()
-    {
-        runtime.block_on(async {
-            for task in tasks {
-                // It fails only when the runtime ends.
-                let _ = task.await;
-            }
-        });
-    }
-    endpoints
-}
-
-impl Server {
-    fn start(endpoint: HostEndpoint, store: Arc<Store>) -> Result<Self> {
-        let runtime = server_runtime()?;
-        let endpoint = Arc::new(endpoint);
-        let listener = {
-            let _context = runtime.enter();
-            endpoint.bind()?
-        };
-        let (shutdown, stopped) = oneshot::channel::<()>();
-        let config = ServerConfig::new(endpoint.secret().clone());
-        let task = runtime.spawn(server::run(listener, store, config, async move {
-            // The sender is only ever dropped.
-            let _ = stopped.await;
-        }));
-        Ok(Self { endpoint, shutdown, task })
-    }
-
-    fn attachment(&self) -> Attachment {
-        Attachment {
-            endpoint: self.endpoint.path().to_string_lossy().into_owned(),
-            secret: Some(self.endpoint.secret().to_hex()),
         }
     }
 }

@@ -129,6 +129,37 @@ export function wayFor(options: InstanceOptions): Way {
   return { to: 'here' };
 }
 
+/**
+ * Refuses `allowUids` where it would change nothing: other users come by what this process tells those that it starts, and by
+ * nothing else.
+ */
+export function checkGuests({ allowUids, endpoint }: InstanceOptions, way: Way): void {
+  if (allowUids === undefined) return;
+  const reason = whyNoGuests(way, endpoint !== undefined);
+  if (reason !== undefined) throw invalidOption('allowUids', allowUids, `only ${reason}`);
+}
+
+function whyNoGuests(way: Way, hasEndpoint: boolean): string | undefined {
+  const endpoint = hasEndpoint ? '`endpoint`' : ENDPOINT_VARIABLE;
+  if (process.platform === 'win32') return 'on systems where users have numbers, which Windows is not';
+  switch (way.to) {
+    case 'here':
+      if (way.listenAt === undefined) return undefined;
+      return (
+        `without ${endpoint}: clients at a path read the secret from a file that no other user can read; those that the ` +
+        'host starts itself are told it, so give `allowUids` to a cache of the host that has no path'
+      );
+    case 'endpoint':
+      return `in the process that hosts, and this one is a client because of ${endpoint}`;
+    case 'primary':
+      return 'in the process that hosts: give it to a cache of the primary, and leave it out in workers (cluster.isWorker)';
+    case 'parent':
+      return 'in the process that hosts: give it there, and leave it out where there is `attach`';
+    case 'elected':
+      return 'outside of PM2 apps, whose instances share a secret that no other user can read: run all of them as one user';
+  }
+}
+
 /** Whether this process is a worker of the cluster module; `cluster.isWorker` is false in its threads. */
 export function isClusterWorker(): boolean {
   if (isMainThread) return cluster.isWorker;

@@ -157,10 +157,10 @@ export class Link {
     this.#onIdle();
   }
 
-  /** Tells where the host is. */
-  connect(endpoint: string, secret?: string): void {
+  /** Tells where the host is, and as which user it runs. */
+  connect(endpoint: string, secret?: string, user?: number): void {
     log('connecting to %s', endpoint);
-    translated(() => this.#native.connect(endpoint, secret));
+    translated(() => this.#native.connect(endpoint, secret, user));
   }
 
   /** Tells why there is no host to connect to, for those who wait for it in vain; `undefined`: there is one. */
@@ -168,7 +168,7 @@ export class Link {
     this.#reason = reason;
   }
 
-  /** Tells that there will be no host to connect to: nobody waits for it. */
+  /** Tells that there is a host that may not be connected to: until it may, nobody waits for it. */
   refuse(error: Error): void {
     this.#away = error;
     for (const { id } of this.#pending.all()) {

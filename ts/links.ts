@@ -3,7 +3,7 @@
 import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
 import { atEnd } from './ending.js';
-import { transportWish, wayFor } from './environment.js';
+import { checkGuests, transportWish, wayFor } from './environment.js';
 import { leave, leaveAtEnd } from './exit.js';
 import { Link } from './link.js';
 import { native, translated } from './native.js';
@@ -23,9 +23,11 @@ const links = new Map<string, Link>();
 /** The link for an instance with these options. */
 export function linkFor(options: InstanceOptions): Link {
   const way = wayFor(options);
+  checkGuests(options, way);
   switch (way.to) {
     case 'here':
       becomeHost(way.listenAt, options.persist);
+      if (options.allowUids) admit(options.allowUids);
       return hostLink();
     case 'primary':
       return client(PRIMARY, options, (link) => findPrimary(seekerFor(link)));
@@ -69,6 +71,11 @@ export function becomeHost(listenAt: string | undefined, persist: PersistSetting
   if (listenAt !== undefined) translated(() => realm().listen(listenAt));
 }
 
+/** Lets processes of these users be clients of this one. */
+function admit(users: number[]): void {
+  translated(() => realm().admit(users));
+}
+
 function keep(persist: PersistSettings, elected: boolean): void {
   keepSnapshots(persist, elected);
   // A process that a signal ends does not exit by itself.
@@ -107,11 +114,11 @@ function client(key: string, { timeout }: InstanceOptions, find: (link: Link) =>
 
 function seekerFor(link: Link): Seeker {
   return {
-    onAnswer: ({ endpoint, secret }) => {
+    onAnswer: ({ endpoint, secret, user }) => {
       link.blame(undefined);
-      link.connect(endpoint, secret);
+      link.connect(endpoint, secret, user);
     },
-    onFailure: (error, isFinal) => (isFinal ? link.refuse(error) : link.blame(error.message)),
+    onFailure: (error, isRefusal) => (isRefusal ? link.refuse(error) : link.blame(error.message)),
   };
 }
 

@@ -66,6 +66,13 @@ export interface CacheOptions {
    * gives it gives the same, and the first one has to. In a client (a cluster's worker, say) it does nothing. Default: off.
    */
   persist?: PersistOptions;
+  /**
+   * User ids, besides this process's own, whose processes may use its cache: workers of a cluster that run as another user
+   * (`cluster.setupPrimary({ uid })`), and helpers with `attach: true`. They can read and write everything in it. Only in the
+   * process that hosts: in a cluster, in the primary. The lists of all its instances add up. Not with `endpoint`, in a PM2 app
+   * and on Windows. Default: none.
+   */
+  allowUids?: readonly number[];
 }
 
 /** Where and how often the content of a host is saved. */
@@ -128,6 +135,8 @@ export interface InstanceOptions {
   /** Most values in the near cache; 0 is none. */
   near: number;
   persist: PersistSettings | undefined;
+  /** Other users whose processes may be clients; `undefined` where nothing was said. */
+  allowUids: number[] | undefined;
 }
 
 /** Where and how often a host's content is saved, decided. */
@@ -151,6 +160,8 @@ export const MAX_NAMESPACE_BYTES = 256;
 const MAX_TIMEOUT = 2 ** 31 - 1;
 /** Shorter intervals would write all the time. */
 const MIN_INTERVAL = 1_000;
+/** The next number is that of no user. */
+const MAX_USER = 2 ** 32 - 2;
 /** The largest entry; see `MAX_ENTRY_BYTES` in `crates/core/src/config.rs`. */
 export const MAX_ENTRY_BYTES = 16 * 1024 * 1024;
 
@@ -177,6 +188,7 @@ const INSTANCE_OPTIONS = {
   attach: boolean,
   near: nearCache,
   persist: persistence,
+  allowUids: userIds,
 } as const;
 
 /** Checks all options; unknown names are refused, so that a typing error does not silently mean "default". */
@@ -205,6 +217,7 @@ export function checkOptions(options: CacheOptions = {}): { instance: InstanceOp
       attach: options.attach ?? false,
       near: nearMax(options.near),
       persist: persistSettings(options.persist),
+      allowUids: options.allowUids && [...options.allowUids],
     },
     shared: sharedOptions(options),
   };
@@ -354,6 +367,15 @@ function persistence(name: string, value: unknown): void {
     throw invalidOption(`${name}.path`, path, 'the path of a file');
   }
   if (interval !== undefined) snapshotInterval(`${name}.interval`, interval);
+}
+
+function userIds(name: string, value: unknown): void {
+  const allowed = 'an array of user ids, integers from 0 to 4294967294';
+  if (!Array.isArray(value)) throw invalidOption(name, value, allowed);
+  // By index: a hole is no user either.
+  for (let index = 0; index < value.length; index++) {
+    number(`${name}[${index}]`, value[index], allowed, (id) => Number.isInteger(id) && id >= 0 && id <= MAX_USER);
+  }
 }
 
 /** Checks the time between two snapshots. */

@@ -1,7 +1,10 @@
 /**
  * How processes learn from the one that started them where its host is, over Node's own IPC: they say hello, and are
  * answered path and secret. Workers of the cluster module do so by themselves, helpers of child_process when they are
- * told to attach. A primary that loads this package after its workers announces itself.
+ * told to attach. A primary that loads this package after its workers calls them.
+ *
+ * Who says that he runs as a user that the host does not serve is not told the secret. It would be of no use to him, whatever
+ * he says: host and file system look at who he is.
  */
 
 import type { ChildProcess } from 'node:child_process';
@@ -19,13 +22,19 @@ import { realm, realmName } from './realm.js';
 
 const log = debug('rendezvous');
 
-const HELLO = 'hello';
+/** What a process asks with: the user it runs as, where there are users with numbers. */
+interface Hello {
+  hello: number | null;
+}
+
+/** What is said to processes that may have asked in vain: ask now. */
+const CALL = 'call';
 /** Who is not answered asks again after this time, doubled each time up to the second. */
 const FIRST_RETRY = 25;
 const LAST_RETRY = 1_000;
 
-/** Where the host is and as which user the process runs that tells it, or why there is none. */
-type Answer = (Attachment & { user?: number | undefined }) | { failure: string };
+/** Where the host is, or why there is none. */
+type Answer = Attachment | { failure: string };
 
 // --- who is asked --------------------------------------------------------------------------------------------------
 
@@ -40,7 +49,7 @@ const desks: typeof cluster & { [DESK]?: Desk } = cluster;
 
 /** A child knows whom it was started by: its host is in that one's realm, whoever hears it ask. */
 const ANSWER: unique symbol = Symbol.for('clustered-cache.answer') as never;
-type Child = ChildProcess & { [ANSWER]?: () => void };
+type Child = ChildProcess & { [ANSWER]?: (hello: Hello) => void };
 
 /**
  * Answers the processes that this thread starts with a channel from now on, if they ask, and tells workers that are there already. The
@@ -59,7 +68,8 @@ export function answerChildren(): void {
 function takeDesk(): () => void {
   const onChild = (event: unknown) => hearOf((event as { process: Child }).process);
   const onMessage = ({ process: child }: Worker, message: unknown) => {
-    if (contentOf(message) === HELLO) (child as Child)[ANSWER]?.();
+    const content = contentOf(message);
+    if (isHello(content)) (child as Child)[ANSWER]?.(content);
   };
   subscribe('child_process', onChild);
   // Also in threads, which fork as primaries do.
@@ -74,49 +84,72 @@ function takeDesk(): () => void {
 /** A worker that was forked before anybody here could hear of it. */
 function announceTo(child: Child): void {
   if (child[ANSWER]) return;
-  child[ANSWER] = () => answer(child, whereabouts);
-  child[ANSWER]();
+  child[ANSWER] = (hello) => answer(child, hello, whereabouts);
+  tell(child, CALL);
 }
 
 function hearOf(child: Child): void {
-  child[ANSWER] = () => answer(child, isOwnWorker(child) ? whereabouts : whereaboutsForHelpers);
+  child[ANSWER] = (hello) => answer(child, hello, isOwnWorker(child) ? whereabouts : whereaboutsForHelpers);
   // A child tells of itself before it has its channel, and the cluster module knows its workers after that.
   process.nextTick(() => {
     // Workers are heard through the cluster module.
-    if (child.channel && !isOwnWorker(child)) overhear(child, (content) => content === HELLO && child[ANSWER]?.());
+    if (child.channel && !isOwnWorker(child)) overhear(child, (content) => isHello(content) && child[ANSWER]?.(content));
   });
+}
+
+function isHello(content: unknown): content is Hello {
+  return typeof content === 'object' && content !== null && 'hello' in content;
+}
+
+/** Sends `child` something of ours. One that is just dying needs no answer. */
+function tell(child: ChildProcess, content: Answer | typeof CALL): void {
+  if (child.connected) child.send(wrapped(content), () => {});
 }
 
 /** Where workers find the host: here, or where this process finds it itself. */
 function whereabouts(): Attachment {
   const key = electionKey();
   // One that was told to host serves its own workers, wherever it runs.
-  return key === undefined || native.isHosting() ? realm().listen() : { endpoint: native.elect(key, true) };
+  return key === undefined || native.isHosting() ? realm().serveChildren() : ofThisUser(native.elect(key, true));
+}
+
+/** What a host is known by that serves nobody but processes of this user. */
+function ofThisUser(endpoint: string): Attachment {
+  return { endpoint, ...(process.geteuid && { user: process.geteuid() }) };
 }
 
 /** Children that are answered as soon as this process has been answered itself. */
 const waiting = new WeakSet<ChildProcess>();
 
 /** Tells `child` where the host is. */
-function answer(child: ChildProcess, whereabouts: () => Attachment): void {
-  const reply = (answer: Answer) => {
-    // One that is just dying needs no answer.
-    if (child.connected) child.send(wrapped(answer), () => {});
-  };
+function answer(child: ChildProcess, { hello: user }: Hello, whereabouts: () => Attachment): void {
+  const reply = (answer: Answer) => tell(child, withheld(answer, user));
   if (!isClient()) return reply(answerWith(whereabouts));
+  const known = native.attachment();
+  if (known) return reply(known);
   if (waiting.has(child)) return;
   waiting.add(child);
   const stop = find('the process above it', {
     onAnswer: (attachment) => {
       waiting.delete(child);
-      reply(answerWith(() => attachment));
+      child.off('disconnect', stop);
+      reply(attachment);
     },
-    onFailure: (error, isFinal) => {
-      if (isFinal) waiting.delete(child);
-      reply({ failure: error.message });
-    },
+    onFailure: (error) => reply({ failure: error.message }),
   });
   child.once('disconnect', stop);
+}
+
+/** The answer for a process of `user`. */
+function withheld(answer: Answer, user: number | null): Answer {
+  if ('failure' in answer || serves(answer, user)) return answer;
+  const { secret: _secret, ...rest } = answer;
+  return rest;
+}
+
+/** Whether the host there serves processes of `user`. */
+function serves({ user: host, guests }: Attachment, user: number | null): boolean {
+  return host === undefined || user === null || user === host || (guests?.includes(user) ?? false);
 }
 
 /** Whether this process learns from the one that started it where its host is. */
@@ -127,7 +160,7 @@ function isClient(): boolean {
 
 function answerWith(find: () => Attachment): Answer {
   try {
-    return { ...translated(find), user: process.geteuid?.() };
+    return translated(find);
   } catch (error) {
     log('cannot listen: %s', error);
     return { failure: (error as Error).message };
@@ -150,7 +183,7 @@ function isOwnWorker(child: ChildProcess): boolean {
 
 function whereaboutsForHelpers(): Attachment {
   const isElsewhere = endpointInUse !== undefined && !realm().isHosting() && electionKey() === undefined;
-  return isElsewhere ? { endpoint: endpointInUse as string } : whereabouts();
+  return isElsewhere ? ofThisUser(endpointInUse as string) : whereabouts();
 }
 
 // --- who asks ------------------------------------------------------------------------------------------------------
@@ -161,8 +194,8 @@ let isAttaching = false;
 export interface Seeker {
   /** It has been told where the host is; nobody is asked any more. */
   onAnswer(attachment: Attachment): void;
-  /** It has been told why there is no host; with `isFinal` nobody is asked any more. */
-  onFailure(error: Error, isFinal: boolean): void;
+  /** It has been told why there is no host yet; with `isRefusal` there is one that serves other users only. */
+  onFailure(error: Error, isRefusal: boolean): void;
 }
 
 /** Looks for the primary. Nothing here keeps the process alive. Returns a function that stops looking. */
@@ -186,18 +219,22 @@ function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
     onAnswer(known);
     return () => {};
   }
-  const stopAsking = repeat(() => {
-    if (process.connected) process.send?.(wrapped(HELLO), undefined, undefined, () => {});
-  });
+  const hello: Hello = { hello: process.geteuid?.() ?? null };
+  const say = () => {
+    if (process.connected) process.send?.(wrapped(hello), undefined, undefined, () => {});
+  };
+  const stopAsking = repeat(say);
   const stopListening = overhear(process, (content) => {
+    if (content === CALL) return say();
     const answer = content as Answer;
     if ('failure' in answer) {
       return onFailure(codedError('ERR_CC_NO_HOST', `${who} cannot listen: ${answer.failure}`), false);
     }
+    // It goes on asking: the host may come to allow this user.
+    const refusal = refusalBy(answer);
+    if (refusal) return onFailure(refusal, true);
     stop();
-    const stranger = foreignUser(who, answer.user);
-    if (stranger) return onFailure(stranger, true);
-    native.setAttachment(answer.endpoint, answer.secret);
+    native.setAttachment(answer);
     onAnswer(answer);
   });
   const stop = () => {
@@ -207,14 +244,15 @@ function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
   return stop;
 }
 
-/** The error for a host of another user, whose directory this process could not even enter. */
-function foreignUser(who: string, user: number | undefined): Error | undefined {
-  const own = process.geteuid?.();
-  if (user === undefined || own === undefined || user === own) return undefined;
+/** The error for a host of another user that does not serve this one: this process could not even get at its socket. */
+function refusalBy(answer: Attachment): Error | undefined {
+  const own = process.geteuid?.() ?? null;
+  if (serves(answer, own)) return undefined;
+  const remedy = answer.guests ? `, or give the host a cache with \`allowUids: [${own}]\`` : '';
   return codedError(
     'ERR_CC_FOREIGN_PEER',
-    `${who} runs as user ${user}, this process as user ${own}: run both as the same user (no \`uid\` in ` +
-      'cluster.setupPrimary or child_process.fork)',
+    `the host runs as user ${answer.user}, this process as user ${own}: run both as the same user (no \`uid\` in ` +
+      `cluster.setupPrimary or child_process.fork)${remedy}`,
   );
 }
 

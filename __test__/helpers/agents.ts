@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, type ForkOptions, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { createRequire } from 'node:module';
 import os from 'node:os';
@@ -183,10 +183,17 @@ export class Agents {
   readonly #agents = new Set<Agent>();
   readonly #children = new Set<ChildProcess>();
 
-  /** Must be closed when the file's tests are over; no process of a test outlives it. */
-  static async start(): Promise<Agents> {
+  /**
+   * Must be closed when the file's tests are over; no process of a test outlives it. `forAllUsers`: some of them run as other
+   * users.
+   */
+  static async start({ forAllUsers = false } = {}): Promise<Agents> {
     const agents = new Agents();
     await new Promise<void>((resolve) => agents.#server.listen(agents.control, resolve));
+    if (forAllUsers) {
+      chmodSync(agents.#directory, 0o711);
+      chmodSync(agents.control, 0o666);
+    }
     agents.#server.unref();
     return agents;
   }

@@ -169,6 +169,8 @@ pub const MAX_SWEPT_FILES: usize = 4_096;
 
 // --- files ---------------------------------------------------------------------------------------------------
 
+/// Most users besides its own whose processes a host serves: the file system lists them for one directory.
+pub const MAX_GUESTS: usize = 64;
 /// Longest socket path: macOS and the BSDs allow 104 bytes with the final zero, Linux 108.
 pub const MAX_SOCKET_PATH: usize = 103;
 /// Directories a starting host looks at to remove what killed hosts left behind.

@@ -10,6 +10,7 @@
 //! | [`server`] | serves a store to connections |
 //! | [`client`] | one connection to a host, reconnecting |
 //! | [`endpoint`] | directory, socket path and secret of a host |
+//! | [`guests`] | users besides the host's own who may be clients |
 //! | `election` | makes one of several equal processes the host, and another one when that is gone |
 //! | [`inbox`] | what has arrived for one JavaScript environment |
 //! | [`shapes`] | key lists of records that one JavaScript environment knows |
@@ -29,6 +30,7 @@ pub mod config;
 pub mod election;
 pub mod endpoint;
 pub mod error;
+pub mod guests;
 pub mod inbox;
 pub mod mark;
 pub mod protocol;

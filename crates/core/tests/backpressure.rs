@@ -110,7 +110,7 @@ fn a_client_whose_host_does_not_read_keeps_its_thread_free_and_forgets_on_demand
     let (socket, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: Some(secret.clone()) });
+    client.start(Target { socket, secret: Some(secret.clone()), user: None });
     let mut host = Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
     client.connected();
     let (key, value) = (text_key("k"), text_value(&"x".repeat(VALUE)));

@@ -130,7 +130,7 @@ fn settled(contenders: Vec<Contender>) -> (Contender, Vec<Contender>, u64) {
 
 fn client(place: &Place) -> TestClient {
     let client = TestClient::new(LONG);
-    client.start(Target { socket: place.socket().to_owned(), secret: None });
+    client.start(Target { socket: place.socket().to_owned(), secret: None, user: None });
     client
 }
 
@@ -331,7 +331,7 @@ fn a_host_that_accepts_and_says_nothing_is_given_up_soon() {
         drop(connections);
     });
     let client = TestClient::configured(ClientConfig { grace: LONG, ..ClientConfig::of_elected() });
-    client.start(Target { socket: place.socket().to_owned(), secret: None });
+    client.start(Target { socket: place.socket().to_owned(), secret: None, user: None });
     let contender = Contender::new(&place);
     accepted.recv_timeout(3 * HANDSHAKE_TIMEOUT / 4).expect("two attempts of each, one after the other");
     accept.join().unwrap();

@@ -105,7 +105,7 @@ impl Drop for Contender {
 
 fn client(place: &Place) -> TestClient {
     let client = TestClient::configured(ClientConfig { grace: LONG, ..ClientConfig::of_elected() });
-    client.start(Target { socket: place.socket().to_owned(), secret: None });
+    client.start(Target { socket: place.socket().to_owned(), secret: None, user: None });
     client
 }
 

@@ -72,7 +72,7 @@ fn a_host_of_another_major_version_is_reported_at_once_with_both_versions() {
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: Some(other_secret()) });
+    client.start(Target { socket, secret: Some(other_secret()), user: None });
     let mut raw = Raw::over(listener.accept().unwrap().0);
     raw.receive(MAX_HELLO_BYTES).unwrap();
     raw.send(b"CCHE\x02\x00\x05\x00\x01package 2.5.0");
@@ -90,7 +90,7 @@ fn a_squatter_who_does_not_know_the_secret_gets_neither_requests_nor_proofs() {
     let (socket, listener) = own_listener(&directory);
     let client = TestClient::new(LONG);
     client.submit(1, Request::Ping);
-    client.start(Target { socket, secret: Some(other_secret()) });
+    client.start(Target { socket, secret: Some(other_secret()), user: None });
     let mut raw = Raw::over(listener.accept().unwrap().0);
     let hello = raw.receive(MAX_HELLO_BYTES).unwrap();
     let guess = Secret::from_bytes([0; 32]);
@@ -105,7 +105,7 @@ fn a_squatter_who_says_nothing_or_nonsense_counts_as_no_host_after_the_grace_tim
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
     let silent = TestClient::new(Duration::from_millis(50));
-    silent.start(Target { socket, secret: Some(other_secret()) });
+    silent.start(Target { socket, secret: Some(other_secret()), user: None });
     let _held = listener.accept().unwrap();
     let (_, kind, message) = silent.unreachable();
     assert_eq!(kind, ErrorKind::NoHost);
@@ -196,6 +196,6 @@ fn connects_as_another_user() {
     assert_eq!(raw.receive(MAX_HELLO_BYTES), None);
     // The client refuses the host.
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: Some(secret) });
+    client.start(Target { socket, secret: Some(secret), user: None });
     assert_eq!(client.unreachable().1, ErrorKind::ForeignPeer);
 }

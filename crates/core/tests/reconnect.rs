@@ -124,8 +124,11 @@ fn before_the_start_no_grace_time_runs() {
     let waited = client.submit(1, Request::Ping);
     // Another client with the same grace time runs out of it meanwhile.
     let other = TestClient::new(SHORT);
-    other
-        .start(Target { socket: directory.path().join("nobody"), secret: Some(Secret::from_bytes([1; 32])) });
+    other.start(Target {
+        socket: directory.path().join("nobody"),
+        secret: Some(Secret::from_bytes([1; 32])),
+        user: None,
+    });
     assert_eq!(other.unreachable().1, ErrorKind::NoHost);
     let host = Host::new(&directory);
     client.start(host.target());
@@ -155,7 +158,7 @@ fn what_the_kernel_took_whole_is_lost_and_the_rest_is_sent_again() {
     let (socket, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: Some(secret.clone()) });
+    client.start(Target { socket, secret: Some(secret.clone()), user: None });
     let accept = || Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
     let deaf = accept();
     client.connected();
@@ -184,7 +187,7 @@ fn a_host_that_hangs_up_again_and_again_is_dialled_again_and_again() {
     let (socket, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: Some(secret.clone()) });
+    client.start(Target { socket, secret: Some(secret.clone()), user: None });
     for _ in 0..5 {
         drop(Raw::over(listener.accept().unwrap().0).welcome(&secret, 1));
         client.connected();
@@ -199,7 +202,7 @@ fn a_closed_client_dials_no_more() {
     let (socket, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
     let client = TestClient::new(LONG);
-    client.start(Target { socket, secret: Some(secret.clone()) });
+    client.start(Target { socket, secret: Some(secret.clone()), user: None });
     let mut raw = Raw::over(listener.accept().unwrap().0).welcome(&secret, 1);
     client.connected();
     client.client.close();
@@ -239,7 +242,7 @@ fn a_host_whose_backlog_is_full_is_dialled_until_there_is_room() {
     }
     let secret = Secret::from_bytes([4; 32]);
     let client = TestClient::new(SHORT);
-    client.start(Target { socket: path, secret: Some(secret.clone()) });
+    client.start(Target { socket: path, secret: Some(secret.clone()), user: None });
     let (_, kind, message) = client.unreachable();
     assert_eq!(kind, ErrorKind::NoHost);
     assert!(message.contains("no room"), "{message}");

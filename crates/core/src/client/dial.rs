@@ -35,7 +35,7 @@ pub(crate) async fn dial(target: &Target, package_version: &str, features: u64) 
     };
     let stream = Stream::connect(&target.socket).await?;
     // Before the first byte: a stranger learns nothing, not even a nonce.
-    stream.check_peer()?;
+    stream.check_host(target.user)?;
     let (mut reader, writer) =
         stream.into_split().map_err(|error| Error::system("the connection cannot be watched", error))?;
     let mut input = Input::default();

@@ -110,6 +110,11 @@ impl Link {
         first
     }
 
+    /// The user that the host runs as, if it is not this process's own.
+    pub(super) fn host_user(&self) -> Option<u32> {
+        self.lock().target.as_ref().and_then(|target| target.user)
+    }
+
     /// Whatever was read before goes in front, so that the host learns things in the order in which they happened.
     pub(super) fn submit(&self, request: &RequestEnvelope<'_>) -> Result<()> {
         let mut shared = self.lock();

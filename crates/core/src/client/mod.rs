@@ -59,6 +59,8 @@ pub struct Target {
     /// What both sides must know; `None` reads the file beside the socket anew for each attempt, so that a host that
     /// comes later, or comes back with another secret, is found.
     pub secret: Option<Secret>,
+    /// The user that the host runs as, as told by a process that this one trusts; `None`: this process's own.
+    pub user: Option<u32>,
 }
 
 /// How a client behaves.

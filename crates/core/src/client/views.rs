@@ -403,7 +403,9 @@ impl Views {
         if ticket.is_some() && known == ticket.map(|ticket| (ticket.region, generation)) {
             return;
         }
-        let reader = ticket.zip(descriptor).and_then(|(ticket, descriptor)| open(ticket, &descriptor));
+        let reader = ticket
+            .zip(descriptor)
+            .and_then(|(ticket, descriptor)| open(ticket, &descriptor, link.host_user()));
         view.table = reader.map(|reader| Table { reader, generation });
         if view.table.is_some() {
             let seen = Arc::clone(&view.seen);
@@ -427,11 +429,16 @@ impl Views {
 }
 
 #[cfg(unix)]
-fn open(ticket: &Ticket, descriptor: &crate::transport::Descriptor) -> Option<Reader> {
-    Reader::open(descriptor, ticket.region, ticket.bytes).ok()
+fn open(ticket: &Ticket, descriptor: &crate::transport::Descriptor, user: Option<u32>) -> Option<Reader> {
+    let Ticket { region, bytes } = *ticket;
+    let reader = match user {
+        Some(user) => Reader::open_of(descriptor, region, bytes, user),
+        None => Reader::open(descriptor, region, bytes),
+    };
+    reader.ok()
 }
 
 #[cfg(not(unix))]
-fn open(_ticket: &Ticket, _descriptor: &crate::transport::Descriptor) -> Option<Reader> {
+fn open(_ticket: &Ticket, _descriptor: &crate::transport::Descriptor, _user: Option<u32>) -> Option<Reader> {
     None
 }

@@ -37,7 +37,7 @@ pub(super) enum End {
 /// # Errors
 /// [`ErrorKind::NoHost`] when nobody answers, which may change soon; others when the host refuses.
 pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Orders) -> Result<End> {
-    let target = Target { socket: place.socket().to_owned(), secret: None };
+    let target = Target { socket: place.socket().to_owned(), secret: None, user: None };
     let dialling = dial(&target, &config.package_version, FEATURE_WATCH | FEATURE_SCANS);
     // Accepting is no sign of life: the kernel does that for a host that is stopped.
     let Some(connection) = orders.or(timeout(ELECTED_HANDSHAKE_TIMEOUT, dialling)).await else {

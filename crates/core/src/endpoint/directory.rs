@@ -1,4 +1,4 @@
-//! A directory that is ours alone, held open: everything inside it is reached through the descriptor, so that
+//! A directory that only we can change, held open: everything inside it is reached through the descriptor, so that
 //! nobody can exchange it under our feet.
 
 use std::ffi::OsStr;
@@ -10,39 +10,70 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// The mode of a directory that others may pass through.
+pub(super) const PASSABLE: Mode = Mode::RWXU.union(Mode::XGRP).union(Mode::XOTH);
+
 /// Names a file whatever its name: device and inode.
 pub(super) type FileId = (u64, u64);
 
-/// An open directory of mode 0700 that belongs to this user.
-#[derive(Debug)]
-pub(super) struct PrivateDirectory {
-    descriptor: OwnedFd,
-    path: PathBuf,
+/// What others may do in a directory of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Nothing: mode 0700.
+    Private,
+    /// Reach what they know the name of, and no more: at most mode 0711.
+    Passable,
 }
 
-impl PrivateDirectory {
-    /// Opens `path` if it is safe.
+/// An open directory that belongs to this user and that nobody else can change or list.
+#[derive(Debug)]
+pub(super) struct OwnDirectory {
+    descriptor: OwnedFd,
+    path: PathBuf,
+    /// Of what is opened inside, too.
+    access: Access,
+}
+
+impl OwnDirectory {
+    /// Opens the private `path` if it is safe.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let (parent, name) = parent_of(path)?;
-        Self::open_in(parent.as_fd(), name, path)?.ok_or_else(|| missing(path))
+        Self::open_in(parent.as_fd(), name, path, Access::Private)?.ok_or_else(|| missing(path))
     }
 
-    /// Opens `path` if it is safe, creating it if it is missing (its parent must exist).
+    /// Opens the private `path` if it is safe, creating it if it is missing (its parent must exist).
     pub(super) fn open_or_create(path: &Path) -> Result<Self> {
+        Self::open_or_create_as(path, Access::Private)
+    }
+
+    /// As [`Self::open_or_create`], for a directory that others may pass through.
+    pub(super) fn open_or_create_passable(path: &Path) -> Result<Self> {
+        let directory = Self::open_or_create_as(path, Access::Passable)?;
+        directory.set_mode(PASSABLE)?;
+        Ok(directory)
+    }
+
+    fn open_or_create_as(path: &Path, access: Access) -> Result<Self> {
         let (parent, name) = parent_of(path)?;
         match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {
-                Self::open_in(parent.as_fd(), name, path)?.ok_or_else(|| missing(path))
+                Self::open_in(parent.as_fd(), name, path, access)?.ok_or_else(|| missing(path))
             }
-            Err(error) => Err(unusable(path, format!("cannot be created: {error}"))),
+            Err(error) => Err(unusable_as(access, path, format!("cannot be created: {error}"))),
         }
+    }
+
+    /// Sets its permissions: whatever the process's umask is, and in no other directory than this one.
+    pub(super) fn set_mode(&self, mode: Mode) -> Result<()> {
+        rustix::fs::fchmod(&self.descriptor, mode)
+            .map_err(|error| unusable(&self.path, format!("cannot be opened for other users: {error}")))
     }
 
     /// Creates the directory `name` inside this one. `None`: the name is taken, or somebody removed it at once.
     pub(super) fn create_inside(&self, name: &str) -> Result<Option<Self>> {
         let path = self.path.join(name);
         match rustix::fs::mkdirat(&self.descriptor, name, Mode::RWXU) {
-            Ok(()) => Self::open_in(self.descriptor.as_fd(), OsStr::new(name), &path),
+            Ok(()) => Self::open_in(self.descriptor.as_fd(), OsStr::new(name), &path, self.access),
             Err(Errno::EXIST) => Ok(None),
             Err(error) => Err(unusable(&path, format!("cannot be created: {error}"))),
         }
@@ -50,7 +81,7 @@ impl PrivateDirectory {
 
     /// Opens the directory `name` inside this one if it is there, and safe.
     pub(super) fn open_inside(&self, name: &OsStr) -> Result<Option<Self>> {
-        Self::open_in(self.descriptor.as_fd(), name, &self.path.join(name))
+        Self::open_in(self.descriptor.as_fd(), name, &self.path.join(name), self.access)
     }
 
     /// Where it was found.
@@ -71,7 +102,7 @@ impl PrivateDirectory {
     /// The directory at `path` by a descriptor that another process has locked and handed over: it is locked still.
     /// `None`: it is another one, or not locked.
     pub(super) fn inherited(descriptor: OwnedFd, path: &Path) -> Result<Option<Self>> {
-        let directory = Self { descriptor, path: path.to_owned() };
+        let directory = Self { descriptor, path: path.to_owned(), access: Access::Private };
         let is_ours = directory.is_at_its_path() && Self::open(path)?.id() == directory.id();
         // A lock belongs to all descriptors that were made from the one which took it; here it is only confirmed.
         Ok(if is_ours && directory.try_lock()? { Some(directory) } else { None })
@@ -111,7 +142,7 @@ impl PrivateDirectory {
         rustix::fs::unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR)
     }
 
-    fn open_in(parent: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<Option<Self>> {
+    fn open_in(parent: BorrowedFd<'_>, name: &OsStr, path: &Path, access: Access) -> Result<Option<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let descriptor = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
             Ok(descriptor) => descriptor,
@@ -123,19 +154,24 @@ impl PrivateDirectory {
         };
         let stat = rustix::fs::fstat(&descriptor)
             .map_err(|error| unusable(path, format!("cannot be examined: {error}")))?;
-        check_ours(&stat).map_err(|reason| unusable(path, reason))?;
-        Ok(Some(Self { descriptor, path: path.to_owned() }))
+        check(&stat, access).map_err(|reason| unusable_as(access, path, reason))?;
+        Ok(Some(Self { descriptor, path: path.to_owned(), access }))
     }
 }
 
 /// Refuses a file or directory that is not ours or open to others.
 pub(super) fn check_ours(stat: &Stat) -> Result<(), String> {
+    check(stat, Access::Private)
+}
+
+fn check(stat: &Stat, access: Access) -> Result<(), String> {
     let own = rustix::process::geteuid().as_raw();
     if stat.st_uid != own {
         return Err(format!("belongs to user {}, not to user {own}", stat.st_uid));
     }
     let mode = Mode::from_raw_mode(stat.st_mode);
-    if mode.intersects(Mode::RWXG | Mode::RWXO) {
+    let allowed = if access == Access::Passable { PASSABLE } else { Mode::RWXU };
+    if mode.intersects((Mode::RWXG | Mode::RWXO) - allowed) {
         return Err(format!("is open to other users (mode {:03o})", mode.bits() & 0o777));
     }
     Ok(())
@@ -207,6 +243,14 @@ fn missing(path: &Path) -> Error {
             path.display()
         ),
     )
+}
+
+/// [`unusable`], or for a directory that others may pass through the reason alone: the remedy is that for all candidates.
+fn unusable_as(access: Access, path: &Path, reason: String) -> Error {
+    match access {
+        Access::Private => unusable(path, reason),
+        Access::Passable => Error::new(ErrorKind::Directory, format!("{} {reason}", path.display())),
+    }
 }
 
 /// The error for a directory or file that will not be used, with the remedy.

@@ -5,10 +5,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
-use super::base::{choose_base, open_base};
-use super::directory::{FileId, PrivateDirectory, file_id, is_socket, try_lock};
+use super::admission;
+use super::base::{choose_base, choose_passable_base, open_base, open_passable_base};
+use super::directory::{FileId, OwnDirectory, file_id, is_socket, try_lock};
 use super::note::Note;
 use super::place::{Place, place_secret};
 use super::secret_file::{
@@ -30,12 +32,14 @@ pub(super) const HOST_PATH_TAIL: usize = HOST_NAME_DIGITS + 3;
 /// Socket path and secret of one host, held for the host's life.
 #[derive(Debug)]
 pub struct HostEndpoint {
-    directory: PrivateDirectory,
+    directory: OwnDirectory,
     /// The socket's name in the directory.
     name: OsString,
     path: PathBuf,
     secret: Secret,
     hold: Hold,
+    /// Clients of other users connect.
+    has_guests: bool,
     /// The socket this endpoint has bound: only that very one is removed at the end.
     bound: Mutex<Option<FileId>>,
 }
@@ -44,7 +48,7 @@ pub struct HostEndpoint {
 #[derive(Debug)]
 enum Hold {
     /// The directory is this host's alone and locked; it goes with the host. The base is where it is removed from.
-    Directory(PrivateDirectory),
+    Directory(OwnDirectory),
     /// The secret's file is locked; it stays.
     #[expect(dead_code, reason = "held for its lock")]
     SecretFile(File),
@@ -62,28 +66,39 @@ impl HostEndpoint {
             Some(path) => open_base(path, HOST_PATH_TAIL)?,
             None => choose_base(facts, HOST_PATH_TAIL)?,
         };
-        sweep(&base);
-        for _ in 0..MAX_NAME_ATTEMPTS {
-            if let Some((directory, secret)) = create_host_directory(&base)? {
-                let path = directory.path().join(SOCKET_NAME);
-                let hold = Hold::Directory(base);
-                return Ok(Self {
-                    directory,
-                    name: SOCKET_NAME.into(),
-                    path,
-                    secret,
-                    hold,
-                    bound: Mutex::default(),
-                });
-            }
-        }
-        Err(Error::new(
-            ErrorKind::Directory,
-            format!(
-                "no directory could be created in {}; something keeps removing them",
-                base.path().display()
-            ),
-        ))
+        let directory = create_host_directory(&base)?;
+        let secret = create_secret(&directory, OsStr::new(SECRET_NAME))?.ok_or_else(|| unmade(&base))?;
+        Ok(Self::of_host(base, directory, secret, false))
+    }
+
+    /// As [`Self::create`], for a host whose clients are told the secret as well and run as its own user or one of `users`. The base
+    /// is one that others can pass through.
+    ///
+    /// # Errors
+    /// See [`Self::create`].
+    pub fn create_for_guests(base: Option<&Path>, facts: &BaseFacts, users: &[u32]) -> Result<Self> {
+        let base = match base {
+            Some(path) => open_passable_base(path, HOST_PATH_TAIL)?,
+            None => choose_passable_base(facts, HOST_PATH_TAIL)?,
+        };
+        let directory = create_host_directory(&base)?;
+        let endpoint = Self::of_host(base, directory, Secret::generate()?, true);
+        endpoint.admit(users)?;
+        Ok(endpoint)
+    }
+
+    /// For a host with guests: lets `users` get at the socket from now on, and nobody else that can be told apart from them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Directory`] when the file system refuses.
+    pub fn admit(&self, users: &[u32]) -> Result<()> {
+        admission::admit(&self.directory, users)
+    }
+
+    fn of_host(base: OwnDirectory, directory: OwnDirectory, secret: Secret, has_guests: bool) -> Self {
+        let path = directory.path().join(SOCKET_NAME);
+        let hold = Hold::Directory(base);
+        Self { directory, name: SOCKET_NAME.into(), path, secret, hold, has_guests, bound: Mutex::default() }
     }
 
     /// Takes the endpoint at a socket path that the user chose. Its directory is created if it is missing.
@@ -103,11 +118,11 @@ impl HostEndpoint {
         let (directory, name) = split_socket_path(path)?;
         let path = directory.join(&name);
         transport::check_length(&directory.join(unborn_beside(&name)))?;
-        let directory = PrivateDirectory::open_or_create(&directory)?;
+        let directory = OwnDirectory::open_or_create(&directory)?;
         let Some((lock, secret)) = hold_secret(&directory, &name, &path)? else { return Ok(None) };
         refuse_occupied(&directory, &name, &path)?;
         let hold = Hold::SecretFile(lock);
-        Ok(Some(Self { directory, name, path, secret, hold, bound: Mutex::default() }))
+        Ok(Some(Self { directory, name, path, secret, hold, has_guests: false, bound: Mutex::default() }))
     }
 
     /// Becomes the host of an election, if nobody is. `None`: somebody is, or is about to be; ask there.
@@ -134,18 +149,19 @@ impl HostEndpoint {
     /// # Errors
     /// As [`Self::elect`].
     pub fn inherit(place: &Place, lock: Descriptor) -> Result<Option<Self>> {
-        let Some(directory) = PrivateDirectory::inherited(lock, place.directory())? else { return Ok(None) };
+        let Some(directory) = OwnDirectory::inherited(lock, place.directory())? else { return Ok(None) };
         let secret = place_secret(&directory)?;
         Ok(Some(Self::of_place(place, directory, secret)))
     }
 
-    fn of_place(place: &Place, directory: PrivateDirectory, secret: Secret) -> Self {
+    fn of_place(place: &Place, directory: OwnDirectory, secret: Secret) -> Self {
         Self {
             directory,
             name: SOCKET_NAME.into(),
             path: place.socket().to_owned(),
             secret,
             hold: Hold::Place,
+            has_guests: false,
             bound: Mutex::default(),
         }
     }
@@ -217,14 +233,24 @@ impl HostEndpoint {
         let unborn_path = self.directory.path().join(&unborn);
         let listener = Listener::bind(&unborn_path)?;
         let id = self.directory.id_inside(&unborn);
-        let here = self.directory.descriptor();
-        if let Err(error) = rustix::fs::renameat(here, &unborn, here, &self.name) {
-            // The error to report is that of the rename.
+        if let Err(error) = self.name_socket(&unborn) {
+            // The error to report is the first one.
             let _ = self.directory.remove_file(&unborn);
             return Err(Error::system(format!("cannot create {}", self.path.display()), error.into()));
         }
         *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = id;
         Ok(listener)
+    }
+
+    /// Gives the socket its name, under which it can be connected to by all who are to.
+    fn name_socket(&self, unborn: &OsStr) -> Result<(), Errno> {
+        let here = self.directory.descriptor();
+        if self.has_guests {
+            // Who may pass through the directory is settled there; nobody else can put a link in its place.
+            let everybody = Mode::from_raw_mode(0o666);
+            rustix::fs::chmodat(here, unborn, everybody, AtFlags::empty())?;
+        }
+        rustix::fs::renameat(here, unborn, here, &self.name)
     }
 
     /// The name under which the socket is bound before it gets its own. Whoever holds the lock is the only one to use
@@ -274,8 +300,19 @@ impl Drop for HostEndpoint {
 
 // --- a directory of its own ------------------------------------------------------------------------------------
 
-/// One attempt to make, lock and furnish a directory in `base`. `None`: another process was in the way.
-fn create_host_directory(base: &PrivateDirectory) -> Result<Option<(PrivateDirectory, Secret)>> {
+/// Makes and locks a directory in `base`, which is swept before.
+fn create_host_directory(base: &OwnDirectory) -> Result<OwnDirectory> {
+    sweep(base);
+    for _ in 0..MAX_NAME_ATTEMPTS {
+        if let Some(directory) = try_host_directory(base)? {
+            return Ok(directory);
+        }
+    }
+    Err(unmade(base))
+}
+
+/// One attempt. `None`: another process was in the way.
+fn try_host_directory(base: &OwnDirectory) -> Result<Option<OwnDirectory>> {
     let name = random_name::<{ HOST_NAME_DIGITS / 2 }>()?;
     let Some(directory) = base.create_inside(&name)? else { return Ok(None) };
     // A host that sweeps at this very moment may take the new directory for a dead host's: then it either holds the
@@ -283,13 +320,21 @@ fn create_host_directory(base: &PrivateDirectory) -> Result<Option<(PrivateDirec
     if !directory.try_lock()? || directory.id() != base.id_inside(OsStr::new(&name)) {
         return Ok(None);
     }
-    Ok(create_secret(&directory, OsStr::new(SECRET_NAME))?.map(|secret| (directory, secret)))
+    Ok(Some(directory))
+}
+
+fn unmade(base: &OwnDirectory) -> Error {
+    let base = base.path().display();
+    Error::new(
+        ErrorKind::Directory,
+        format!("no directory could be created in {base}; something keeps removing them"),
+    )
 }
 
 // --- a path that the user chose --------------------------------------------------------------------------------
 
 /// Opens the secret beside the socket, or creates it, and takes its lock. `None` while another host has that.
-fn hold_secret(directory: &PrivateDirectory, socket: &OsStr, path: &Path) -> Result<Option<(File, Secret)>> {
+fn hold_secret(directory: &OwnDirectory, socket: &OsStr, path: &Path) -> Result<Option<(File, Secret)>> {
     let name = beside(socket);
     for _ in 0..MAX_NAME_ATTEMPTS {
         let Some((file, secret)) = open_secret(directory, &name)? else {
@@ -312,7 +357,7 @@ fn hold_secret(directory: &PrivateDirectory, socket: &OsStr, path: &Path) -> Res
 }
 
 /// A socket that nobody serves may be replaced; anything else at its path may not.
-fn refuse_occupied(directory: &PrivateDirectory, name: &OsStr, path: &Path) -> Result<()> {
+fn refuse_occupied(directory: &OwnDirectory, name: &OsStr, path: &Path) -> Result<()> {
     match directory.stat_inside(name) {
         Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(Error::system(format!("cannot examine {}", path.display()), error.into())),

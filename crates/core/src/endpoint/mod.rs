@@ -10,9 +10,15 @@
 //! | lock | the directory | the secret | the directory |
 //! | after the host | everything is removed | the secret stays, so that clients survive a restart | everything stays |
 //!
+//! [`HostEndpoint::create_for_guests`] makes a fourth, which clients of other users can reach: as the first one, but in a base that others
+//! can pass through (mode 0711) and with the secret in no file. Only guests can pass through the host's directory, or everybody where the
+//! file system cannot say it so exactly; nobody but its owner can list or change it.
+//!
 //! A lock is a `flock` held for life; the kernel frees it however the host ends. Unsafe directories and files are
 //! refused, never repaired: a repair would be a favour to whoever prepared them.
 
+#[cfg(unix)]
+mod admission;
 #[cfg(unix)]
 mod base;
 #[cfg(unix)]

@@ -13,7 +13,7 @@ use std::io::{self, Read, Write};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::directory::PrivateDirectory;
+use super::directory::OwnDirectory;
 use super::secret_file::open_own;
 use crate::error::{Error, Result};
 
@@ -39,7 +39,7 @@ impl Note {
     ///
     /// # Errors
     /// [`crate::ErrorKind::System`]. What is there then is none, or cut off.
-    pub(super) fn leave(self, directory: &PrivateDirectory, word: &[u8]) -> Result<()> {
+    pub(super) fn leave(self, directory: &OwnDirectory, word: &[u8]) -> Result<()> {
         let written = directory.remove_file(self.name()).map_err(io::Error::from).and_then(|()| {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let (here, mode) = (directory.descriptor(), Mode::RUSR | Mode::WUSR);
@@ -55,7 +55,7 @@ impl Note {
     }
 
     /// What it says, if there is one.
-    pub(super) fn read(self, directory: &PrivateDirectory) -> Option<Vec<u8>> {
+    pub(super) fn read(self, directory: &OwnDirectory) -> Option<Vec<u8>> {
         let file = open_own(directory, self.name()).ok().flatten()?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
@@ -63,7 +63,7 @@ impl Note {
     }
 
     /// Takes it away. `None` if there is none, or it cannot be taken away: then it would count a second time.
-    pub(super) fn take(self, directory: &PrivateDirectory) -> Option<Vec<u8>> {
+    pub(super) fn take(self, directory: &OwnDirectory) -> Option<Vec<u8>> {
         let word = self.read(directory);
         directory.remove_file(self.name()).ok()?;
         word

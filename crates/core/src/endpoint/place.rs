@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::base::{choose_lasting_base, open_base};
-use super::directory::PrivateDirectory;
+use super::directory::OwnDirectory;
 use super::note::Note;
 use super::secret_file::{SECRET_NAME, SOCKET_NAME, create_secret, open_secret};
 use super::{BaseFacts, Secret};
@@ -57,14 +57,14 @@ impl Place {
     }
 
     /// Opens the directory, which is made anew if somebody has removed it.
-    pub(super) fn open(&self) -> Result<PrivateDirectory> {
-        PrivateDirectory::open_or_create(&self.base)?;
-        PrivateDirectory::open_or_create(&self.directory)
+    pub(super) fn open(&self) -> Result<OwnDirectory> {
+        OwnDirectory::open_or_create(&self.base)?;
+        OwnDirectory::open_or_create(&self.directory)
     }
 }
 
 /// The secret of the place, which the first host makes. Whoever calls holds the lock.
-pub(super) fn place_secret(directory: &PrivateDirectory) -> Result<Secret> {
+pub(super) fn place_secret(directory: &OwnDirectory) -> Result<Secret> {
     let name = OsStr::new(SECRET_NAME);
     for _ in 0..MAX_NAME_ATTEMPTS {
         if let Some((_, secret)) = open_secret(directory, name)? {

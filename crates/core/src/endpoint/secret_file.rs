@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::directory::{PrivateDirectory, check_ours, unusable};
+use super::directory::{OwnDirectory, check_ours, unusable};
 use super::{Secret, random_name};
 use crate::config::SECRET_BYTES;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,7 +27,7 @@ pub(super) const SOCKET_NAME: &str = "s";
 pub fn read_secret(socket: &Path) -> Result<Secret> {
     transport::check_length(socket)?;
     let (directory, name) = split_socket_path(socket)?;
-    let directory = PrivateDirectory::open(&directory)?;
+    let directory = OwnDirectory::open(&directory)?;
     if let Some((_, secret)) = open_secret(&directory, &beside(&name))? {
         return Ok(secret);
     }
@@ -67,7 +67,7 @@ pub(super) fn beside(socket: &OsStr) -> OsString {
 }
 
 /// The secret called `name` with its open file, if there is one.
-pub(super) fn open_secret(directory: &PrivateDirectory, name: &OsStr) -> Result<Option<(File, Secret)>> {
+pub(super) fn open_secret(directory: &OwnDirectory, name: &OsStr) -> Result<Option<(File, Secret)>> {
     let Some(file) = open_own(directory, name)? else { return Ok(None) };
     let secret =
         read_exactly(&file).map_err(|reason| unusable_file(&directory.path().join(name), &reason))?;
@@ -78,7 +78,7 @@ pub(super) fn open_secret(directory: &PrivateDirectory, name: &OsStr) -> Result<
 ///
 /// # Errors
 /// [`ErrorKind::Directory`] for any other.
-pub(super) fn open_own(directory: &PrivateDirectory, name: &OsStr) -> Result<Option<File>> {
+pub(super) fn open_own(directory: &OwnDirectory, name: &OsStr) -> Result<Option<File>> {
     let path = directory.path().join(name);
     let reject = |reason: String| unusable_file(&path, &reason);
     // NONBLOCK: a pipe in its place must not hold us up.
@@ -98,13 +98,13 @@ pub(super) fn open_own(directory: &PrivateDirectory, name: &OsStr) -> Result<Opt
 }
 
 /// Creates a fresh secret called `name`, complete from the first moment it has that name. `None`: the name is taken.
-pub(super) fn create_secret(directory: &PrivateDirectory, name: &OsStr) -> Result<Option<Secret>> {
+pub(super) fn create_secret(directory: &OwnDirectory, name: &OsStr) -> Result<Option<Secret>> {
     let secret = Secret::generate()?;
     Ok(write_secret(directory, name, &secret)?.then_some(secret))
 }
 
 /// Writes a secret under `name`, complete from the first moment it has that name. `false`: the name is taken.
-pub(super) fn write_secret(directory: &PrivateDirectory, name: &OsStr, secret: &Secret) -> Result<bool> {
+pub(super) fn write_secret(directory: &OwnDirectory, name: &OsStr, secret: &Secret) -> Result<bool> {
     let temporary = OsString::from(format!(".{}", random_name::<4>()?));
     let path = directory.path().join(name);
     let failed = |error: Errno| unusable(&path, format!("cannot be created: {error}"));

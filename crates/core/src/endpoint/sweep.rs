@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
 
-use super::directory::PrivateDirectory;
+use super::directory::OwnDirectory;
 use super::host::{HOST_NAME_DIGITS, UNBORN_NAME};
 use super::secret_file::{SECRET_NAME, SOCKET_NAME};
 use crate::config::MAX_SWEPT_DIRECTORIES;
@@ -13,7 +13,7 @@ use crate::error::Result;
 
 /// Removes directories of hosts that were killed: those whose lock is free. Best effort, and only a bounded number
 /// at a time; what is not exactly a host's directory stays.
-pub(super) fn sweep(base: &PrivateDirectory) {
+pub(super) fn sweep(base: &OwnDirectory) {
     let Ok(entries) = rustix::fs::Dir::read_from(base.descriptor()) else { return };
     for entry in entries.take(MAX_SWEPT_DIRECTORIES).flatten() {
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
@@ -23,7 +23,7 @@ pub(super) fn sweep(base: &PrivateDirectory) {
     }
 }
 
-fn sweep_one(base: &PrivateDirectory, name: &OsStr) -> Result<(), Errno> {
+fn sweep_one(base: &OwnDirectory, name: &OsStr) -> Result<(), Errno> {
     let Ok(Some(left_behind)) = base.open_inside(name) else { return Ok(()) };
     if !left_behind.try_lock().unwrap_or(false) {
         return Ok(());

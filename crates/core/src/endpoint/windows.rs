@@ -24,6 +24,22 @@ impl HostEndpoint {
         Ok(Self { path, secret: Secret::generate()? })
     }
 
+    /// Not on this system: users have no numbers.
+    ///
+    /// # Errors
+    /// Always [`ErrorKind::InvalidOption`].
+    pub fn create_for_guests(_base: Option<&Path>, _facts: &BaseFacts, _users: &[u32]) -> Result<Self> {
+        Err(no_guests())
+    }
+
+    /// See [`Self::create_for_guests`].
+    ///
+    /// # Errors
+    /// Always [`ErrorKind::InvalidOption`].
+    pub fn admit(&self, _users: &[u32]) -> Result<()> {
+        Err(no_guests())
+    }
+
     /// Not on this system: there is no safe place for the secret.
     ///
     /// # Errors
@@ -65,6 +81,10 @@ impl HostEndpoint {
 /// Always [`ErrorKind::InvalidOption`].
 pub fn read_secret(socket: &Path) -> Result<Secret> {
     Err(unsupported(socket))
+}
+
+fn no_guests() -> Error {
+    Error::new(ErrorKind::InvalidOption, "option `allowUids` is given; allowed is nothing on Windows")
 }
 
 fn unsupported(path: &Path) -> Error {

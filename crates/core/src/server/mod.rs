@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use crate::config;
 use crate::endpoint::Secret;
 use crate::error::{Error, ErrorKind};
+use crate::guests::Guests;
 use crate::store::Store;
 use crate::transport::{Listener, Stream};
 
@@ -40,6 +41,8 @@ pub use upkeep::upkeep;
 pub struct ServerConfig {
     /// What peers must know.
     pub secret: Secret,
+    /// Users besides this process's own who may be peers.
+    pub guests: Guests,
     /// The package's version, for the messages of others.
     pub package_version: String,
     /// Hand the memory of tables to clients, so that they read without asking, where the system can do that.
@@ -55,6 +58,7 @@ impl ServerConfig {
     pub fn new(secret: Secret) -> Self {
         Self {
             secret,
+            guests: Guests::default(),
             package_version: env!("CARGO_PKG_VERSION").to_owned(),
             share: cfg!(unix),
             succession: None,
@@ -157,7 +161,7 @@ impl Server {
     }
 
     fn serve(&mut self, stream: Stream) {
-        if stream.check_peer().is_err() {
+        if stream.check_client(&self.config.guests).is_err() {
             return;
         }
         let slot = self.slots.enter();

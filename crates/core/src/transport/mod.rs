@@ -11,7 +11,7 @@
 //! What the transport crate does by default and is not used here: names in the abstract namespace (no permissions),
 //! removal of the socket by path at drop (it would remove a successor's), `try_overwrite` (it would displace a live
 //! host), and its peer credentials on Linux (they refuse a peer of a sibling pid namespace). A connect to a host
-//! whose backlog is full returns an unconnected socket: [`Stream::check_peer`] tells, and the caller tries again.
+//! whose backlog is full returns an unconnected socket: [`Stream::check_host`] tells, and the caller tries again.
 
 mod descriptor;
 #[cfg(unix)]

@@ -11,6 +11,7 @@ use tokio::net::UnixStream;
 use super::halves::{self, Reader, Writer};
 use crate::config::MAX_SOCKET_PATH;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guests::Guests;
 
 /// The user id the kernel reports for a socket that is connected to nobody.
 const NO_PEER: u32 = u32::MAX;
@@ -63,7 +64,7 @@ fn private(options: ListenerOptions<'_>) -> ListenerOptions<'_> {
 pub struct Stream(UnixStream);
 
 impl Stream {
-    /// Connects to the host at `path`. The result may be connected to nobody: see [`Self::check_peer`].
+    /// Connects to the host at `path`. The result may be connected to nobody: see [`Self::check_host`].
     ///
     /// # Errors
     /// [`ErrorKind::PathTooLong`], or [`ErrorKind::NoHost`] when nobody listens there.
@@ -78,7 +79,7 @@ impl Stream {
         Ok(Self::from_tokio(stream.into()))
     }
 
-    /// Refuses a peer of another user.
+    /// For a host: refuses a client of a user who is neither this process's own nor a guest.
     ///
     /// The kernel fixed the peer's user when the connection was made; a pid is never looked at, so peers of other
     /// pid namespaces count. Where this process itself runs as the overflow user (an unmapped user of a container),
@@ -86,9 +87,22 @@ impl Stream {
     ///
     /// # Errors
     /// [`ErrorKind::ForeignPeer`], or [`ErrorKind::NoHost`] when there is no peer: try again.
-    pub fn check_peer(&self) -> Result<()> {
-        let peer = self.0.peer_cred().map_err(|error| no_peer().with_source(error))?;
-        judge(peer.uid(), rustix::process::geteuid().as_raw())
+    pub fn check_client(&self, guests: &Guests) -> Result<()> {
+        judge(self.peer()?, own_user(), |peer| guests.contains(peer))
+    }
+
+    /// For a client: refuses a host of another user than `user`, of whom its parent has told it, or than its own. See
+    /// [`Self::check_client`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_host(&self, user: Option<u32>) -> Result<()> {
+        let expected = user.unwrap_or_else(own_user);
+        judge(self.peer()?, expected, |_| false)
+    }
+
+    fn peer(&self) -> Result<u32> {
+        self.0.peer_cred().map(|peer| peer.uid()).map_err(|error| no_peer().with_source(error))
     }
 
     /// Takes the two directions apart.
@@ -147,17 +161,28 @@ pub(crate) fn check_length(path: &Path) -> Result<()> {
     ))
 }
 
-fn judge(peer: u32, own: u32) -> Result<()> {
+fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn judge(peer: u32, expected: u32, is_guest: impl Fn(u32) -> bool) -> Result<()> {
     match peer {
         NO_PEER => Err(no_peer()),
-        peer if peer == own => Ok(()),
-        peer => Err(Error::new(
-            ErrorKind::ForeignPeer,
-            format!(
-                "the other side runs as user {peer}, this process as user {own}: run both as the same user"
-            ),
-        )),
+        peer if peer == expected || is_guest(peer) => Ok(()),
+        peer => Err(Error::new(ErrorKind::ForeignPeer, foreign(peer, expected, own_user()))),
     }
+}
+
+fn foreign(peer: u32, expected: u32, own: u32) -> String {
+    if expected == own {
+        return format!(
+            "the other side runs as user {peer}, this process as user {own}: run both as the same user"
+        );
+    }
+    format!(
+        "the other side runs as user {peer}, not as user {expected} as the host does: find out what listens there, and \
+         start host and client again"
+    )
 }
 
 fn no_peer() -> Error {
@@ -172,6 +197,7 @@ mod tests {
 
     #[test]
     fn only_a_peer_of_the_same_user_is_let_in() {
+        let judge = |peer, own| judge(peer, own, |_| false);
         assert!(judge(1000, 1000).is_ok());
         assert!(judge(0, 0).is_ok());
         for (peer, own) in [(0, 1000), (1000, 0), (OVERFLOW_USER, 1000), (1000, OVERFLOW_USER)] {
@@ -181,8 +207,34 @@ mod tests {
     }
 
     #[test]
+    fn guests_are_let_in_and_nobody_else_for_their_sake() {
+        let judge = |peer| judge(peer, 0, |user| user == 4_242);
+        assert!(judge(0).is_ok());
+        assert!(judge(4_242).is_ok());
+        for peer in [4_243, OVERFLOW_USER] {
+            assert_eq!(judge(peer).unwrap_err().kind(), ErrorKind::ForeignPeer);
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_not_the_one_told_of_is_named_with_the_one_that_was() {
+        let own = own_user();
+        let message = foreign(7, own.wrapping_add(1), own);
+        assert!(
+            message.contains("user 7") && message.contains(&format!("user {}", own.wrapping_add(1))),
+            "{message}"
+        );
+        assert!(foreign(7, own, own).contains("same user"));
+    }
+
+    #[test]
     fn a_socket_that_is_connected_to_nobody_asks_for_another_try() {
-        assert_eq!(judge(NO_PEER, 1000).unwrap_err().kind(), ErrorKind::NoHost);
+        assert_eq!(judge(NO_PEER, 1000, |_| false).unwrap_err().kind(), ErrorKind::NoHost);
+        assert_eq!(
+            judge(NO_PEER, 1000, |_| true).unwrap_err().kind(),
+            ErrorKind::NoHost,
+            "nor is it a guest"
+        );
     }
 
     #[test]

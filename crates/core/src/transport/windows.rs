@@ -19,6 +19,7 @@ use widestring::u16cstr;
 
 use super::{BorrowedDescriptor, Descriptor};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guests::Guests;
 
 /// A named pipe that accepts connections.
 #[derive(Debug)]
@@ -66,7 +67,15 @@ impl Stream {
     ///
     /// # Errors
     /// None on this system.
-    pub fn check_peer(&self) -> Result<()> {
+    pub fn check_client(&self, _guests: &Guests) -> Result<()> {
+        Ok(())
+    }
+
+    /// See [`Self::check_client`].
+    ///
+    /// # Errors
+    /// None on this system.
+    pub fn check_host(&self, _user: Option<u32>) -> Result<()> {
         Ok(())
     }
 

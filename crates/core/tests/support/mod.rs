@@ -94,7 +94,7 @@ impl Host {
 
     pub(crate) fn target(&self) -> Target {
         let endpoint = self.endpoint.as_ref().unwrap();
-        Target { socket: endpoint.path().to_owned(), secret: Some(endpoint.secret().clone()) }
+        Target { socket: endpoint.path().to_owned(), secret: Some(endpoint.secret().clone()), user: None }
     }
 
     pub(crate) fn secret(&self) -> Secret {

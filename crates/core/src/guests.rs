@@ -1,0 +1,126 @@
+//! Guests: users besides the host's own whose processes may be its clients.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::config::MAX_GUESTS;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A system call takes this number for "no user".
+const NO_USER: u32 = u32::MAX;
+/// What Linux shows for a user that has no number here, unless it was set up otherwise.
+const OVERFLOW_USER: u32 = 65_534;
+
+/// The guests of one process, for the socket that they reach and for the server that looks at who has come. Clones are
+/// the same list.
+#[derive(Debug, Clone, Default)]
+pub struct Guests(Arc<RwLock<BTreeSet<u32>>>);
+
+impl Guests {
+    /// The list with `users` in it besides, which are not added yet: first they get to the socket.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] for numbers that do not name one user, and for too many.
+    pub fn with(&self, users: &[u32]) -> Result<Vec<u32>> {
+        let overflow = overflow_user();
+        if let Some(user) = users.iter().find(|user| **user == NO_USER || **user == overflow) {
+            let reason = if *user == NO_USER {
+                "which is no user".to_owned()
+            } else {
+                "which the system also shows for every user of another container that it has no number for"
+                    .to_owned()
+            };
+            return Err(refusal(
+                &user.to_string(),
+                &format!("users with an id of their own, not {user}, {reason}"),
+            ));
+        }
+        if !users.is_empty() && own_user() == Some(overflow) {
+            return Err(refusal(
+                &format!("given in a process of user {overflow}"),
+                "a host whose own user id is not shared by every user that the system has no number for",
+            ));
+        }
+        let mut list = self.list();
+        list.extend(users);
+        list.sort_unstable();
+        list.dedup();
+        if list.len() > MAX_GUESTS {
+            let allowed = format!("{MAX_GUESTS} users at most in all caches of a process");
+            return Err(refusal(&format!("a list that makes {} of them", list.len()), &allowed));
+        }
+        Ok(list)
+    }
+
+    /// From now on these may come.
+    pub fn add(&self, users: &[u32]) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).extend(users);
+    }
+
+    /// May processes of this user come?
+    pub fn contains(&self, user: u32) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&user)
+    }
+
+    /// All of them, in ascending order.
+    pub fn list(&self) -> Vec<u32> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+}
+
+fn refusal(given: &str, allowed: &str) -> Error {
+    Error::new(ErrorKind::InvalidOption, format!("option `allowUids` is {given}; allowed are {allowed}"))
+}
+
+/// The user that this process runs as, where there are users with numbers.
+#[cfg(unix)]
+pub fn own_user() -> Option<u32> {
+    Some(rustix::process::geteuid().as_raw())
+}
+
+/// The user that this process runs as: they have no numbers here.
+#[cfg(not(unix))]
+pub fn own_user() -> Option<u32> {
+    None
+}
+
+/// Whoever is in another user namespace has this number, unless that namespace gives him one of ours.
+fn overflow_user() -> u32 {
+    let told = std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
+    told.and_then(|number| number.trim().parse().ok()).unwrap_or(OVERFLOW_USER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_add_up_and_clones_are_one_list() {
+        let guests = Guests::default();
+        let list = guests.with(&[7, 5, 7]).unwrap();
+        assert_eq!(list, [5, 7]);
+        assert!(!guests.contains(5), "not before it is added");
+        guests.clone().add(&list);
+        assert!(guests.contains(5) && guests.contains(7) && !guests.contains(6));
+        assert_eq!(guests.with(&[6]).unwrap(), [5, 6, 7]);
+        assert_eq!(guests.with(&[]).unwrap(), [5, 7]);
+    }
+
+    #[test]
+    fn numbers_that_name_nobody_in_particular_are_refused() {
+        for user in [NO_USER, overflow_user()] {
+            let error = Guests::default().with(&[5, user]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidOption);
+            assert!(error.message().contains(&user.to_string()), "{error}");
+        }
+    }
+
+    #[test]
+    fn there_is_a_most_over_all_lists() {
+        let guests = Guests::default();
+        let most: Vec<u32> = (1..=MAX_GUESTS as u32).collect();
+        guests.add(&guests.with(&most).unwrap());
+        assert!(guests.with(&[1]).is_ok(), "it is in the list");
+        assert_eq!(guests.with(&[MAX_GUESTS as u32 + 1]).unwrap_err().kind(), ErrorKind::InvalidOption);
+    }
+}

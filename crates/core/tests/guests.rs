@@ -1,0 +1,344 @@
+//! Clients of other users: who gets to the socket, who is listened to, and what is left behind.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+
+use clustered_cache_core::ErrorKind;
+use clustered_cache_core::client::Target;
+use clustered_cache_core::clock::Clock;
+use clustered_cache_core::config::MAX_HELLO_BYTES;
+use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Secret};
+use clustered_cache_core::guests::{Guests, own_user};
+use clustered_cache_core::protocol::message::{Blob, Request, Response};
+use clustered_cache_core::server::ServerConfig;
+use clustered_cache_core::store::Store;
+use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
+use support::{Host, LONG, Raw, TestClient, runtime, watch};
+
+/// Users that nobody is.
+const GUEST: u32 = 4_242_001;
+const LATER_GUEST: u32 = 4_242_002;
+const STRANGER: u32 = 4_242_003;
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// A directory that others can pass through.
+fn open_directory() -> TempDir {
+    let directory = TempDir::new();
+    set_mode(directory.path(), 0o711);
+    directory
+}
+
+fn create_in(base: &Path) -> clustered_cache_core::Result<HostEndpoint> {
+    HostEndpoint::create_for_guests(Some(base), &BaseFacts::default(), &[GUEST])
+}
+
+fn refused(result: clustered_cache_core::Result<HostEndpoint>, parts: &[&str]) {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Directory, "{error}");
+    for part in parts {
+        assert!(error.message().contains(part), "{error} lacks {part}");
+    }
+}
+
+// --- directories ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn others_may_pass_and_do_nothing_else_and_no_secret_is_written() {
+    let directory = open_directory();
+    let base = directory.path().join("base");
+    let endpoint = create_in(&base).unwrap();
+    let own = endpoint.path().parent().unwrap().to_owned();
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let listener = endpoint.bind().unwrap();
+    assert_eq!(mode(&base), 0o711);
+    // With a list of users the bits of the group show the most that any of them may do.
+    assert!([0o710, 0o711].contains(&mode(&own)), "{:o}", mode(&own));
+    assert_eq!(mode(endpoint.path()), 0o666, "the directory decides who gets here");
+    let names: Vec<_> = fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["s"], "no secret");
+    drop((listener, endpoint));
+    assert_eq!(fs::read_dir(&base).unwrap().count(), 0);
+}
+
+#[test]
+fn a_host_with_guests_is_found_in_no_private_directory_and_a_private_one_is_never_opened() {
+    let directory = open_directory();
+    let facts = BaseFacts {
+        xdg_runtime_dir: Some(directory.path().join("session")),
+        run_user: Some(directory.path().to_owned()),
+        temp_dirs: vec![directory.path().join("closed"), directory.path().to_owned()],
+    };
+    for name in ["session", "closed"] {
+        fs::create_dir(directory.path().join(name)).unwrap();
+        set_mode(&directory.path().join(name), 0o700);
+    }
+    let private = HostEndpoint::create(None, &BaseFacts { xdg_runtime_dir: None, ..facts.clone() }).unwrap();
+    let endpoint = HostEndpoint::create_for_guests(None, &facts, &[GUEST]).unwrap();
+    let base = directory.path().join(format!("clustered-cache-{}-guests", own_user().unwrap()));
+    assert!(endpoint.path().starts_with(&base), "{}", endpoint.path().display());
+    let private = private.path().parent().unwrap();
+    assert_eq!((mode(private), mode(private.parent().unwrap())), (0o700, 0o700));
+
+    let closed = BaseFacts { temp_dirs: vec![directory.path().join("closed")], ..BaseFacts::default() };
+    let result = HostEndpoint::create_for_guests(None, &closed, &[GUEST]);
+    refused(result, &["closed lets no other users pass (mode 700)", "TMPDIR", "allowUids"]);
+}
+
+#[test]
+fn every_step_of_the_way_lets_others_pass() {
+    let directory = TempDir::new();
+    fs::create_dir(directory.path().join("inner")).unwrap();
+    refused(
+        create_in(&directory.path().join("inner").join("base")),
+        &["lets no other users pass (mode 700)"],
+    );
+    assert!(!directory.path().join("inner").join("base").exists());
+    set_mode(directory.path(), 0o711);
+    assert!(create_in(&directory.path().join("inner").join("base")).is_ok());
+}
+
+#[test]
+fn unsafe_bases_are_refused_and_left_as_they_were() {
+    let directory = open_directory();
+    let at = |name: &str| directory.path().join(name);
+    for unsafe_mode in [0o755, 0o731, 0o713, 0o777] {
+        let base = at(&format!("{unsafe_mode:o}"));
+        fs::create_dir(&base).unwrap();
+        set_mode(&base, unsafe_mode);
+        refused(create_in(&base), &["is open to other users"]);
+        assert_eq!(mode(&base), unsafe_mode, "refused, not repaired");
+    }
+    fs::create_dir(at("real")).unwrap();
+    set_mode(&at("real"), 0o711);
+    symlink(at("real"), at("link")).unwrap();
+    refused(create_in(&at("link")), &["link"]);
+}
+
+#[test]
+fn what_a_killed_host_left_is_swept() {
+    let directory = open_directory();
+    let base = directory.path().join("base");
+    let living = create_in(&base).unwrap();
+    let dead = base.join("a".repeat(32));
+    fs::create_dir(&dead).unwrap();
+    set_mode(&dead, 0o711);
+    drop(std::os::unix::net::UnixListener::bind(dead.join("s")).unwrap());
+    let another = create_in(&base).unwrap();
+    assert!(!dead.exists());
+    assert!(living.path().parent().unwrap().exists() && another.path().parent().unwrap().exists());
+}
+
+// --- peers ---------------------------------------------------------------------------------------------------------
+
+/// Held to write a program and to start one: a process that is just being started has a copy of all descriptors, and what is
+/// open for writing is not run.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// A host with guests, and the directory that its files and this program are in.
+struct Hospitable {
+    directory: TempDir,
+    host: Host,
+    guests: Guests,
+}
+
+impl Hospitable {
+    /// `None` without root, who alone can become others.
+    fn start() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let directory = open_directory();
+        let guests = Guests::default();
+        guests.add(&guests.with(&[GUEST]).unwrap());
+        let endpoint = create_in(&directory.path().join("base")).unwrap();
+        let config = ServerConfig { guests: guests.clone(), ..ServerConfig::new(endpoint.secret().clone()) };
+        let host = Host::configured(Store::new(Clock::System), endpoint, config);
+        let program = directory.path().join("child");
+        let _starting = STARTING.lock();
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        set_mode(&program, 0o755);
+        Some(Self { directory, host, guests })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.host.target().socket
+    }
+
+    /// Runs the ignored test `child` as `user`, who knows the secret and the host's user.
+    fn run_as(&self, user: u32, child: &str) {
+        passed(self.start_as(user, child).wait_with_output().unwrap());
+    }
+
+    fn start_as(&self, user: u32, child: &str) -> Child {
+        let secret = self.host.secret().as_bytes().map(|byte| format!("{byte:02x}")).concat();
+        let _starting = STARTING.lock();
+        Command::new(self.directory.path().join("child"))
+            .args([child, "--exact", "--ignored", "--nocapture"])
+            .env("CC_TEST_SOCKET", self.socket())
+            .env("CC_TEST_SECRET", secret)
+            .uid(user)
+            .gid(user)
+            .current_dir("/")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Ends all connections, and serves again at the same place.
+    fn serve_again(self) -> Self {
+        let Self { directory, mut host, guests } = self;
+        host.stop();
+        let (store, endpoint) = host.into_parts();
+        let config = ServerConfig { guests: guests.clone(), ..ServerConfig::new(endpoint.secret().clone()) };
+        Self { host: Host::configured(store, endpoint, config), directory, guests }
+    }
+}
+
+fn passed(output: Output) {
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+}
+
+/// What a child is told.
+fn told() -> (PathBuf, Secret) {
+    let secret = std::env::var("CC_TEST_SECRET").unwrap();
+    (std::env::var_os("CC_TEST_SOCKET").unwrap().into(), Secret::from_hex(&secret).unwrap())
+}
+
+#[test]
+fn a_guest_is_served_and_gets_the_hosts_memory() {
+    let _watch = watch("a_guest_is_served_and_gets_the_hosts_memory");
+    let Some(hospitable) = Hospitable::start() else { return };
+    hospitable.run_as(GUEST, "is_served");
+    hospitable.run_as(GUEST, "refuses_a_host_it_was_not_told_of");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stranger_does_not_get_to_the_socket_and_is_not_listened_to_if_he_does() {
+    let _watch = watch("a_stranger_does_not_get_to_the_socket_and_is_not_listened_to_if_he_does");
+    let Some(hospitable) = Hospitable::start() else { return };
+    let home = hospitable.socket().parent().unwrap().to_owned();
+    // Where the file system has no lists of users, he gets that far.
+    if mode(&home) == 0o710 {
+        hospitable.run_as(STRANGER, "cannot_connect");
+    }
+    set_mode(&home, 0o711);
+    hospitable.run_as(STRANGER, "is_not_listened_to");
+    hospitable.run_as(GUEST, "is_served");
+}
+
+#[test]
+fn guests_can_be_added_while_the_host_serves() {
+    let _watch = watch("guests_can_be_added_while_the_host_serves");
+    let Some(hospitable) = Hospitable::start() else { return };
+    let list = hospitable.guests.with(&[LATER_GUEST]).unwrap();
+    hospitable.host.endpoint.as_ref().unwrap().admit(&list).unwrap();
+    hospitable.run_as(LATER_GUEST, "is_not_listened_to");
+    hospitable.guests.add(&list);
+    hospitable.run_as(LATER_GUEST, "is_served");
+    hospitable.run_as(GUEST, "is_served");
+}
+
+#[test]
+fn a_guest_that_lost_the_connection_is_served_again() {
+    let _watch = watch("a_guest_that_lost_the_connection_is_served_again");
+    let Some(hospitable) = Hospitable::start() else { return };
+    let mut child = hospitable.start_as(GUEST, "reconnects");
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("connected") {
+        assert_ne!(lines.read_line(&mut said).unwrap(), 0, "it ended: {said}");
+    }
+    let _host = hospitable.serve_again();
+    lines.read_to_string(&mut said).unwrap();
+    passed(Output { status: child.wait().unwrap(), stdout: said.into(), stderr: Vec::new() });
+}
+
+#[test]
+#[ignore = "a child, which runs as another user"]
+fn reconnects() {
+    let (socket, secret) = told();
+    let client = TestClient::new(LONG);
+    client.start(Target { socket, secret: Some(secret), user: Some(0) });
+    client.open(1, "n");
+    let (epoch, _) = client.connected();
+    writeln!(std::io::stdout(), "connected").unwrap();
+    client.lost();
+    assert_eq!(client.connected(), (epoch, false));
+    assert!(matches!(client.ask(1, Request::Has(Blob(&text_key("key")))).response(), Response::Flag(false)));
+}
+
+#[test]
+#[ignore = "a child, which runs as another user"]
+fn is_served() {
+    let (socket, secret) = told();
+    let client = TestClient::new(LONG);
+    client.start(Target { socket, secret: Some(secret), user: Some(0) });
+    let id = client.next_id();
+    client.client.open(id, 1, "n", Default::default()).unwrap();
+    client.client.flush();
+    assert!(matches!(client.reply_to(id).response(), Response::Opened { .. }));
+    let (key, value) = (text_key("key"), text_value("value"));
+    assert!(matches!(client.ask(1, Request::Set(new_entry(&key, &value))).response(), Response::Flag(true)));
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let (ticket, file) = client.table(id).unwrap();
+    let file = file.unwrap();
+    assert_eq!(file.metadata().unwrap().uid(), 0);
+    let open = |owner| {
+        clustered_cache_shm::Reader::open_of(
+            &file.try_clone().unwrap().into(),
+            ticket.region,
+            ticket.bytes,
+            owner,
+        )
+    };
+    assert!(open(0).is_ok());
+    assert!(open(GUEST).is_err(), "memory of another user than the host is not read");
+}
+
+#[test]
+#[ignore = "a child, which runs as another user"]
+fn refuses_a_host_it_was_not_told_of() {
+    let (socket, secret) = told();
+    for user in [None, Some(STRANGER)] {
+        let client = TestClient::new(LONG);
+        client.start(Target { socket: socket.clone(), secret: Some(secret.clone()), user });
+        assert_eq!(client.unreachable().1, ErrorKind::ForeignPeer);
+    }
+}
+
+#[test]
+#[ignore = "a child, which runs as another user"]
+fn cannot_connect() {
+    let error = std::os::unix::net::UnixStream::connect(told().0).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+}
+
+#[test]
+#[ignore = "a child, which runs as another user"]
+fn is_not_listened_to() {
+    // The host closes without a word, though path and secret are right.
+    let mut raw = Raw::connect(&told().0);
+    assert_eq!(raw.receive(MAX_HELLO_BYTES), None);
+}
