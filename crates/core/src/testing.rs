@@ -76,7 +76,18 @@ impl TempDir {
     /// # Panics
     /// When the directory for temporary files is not writable.
     pub fn new() -> Self {
-        let path = unique_path("d");
+        Self::at(unique_path("d"))
+    }
+
+    /// As [`Self::new`], in this directory: one that others can pass through, which the usual one may not be.
+    ///
+    /// # Panics
+    /// When the directory is not writable.
+    pub fn inside(directory: &Path) -> Self {
+        Self::at(directory.join(unique_path("d").file_name().expect("the path of a file")))
+    }
+
+    fn at(path: PathBuf) -> Self {
         create_private(&path).expect("the directory for temporary files is writable");
         Self(path)
     }

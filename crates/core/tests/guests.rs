@@ -37,9 +37,14 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+/// A directory that others cannot pass through, in one that they can.
+fn closed_directory() -> TempDir {
+    TempDir::inside(Path::new("/tmp"))
+}
+
 /// A directory that others can pass through.
 fn open_directory() -> TempDir {
-    let directory = TempDir::new();
+    let directory = closed_directory();
     set_mode(directory.path(), 0o711);
     directory
 }
@@ -103,7 +108,7 @@ fn a_host_with_guests_is_found_in_no_private_directory_and_a_private_one_is_neve
 
 #[test]
 fn every_step_of_the_way_lets_others_pass() {
-    let directory = TempDir::new();
+    let directory = closed_directory();
     fs::create_dir(directory.path().join("inner")).unwrap();
     refused(
         create_in(&directory.path().join("inner").join("base")),
