@@ -93,7 +93,8 @@ function hearOf(child: Child): void {
   // A child tells of itself before it has its channel, and the cluster module knows its workers after that.
   process.nextTick(() => {
     // Workers are heard through the cluster module.
-    if (child.channel && !isOwnWorker(child)) overhear(child, (content) => isHello(content) && child[ANSWER]?.(content));
+    if (child.channel && !isOwnWorker(child))
+      overhear(child, (content) => isHello(content) && child[ANSWER]?.(content));
   });
 }
 
