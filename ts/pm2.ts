@@ -4,7 +4,7 @@
  */
 
 import cluster from 'node:cluster';
-import { createHash } from 'node:crypto';
+import type { createHash as CreateHash } from 'node:crypto';
 import { readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
@@ -33,6 +33,8 @@ export function isOfInstance(): boolean {
 function keyOfInstance(): string | null {
   const { PM2_HOME: home = '', name = '', namespace = 'default' } = process.env;
   if (!isOfInstance() || !isInstance(home)) return null;
+  // Here, because loading it is a tenth of loading this package.
+  const { createHash } = require('node:crypto') as { createHash: typeof CreateHash };
   // Nothing else is the same in all instances over reloads, restarts and resurrections, and differs between apps.
   return createHash('sha256')
     .update(['v1', 'pm2', real(home), namespace, name].join('\0'))

@@ -5,7 +5,6 @@
  * one evaluation in a file, however often it loads the package.
  */
 
-import { randomUUID } from 'node:crypto';
 import process from 'node:process';
 import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads';
 import { isScopeGiven, sharingRunner } from './environment.js';
@@ -25,7 +24,8 @@ const runner = sharingRunner({
   hasOwnGlobals: Object.getPrototypeOf(getEnvironmentData) !== Function.prototype,
   hasVitestState: '__vitest_worker__' in globalThis,
 });
-const own = runner === undefined ? inherited() : randomUUID();
+// Another one than any in this process, which is all it has to be.
+const own = runner === undefined ? inherited() : `${performance.now()} ${Math.random()}`;
 const realms = new Map<string, NativeRealm>();
 
 /** The name of the realm. Whoever sets a scope says himself who meets whom. */
