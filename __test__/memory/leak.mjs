@@ -1,5 +1,6 @@
 // Looks for growth: runs every path again and again, the failing ones too, and compares the memory after forced
-// collections. `node --expose-gc __test__/memory/leak.mjs [rounds]`; exits 1 when memory grows with the rounds.
+// collections. `node --expose-gc --max-semi-space-size=1 __test__/memory/leak.mjs [rounds]`; exits 1 when memory grows
+// with the rounds.
 import { ClusteredCache, wrap } from '../../index.mjs';
 
 const ROUNDS = Number(process.argv[2] ?? 20);
