@@ -289,7 +289,7 @@ unix('what clients were told is in the snapshot of a host that ends under load',
   const [host, client] = await Promise.all([agents.spawn(), agents.spawn()]);
   await host.call({ role: 'host', endpoint, ...options(file) }, 'set', 'n', 0);
   const counting = client.run(async ({ cache }, endpoint) => {
-    const counter = cache({ endpoint, timeout: 300, failsafe: 'reject' });
+    const counter = cache({ endpoint, timeout: 3_000, failsafe: 'reject' });
     let told = 0;
     try {
       for (;;) told = await counter.incr('n');
