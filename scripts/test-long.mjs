@@ -1,6 +1,7 @@
 // Everything that has a long form, in that form: more operations, more seeds, more rounds. The shared table comes first,
 // unless arguments pick tests of the ava suite; other tools come last.
 
+import figures from './support/figures.cjs';
 import { at, main, mustRun, run } from './support/project.mjs';
 
 const table = ['cargo', 'test', '-p', 'clustered-cache-shm', '--locked', '--release'];
@@ -9,8 +10,14 @@ const steps = [
   ['1,000 killed writers', [...table, '--test', 'two_process', 'killed'], { SHM_KILLS: '1000' }],
   [
     '2,000 elections among processes that are killed and stopped',
-    [...core, '--test', 'election_processes'],
+    [...core, '--test', 'election_processes', '--', '--nocapture'],
     { ELECTION_ROUNDS: '2000' },
+  ],
+  [
+    'peers that say anything',
+    // Not optimized: overflow is checked.
+    ['cargo', 'test', '-p', 'clustered-cache-core', '--locked', '--test', 'wild_peers'],
+    { WILD_ROUNDS: '20000' },
   ],
   ['10^8 reads by other processes', [...table, '--test', 'two_process', 'processes'], { SHM_READS: '100000000' }],
   ['10^8 reads by other threads', [...table, '--lib', 'beside'], { SHM_READS: '100000000' }],
@@ -25,7 +32,10 @@ await main(async () => {
   const selection = process.argv.slice(2);
   for (const [title, command, env] of selection.length > 0 ? [] : steps) {
     console.log(`# ${title}`);
-    await mustRun(command, { env });
+    const [, found] = /figures (\{.*\})/.exec(await mustRun(command, { env })) ?? [];
+    if (!found) continue;
+    console.log(found);
+    figures.keepFigures(title, JSON.parse(found));
   }
   const { code } = await run([process.execPath, at('scripts', 'test.mjs'), '--timeout=15m', ...selection], {
     env: { CLUSTERED_CACHE_TEST_LONG: '1' },

@@ -1,7 +1,7 @@
 //! Elections of processes that are stopped and killed at any moment: there is never more than one host, and soon there is one
 //! again.
 //!
-//! `ELECTION_ROUNDS` says how often; the figures go to standard error with `--nocapture`.
+//! `ELECTION_ROUNDS` says how often; the figures go to standard error, as a line of JSON, with `--nocapture`.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 #![expect(clippy::print_stderr, reason = "figures for whoever asks with --nocapture")]
@@ -295,14 +295,19 @@ fn contenders_that_are_stopped_and_killed_are_never_two_hosts() {
 fn report(figures: &mut Figures, rounds: u64) {
     let mut times = std::mem::take(&mut figures.without_host);
     times.sort_unstable();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_micros() as f64 / 1_000.0;
+    let Figures {
+        terms, hosts_killed, others_killed, stopped, hosts_stopped, overslept, stale_sockets, ..
+    } = *figures;
     eprintln!(
-        "{rounds} rounds, never two hosts: {figures:?}; until a host answered: median {:?}, p99 {:?}, longest {:?}",
+        "figures {{\"rounds\": {rounds}, \"terms\": {terms}, \"two hosts\": 0, \"hosts killed\": {hosts_killed}, \
+         \"others killed\": {others_killed}, \"stopped\": {stopped}, \"hosts stopped\": {hosts_stopped}, \
+         \"overslept\": {overslept}, \"stale sockets\": {stale_sockets}, \"until a host answered, median ms\": {}, \
+         \"until a host answered, p99 ms\": {}, \"until a host answered, longest, ms\": {}}}",
         at(0.5),
         at(0.99),
         at(1.0)
     );
-    let Figures { terms, hosts_killed, stopped, overslept, stale_sockets, .. } = *figures;
     assert!(hosts_killed > 0 && stopped > 0 && overslept > 0 && stale_sockets > 0);
     assert!(terms > hosts_killed, "each host that was killed had a successor");
 }
