@@ -218,7 +218,11 @@ impl Link {
         if let Some(error) = failure {
             return Err(to_napi(&from_napi(error)));
         }
-        drained.map_err(|error| to_napi(&error))?;
+        if let Err(error) = drained
+            && let Some(backend) = &*backend
+        {
+            backend.break_off(error).map_err(|error| to_napi(&error))?;
+        }
         Ok(values.into_unknown())
     }
 

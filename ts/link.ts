@@ -326,7 +326,7 @@ export class Link {
     try {
       this.#readAll();
     } catch (error) {
-      // Bytes that are no answer, from a host of another make: what has not been answered never will be.
+      // What has arrived cannot be told: nobody knows to whom it would have been an answer.
       const failure = fromNative(error) as Error;
       for (const { id } of this.#pending.all()) this.#fail(id, failure, true);
     } finally {

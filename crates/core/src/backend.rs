@@ -10,7 +10,7 @@ pub use clustered_cache_shm::SlotsView;
 use crate::client::Client;
 use crate::client::Sharing;
 use crate::client::views::Views;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inbox::Incoming;
 use crate::mark::Mark;
 use crate::protocol::message::{Blob, Handle, Request, RequestEnvelope, RequestId, Response};
@@ -91,6 +91,16 @@ impl Backend {
             Self::Local(_) => Some(incoming),
             Self::Remote(remote) => remote.views.borrow_mut().arrived(remote.client.link(), incoming),
         }
+    }
+
+    /// What has arrived is no answer: a connection to a host ends for that.
+    ///
+    /// # Errors
+    /// There is no connection that could end.
+    pub fn break_off(&self, error: Error) -> Result<()> {
+        let Self::Remote(remote) = self else { return Err(error) };
+        remote.client.break_off(error);
+        Ok(())
     }
 
     /// Where the value of the reply just made is, if it may be kept and used again.

@@ -156,20 +156,29 @@ impl Inbox {
     /// which it wakes again. Responses borrow from the batch.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Protocol`] when a frame holds no response; the rest of its batch is dropped.
+    /// [`crate::ErrorKind::Protocol`] when a frame holds no response and its connection goes on: break it off
+    /// ([`Client::break_off`](crate::client::Client::break_off)). What came behind it over that connection is dropped.
     pub fn drain(&self, handler: &mut dyn FnMut(Incoming<'_>) -> bool) -> Result<()> {
         // Cleared first: what arrives while we drain signals again.
         self.signalled.store(false, Ordering::Release);
         let mut items = self.lock().take();
         while let Some(item) = items.pop_front() {
             let goes_on = match item {
-                Item::Frames(frames, done) => {
-                    let (goes_on, used) = drain_frames(&frames[done..], handler)?;
-                    if done + used < frames.len() {
-                        items.push_front(Item::Frames(frames, done + used));
+                Item::Frames(frames, done) => match drain_frames(&frames[done..], handler) {
+                    Ok((goes_on, used)) => {
+                        if done + used < frames.len() {
+                            items.push_front(Item::Frames(frames, done + used));
+                        }
+                        goes_on
                     }
-                    goes_on
-                }
+                    Err(error) => {
+                        skip_connection(&mut items);
+                        if items.is_empty() {
+                            return Err(error);
+                        }
+                        true
+                    }
+                },
                 Item::Event(event) => handler(Incoming::Event(event)),
                 Item::Descriptor(descriptor) => handler(Incoming::Descriptor(descriptor)),
             };
@@ -223,6 +232,13 @@ impl Mailbox for Inbox {
     }
 }
 
+/// Drops what came over the connection that is being read; what is left begins with the event that ended it.
+fn skip_connection(items: &mut VecDeque<Item>) {
+    while items.front().is_some_and(|item| !matches!(item, Item::Event(_))) {
+        items.pop_front();
+    }
+}
+
 /// Hands out whole frames; returns whether the handler wants more, and the bytes that are done with.
 fn drain_frames(frames: &[u8], handler: &mut dyn FnMut(Incoming<'_>) -> bool) -> Result<(bool, usize)> {
     let mut done = 0;
@@ -243,6 +259,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
+    use crate::error::ErrorKind;
 
     fn counted() -> (Inbox, Arc<AtomicUsize>) {
         let wakes = Arc::new(AtomicUsize::new(0));
@@ -347,5 +364,39 @@ mod tests {
 
         inbox.deliver(4, Response::Missing);
         assert_eq!(wakes.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn what_is_no_answer_ends_what_came_over_its_connection_and_no_more() {
+        let (inbox, _) = counted();
+        let push = |payloads: &[&[u8]]| {
+            let mut frames = Vec::new();
+            for payload in payloads {
+                frames.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+                frames.extend_from_slice(payload);
+            }
+            inbox.push_frames(&frames);
+        };
+        let drain = |seen: &mut Vec<_>| {
+            inbox.drain(&mut |incoming| {
+                seen.push(number(&incoming));
+                true
+            })
+        };
+        let missing = |id| [id, 0];
+        let nonsense = &[3, 0xff][..];
+
+        let mut seen = Vec::new();
+        push(&[&missing(1), nonsense, &missing(2)]);
+        push(&[&missing(4)]);
+        assert_eq!(drain(&mut seen).unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(seen, [1]);
+
+        seen.clear();
+        push(&[nonsense, &missing(5)]);
+        inbox.push_event(LinkEvent::Moved);
+        push(&[&missing(6)]);
+        drain(&mut seen).unwrap();
+        assert_eq!(seen, [0, 6], "the connection is over already");
     }
 }

@@ -10,7 +10,7 @@ use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::protocol::message::{Blob, NamespaceOptions, Request, RequestId, Response};
 use clustered_cache_core::server::ServerLimits;
 use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
-use support::{Host, LONG, Raw, SHORT, TestClient, own_listener, watch};
+use support::{Host, LONG, Raw, SHORT, Seen, TestClient, own_listener, watch};
 
 #[test]
 fn after_a_host_was_killed_the_next_one_is_found_and_all_namespaces_are_open_again() {
@@ -42,6 +42,31 @@ fn after_a_host_was_killed_the_next_one_is_found_and_all_namespaces_are_open_aga
     let mut names = second.store.namespaces();
     names.sort();
     assert_eq!(names, ["one", "two"]);
+}
+
+#[test]
+fn a_host_that_answers_what_is_no_answer_is_left_and_asked_anew() {
+    let _watch = watch("a_host_that_answers_what_is_no_answer_is_left_and_asked_anew");
+    let directory = TempDir::new();
+    let (path, listener) = own_listener(&directory);
+    let secret = Secret::from_bytes([4; 32]);
+    let client = TestClient::new(LONG);
+    client.start(Target { socket: path, secret: Some(secret.clone()), user: None });
+    let id = client.submit(1, Request::Ping);
+    let mut first = Raw::over(listener.accept().unwrap().0).welcome(&secret, 7);
+    assert_eq!(client.connected(), (7, false));
+    assert_eq!(first.requested(), Some(id));
+    first.send(&[id as u8, 0xff]);
+    let lost = client.event();
+    assert!(matches!(lost, Seen::Lost { through, kind: ErrorKind::Protocol } if through == id), "{lost:?}");
+    first.expect_end();
+
+    let id = client.submit(1, Request::Ping);
+    client.client.flush();
+    let mut second = Raw::over(listener.accept().unwrap().0).welcome(&secret, 7);
+    assert_eq!(second.requested(), Some(id));
+    second.send(&[id as u8, 0]);
+    assert_eq!(client.reply_to(id), Response::Missing);
 }
 
 #[test]
@@ -132,7 +157,7 @@ fn before_the_start_no_grace_time_runs() {
     assert_eq!(other.unreachable().1, ErrorKind::NoHost);
     let host = Host::new(&directory);
     client.start(host.target());
-    assert!(matches!(client.next(), support::Seen::Connected { .. }));
+    assert!(matches!(client.next(), Seen::Connected { .. }));
     assert_eq!(client.reply_to(waited).error(), Some(ErrorKind::Protocol), "the handle is not open");
 }
 

@@ -100,15 +100,16 @@ impl Driver<'_> {
         let end = tokio::select! {
             end = self.read(&mut receiving) => end,
             error = self.write() => self.read_rest(&mut receiving, error).await,
+            error = self.link.broken_off() => End::Nonsense(error),
             never = self.report() => never,
         };
+        self.pause_first = !receiving.answered || matches!(end, End::Nonsense(_));
+        if !self.pause_first {
+            self.pauses.reset();
+        }
         match end {
             End::Moved => self.link.moved(),
-            End::Lost(error) => self.link.lost(error),
-        }
-        self.pause_first = !receiving.answered;
-        if receiving.answered {
-            self.pauses.reset();
+            End::Lost(error) | End::Nonsense(error) => self.link.lost(error),
         }
     }
 
@@ -208,6 +209,8 @@ enum End {
     /// The host has answered all it has carried out; another one takes the rest.
     Moved,
     Lost(Error),
+    /// What the host has said is no answer: it would say it again at once.
+    Nonsense(Error),
 }
 
 /// Trying again at once cannot help, whatever the grace time.

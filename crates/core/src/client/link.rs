@@ -31,6 +31,8 @@ pub(crate) struct Link {
     pub(super) retargeted: Notify,
     /// Somebody has read from a table: a report is due in a while.
     pub(super) reading: Notify,
+    /// The connection is to end, see [`Self::break_off`].
+    broken_off: Notify,
     /// The client was closed.
     closed: Notify,
     /// Counts connections made and connections lost. What was handed over on a connection counts only while it is
@@ -49,6 +51,8 @@ struct Shared {
     /// What was read of tables and the host does not know, by the handle to report it under.
     seen: BTreeMap<Handle, Arc<Seen>>,
     target: Option<Target>,
+    /// Why the connection there is has to end.
+    nonsense: Option<Error>,
 }
 
 struct Open {
@@ -81,6 +85,7 @@ impl Link {
             released: Vec::new(),
             seen: BTreeMap::new(),
             target: None,
+            nonsense: None,
         };
         Self {
             inbox,
@@ -89,6 +94,7 @@ impl Link {
             behind: Notify::new(),
             retargeted: Notify::new(),
             reading: Notify::new(),
+            broken_off: Notify::new(),
             closed: Notify::new(),
             generation: Arc::default(),
         }
@@ -207,6 +213,12 @@ impl Link {
         shared.opens.values().any(|open| open.id == id) || shared.queue.forget(id)
     }
 
+    /// The host has said what cannot be understood: nothing that it says after that counts.
+    pub(super) fn break_off(&self, error: Error) {
+        self.lock().nonsense.get_or_insert(error);
+        self.broken_off.notify_one();
+    }
+
     pub(super) fn close(&self) {
         self.report(None);
         self.flush();
@@ -232,6 +244,16 @@ impl Link {
         }
     }
 
+    /// Ends when the connection has to, with the reason. One task only.
+    pub(super) async fn broken_off(&self) -> Error {
+        loop {
+            if let Some(error) = self.lock().nonsense.take() {
+                return error;
+            }
+            self.broken_off.notified().await;
+        }
+    }
+
     pub(super) fn target(&self) -> Option<Target> {
         self.lock().target.clone()
     }
@@ -246,6 +268,8 @@ impl Link {
             // What was not told yet was read of another host's tables.
             shared.seen.values().for_each(|seen| drop(seen.take()));
         }
+        // What was said over the connection before.
+        shared.nonsense = None;
         shared.reopen();
         shared.queue.begin(moves);
         let generation = self.next_generation();

@@ -42,7 +42,7 @@ pub use views::Sharing;
 use crate::clock::Clock;
 use crate::config::{DEFAULT_TIMEOUT, ELECTED_HANDSHAKE_TIMEOUT, HANDSHAKE_TIMEOUT};
 use crate::endpoint::Secret;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inbox::Inbox;
 use crate::protocol::message::{Handle, NamespaceOptions, RequestEnvelope, RequestId};
 pub(crate) use link::Link;
@@ -182,6 +182,12 @@ impl Client {
     /// have carried it out.
     pub fn forget(&self, id: RequestId) -> bool {
         self.link.forget(id)
+    }
+
+    /// Ends the connection because what came over it is no answer, and looks for a host anew. Everybody hears of it as of
+    /// any other loss, with this error.
+    pub fn break_off(&self, error: Error) {
+        self.link.break_off(error);
     }
 
     /// Sends what can be sent at once and ends the connection. Twice is fine.

@@ -21,7 +21,7 @@ use crate::clock::Moment;
 use crate::config::BUFFER_KEPT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
-use crate::protocol::message::{Handle, RequestEnvelope, RequestId, Response};
+use crate::protocol::message::{Handle, Request, RequestEnvelope, RequestId, Response};
 use crate::store::{Effects, Member, Namespace, State, Store};
 
 /// Where late answers go: those of fetches that were answered with [`Response::Waiting`].
@@ -69,12 +69,15 @@ impl Session {
         }
     }
 
-    /// Carries out a request. Calls `reply` exactly once before it returns, and never for [`Request::Seen`](crate::protocol::message::Request::Seen); a fetch that waits is answered with
-    /// [`Response::Waiting`], and its result follows through the mailbox under the same number.
+    /// Carries out a request. Calls `reply` exactly once before it returns, and for
+    /// [`Request::Seen`] never; a fetch that waits is answered with [`Response::Waiting`], and its result follows through
+    /// the mailbox under the same number.
     pub fn execute(&mut self, request: &RequestEnvelope<'_>, reply: &mut dyn FnMut(Response<'_>)) {
         self.mark = None;
         // `dispatch` replies as the last thing it does, so an error means that it has not.
-        if let Err(error) = self.dispatch(request, reply) {
+        if let Err(error) = self.dispatch(request, reply)
+            && !matches!(request.request, Request::Seen { .. })
+        {
             reply(Response::from_error(&error));
         }
     }

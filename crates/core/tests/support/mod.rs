@@ -313,12 +313,11 @@ impl TestClient {
     }
 
     fn drain(&self) {
-        self.inbox
-            .drain(&mut |incoming| {
-                self.take(incoming);
-                true
-            })
-            .unwrap();
+        let drained = self.inbox.drain(&mut |incoming| {
+            self.take(incoming);
+            true
+        });
+        drained.unwrap_or_else(|error| self.client.break_off(error));
     }
 
     fn take(&self, incoming: Incoming<'_>) {

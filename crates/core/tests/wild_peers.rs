@@ -1,0 +1,314 @@
+//! Peers that know the secret and say anything: requests and answers that were changed by chance, to a store, to a host
+//! and to a client. Overflow and the library's own assertions are checked here, so what goes wrong inside is a panic.
+//!
+//! `WILD_ROUNDS` says how often, `WILD_SEED` repeats a run; a failure prints the seed.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+#![expect(clippy::print_stderr, reason = "a failing test says where it was")]
+
+mod support;
+
+use std::io::Write;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use clustered_cache_core::client::Target;
+use clustered_cache_core::config::MAX_FRAME_BYTES;
+use clustered_cache_core::endpoint::Secret;
+use clustered_cache_core::protocol::message::{
+    Blob, CountBy, Keep, Loaded, NamespaceOptions, NewEntry, PageItem, Request, RequestEnvelope, Response,
+    ResponseEnvelope, ScanFields, Settings, Stats,
+};
+use clustered_cache_core::protocol::{codec, frame};
+use clustered_cache_core::session::Session;
+use clustered_cache_core::testing::{
+    Collector, TempDir, manual_store, new_entry, text_key, text_value, watchdog,
+};
+use clustered_cache_core::value::encode_number;
+use support::{Host, LONG, PATIENCE, Raw, Seen, TestClient, own_listener};
+
+fn rounds(few: usize) -> usize {
+    std::env::var("WILD_ROUNDS").map_or(few, |rounds| rounds.parse().expect("a number"))
+}
+
+// --- chance ------------------------------------------------------------------------------------------------------
+
+/// Xorshift: the same seed gives the same run everywhere.
+struct Random(u64);
+
+impl Random {
+    fn of_run(salt: u64) -> Self {
+        let seed =
+            std::env::var("WILD_SEED").map_or(0x9e37_79b9_7f4a_7c15, |seed| seed.parse().expect("a number"));
+        eprintln!("seed {seed}");
+        Self((seed ^ salt).max(1))
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 24) as usize % end
+    }
+
+    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len())]
+    }
+
+    /// Changes bytes in one of the ways in which they go wrong.
+    fn change(&mut self, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
+        let at = self.below(bytes.len().max(1)).min(bytes.len());
+        match self.below(7) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << self.below(8),
+            // Marks of longer numbers among them.
+            1 if at < bytes.len() => {
+                bytes[at] = *self.pick(&[0, 1, 0x7f, 0x80, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff])
+            }
+            2 => bytes.truncate(at),
+            3 => drop(bytes.splice(at..at, [0xfd].into_iter().chain(self.number().to_le_bytes()))),
+            4 => drop(bytes.drain(at..(at + 1 + self.below(8)).min(bytes.len()))),
+            5 => {
+                let other = self.pick(others);
+                let from = self.below(other.len().max(1)).min(other.len());
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[from..]);
+            }
+            _ => bytes.insert(at, self.below(256) as u8),
+        }
+    }
+
+    /// At the edges of what a number can be.
+    fn number(&mut self) -> u64 {
+        let edge = *self.pick(&[0, 1 << 16, 1 << 31, 1 << 32, 1 << 53, 1 << 63, u64::MAX]);
+        edge.wrapping_add(self.below(3) as u64).wrapping_sub(1)
+    }
+
+    /// One of these, as it is or changed.
+    fn changed(&mut self, samples: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = self.pick(samples).clone();
+        for _ in 0..self.below(4) {
+            self.change(&mut bytes, samples);
+        }
+        bytes
+    }
+}
+
+// --- what there is to say ----------------------------------------------------------------------------------------
+
+fn payload<M: serde::Serialize>(message: &M) -> Vec<u8> {
+    let mut framed = Vec::new();
+    codec::append_frame(&mut framed, message).unwrap();
+    frame::split(&framed, MAX_FRAME_BYTES).unwrap().unwrap().0.to_vec()
+}
+
+/// One request of every kind and more.
+fn requests() -> Vec<Vec<u8>> {
+    let (key, other, number) = (text_key("key"), text_key("key 2"), encode_number(7.0));
+    let (value, long) = (text_value("value"), text_value(&"x".repeat(500)));
+    let (blob, prefix) = (Blob(&key), &key[..2]);
+    let kept = Keep { ttl: Some(5_000), expires_at: Some(1.0e12), size: Some(3) };
+    let by = CountBy { amount: -2.5, ttl: Some(9_000), min: Some(-5.0), max: Some(1.0e300), size: None };
+    let bounds =
+        NamespaceOptions { max: Some(20), max_size: Some(4_000), ttl: Some(7_000), ..Default::default() };
+    let flags = NamespaceOptions { ttl_autopurge: Some(true), update_age_on_get: Some(true), ..bounds };
+    let reads = [7_u8; 24];
+    let all = [
+        Request::Open { name: "wild", options: NamespaceOptions::default() },
+        Request::Open { name: "wilder", options: bounds },
+        Request::Open { name: "wildest", options: flags },
+        Request::Release,
+        Request::Ping,
+        Request::Get(blob),
+        Request::Peek(blob),
+        Request::Has(blob),
+        Request::Set(new_entry(&key, &value)),
+        Request::Set(NewEntry { key: Blob(&other), value: Blob(&long), keep: kept }),
+        Request::SetIfAbsent(NewEntry { key: blob, value: Blob(&number), keep: kept }),
+        Request::Delete(blob),
+        Request::GetAndDelete(blob),
+        Request::Clear(Some(Blob(prefix))),
+        Request::Clear(None),
+        Request::MGet(vec![blob, Blob(&other), blob]),
+        Request::MHas(vec![blob, Blob(&other)]),
+        Request::MSet(vec![new_entry(&key, &long), new_entry(&other, &number)]),
+        Request::MDelete(vec![blob, Blob(&other)]),
+        Request::Count(Blob(&other), by),
+        Request::Info(blob),
+        Request::Touch { key: blob, ttl: Some(10_000) },
+        Request::PurgeStale,
+        Request::Scan { fields: ScanFields::Dump, prefix: Some(Blob(prefix)), limit: 1 },
+        Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 1 },
+        Request::ScanNext { cursor: 1, limit: 10 },
+        Request::ScanEnd(1),
+        Request::Fetch { key: blob, force: false, lease: 4_000 },
+        Request::Fetch { key: Blob(&other), force: true, lease: 4_000 },
+        Request::Settle { token: 1, loaded: Loaded::Value { value: Blob(&value), keep: kept } },
+        Request::Settle { token: 2, loaded: Loaded::Failed(Blob(&value)) },
+        Request::Settle { token: 3, loaded: Loaded::Abandoned },
+        Request::CancelWait(1),
+        Request::Stats,
+        Request::Tune(bounds),
+        Request::Destroy,
+        Request::Seen { hits: 3, misses: 2, reads: Blob(&reads) },
+        Request::Watch,
+        Request::Ready,
+    ];
+    let envelopes = all.into_iter().zip(1..).map(|(request, id)| RequestEnvelope { id, handle: 1, request });
+    envelopes.map(|envelope| payload(&envelope)).collect()
+}
+
+/// One answer of every kind.
+fn answers() -> Vec<Vec<u8>> {
+    let (key, value) = (text_key("key"), text_value("value"));
+    let settings = Settings { max: Some(1), max_size: 2, max_entry_size: 3, ttl: 4, allow_stale: true };
+    let item = PageItem { key: Blob(&key), value: Some(Blob(&value)), remaining: Some(5), size: None };
+    let all = [
+        Response::Missing,
+        Response::Value(Blob(&value)),
+        Response::Flag(true),
+        Response::Number(4.0),
+        Response::Counted { value: 1.0, remaining: None, created: true },
+        Response::Values(vec![Some(Blob(&value)), None]),
+        Response::Flags(vec![true, false]),
+        Response::Info { remaining: Some(1), size: 2, created: 3.0 },
+        Response::Page { cursor: 9, items: vec![item, item] },
+        Response::Opened { settings, table: None },
+        Response::Settings(settings),
+        Response::Stats(Stats::default()),
+        Response::Lease(3),
+        Response::Waiting,
+        Response::Failed(Blob(&value)),
+        Response::Error { code: "ERR_CC_LIMIT", message: "too much" },
+        Response::Moved,
+        Response::Content(Blob(&value)),
+        Response::Go,
+    ];
+    let envelopes = all.into_iter().zip(1..).map(|(response, id)| ResponseEnvelope { id, response });
+    envelopes.map(|envelope| payload(&envelope)).collect()
+}
+
+/// So many panics of any thread there were since it was first called.
+fn panics() -> usize {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    static COUNTING: std::sync::Once = std::sync::Once::new();
+    COUNTING.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            before(info);
+        }));
+    });
+    PANICS.load(Ordering::SeqCst)
+}
+
+// --- tests -------------------------------------------------------------------------------------------------------
+
+#[test]
+fn whatever_is_asked_is_answered_once_and_leaves_the_store_valid() {
+    let _watch = watchdog("whatever_is_asked", Duration::from_secs(3_600));
+    let (samples, mut random) = (requests(), Random::of_run(0));
+    let mut understood = 0;
+    for _ in 0..rounds(40) {
+        let (store, clock) = manual_store();
+        let mut sessions: Vec<_> =
+            (0..3).map(|_| Session::new(Arc::clone(&store), Collector::new())).collect();
+        for turn in 0..500 {
+            let at = random.below(sessions.len());
+            let bytes = random.changed(&samples);
+            let Ok(mut envelope) = codec::decode::<RequestEnvelope<'_>>(&bytes) else { continue };
+            if random.below(2) == 0 {
+                // Numbers that have not been, so that more is carried out.
+                envelope.id = 1_000 + turn;
+            }
+            let mut answered = 0;
+            sessions[at].execute(&envelope, &mut |_| answered += 1);
+            let wanted = usize::from(!matches!(envelope.request, Request::Seen { .. }));
+            assert_eq!(answered, wanted, "{envelope:?}");
+            understood += 1;
+            clock.advance(Duration::from_micros(random.below(2_000) as u64));
+            if random.below(100) == 0 {
+                sessions[at] = Session::new(Arc::clone(&store), Collector::new());
+            }
+        }
+        store.validate();
+        drop(sessions);
+        store.validate();
+    }
+    assert!(understood > rounds(40) * 100, "most were requests still: {understood}");
+}
+
+#[test]
+fn whatever_a_peer_says_its_host_serves_the_others() {
+    let _watch = watchdog("whatever_a_peer_says", Duration::from_secs(3_600));
+    let before = panics();
+    let (samples, mut random) = (requests(), Random::of_run(1));
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let (key, value) = (text_key("k"), text_value("v"));
+    let honest = host.client();
+    honest.open(1, "a namespace whose name nobody finds by chance");
+    assert_eq!(honest.ask(1, Request::Set(new_entry(&key, &value))), Response::Flag(true));
+    for _ in 0..rounds(40) {
+        let mut peer = host.raw().greet(&host.secret()).opened("wild");
+        let mut bytes = Vec::new();
+        for _ in 0..random.below(60) {
+            let payload = random.changed(&samples);
+            bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&payload);
+        }
+        if random.below(3) == 0 {
+            random.change(&mut bytes, &samples);
+        }
+        // It may have closed already, with answers on their way that nobody reads.
+        let _ = peer.stream.write_all(&bytes);
+        if random.below(2) == 0 {
+            let _ = peer.stream.shutdown(std::net::Shutdown::Write);
+            while peer.reply().is_some() {}
+        }
+        assert_eq!(honest.ask(1, Request::Get(Blob(&key))), Response::Value(Blob(&value)));
+    }
+    host.store.validate();
+    assert_eq!(panics(), before);
+}
+
+/// Greets the next client and answers its first request as no host should.
+fn answer(listener: &UnixListener, secret: &Secret, random: &mut Random, samples: &[Vec<u8>]) {
+    let mut raw = Raw::over(listener.accept().unwrap().0).welcome(secret, 7);
+    assert!(raw.requested().is_some());
+    let mut bytes = Vec::new();
+    for _ in 0..=random.below(20) {
+        let payload = random.changed(samples);
+        bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&payload);
+    }
+    if random.below(3) == 0 {
+        random.change(&mut bytes, samples);
+    }
+    let _ = raw.stream.write_all(&bytes);
+}
+
+#[test]
+fn whatever_a_host_says_its_client_finds_the_next_one() {
+    let _watch = watchdog("whatever_a_host_says", Duration::from_secs(3_600));
+    let before = panics();
+    let (samples, mut random) = (answers(), Random::of_run(2));
+    let directory = TempDir::new();
+    let (path, listener) = own_listener(&directory);
+    let secret = Secret::from_bytes([5; 32]);
+    let client = TestClient::new(LONG);
+    client.start(Target { socket: path, secret: Some(secret.clone()), user: None });
+    for _ in 0..rounds(40) {
+        let id = client.submit(1, Request::Ping);
+        client.client.flush();
+        answer(&listener, &secret, &mut random, &samples);
+        while !matches!(client.next(), Seen::Lost { through, .. } if through >= id) {}
+    }
+    let mut host = Raw::over(listener.accept().unwrap().0).welcome(&secret, 8);
+    client.submit(1, Request::Ping);
+    client.client.flush();
+    host.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(host.requested().is_some(), "it asks the next host");
+    assert_eq!(panics(), before);
+}
