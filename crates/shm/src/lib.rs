@@ -28,6 +28,7 @@
 //! | others, or where the system refuses | no | private memory; clients read over the socket |
 
 #![deny(unsafe_op_in_unsafe_fn)]
+#![cfg_attr(not(unix), allow(dead_code, reason = "no memory is handed over"))]
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("the layout of the shared table is little-endian");

@@ -88,7 +88,7 @@ impl Store {
 }
 
 /// What is to be freed of a store that has an heir, when there is time for it.
-pub(crate) struct Remains(#[expect(dead_code, reason = "held to be dropped")] Vec<Effects>);
+pub(crate) struct Remains(#[allow(dead_code, reason = "held to be dropped")] Vec<Effects>);
 
 fn after(now: Moment) -> Moment {
     now + DEFAULT_TIMEOUT.as_micros() as Moment
