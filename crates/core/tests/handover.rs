@@ -6,10 +6,9 @@ mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{ClientConfig, REOPEN_BASE};
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::endpoint::HostEndpoint;
@@ -54,7 +53,7 @@ fn open(client: &TestClient, handle: u32, name: &str) -> RequestId {
 
 /// How often this process has the file open.
 #[cfg(target_os = "linux")]
-fn times_open(path: &Path) -> usize {
+fn times_open(path: &std::path::Path) -> usize {
     let links = fs::read_dir("/proc/self/fd").unwrap().map(|entry| fs::read_link(entry.unwrap().path()));
     links.filter(|link| link.as_ref().is_ok_and(|link| link == path)).count()
 }
@@ -225,5 +224,5 @@ fn descriptors_sent_to_a_host_are_not_kept_and_harm_nobody() {
     stranger.request_with(1, 1, Request::Ping, &pushed);
     stranger.expect_end();
     assert_eq!(times_open(&path), 1);
-    assert_eq!(host.client().ask(9, Request::Ping).error(), Some(ErrorKind::Protocol));
+    assert_eq!(host.client().ask(9, Request::Ping).error(), Some(clustered_cache_core::ErrorKind::Protocol));
 }
