@@ -94,11 +94,11 @@ fn a_report_about_a_namespace_that_was_destroyed_does_not_bring_it_back() {
 }
 
 #[test]
-fn reports_of_reads_are_checked() {
+fn reports_of_reads_that_are_wrong_count_for_nothing_and_are_not_answered_either() {
     let mut bench = Bench::plain();
-    for (length, kind) in [(7, ErrorKind::Protocol), (8 * (MAX_SEEN + 1), ErrorKind::Limit)] {
-        assert_eq!(bench.ask(report(&vec![0; length])).error(), Some(kind));
+    for length in [7, 8 * (MAX_SEEN + 1)] {
+        bench.user.tell(0, report(&vec![0; length]));
     }
-    assert_eq!(bench.stats().hits, 0);
-    assert_eq!(bench.user.ask(9, report(&[])).error(), Some(ErrorKind::Protocol));
+    bench.user.tell(9, report(&[]));
+    assert_eq!((bench.stats().hits, bench.stats().misses), (0, 0));
 }
