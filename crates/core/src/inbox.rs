@@ -171,13 +171,9 @@ impl Inbox {
                         }
                         goes_on
                     }
-                    Err(error) => {
-                        skip_connection(&mut items);
-                        if items.is_empty() {
-                            return Err(error);
-                        }
-                        true
-                    }
+                    Err(error) if goes_on_after(&mut items) => return Err(error),
+                    // Its end is told next.
+                    Err(_) => true,
                 },
                 Item::Event(event) => handler(Incoming::Event(event)),
                 Item::Descriptor(descriptor) => handler(Incoming::Descriptor(descriptor)),
@@ -232,11 +228,12 @@ impl Mailbox for Inbox {
     }
 }
 
-/// Drops what came over the connection that is being read; what is left begins with the event that ended it.
-fn skip_connection(items: &mut VecDeque<Item>) {
+/// Drops what came over the connection that is being read. `true` when nothing says that it has ended.
+fn goes_on_after(items: &mut VecDeque<Item>) -> bool {
     while items.front().is_some_and(|item| !matches!(item, Item::Event(_))) {
         items.pop_front();
     }
+    items.is_empty()
 }
 
 /// Hands out whole frames; returns whether the handler wants more, and the bytes that are done with.
