@@ -4,28 +4,31 @@
 //! gives up, leaves, or takes longer than it may. At most one flight of a key is *joinable*; it is the one whose
 //! result is stored. A write to the key, or a forced load, detaches it: it goes on for its own waiters only.
 
+mod bookkeeping;
+mod moving;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ahash::{HashMap, HashMapExt};
 
+use self::bookkeeping::holdings;
+pub(crate) use self::moving::Underway;
 use super::effects::{Answer, Delivery};
 use super::entry::NEVER;
 use crate::clock::Moment;
 use crate::config::{MAX_LEASES_PER_SESSION, MAX_WAITS_PER_SESSION};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::{LeaseToken, RequestId, Response};
+use crate::protocol::message::{LeaseToken, RequestId};
 use crate::session::Mailbox;
 
 /// The first token of a flight names it for life.
 type FlightId = LeaseToken;
 /// Places waiters in the order of their arrival.
 type Arrival = u64;
-
-/// Leads the flights that began under another host, whose leaders this one does not know. No member has this id:
-/// a store counts its members up.
-const ADOPTED: u64 = u64::MAX;
 
 /// One user of the store: where its answers go, and how much it holds in all namespaces together.
 pub(crate) struct Member {
@@ -70,23 +73,6 @@ pub(crate) struct Landed {
     pub(crate) current: bool,
     /// To be answered, in the order of their arrival.
     pub(crate) waiters: Vec<(Arc<Member>, RequestId)>,
-}
-
-/// A load on its way from one host to the next.
-#[derive(Debug)]
-pub(crate) struct Underway {
-    pub(crate) key: Arc<[u8]>,
-    pub(crate) token: LeaseToken,
-    pub(crate) joinable: bool,
-    /// From here on another may lead.
-    pub(crate) overrun: Moment,
-}
-
-/// Where the answers to adopted leaders would go. They never wait, so there are none.
-struct Nobody;
-
-impl Mailbox for Nobody {
-    fn deliver(&self, _: RequestId, _: Response<'_>) {}
 }
 
 struct Waiter {
@@ -300,58 +286,6 @@ impl Flights {
         self.joinable.clear();
     }
 
-    // --- moving to another host --------------------------------------------------------------------------------
-
-    /// Everything that is being loaded, the oldest lease first.
-    pub(crate) fn underway(&self) -> Vec<Underway> {
-        let mut all: Vec<_> = self
-            .flights
-            .iter()
-            .map(|(id, flight)| Underway {
-                key: Arc::clone(&flight.key),
-                token: flight.token,
-                joinable: self.joinable.get(&flight.key) == Some(id),
-                overrun: flight.overrun,
-            })
-            .collect();
-        all.sort_unstable_by_key(|flight| flight.token);
-        all
-    }
-
-    /// Goes on with a load that began under another host. Its leader is whoever settles it with its token; that one may
-    /// be gone without anybody hearing of it, so the flight ends when its time is over. `false` when the token is known.
-    pub(crate) fn adopt(&mut self, underway: Underway) -> bool {
-        let Underway { key, token, joinable, overrun } = underway;
-        if self.flights.contains_key(&token) {
-            return false;
-        }
-        if joinable {
-            self.joinable.entry(Arc::clone(&key)).or_insert(token);
-        }
-        let nobody = self.holdings.entry(ADOPTED).or_insert_with(|| Holdings {
-            member: Member::new(ADOPTED, Arc::new(Nobody)),
-            leads: BTreeMap::new(),
-            waits: HashMap::new(),
-        });
-        nobody.leads.insert(token, token);
-        nobody.member.leads.fetch_add(1, Ordering::Relaxed);
-        self.overruns.insert((overrun, token));
-        self.flights.insert(token, Flight { key, leader: ADOPTED, token, overrun, waiters: BTreeMap::new() });
-        true
-    }
-
-    /// Goes on counting where another host stopped.
-    pub(crate) fn resume(&mut self, counts: LoadCounts) {
-        let LoadCounts { leads, waits, takeovers } = counts;
-        for (counter, more) in [
-            (&mut self.counts.leads, leads),
-            (&mut self.counts.waits, waits),
-            (&mut self.counts.takeovers, takeovers),
-        ] {
-            *counter = counter.saturating_add(more);
-        }
-    }
-
     // --- writes ------------------------------------------------------------------------------------------------
 
     /// The key was written: what is being loaded for it may not overwrite that.
@@ -368,151 +302,9 @@ impl Flights {
             None => self.joinable.clear(),
         }
     }
-
-    // --- inner steps -------------------------------------------------------------------------------------------
-
-    /// The lease goes to the waiter that came first, or the flight ends.
-    fn pass_on(&mut self, id: FlightId, now: Moment, out: &mut Vec<Delivery>) {
-        let Some(flight) = self.flights.get(&id) else { return };
-        let Some(&arrival) = flight.waiters.keys().next() else { return self.end(id) };
-        self.drop_lead(flight.leader, flight.token);
-        let Some(waiter) = self.remove_waiter(id, arrival) else { return };
-        let Some(member) = self.drop_wait(&waiter) else { return };
-        let token = self.issue(&member, Some(id));
-        self.counts.takeovers += 1;
-        if let Some(flight) = self.flights.get_mut(&id) {
-            self.overruns.remove(&(flight.overrun, id));
-            (flight.leader, flight.token, flight.overrun) = (waiter.member, token, now + waiter.lease);
-            if !flight.waiters.is_empty() {
-                self.overruns.insert((flight.overrun, id));
-            }
-        }
-        out.push(Delivery { member, request: waiter.request, answer: Answer::Lease(token) });
-    }
-
-    /// Ends a flight that nobody waits for.
-    fn end(&mut self, id: FlightId) {
-        if let Some(flight) = self.remove(id) {
-            debug_assert!(flight.waiters.is_empty(), "a flight with waiters passes its lease on");
-            self.drop_lead(flight.leader, flight.token);
-            self.forget_joinable(&flight.key, id);
-        }
-    }
-
-    /// The flight of a lease: one of the member's own, or one whose leader is known by the token only.
-    fn led(&self, member: &Member, token: LeaseToken) -> Option<FlightId> {
-        let held_by = |holder| self.holdings.get(&holder)?.leads.get(&token).copied();
-        held_by(member.id).or_else(|| held_by(ADOPTED))
-    }
-
-    fn remove(&mut self, id: FlightId) -> Option<Flight> {
-        let flight = self.flights.remove(&id)?;
-        self.overruns.remove(&(flight.overrun, id));
-        Some(flight)
-    }
-
-    fn remove_waiter(&mut self, id: FlightId, arrival: Arrival) -> Option<Waiter> {
-        let flight = self.flights.get_mut(&id)?;
-        let waiter = flight.waiters.remove(&arrival)?;
-        if flight.waiters.is_empty() && flight.leader != ADOPTED {
-            self.overruns.remove(&(flight.overrun, id));
-        }
-        Some(waiter)
-    }
-
-    /// `true` when the flight was the joinable one of its key.
-    fn forget_joinable(&mut self, key: &[u8], id: FlightId) -> bool {
-        let current = self.joinable.get(key) == Some(&id);
-        if current {
-            self.joinable.remove(key);
-        }
-        current
-    }
-
-    /// A new lease for `member`: of the flight `id`, or of one that its token names.
-    fn issue(&mut self, member: &Arc<Member>, id: Option<FlightId>) -> LeaseToken {
-        let token = self.tokens.fetch_add(1, Ordering::Relaxed);
-        holdings(&mut self.holdings, member).leads.insert(token, id.unwrap_or(token));
-        member.leads.fetch_add(1, Ordering::Relaxed);
-        self.counts.leads += 1;
-        token
-    }
-
-    fn drop_lead(&mut self, member: u64, token: LeaseToken) {
-        if let Some(holdings) = self.holdings.get_mut(&member)
-            && holdings.leads.remove(&token).is_some()
-        {
-            holdings.member.leads.fetch_sub(1, Ordering::Relaxed);
-            self.forget_idle(member);
-        }
-    }
-
-    fn drop_wait(&mut self, waiter: &Waiter) -> Option<Arc<Member>> {
-        let holdings = self.holdings.get_mut(&waiter.member)?;
-        holdings.waits.remove(&waiter.request)?;
-        holdings.member.waits.fetch_sub(1, Ordering::Relaxed);
-        let member = Arc::clone(&holdings.member);
-        self.forget_idle(waiter.member);
-        Some(member)
-    }
-
-    fn forget_idle(&mut self, member: u64) {
-        let idle = |holdings: &Holdings| holdings.leads.is_empty() && holdings.waits.is_empty();
-        if self.holdings.get(&member).is_some_and(idle) {
-            self.holdings.remove(&member);
-        }
-    }
-}
-
-fn holdings<'a>(all: &'a mut HashMap<u64, Holdings>, member: &Arc<Member>) -> &'a mut Holdings {
-    all.entry(member.id).or_insert_with(|| Holdings {
-        member: Arc::clone(member),
-        leads: BTreeMap::new(),
-        waits: HashMap::new(),
-    })
 }
 
 fn over_limit(what: &str, limit: usize) -> Error {
     let message = format!("{limit} {what}, which is the limit; let some loads end first");
     Error::new(ErrorKind::Limit, message)
 }
-
-#[cfg(any(test, feature = "testing"))]
-impl Flights {
-    /// Checks that flights, holdings and the order of overruns tell the same story.
-    pub(crate) fn validate(&self) {
-        let mut waits = 0;
-        for (id, flight) in &self.flights {
-            let leads = &self.holdings.get(&flight.leader).expect("a leader holds something").leads;
-            assert_eq!(leads.get(&flight.token), Some(id), "the leader holds the lease");
-            let ordered = self.overruns.contains(&(flight.overrun, *id));
-            let timed = flight.leader == ADOPTED || !flight.waiters.is_empty();
-            assert_eq!(
-                ordered, timed,
-                "a lease passes on exactly when somebody waits or nobody knows its leader"
-            );
-            for (arrival, waiter) in &flight.waiters {
-                let held = &self.holdings.get(&waiter.member).expect("a waiter holds something").waits;
-                assert_eq!(held.get(&waiter.request), Some(&(*id, *arrival)), "the wait is held");
-            }
-            waits += flight.waiters.len();
-        }
-        for (key, id) in &self.joinable {
-            assert_eq!(self.flights.get(id).map(|flight| &flight.key), Some(key), "what is joinable flies");
-        }
-        let held = self.holdings.values();
-        assert!(
-            held.clone().all(|one| !one.leads.is_empty() || !one.waits.is_empty()),
-            "nobody idle is kept"
-        );
-        assert_eq!(held.clone().map(|one| one.leads.len()).sum::<usize>(), self.flights.len());
-        assert_eq!(held.map(|one| one.waits.len()).sum::<usize>(), waits);
-        let waited =
-            self.flights.values().filter(|flight| flight.leader == ADOPTED || !flight.waiters.is_empty());
-        assert_eq!(waited.count(), self.overruns.len(), "no overrun outlives its flight");
-    }
-}
-
-#[cfg(test)]
-#[path = "lease_tests.rs"]
-mod tests;
