@@ -218,6 +218,7 @@ impl Link {
         if let Some(error) = failure {
             return Err(to_napi(&from_napi(error)));
         }
+        // A link that is closed has no connection, and nobody who waits.
         if let Err(error) = drained
             && let Some(backend) = &*backend
         {

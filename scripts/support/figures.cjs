@@ -2,19 +2,13 @@
 // What the long form of tests measured, kept beside the results of the benchmark. CommonJS, for both the scripts and the
 // specs load it.
 
-const { mkdirSync, readFileSync, writeFileSync } = require('node:fs');
+const { existsSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
 const FILE = path.join(__dirname, '../../bench/results', `${process.platform}-${process.arch}-hosts.json`);
 
-function kept() {
-  try {
-    return JSON.parse(readFileSync(FILE, 'utf8'));
-  } catch {
-    return {};
-  }
-}
+const kept = () => (existsSync(FILE) ? JSON.parse(readFileSync(FILE, 'utf8')) : {});
 
 /** Keeps figures, an object of numbers, under a title, with the machine and the day. */
 exports.keepFigures = (title, figures) => {

@@ -73,7 +73,7 @@ impl Store {
             namespace.lock().close(&mut effects);
             effects
         };
-        Remains(all.into_iter().map(close).collect())
+        Remains { _effects: all.into_iter().map(close).collect() }
     }
 
     /// Ends this store's life: everything in it goes, those who read its tables find them retired, and whoever waits for
@@ -88,7 +88,10 @@ impl Store {
 }
 
 /// What is to be freed of a store that has an heir, when there is time for it.
-pub(crate) struct Remains(#[allow(dead_code, reason = "held to be dropped")] Vec<Effects>);
+pub(crate) struct Remains {
+    /// Held to be dropped.
+    _effects: Vec<Effects>,
+}
 
 fn after(now: Moment) -> Moment {
     now + DEFAULT_TIMEOUT.as_micros() as Moment
