@@ -106,7 +106,7 @@ test('package.json can be read, internals cannot', async (t) => {
     'internals.cjs',
     `
     console.log(require('clustered-cache/package.json').name);
-    try { require('clustered-cache/lib/link.js'); } catch (error) { console.log(error.code); }
+    try { require('clustered-cache/lib/index.js'); } catch (error) { console.log(error.code); }
     try { require('clustered-cache/binding.js'); } catch (error) { console.log(error.code); }
   `,
   );

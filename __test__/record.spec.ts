@@ -4,9 +4,9 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { isClusteredCacheError } from '../index.js';
-import { decode, encode } from '../lib/codec.js';
+import { decode, encode } from '../lib/values/codec.js';
 import { Form } from '../lib/native.js';
-import { readRecord } from '../lib/record.js';
+import { readRecord } from '../lib/values/record.js';
 import { LONG } from './helpers/long.ts';
 import { Random } from './helpers/random.ts';
 import { rolesOf } from './helpers/roles.ts';
@@ -278,7 +278,7 @@ for (const [way, flags] of Object.entries(WAYS)) {
     const source = `
       const assert = require('node:assert');
       const { ClusteredCache } = require(${JSON.stringify(`${ROOT}index.js`)});
-      const { encode } = require(${JSON.stringify(`${ROOT}lib/codec.js`)});
+      const { encode } = require(${JSON.stringify(`${ROOT}lib/values/codec.js`)});
       Object.defineProperty(Object.prototype, 'trap', { set() { throw new Error('assigned'); }, configurable: true });
       const keys = ['id', 'trap', 'toString', '__proto__', 'b', '1'];
       const make = () => ({ list: [Object.fromEntries(keys.map((key, index) => [key, index])), 'Zo\u00eb'] });
@@ -308,9 +308,9 @@ test('when the table is full, new shapes are JSON for writers and read all the s
   const source = `
     const assert = require('node:assert');
     const { ClusteredCache } = require(${JSON.stringify(`${ROOT}index.js`)});
-    const { encode } = require(${JSON.stringify(`${ROOT}lib/codec.js`)});
+    const { encode } = require(${JSON.stringify(`${ROOT}lib/values/codec.js`)});
     const { Form } = require(${JSON.stringify(`${ROOT}lib/native.js`)});
-    const { shapeTable } = require(${JSON.stringify(`${ROOT}lib/shapes.js`)});
+    const { shapeTable } = require(${JSON.stringify(`${ROOT}lib/values/shapes.js`)});
     const { isMainThread, Worker } = require('node:worker_threads');
     const cache = new ClusteredCache();
     const make = (index) => ({ ['shape' + index]: { index }, text: 'text' });

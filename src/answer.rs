@@ -1,6 +1,6 @@
 //! Answers: a core response to what JavaScript sees of it: a form, up to three numbers, and perhaps a value. Numbers
 //! travel in memory shared with JavaScript, so that most answers need no call of N-API at all. Compound answers are
-//! flat arrays. `ts/answers.ts` reads all of it; the two files are to be changed together.
+//! flat arrays. `ts/operations/answers.ts` reads all of it; the two files are to be changed together.
 
 use clustered_cache_core::error::Error;
 use clustered_cache_core::protocol::message::{Blob, PageItem, Response, Settings, Stats};

@@ -1,28 +1,28 @@
-/** The cache that users see. What each operation does is in `procedures.ts`; here it is awaited and explained. */
+/** The cache that users see. What each operation does is in `operations/procedures.ts`; here it is awaited and explained. */
 
-import type { CacheStats, Counted, EntryInfo } from './answers.js';
-import { PAGE, scanEnd } from './batches.js';
+import type { CacheStats, Counted, EntryInfo } from './operations/answers.js';
+import { PAGE, scanEnd } from './operations/batches.js';
 import { codedError } from './errors.js';
-import { unscoped, whyNoHost } from './environment.js';
-import { fetchOnce, type Fetcher } from './fetch.js';
-import { HostOperations } from './host-operations.js';
-import { ensureHost, hostLink } from './links.js';
+import { unscoped, whyNoHost } from './discovery/environment.js';
+import { fetchOnce, type Fetcher } from './operations/fetch.js';
+import { SyncOperations } from './sync.js';
+import { ensureHost, hostLink } from './discovery/link-registry.js';
 import { Fields, translated } from './native.js';
-import * as operations from './operations.js';
+import * as operations from './operations/table.js';
 import {
   checkListen,
-  invalidOption,
-  type CacheOptions,
   type CountOptions,
   type FetchOptions,
   type KeepOptions,
   type ListenOptions,
   type SetOptions,
-} from './options.js';
-import { electionKey } from './pm2.js';
-import * as procedures from './procedures.js';
-import type { Dump, DumpedEntry } from './procedures.js';
-import { realm } from './realm.js';
+} from './options/calls.js';
+import { invalidOption } from './options/checks.js';
+import type { CacheOptions } from './options/instance.js';
+import { electionKey } from './discovery/pm2.js';
+import * as procedures from './operations/procedures.js';
+import type { Dump, DumpedEntry } from './operations/procedures.js';
+import { isolate } from './discovery/isolate.js';
 
 /** A host's socket. */
 export interface Listening {
@@ -51,7 +51,7 @@ export type BatchEntry<K, V> = readonly [key: K, value: V] | readonly [key: K, v
  * await cache.get('1'); // { name: 'Ada' }, in every worker
  * ```
  */
-export class ClusteredCache<K extends string | number = string, V = unknown> extends HostOperations<K, V> {
+export class ClusteredCache<K extends string | number = string, V = unknown> extends SyncOperations<K, V> {
   // --- construct -------------------------------------------------------------------------------------------------
 
   /**
@@ -111,7 +111,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
     ClusteredCache.#requireHost('listen');
     const { endpoint: path } = checkListen(options);
     hostLink();
-    const host = realm();
+    const host = isolate();
     const { endpoint } = translated(() => host.listen(path));
     return {
       endpoint,
@@ -127,7 +127,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   static getAllCaches(): Map<string, ClusteredCache<string | number>> {
     ClusteredCache.#requireHost('getAllCaches');
     return new Map(
-      unscoped(realm().namespaces()).map((namespace) => [
+      unscoped(isolate().namespaces()).map((namespace) => [
         namespace,
         new ClusteredCache<string | number>({ namespace, role: 'host' }),
       ]),

@@ -4,27 +4,19 @@
  * @packageDocumentation
  */
 
-import { answerChildren } from './rendezvous.js';
+import { answerChildren } from './discovery/rendezvous.js';
 
 export { ClusteredCache, type BatchEntry, type Listening } from './cache.js';
 export { memoize, type FetchingCache, type Memoized } from './memoize.js';
 export { wrap, type Codec, type WrappedCache } from './wrap.js';
 export { ClusteredCacheError, isClusteredCacheError, type CodedError, type ErrorCode } from './errors.js';
-export type { CacheStats, Counted, EntryInfo } from './answers.js';
+export type { CacheStats, Counted, EntryInfo } from './operations/answers.js';
 export type { CacheEvents } from './instance.js';
-export type { Dump, DumpedEntry } from './procedures.js';
-export type { Fetcher, FetcherContext } from './fetch.js';
-export type {
-  CacheOptions,
-  CountOptions,
-  Failsafe,
-  FetchOptions,
-  KeepOptions,
-  NearOptions,
-  ListenOptions,
-  PersistOptions,
-  SetOptions,
-} from './options.js';
+export type { Dump, DumpedEntry } from './operations/procedures.js';
+export type { Fetcher, FetcherContext } from './operations/fetch.js';
+export type { CountOptions, FetchOptions, KeepOptions, ListenOptions, SetOptions } from './options/calls.js';
+export type { CacheOptions, Failsafe, NearOptions, PersistOptions } from './options/instance.js';
+export type { NamespaceOptions } from './options/namespace.js';
 
 // An import is enough: workers find their host whether they come before it or after, helpers if they come after it.
 answerChildren();

@@ -2,15 +2,16 @@
 
 import { EventEmitter } from 'node:events';
 import { codedError } from './errors.js';
-import type { Link, LinkListener, Operation, Policy } from './link.js';
-import { linkFor } from './links.js';
-import { scoped, transportWish } from './environment.js';
+import type { Link, LinkListener } from './link/link.js';
+import { linkFor } from './discovery/link-registry.js';
+import { scoped, transportWish } from './discovery/environment.js';
 import { Sharing, type NativeCache, type NativeOptions } from './native.js';
-import { Near } from './near.js';
-import type { Nears } from './nears.js';
-import { OPEN, RELEASE } from './operations.js';
-import { giveBack } from './lease.js';
-import { checkOptions, type CacheOptions } from './options.js';
+import { Near } from './near/near.js';
+import type { NearRegistry } from './near/registry.js';
+import type { Operation, Policy, Step, Steps } from './operations/operation.js';
+import { OPEN, RELEASE } from './operations/table.js';
+import { giveBack } from './operations/lease.js';
+import { checkOptions, type CacheOptions } from './options/instance.js';
 
 /** Events of a cache and what their listeners get. */
 export interface CacheEvents {
@@ -22,20 +23,6 @@ export interface CacheEvents {
   epoch: [epoch: number];
 }
 
-/** One thing to ask: what it is, and how native code is asked it. */
-export interface Step<T> {
-  operation: Operation<T>;
-  start: (id: number) => unknown;
-}
-
-/** An operation of several steps, written once and run in both ways, awaited or at once. */
-export type Steps<T> = Generator<Step<unknown>, T, never>;
-
-/** What `yield` in {@link Steps} gives back: `const flag = yield* step({ operation: HAS, start })`. */
-export function* step<T>(one: Step<T>): Generator<Step<unknown>, T, never> {
-  return (yield one as Step<unknown>) as T;
-}
-
 export abstract class Instance {
   /** The shared name. */
   readonly namespace: string;
@@ -45,7 +32,7 @@ export abstract class Instance {
   /** Values of this process's own, if asked for. */
   protected near: Near | undefined;
   /** Those of all instances of this namespace in this environment. */
-  protected readonly nears: Nears;
+  protected readonly nears: NearRegistry;
   /** Leases of loads that this instance leads just now. */
   protected readonly leases = new Set<number>();
   readonly #handle: number;

@@ -2,7 +2,7 @@
 
 import type { ClusteredCache } from './cache.js';
 import { codedError } from './errors.js';
-import type { FetchOptions } from './options.js';
+import type { FetchOptions } from './options/calls.js';
 
 /** What {@link memoize} needs of a cache; the views of `wrap` have it too. */
 export type FetchingCache<K extends string | number, V> = Pick<ClusteredCache<K, V>, 'fetch' | 'delete'>;

@@ -2,8 +2,8 @@
 
 import type { BatchEntry, ClusteredCache } from './cache.js';
 import { codedError } from './errors.js';
-import type { Fetcher } from './fetch.js';
-import type { FetchOptions, KeepOptions, SetOptions } from './options.js';
+import type { Fetcher } from './operations/fetch.js';
+import type { FetchOptions, KeepOptions, SetOptions } from './options/calls.js';
 
 /** How values become what the cache stores, and back. Both may be asynchronous. */
 export interface Codec<V, S = unknown> {

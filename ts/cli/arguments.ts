@@ -2,7 +2,8 @@
 
 import { parseArgs } from 'node:util';
 import { isClusteredCacheError } from '../errors.js';
-import { checkOptions, snapshotInterval, type CacheOptions, type PersistSettings } from '../options.js';
+import { snapshotInterval } from '../options/checks.js';
+import { checkOptions, type CacheOptions, type PersistSettings } from '../options/instance.js';
 import { LEVELS, type Level } from './log.js';
 
 /** What `serve` is to do. */

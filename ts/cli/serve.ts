@@ -4,11 +4,11 @@ import { closeSync, writeSync } from 'node:fs';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isClusteredCacheError } from '../errors.js';
-import { becomeHost, end } from '../links.js';
+import { becomeHost, end } from '../discovery/link-registry.js';
 import { native, translated } from '../native.js';
-import { sharedOptions } from '../options.js';
-import { realm } from '../realm.js';
-import { divertNotices } from '../snapshots.js';
+import { sharedOptions } from '../options/namespace.js';
+import { isolate } from '../discovery/isolate.js';
+import { divertNotices } from '../process/snapshots.js';
 import type { ServeSettings } from './arguments.js';
 import { Log } from './log.js';
 
@@ -49,7 +49,7 @@ async function host({ endpoint, defaults, persist, readyFd }: ServeSettings, log
 /** A supervisor may start the new host before the old one has ended. */
 async function untilFree(endpoint: string, log: Log): Promise<void> {
   let waits = false;
-  while (!translated(() => realm().reserve(endpoint))) {
+  while (!translated(() => isolate().reserve(endpoint))) {
     if (!waits) log.info(`another host listens at ${endpoint}; waiting for its end`);
     waits = true;
     await sleep(LOOK);

@@ -1,0 +1,151 @@
+/** The links of this JavaScript environment: one to the store of this process, one to each host it is a client of. */
+
+import process from 'node:process';
+import { isMainThread } from 'node:worker_threads';
+import { atEnd } from '../process/exit-hooks.js';
+import { checkGuests, transportWish, wayFor } from './environment.js';
+import { leave, leaveAtEnd } from '../process/host-handover.js';
+import { Link } from '../link/link.js';
+import { native, translated } from '../native.js';
+import { electionKey, isOfInstance } from './pm2.js';
+import { DEFAULTS, type InstanceOptions, type PersistSettings } from '../options/instance.js';
+import { isolate, isolateName } from './isolate.js';
+import { findParent, findPrimary, passOn, type Seeker } from './rendezvous.js';
+import { keepSnapshots, passNotices } from '../process/snapshots.js';
+
+const HERE = 'here';
+const PRIMARY = 'primary';
+const PARENT = 'parent';
+const ELECTED = 'elected';
+
+const links = new Map<string, Link>();
+
+/** The link for an instance with these options. */
+export function linkFor(options: InstanceOptions): Link {
+  const way = wayFor(options);
+  checkGuests(options, way);
+  switch (way.to) {
+    case 'here':
+      becomeHost(way.listenAt, options.persist);
+      if (options.allowUids) admit(options.allowUids);
+      return hostLink();
+    case 'primary':
+      return client(PRIMARY, options, (link) => findPrimary(seekerFor(link)));
+    case 'parent': {
+      const find = (link: Link) => {
+        link.blame(
+          isMainThread
+            ? 'the process that started this one does not answer; it has to load clustered-cache before it starts this one'
+            : 'the main thread has not attached; it has to open a cache with `attach: true` first',
+        );
+        return findParent(seekerFor(link));
+      };
+      return client(PARENT, options, find, isOfInstance());
+    }
+    case 'elected': {
+      // Before: this may be the host at once.
+      if (way.stands && options.persist) keep(options.persist, true);
+      const endpoint = translated(() => native.elect(way.key, way.stands));
+      if (way.stands && isMainThread) leaveAtEnd(options.handoverTimeout, finish);
+      const find = (link: Link) => {
+        link.blame('the instances of this PM2 app have no host just now; is one of them stopped?');
+        link.connect(endpoint);
+        return () => {};
+      };
+      return client(ELECTED, options, find, true);
+    }
+    case 'endpoint':
+      passOn(way.endpoint);
+      return client(`at ${way.endpoint}`, options, (link) => {
+        link.connect(way.endpoint);
+        return () => {};
+      });
+  }
+}
+
+/** Makes this process the host, at `listenAt` if that is given. */
+export function becomeHost(listenAt: string | undefined, persist: PersistSettings | undefined): void {
+  // A snapshot beside an endpoint that another host has is that host's: it is not loaded, and the listening says why.
+  const isFree = listenAt === undefined || translated(() => isolate().reserve(listenAt));
+  if (persist && isFree) keep(persist, false);
+  if (listenAt !== undefined) translated(() => isolate().listen(listenAt));
+}
+
+/** Lets processes of these users be clients of this one. */
+function admit(users: number[]): void {
+  translated(() => isolate().admit(users));
+}
+
+function keep(persist: PersistSettings, elected: boolean): void {
+  keepSnapshots(persist, elected);
+  // A process that a signal ends does not exit by itself.
+  atEnd(end);
+}
+
+/** The link to the store of this process, which is the host from then on. */
+export function hostLink(): Link {
+  const key = `${HERE} ${isolateName()}`;
+  return linkOf(key, () => new Link('host', 0, false, () => links.delete(key)));
+}
+
+/** Has a host: this process, or one of those that elect it. */
+export function ensureHost(): void {
+  const key = electionKey();
+  if (key === undefined) hostLink();
+  else {
+    translated(() => native.elect(key, true));
+    if (isMainThread) leaveAtEnd(DEFAULTS.handoverTimeout, finish);
+  }
+}
+
+/** A link to a host elsewhere; `find` begins to look for it and returns how to stop. */
+function client(key: string, { timeout }: InstanceOptions, find: (link: Link) => () => void, elected = false): Link {
+  return linkOf(key, () => {
+    let stop = () => {};
+    const onIdle = () => {
+      stop();
+      links.delete(key);
+    };
+    const link = new Link('client', timeout, transportWish() !== 'socket', onIdle, elected);
+    stop = find(link);
+    return link;
+  });
+}
+
+function seekerFor(link: Link): Seeker {
+  return {
+    onAnswer: ({ endpoint, secret, user }) => {
+      link.blame(undefined);
+      link.connect(endpoint, secret, user);
+    },
+    onFailure: (error, isRefusal) => (isRefusal ? link.refuse(error) : link.blame(error.message)),
+  };
+}
+
+function linkOf(key: string, make: () => Link): Link {
+  let link = links.get(key);
+  if (!link) {
+    link = make();
+    links.set(key, link);
+  }
+  return link;
+}
+
+/** Sends what was asked and read so far. */
+function finish(): void {
+  for (const link of links.values()) link.finish();
+}
+
+/**
+ * What was asked before the process ends is sent; an elected host hands its content to the next, or saves it; a host saves its
+ * content and leaves no files. Twice is fine.
+ */
+export function end(): void {
+  finish();
+  if (!isMainThread) return;
+  leave();
+  native.stopServing();
+  passNotices(true);
+}
+
+process.once('exit', end);

@@ -1,0 +1,70 @@
+/**
+ * PM2: the instances of an app have PM2's daemon for a parent, which runs no code of the app and cannot host. They elect a
+ * host among themselves, whatever the cluster module says they are.
+ */
+
+import cluster from 'node:cluster';
+import type { createHash as CreateHash } from 'node:crypto';
+import { readFileSync, realpathSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { isMainThread } from 'node:worker_threads';
+import { native } from '../native.js';
+
+/** Of a SHA-256: 128 bits, in hexadecimal. */
+const KEY_DIGITS = 32;
+
+let found: string | null | undefined;
+
+/** The key under which the instances of this PM2 app elect their host; `undefined` outside of PM2. */
+export function electionKey(): string | undefined {
+  // A thread may have been given another environment.
+  if (!isMainThread) return native.electionKey() ?? keyOfInstance() ?? undefined;
+  found = found === undefined ? keyOfInstance() : found;
+  return found ?? undefined;
+}
+
+/** Whether this is an instance, or was started by one: then its environment says so, unless it was given another. */
+export function isOfInstance(): boolean {
+  const { pm_id: id, PM2_HOME: home, name } = process.env;
+  return id !== undefined && !!home && name !== undefined;
+}
+
+function keyOfInstance(): string | null {
+  const { PM2_HOME: home = '', name = '', namespace = 'default' } = process.env;
+  if (!isOfInstance() || !isInstance(home)) return null;
+  // Here, because loading it is a tenth of loading this package.
+  const { createHash } = require('node:crypto') as { createHash: typeof CreateHash };
+  // Nothing else is the same in all instances over reloads, restarts and resurrections, and differs between apps.
+  return createHash('sha256')
+    .update(['v1', 'pm2', real(home), namespace, name].join('\0'))
+    .digest('hex')
+    .slice(0, KEY_DIGITS);
+}
+
+/** Children of an instance inherit its environment, but not its parent. */
+function isInstance(home: string): boolean {
+  let daemon: string;
+  try {
+    daemon = readFileSync(path.join(home, 'pm2.pid'), 'utf8').trim();
+  } catch {
+    return isLikelyInstance();
+  }
+  return daemon === String(process.ppid);
+}
+
+/** For instances under a user who cannot read the daemon's files. */
+function isLikelyInstance(): boolean {
+  const { exec_mode: mode } = process.env;
+  // In a thread `cluster` says nothing about the process; its environment is a copy of an instance's, or its child's.
+  const isWorker = isMainThread ? cluster.isWorker : mode === 'cluster_mode';
+  return mode === 'cluster_mode' ? isWorker : mode === 'fork_mode' && !isWorker;
+}
+
+function real(home: string): string {
+  try {
+    return realpathSync(home);
+  } catch {
+    return path.resolve(home);
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * How processes learn from the one that started them where its host is, over Node's own IPC: they say hello, and are
+ * answered path and secret. Workers of the cluster module do so by themselves, helpers of child_process when they are
+ * told to attach. A primary that loads this package after its workers calls them.
+ *
+ * Who says that he runs as a user that the host does not serve is not told the secret. It would be of no use to him, whatever
+ * he says: host and file system look at who he is.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import cluster, { type Worker } from 'node:cluster';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import process from 'node:process';
+import { isMainThread } from 'node:worker_threads';
+import { contentOf, overhear, wrapped } from './channel.js';
+import { debug } from '../debug.js';
+import { isClusterWorker } from './environment.js';
+import { codedError } from '../errors.js';
+import { native, translated, type Attachment } from '../native.js';
+import { electionKey } from './pm2.js';
+import { isolate, isolateName } from './isolate.js';
+
+const log = debug('rendezvous');
+
+/** What a process asks with: the user it runs as, where there are users with numbers. */
+interface Hello {
+  hello: number | null;
+}
+
+/** What is said to processes that may have asked in vain: ask now. */
+const CALL = 'call';
+/** Who is not answered asks again after this time, doubled each time up to the second. */
+const FIRST_RETRY = 25;
+const LAST_RETRY = 1_000;
+
+/** Where the host is, or why there is none. */
+type Answer = Attachment | { failure: string };
+
+// --- who is asked --------------------------------------------------------------------------------------------------
+
+/** Who answers the processes that this thread starts. It is kept where all copies of this package find it. */
+interface Desk {
+  isolate: string;
+  leave(): void;
+}
+
+const DESK: unique symbol = Symbol.for('clustered-cache.desk') as never;
+const desks: typeof cluster & { [DESK]?: Desk } = cluster;
+
+/** A child knows whom it was started by: its host is in that one's isolate, whoever hears it ask. */
+const ANSWER: unique symbol = Symbol.for('clustered-cache.answer') as never;
+type Child = ChildProcess & { [ANSWER]?: (hello: Hello) => void };
+
+/**
+ * Answers the processes that this thread starts with a channel from now on, if they ask, and tells workers that are there already. The
+ * socket opens with the first answer. Where a thread runs test files one after another, whoever was evaluated last does
+ * this, for it is of the file that runs now.
+ */
+export function answerChildren(): void {
+  const name = isolateName();
+  // Copies in one isolate are one application.
+  if (desks[DESK]?.isolate === name) return;
+  desks[DESK]?.leave();
+  desks[DESK] = { isolate: name, leave: takeDesk() };
+}
+
+/** Listens to children. Returns how to stop, for all but those that are there. */
+function takeDesk(): () => void {
+  const onChild = (event: unknown) => hearOf((event as { process: Child }).process);
+  const onMessage = ({ process: child }: Worker, message: unknown) => {
+    const content = contentOf(message);
+    if (isHello(content)) (child as Child)[ANSWER]?.(content);
+  };
+  subscribe('child_process', onChild);
+  // Also in threads, which fork as primaries do.
+  if (cluster.isPrimary) cluster.on('message', onMessage);
+  for (const worker of Object.values(cluster.workers ?? {})) if (worker) announceTo(worker.process);
+  return () => {
+    unsubscribe('child_process', onChild);
+    cluster.off('message', onMessage);
+  };
+}
+
+/** A worker that was forked before anybody here could hear of it. */
+function announceTo(child: Child): void {
+  if (child[ANSWER]) return;
+  child[ANSWER] = (hello) => answer(child, hello, whereabouts);
+  tell(child, CALL);
+}
+
+function hearOf(child: Child): void {
+  child[ANSWER] = (hello) => answer(child, hello, isOwnWorker(child) ? whereabouts : whereaboutsForHelpers);
+  // A child tells of itself before it has its channel, and the cluster module knows its workers after that.
+  process.nextTick(() => {
+    // Workers are heard through the cluster module.
+    if (child.channel && !isOwnWorker(child))
+      overhear(child, (content) => isHello(content) && child[ANSWER]?.(content));
+  });
+}
+
+function isHello(content: unknown): content is Hello {
+  return typeof content === 'object' && content !== null && 'hello' in content;
+}
+
+/** Sends `child` something of ours. One that is just dying needs no answer. */
+function tell(child: ChildProcess, content: Answer | typeof CALL): void {
+  if (child.connected) child.send(wrapped(content), () => {});
+}
+
+/** Where workers find the host: here, or where this process finds it itself. */
+function whereabouts(): Attachment {
+  const key = electionKey();
+  // One that was told to host serves its own workers, wherever it runs.
+  return key === undefined || native.isHosting() ? isolate().serveChildren() : ofThisUser(native.elect(key, true));
+}
+
+/** What a host is known by that serves nobody but processes of this user. */
+function ofThisUser(endpoint: string): Attachment {
+  return { endpoint, ...(process.geteuid && { user: process.geteuid() }) };
+}
+
+/** Children that are answered as soon as this process has been answered itself. */
+const waiting = new WeakSet<ChildProcess>();
+
+/** Tells `child` where the host is. */
+function answer(child: ChildProcess, { hello: user }: Hello, whereabouts: () => Attachment): void {
+  const reply = (answer: Answer) => tell(child, withheld(answer, user));
+  if (!isClient()) return reply(answerWith(whereabouts));
+  const known = native.attachment();
+  if (known) return reply(known);
+  if (waiting.has(child)) return;
+  waiting.add(child);
+  const stop = find('the process above it', {
+    onAnswer: (attachment) => {
+      waiting.delete(child);
+      child.off('disconnect', stop);
+      reply(attachment);
+    },
+    onFailure: (error) => reply({ failure: error.message }),
+  });
+  child.once('disconnect', stop);
+}
+
+/** The answer for a process of `user`. */
+function withheld(answer: Answer, user: number | null): Answer {
+  if ('failure' in answer || serves(answer, user)) return answer;
+  const { secret: _secret, ...rest } = answer;
+  return rest;
+}
+
+/** Whether the host there serves processes of `user`. */
+function serves({ user: host, guests }: Attachment, user: number | null): boolean {
+  return host === undefined || user === null || user === host || (guests?.includes(user) ?? false);
+}
+
+/** Whether this process learns from the one that started it where its host is. */
+function isClient(): boolean {
+  if (native.isHosting() || electionKey() !== undefined) return false;
+  return isClusterWorker() || isAttaching || native.attachment() !== null;
+}
+
+function answerWith(find: () => Attachment): Answer {
+  try {
+    return translated(find);
+  } catch (error) {
+    log('cannot listen: %s', error);
+    return { failure: (error as Error).message };
+  }
+}
+
+// --- helpers -------------------------------------------------------------------------------------------------------
+
+/** The host that this process is a client of by its path. */
+let endpointInUse: string | undefined;
+
+/** Helpers of this process find the host there, unless it is a host itself. */
+export function passOn(endpoint: string): void {
+  endpointInUse = endpoint;
+}
+
+function isOwnWorker(child: ChildProcess): boolean {
+  return Object.values(cluster.workers ?? {}).some((worker) => worker?.process === child);
+}
+
+function whereaboutsForHelpers(): Attachment {
+  const isElsewhere = endpointInUse !== undefined && !isolate().isHosting() && electionKey() === undefined;
+  return isElsewhere ? ofThisUser(endpointInUse as string) : whereabouts();
+}
+
+// --- who asks ------------------------------------------------------------------------------------------------------
+
+let isAttaching = false;
+
+/** Who looks for the host. */
+export interface Seeker {
+  /** It has been told where the host is; nobody is asked any more. */
+  onAnswer(attachment: Attachment): void;
+  /** It has been told why there is no host yet; with `isRefusal` there is one that serves other users only. */
+  onFailure(error: Error, isRefusal: boolean): void;
+}
+
+/** Looks for the primary. Nothing here keeps the process alive. Returns a function that stops looking. */
+export function findPrimary(seeker: Seeker): () => void {
+  return find('the primary', seeker);
+}
+
+/** Looks for the host of the process that started this one, in the same manner. */
+export function findParent(seeker: Seeker): () => void {
+  isAttaching = true;
+  return find('the process that started this one', seeker);
+}
+
+function find(who: string, seeker: Seeker): () => void {
+  return isMainThread ? ask(who, seeker) : awaitMainThread(seeker);
+}
+
+function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
+  const known = native.attachment();
+  if (known) {
+    onAnswer(known);
+    return () => {};
+  }
+  const hello: Hello = { hello: process.geteuid?.() ?? null };
+  const say = () => {
+    if (process.connected) process.send?.(wrapped(hello), undefined, undefined, () => {});
+  };
+  const stopAsking = repeat(say);
+  const stopListening = overhear(process, (content) => {
+    if (content === CALL) return say();
+    const answer = content as Answer;
+    if ('failure' in answer) {
+      return onFailure(codedError('ERR_CC_NO_HOST', `${who} cannot listen: ${answer.failure}`), false);
+    }
+    // It goes on asking: the host may come to allow this user.
+    const refusal = refusalBy(answer);
+    if (refusal) return onFailure(refusal, true);
+    stop();
+    native.setAttachment(answer);
+    onAnswer(answer);
+  });
+  const stop = () => {
+    stopAsking();
+    stopListening();
+  };
+  return stop;
+}
+
+/** The error for a host of another user that does not serve this one: this process could not even get at its socket. */
+function refusalBy(answer: Attachment): Error | undefined {
+  const own = process.geteuid?.() ?? null;
+  if (serves(answer, own)) return undefined;
+  const remedy = answer.guests ? `, or give the host a cache with \`allowUids: [${own}]\`` : '';
+  return codedError(
+    'ERR_CC_FOREIGN_PEER',
+    `the host runs as user ${answer.user}, this process as user ${own}: run both as the same user (no \`uid\` in ` +
+      `cluster.setupPrimary or child_process.fork)${remedy}`,
+  );
+}
+
+/** Threads have no IPC of their own: the main thread asks, and leaves the answer where threads find it. */
+function awaitMainThread({ onAnswer }: Seeker): () => void {
+  const stop = repeat(() => {
+    const attachment = native.attachment();
+    if (!attachment) return;
+    stop();
+    onAnswer(attachment);
+  });
+  return stop;
+}
+
+/** Calls `act` now and again, ever more slowly, until stopped. */
+function repeat(act: () => void): () => void {
+  let delay = FIRST_RETRY;
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  const next = () => {
+    act();
+    if (stopped) return;
+    timer = setTimeout(next, delay).unref();
+    delay = Math.min(delay * 2, LAST_RETRY);
+  };
+  queueMicrotask(next);
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}

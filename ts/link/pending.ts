@@ -1,0 +1,165 @@
+/** Requests that wait for their answers: kept by number, ended by a deadline, and keeping the process alive. */
+
+import type { Operation, Policy } from '../operations/operation.js';
+
+/** A request that waits. */
+export class Pending {
+  readonly id: number;
+  /** When it has taken too long, in ms of `performance.now()`. */
+  deadline = 0;
+  /** The host has answered that another loads the key: how long that takes is the lease's affair. */
+  waits = false;
+  readonly operation: Operation<unknown>;
+  readonly policy: Policy;
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: unknown) => void;
+  /** It keeps the process alive. */
+  readonly holds: boolean;
+
+  constructor(
+    id: number,
+    operation: Operation<unknown>,
+    policy: Policy,
+    resolve: (value: never) => void,
+    reject: (error: unknown) => void,
+    holds: boolean,
+  ) {
+    this.id = id;
+    this.operation = operation;
+    this.policy = policy;
+    this.resolve = resolve;
+    this.reject = reject;
+    this.holds = holds;
+  }
+}
+
+/**
+ * Requests by number. Numbers rise by one and most requests are short, so a ring finds nearly all of them by the low
+ * bits of their number; those that wait while the ring goes round are kept beside it.
+ *
+ * A `Map` alone would do, but it is rebuilt after every few deletions. Once it is old, so is every rebuilt table, and
+ * a table that was thrown away keeps the answers of its time alive until the next full collection.
+ */
+class Ring {
+  readonly #ring = new Array<Pending | undefined>(RING).fill(undefined);
+  readonly #beside = new Map<number, Pending>();
+
+  add(pending: Pending): void {
+    const at = pending.id & (RING - 1);
+    const before = this.#ring[at];
+    if (before) this.#beside.set(before.id, before);
+    this.#ring[at] = pending;
+  }
+
+  get(id: number): Pending | undefined {
+    const pending = this.#ring[id & (RING - 1)];
+    return pending?.id === id ? pending : this.#beside.get(id);
+  }
+
+  delete(id: number): void {
+    const at = id & (RING - 1);
+    if (this.#ring[at]?.id === id) this.#ring[at] = undefined;
+    else this.#beside.delete(id);
+  }
+
+  /** In the order in which they were asked. */
+  all(): Pending[] {
+    const all = [...this.#beside.values()];
+    for (const pending of this.#ring) if (pending) all.push(pending);
+    return all.sort((one, other) => one.id - other.id);
+  }
+}
+
+/** A power of two, more than most applications have in flight. */
+const RING = 4_096;
+
+/** What the requests ask of their link. */
+export interface PendingOwner {
+  /** Keep the process alive. */
+  hold(): void;
+  /** Let the process end. */
+  release(): void;
+  /** A deadline may have passed: what has arrived meanwhile comes first. */
+  beforeDeadlines(): void;
+  /** The deadline of a request has passed. It is still kept. */
+  overdue(pending: Pending): void;
+}
+
+export class PendingRequests {
+  readonly #owner: PendingOwner;
+  readonly #requests = new Ring();
+  #holding = 0;
+  #timer: NodeJS.Timeout | undefined;
+  /** The deadline that the timer is set to. */
+  #timerEnd = Infinity;
+
+  constructor(owner: PendingOwner) {
+    this.#owner = owner;
+  }
+
+  add(pending: Pending): void {
+    this.#requests.add(pending);
+    if (pending.holds) this.hold();
+    this.arm(pending.deadline);
+  }
+
+  get(id: number): Pending | undefined {
+    return this.#requests.get(id);
+  }
+
+  /** Takes a request out: it has its answer, or will get none. */
+  take(id: number): Pending | undefined {
+    const pending = this.#requests.get(id);
+    if (!pending) return undefined;
+    this.#requests.delete(id);
+    if (pending.holds) this.release();
+    return pending;
+  }
+
+  /** All that wait now; the table may change while they are gone through. */
+  all(): Pending[] {
+    return this.#requests.all();
+  }
+
+  /** Gives the requests from number `first` on so many ms more. */
+  postpone(first: number, by: number): void {
+    for (const pending of this.all()) if (pending.id >= first) pending.deadline += by;
+  }
+
+  /** Keeps the process alive until {@link release}. */
+  hold(): void {
+    if (this.#holding++ === 0) this.#owner.hold();
+  }
+
+  release(): void {
+    if (--this.#holding === 0) this.#owner.release();
+  }
+
+  /** Looks at the deadlines no later than at `deadline`. The timer is reset only for an earlier one. */
+  arm(deadline: number): void {
+    if (deadline >= this.#timerEnd) return;
+    clearTimeout(this.#timer);
+    this.#timerEnd = deadline;
+    const delay = Math.max(0, Math.ceil(deadline - performance.now()));
+    this.#timer = setTimeout(() => this.#onTimer(), delay);
+    this.#timer.unref();
+  }
+
+  /** Stops the timer. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#timerEnd = -Infinity;
+  }
+
+  #onTimer(): void {
+    this.#timerEnd = Infinity;
+    this.#owner.beforeDeadlines();
+    const now = performance.now();
+    let next = Infinity;
+    for (const pending of this.all()) {
+      if (pending.deadline > now) next = Math.min(next, pending.deadline);
+      else this.#owner.overdue(pending);
+    }
+    if (next < Infinity) this.arm(next);
+  }
+}

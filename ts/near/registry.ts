@@ -1,0 +1,38 @@
+/** Which near caches have to hear of what this process changes. */
+
+import type { Near } from './near.js';
+
+type Key = string | number;
+
+/**
+ * The near caches of one namespace on one link. Whatever instance changes something, all of them forget it: a caller
+ * sees its own changes, awaited or not, and through whichever instance it reads.
+ */
+export class NearRegistry {
+  /** Instances of the namespace, with a near cache or without. */
+  instances = 0;
+  #all: Near[] = [];
+
+  add(near: Near): void {
+    this.#all = [...this.#all, near];
+  }
+
+  remove(near: Near): void {
+    this.#all = this.#all.filter((one) => one !== near);
+  }
+
+  /** `key` is being changed. */
+  readonly forget = (key: Key): void => {
+    for (const near of this.#all) near.forget(key);
+  };
+
+  /** Tells the host of the hits that it does not know of. */
+  report(): void {
+    for (const near of this.#all) near.report();
+  }
+
+  /** Anything may be changed. */
+  clear(): void {
+    for (const near of this.#all) near.clear();
+  }
+}

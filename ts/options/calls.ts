@@ -1,0 +1,87 @@
+/** Options of single calls. */
+
+import {
+  abortSignal,
+  boolean,
+  duration,
+  finite,
+  invalidOption,
+  path,
+  plainObject,
+  positive,
+  positiveInteger,
+  text,
+  type Check,
+} from './checks.js';
+
+/** How to keep an entry. */
+export interface SetOptions {
+  /** Time to live in ms; 0 is none. Default: the namespace's. */
+  ttl?: number;
+  /** Milliseconds since the Unix epoch at which the entry ends; wins over `ttl`. */
+  expiresAt?: number;
+  /** Size to reckon with. Default: the bytes that key and value take. */
+  size?: number;
+}
+
+/** How to keep an entry that a counter, a batch or a load creates. */
+export type KeepOptions = Omit<SetOptions, 'expiresAt'>;
+
+/** How to change a counter. */
+export interface CountOptions extends KeepOptions {
+  /** The result is never below. */
+  min?: number;
+  /** The result is never above. */
+  max?: number;
+}
+
+/** How to load. */
+export interface FetchOptions extends KeepOptions {
+  /** Load even if there is a value. */
+  forceRefresh?: boolean;
+  /** Time in ms for the load before the next waiter takes over. Default 30 000. */
+  lease?: number;
+  /** Ends this caller's wait; another caller's load goes on. */
+  signal?: AbortSignal;
+}
+
+/** Where to listen. */
+export interface ListenOptions {
+  /** Path of the socket, in a directory of this user that nobody else can enter. Default: a private one. */
+  endpoint?: string;
+}
+
+/** How long a load may take before the next waiter takes over, in ms. */
+export const DEFAULT_LEASE = 30_000;
+
+/** Checks the options of one call; `undefined` becomes an empty object. */
+export function checkCall<T extends object>(options: T | undefined, allowed: readonly (keyof T & string)[]): T {
+  if (options === undefined) return {} as T;
+  const given = plainObject('options', options);
+  for (const [name, value] of Object.entries(given)) {
+    const check = CALL_OPTIONS[name];
+    if (!check || !(allowed as readonly string[]).includes(name)) {
+      throw invalidOption(name, value, `one of ${allowed.join(', ')}`);
+    }
+    if (value !== undefined) check(name, value);
+  }
+  return options;
+}
+
+const CALL_OPTIONS: Record<string, Check> = {
+  ttl: duration,
+  expiresAt: finite,
+  size: positiveInteger,
+  min: finite,
+  max: finite,
+  lease: positive,
+  forceRefresh: boolean,
+  signal: abortSignal,
+  prefix: text,
+  endpoint: path,
+};
+
+/** Checks the options of `listen`. */
+export function checkListen(options: ListenOptions | undefined): ListenOptions {
+  return checkCall(options, ['endpoint']);
+}

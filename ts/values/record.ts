@@ -1,0 +1,251 @@
+/**
+ * Records: how most plain values are stored. The keys of a value's objects are in its shape (`shapes.ts`), and what is
+ * left is one text. It is read without being parsed: strings are cut out of it, and objects are made by functions that
+ * are compiled for their keys.
+ *
+ * The text is a leaf for the value itself. A leaf is one character that says what it is, and what that needs:
+ *
+ * | character | what | followed by |
+ * | --- | --- | --- |
+ * | 0 to 95 | string of so many units | the string |
+ * | 96 | longer string | its length in two digits, the string |
+ * | 97, 98, 99 | `null`, `true`, `false` | |
+ * | 100, 101, 102 | integer from 0 | one, two or four digits |
+ * | 103 | other number | ten digits: five for the low 32 bits of its double, five for the high ones |
+ * | 104 | array | its length in two digits, a leaf for each element |
+ * | 105 to 120 | object with the keys of that list of the shape | a leaf for each of them |
+ *
+ * A digit is a character of 7 bits, the lowest digit comes first; so a text without other strings is ASCII throughout.
+ *
+ * V8 lets a string of 13 characters or more that is cut out of another one refer to it: whoever keeps such a string
+ * keeps the text it came from. That is why long texts are no records.
+ */
+
+import { codedError } from '../errors.js';
+import { MAX_LISTS, shapeTable, type Keys } from './shapes.js';
+
+/** Characters of a text. */
+export const MAX_TEXT = 4_096;
+
+const SHORT = 95;
+const LONG = 96;
+const NULL = 97;
+const TRUE = 98;
+const FALSE = 99;
+const DIGITS_1 = 100;
+const DIGITS_2 = 101;
+const DIGITS_4 = 102;
+const DOUBLE = 103;
+const ARRAY = 104;
+const OBJECT = 105;
+
+/** A double, and its bits. */
+const double = new Float64Array(1);
+const bits = new Uint32Array(double.buffer);
+
+// --- writing -----------------------------------------------------------------------------------------------------
+
+const CHARACTERS = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code));
+const character = (code: number) => CHARACTERS[code] as string;
+
+export const nullLeaf = character(NULL);
+export const booleanLeaf = (boolean: boolean) => character(boolean ? TRUE : FALSE);
+
+/** What comes before a string, of at most {@link MAX_TEXT} units. */
+export function stringHead(length: number): string {
+  return length <= SHORT ? character(length) : String.fromCharCode(LONG, length & 127, length >>> 7);
+}
+
+/** A finite number but -0. */
+export function numberLeaf(number: number): string {
+  if (number >>> 0 !== number || number >= 2 ** 28) return doubleLeaf(number);
+  if (number < 2 ** 7) return String.fromCharCode(DIGITS_1, number);
+  if (number < 2 ** 14) return String.fromCharCode(DIGITS_2, number & 127, number >>> 7);
+  return String.fromCharCode(DIGITS_4, number & 127, (number >>> 7) & 127, (number >>> 14) & 127, number >>> 21);
+}
+
+// prettier-ignore
+function doubleLeaf(number: number): string {
+  double[0] = number;
+  const low = bits[0] as number;
+  const high = bits[1] as number;
+  return String.fromCharCode(
+    DOUBLE,
+    low & 127, (low >>> 7) & 127, (low >>> 14) & 127, (low >>> 21) & 127, low >>> 28,
+    high & 127, (high >>> 7) & 127, (high >>> 14) & 127, (high >>> 21) & 127, high >>> 28,
+  );
+}
+
+/** What comes before the elements of an array, of fewer than {@link MAX_TEXT}. */
+export const arrayHead = (length: number) => String.fromCharCode(ARRAY, length & 127, length >>> 7);
+
+/** What comes before the members of an object whose keys are list `list` of the shape. */
+export const objectHead = (list: number) => character(OBJECT + list);
+
+// --- reading -----------------------------------------------------------------------------------------------------
+
+/** Reads the members of an object, from where the text is being read. */
+type ObjectReader = (text: string) => object;
+
+/** How the objects of one shape are read. */
+interface ShapeReader {
+  lists: readonly Keys[];
+  objects: ObjectReader[];
+  /** So many more texts, then it is compiled. */
+  countdown: number;
+}
+
+/** A shape that was read so often is worth compiling, which takes as long as some hundred reads. */
+const READS_BEFORE_COMPILING = 100;
+
+/** By number of the shape. */
+const readers: (ShapeReader | undefined)[] = [];
+/** Where the text is being read. Reading calls no code but this module's, so there is one text at a time. */
+let at = 0;
+let objects: ObjectReader[] = [];
+
+/**
+ * The value of a record. `payload` is the text, or for shape 0, which is not kept, `[descriptor, text]`.
+ *
+ * @throws `ERR_CC_DATA_CLONE` when it is damaged.
+ */
+export function readRecord(shape: number, payload: unknown): unknown {
+  try {
+    if (shape !== 0) return readWhole(payload as string, readers[shape] ?? readerOf(shape));
+    const [descriptor, text] = payload as [string, string];
+    return readWhole(text, makeReader(descriptor));
+  } catch (cause) {
+    throw codedError('ERR_CC_DATA_CLONE', 'a cached value cannot be read: its bytes are damaged; delete it', { cause });
+  }
+}
+
+function readWhole(text: string, reader: ShapeReader): unknown {
+  if (--reader.countdown === 0) compile(reader);
+  at = 0;
+  objects = reader.objects;
+  const value = readLeaf(text);
+  if (at !== text.length) throw damaged();
+  return value;
+}
+
+/** Past the end there is no character, which is no leaf: whatever a damaged text says, reading ends with it. */
+function readLeaf(text: string): unknown {
+  const what = text.charCodeAt(at++);
+  return what <= SHORT ? text.substring(at, (at += what)) : readOther(text, what);
+}
+
+function readOther(text: string, what: number): unknown {
+  switch (what) {
+    case LONG: {
+      const length = readDigit(text) | (readDigit(text) << 7);
+      return text.substring(at, (at += length));
+    }
+    case NULL:
+      return null;
+    case TRUE:
+      return true;
+    case FALSE:
+      return false;
+    case DIGITS_1:
+      return readDigit(text);
+    case DIGITS_2:
+      return readDigit(text) | (readDigit(text) << 7);
+    case DIGITS_4:
+      return readDigit(text) | (readDigit(text) << 7) | (readDigit(text) << 14) | (readDigit(text) << 21);
+    case DOUBLE:
+      bits[0] = readHalf(text);
+      bits[1] = readHalf(text);
+      return double[0];
+    case ARRAY:
+      return readArray(text);
+    default:
+      return readObject(text, what - OBJECT);
+  }
+}
+
+const readDigit = (text: string) => text.charCodeAt(at++);
+
+/** 32 bits. */
+const readHalf = (text: string) =>
+  readDigit(text) |
+  (readDigit(text) << 7) |
+  (readDigit(text) << 14) |
+  (readDigit(text) << 21) |
+  (readDigit(text) << 28);
+
+function readArray(text: string): unknown[] {
+  const length = readDigit(text) | (readDigit(text) << 7);
+  // Literals are made at their size, without growing.
+  if (length === 1) return [readLeaf(text)];
+  if (length === 2) return [readLeaf(text), readLeaf(text)];
+  if (length === 3) return [readLeaf(text), readLeaf(text), readLeaf(text)];
+  const array: unknown[] = [];
+  for (let index = 0; index < length; index++) array.push(readLeaf(text));
+  return array;
+}
+
+function readObject(text: string, list: number): object {
+  const read = objects[list];
+  if (read === undefined) throw damaged();
+  return read(text);
+}
+
+function damaged(): Error {
+  return new Error(`there is nothing that can be read at ${at}`);
+}
+
+// --- readers of objects ------------------------------------------------------------------------------------------
+
+function readerOf(shape: number): ShapeReader {
+  return (readers[shape] = makeReader(shapeTable.descriptor(shape) ?? ''));
+}
+
+function makeReader(descriptor: string): ShapeReader {
+  const lists = JSON.parse(descriptor) as Keys[];
+  if (!Array.isArray(lists) || lists.length > MAX_LISTS || !lists.every(isKeys)) throw damaged();
+  return { lists, objects: lists.map(interpreted), countdown: READS_BEFORE_COMPILING };
+}
+
+const isKeys = (list: unknown) => Array.isArray(list) && list.every((key) => typeof key === 'string');
+
+/** Reads objects with these keys. */
+function interpreted(keys: Keys): ObjectReader {
+  return (text) => {
+    const object: Record<string, unknown> = {};
+    for (const key of keys) {
+      const value = readLeaf(text);
+      // What the prototype has as well, a setter perhaps, must be defined: it could not be assigned.
+      if (key in object) Object.defineProperty(object, key, { value, ...ORDINARY });
+      else object[key] = value;
+    }
+    return object;
+  };
+}
+
+const ORDINARY = { writable: true, enumerable: true, configurable: true };
+
+let mayCompile = true;
+
+/** Puts compiled functions in the place of the others, which are half as fast; where that is forbidden, those stay. */
+function compile(reader: ShapeReader): void {
+  if (!mayCompile) return;
+  try {
+    reader.objects = reader.lists.map(compiled);
+  } catch {
+    mayCompile = false;
+  }
+}
+
+/**
+ * A function whose text is an object literal: the engine makes such an object in one step, with all members in place.
+ * All that goes into that text from outside are keys, each as a string literal of JSON, which JavaScript reads as JSON
+ * does.
+ */
+function compiled(keys: Keys): ObjectReader {
+  const members = keys.map((key) => `${memberName(key)}: readLeaf(text)`);
+  const source = `'use strict'; return (text) => ({ ${members.join(', ')} });`;
+  return new Function('readLeaf', source)(readLeaf) as ObjectReader;
+}
+
+/** Only in brackets is `__proto__` the name of a member; as it stands it would set the prototype. */
+const memberName = (key: string) => (key === '__proto__' ? '["__proto__"]' : JSON.stringify(key));
