@@ -97,7 +97,7 @@ const ROWS: Record<string, string> = {
   'clustered-cache': 'shared',
   'clustered-cache, socket only': 'socket',
   'ioredis, unix socket': 'ioredis',
-  'cluster IPC': 'cluster-ipc',
+  'cluster IPC (`lru-cache-for-clusters-as-promised`)': 'cluster-ipc',
   lmdb: 'lmdb',
   'lru-cache, one per process, nothing shared': 'lru-cache',
 };
