@@ -1,16 +1,8 @@
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { GUIDE, read } from './helpers/documents.ts';
 import { node, ROOT } from './helpers/scripts.ts';
 
 const RUNNABLE = /\.(?:[cm]?js|[cm]?ts)$/;
@@ -22,6 +14,13 @@ const ending = (language: string, source: string): string => {
   const commonjs = /\brequire\(['"]clustered-cache/.test(source);
   if (language === 'ts') return commonjs ? 'cts' : 'mts';
   return commonjs ? 'cjs' : 'mjs';
+};
+
+/** `expression; // → value` becomes a comparison of the two. */
+const compared = (source: string): string => source.replaceAll(/^(.+); \/\/ → (.+)$/gm, 'assert.deepEqual($1, $2);');
+const STRICT = {
+  esm: "import assert from 'node:assert/strict';\n",
+  cjs: "const assert = require('node:assert/strict');\n",
 };
 
 const run = (file: string, cwd: string) =>
@@ -53,21 +52,22 @@ test.before(() => {
 });
 test.after.always(() => rmSync(project, { recursive: true, force: true }));
 
-const blocks = [
-  'README.md',
-  ...readdirSync(path.join(ROOT, 'docs'))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
-].flatMap((file) =>
-  [...readFileSync(path.join(ROOT, file), 'utf8').matchAll(BLOCK)].map(([, language, source], index) => ({
+const blocks = GUIDE.flatMap((file) =>
+  [...read(file).matchAll(BLOCK)].map(([, language, source], index) => ({
     title: `${file}, runnable block ${index + 1}`,
     name: `${file.replace(/\W/g, '-')}-${index + 1}.${ending(language!, source!)}`,
-    source: source!,
+    source: (/\brequire\(/.test(source!) ? STRICT.cjs : STRICT.esm) + compared(source!),
   })),
 );
 
-test('the README has blocks that run', (t) => {
-  t.true(blocks.some(({ title }) => title.startsWith('README.md')));
+for (const page of ['README.md', 'docs/api.md', 'docs/semantics.md', 'docs/errors.md']) {
+  test(`${page} has blocks that run`, (t) => {
+    t.true(blocks.some(({ title }) => title.startsWith(page)));
+  });
+}
+
+test('pages in folders below docs are looked at', (t) => {
+  t.true(GUIDE.some((page) => page.startsWith('docs/design/')));
 });
 
 for (const { title, name, source } of blocks) {

@@ -14,6 +14,7 @@ const steps = [
   ['rustfmt', cargo('fmt', '--all', '--check')],
   ['lint', script('lint')],
   ['types', script('check')],
+  ['reference', node('node_modules/typedoc/bin/typedoc', '--emit', 'none')],
   ['generated', node('scripts/clean-diff.mjs')],
   ['package', node('scripts/pack-check.mjs')],
   ['demo', script('demo')],

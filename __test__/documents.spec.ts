@@ -1,0 +1,131 @@
+import { existsSync, statSync } from 'node:fs';
+import path from 'node:path';
+import test from 'ava';
+import { GUIDE, lines, PAGES, read } from './helpers/documents.ts';
+import { ROOT } from './helpers/scripts.ts';
+
+/** `[text](target)` and `![text](target)`, without a title. */
+const LINK = /\]\(([^()\s]+)\)/g;
+/** Pages that stay short, so that they are read from beginning to end. */
+const MOST_LINES: Record<string, number> = { 'README.md': 250, 'docs/architecture.md': 200 };
+/** Longest line of prose: a change to a paragraph shows in a diff as the lines that changed. */
+const WIDTH = 120;
+const NOT_WRAPPED = new Set(['docs/protocol.md', 'docs/snapshot.md']);
+
+const withoutCode = (text: string): string => text.replaceAll(/`[^`]*`/g, '');
+
+/** The anchors of a page, as GitHub makes them of its headings. */
+function anchors(page: string): Set<string> {
+  const found = new Set<string>();
+  for (const { text, isCode } of lines(page)) {
+    const heading = isCode ? undefined : /^#{1,6} (.*)$/.exec(text)?.[1];
+    if (heading === undefined) continue;
+    const slug = heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-');
+    let anchor = slug;
+    for (let count = 1; found.has(anchor); count++) anchor = `${slug}-${count}`;
+    found.add(anchor);
+  }
+  return found;
+}
+
+/** What is wrong with a link on `page`, if anything is. */
+function fault(page: string, link: string): string | undefined {
+  if (/^[a-z]+:/.test(link)) return undefined;
+  const [file = '', anchor] = link.split('#');
+  const target = file === '' ? page : path.posix.join(path.posix.dirname(page), file);
+  if (!existsSync(path.join(ROOT, target))) return 'does not exist';
+  if (anchor === undefined) return undefined;
+  if (!target.endsWith('.md') || statSync(path.join(ROOT, target)).isDirectory()) return 'has no anchors';
+  return anchors(target).has(anchor) ? undefined : 'has no such heading';
+}
+
+for (const page of PAGES) {
+  test(`${page}: every relative link leads somewhere`, (t) => {
+    const broken = lines(page)
+      .filter(({ isCode }) => !isCode)
+      .flatMap(({ text, number }) =>
+        [...withoutCode(text).matchAll(LINK)].map(([, link = '']) => ({ link, number, why: fault(page, link) })),
+      )
+      .filter(({ why }) => why !== undefined)
+      .map(({ link, number, why }) => `${page}:${number}: ${link} ${why}`);
+    t.deepEqual(broken, []);
+  });
+}
+
+test('the README or a page that it links to leads to every page of the guide', (t) => {
+  const reached = new Set(['README.md']);
+  for (const page of reached) {
+    for (const [, link = ''] of read(page).matchAll(LINK)) {
+      const target = path.posix.join(path.posix.dirname(page), link.split('#')[0] ?? '');
+      if (GUIDE.includes(target)) reached.add(target);
+    }
+  }
+  t.deepEqual(
+    GUIDE.filter((page) => !reached.has(page)),
+    [],
+  );
+});
+
+for (const [page, most] of Object.entries(MOST_LINES)) {
+  test(`${page} has at most ${most} lines`, (t) => {
+    t.true(lines(page).length <= most, `${lines(page).length} lines`);
+  });
+}
+
+test(`prose is wrapped at ${WIDTH} characters`, (t) => {
+  const long = GUIDE.filter((page) => !NOT_WRAPPED.has(page)).flatMap((page) =>
+    lines(page)
+      .filter(({ text, isCode }) => !isCode && !/^(?:\||#|!\[)/.test(text) && text.length > WIDTH)
+      .map(({ text, number }) => `${page}:${number}: ${text.length} characters`),
+  );
+  t.deepEqual(long, []);
+});
+
+// --- the figures of the README -------------------------------------------------------------------------------------
+
+interface Results {
+  machine: { cpu: string; cores: number; memory: string; system: string; node: string };
+  latency: { contender: string; set: string; way: string; ns: number }[];
+  throughput: { contender: string; workload: string; workers: number; inFlight: number; rate: number }[];
+}
+
+const ROWS: Record<string, string> = {
+  'clustered-cache, `near`': 'near',
+  'clustered-cache': 'shared',
+  'clustered-cache, socket only': 'socket',
+  'ioredis, unix socket': 'ioredis',
+  'cluster IPC (`lru-cache-for-clusters-as-promised`)': 'cluster-ipc',
+  lmdb: 'lmdb',
+  'lru-cache, one per process, nothing shared': 'lru-cache',
+};
+
+/** Three digits, trailing zeros included. */
+const rate = (perSecond: number): string => `${(perSecond / 1e6).toPrecision(3)} M/s`;
+const time = (ns: number): string => (ns < 1_000 ? `${Math.round(ns)} ns` : `${Math.round(ns / 1_000)} µs`);
+
+test('the figures of the README are those of the last kept run', (t) => {
+  const results = JSON.parse(read('bench/results/linux-x64.json')) as Results;
+  const readme = read('README.md').replaceAll(/\s+/g, ' ');
+  const { cpu, cores, memory, system, node } = results.machine;
+  for (const fact of [`${cpu} with ${cores} cores, ${memory}, ${system}`, `Node.js ${node}`]) {
+    t.true(readme.includes(fact), fact);
+  }
+  for (const [title, contender] of Object.entries(ROWS)) {
+    const latency = results.latency.find(
+      (cell) => cell.contender === contender && cell.set === 'object' && cell.way === 'awaited',
+    );
+    const rates = ['get-object', 'set-object', 'incr'].map(
+      (workload) =>
+        results.throughput.find(
+          (cell) =>
+            cell.contender === contender && cell.workload === workload && cell.workers === 2 && cell.inFlight === 64,
+        )?.rate,
+    );
+    const cells = [time(latency?.ns ?? NaN), ...rates.map((perSecond) => rate(perSecond ?? NaN))];
+    const row = `| ${title} | ${cells.join(' | ')} |`;
+    t.true(readme.includes(row), `the README should have: ${row}`);
+  }
+});
