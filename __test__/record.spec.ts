@@ -4,9 +4,9 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { isClusteredCacheError } from '../index.js';
-import { decode, encode } from '../lib/values/codec.js';
-import { Form } from '../lib/native.js';
-import { readRecord } from '../lib/values/record.js';
+import { decode, encode } from '../ts/values/codec.ts';
+import { Form } from '../ts/native.ts';
+import { readRecord } from '../ts/values/record.ts';
 import { LONG } from './helpers/long.ts';
 import { Random } from './helpers/random.ts';
 import { rolesOf } from './helpers/roles.ts';
@@ -271,14 +271,17 @@ test('descriptors that are none are errors', (t) => {
   same(readRecord(0, ['[["a","__proto__"]]', 'i\x01xa']), JSON.parse('{"a":"x","__proto__":null}'));
 });
 
+/** The package is one file, so what is inside of it is tested as it is written. */
+const FROM_SOURCE = '--import=tsx';
+
 const WAYS = { compiled: [], interpreted: ['--disallow-code-generation-from-strings'] };
 
 for (const [way, flags] of Object.entries(WAYS)) {
   test(`${way} reading gives the same where the prototype of all objects is frozen, or has setters`, async (t) => {
     const source = `
       const assert = require('node:assert');
-      const { ClusteredCache } = require(${JSON.stringify(`${ROOT}index.js`)});
-      const { encode } = require(${JSON.stringify(`${ROOT}lib/values/codec.js`)});
+      const { ClusteredCache } = require(${JSON.stringify(`${ROOT}ts/index.ts`)});
+      const { encode } = require(${JSON.stringify(`${ROOT}ts/values/codec.ts`)});
       Object.defineProperty(Object.prototype, 'trap', { set() { throw new Error('assigned'); }, configurable: true });
       const keys = ['id', 'trap', 'toString', '__proto__', 'b', '1'];
       const make = () => ({ list: [Object.fromEntries(keys.map((key, index) => [key, index])), 'Zo\u00eb'] });
@@ -299,7 +302,7 @@ for (const [way, flags] of Object.entries(WAYS)) {
       try { new Function(''); } catch { compiles = false; }
       console.log(compiles, encode(make()).form > 14);
     `;
-    const { code, stdout, stderr } = await node([...flags, '-e', source]);
+    const { code, stdout, stderr } = await node([...flags, FROM_SOURCE, '-e', source]);
     t.deepEqual([code, stdout, stderr], [0, `${way === 'compiled'} true\n`, '']);
   });
 }
@@ -307,10 +310,10 @@ for (const [way, flags] of Object.entries(WAYS)) {
 test('when the table is full, new shapes are JSON for writers and read all the same', async (t) => {
   const source = `
     const assert = require('node:assert');
-    const { ClusteredCache } = require(${JSON.stringify(`${ROOT}index.js`)});
-    const { encode } = require(${JSON.stringify(`${ROOT}lib/values/codec.js`)});
-    const { Form } = require(${JSON.stringify(`${ROOT}lib/native.js`)});
-    const { shapeTable } = require(${JSON.stringify(`${ROOT}lib/values/shapes.js`)});
+    const { ClusteredCache } = require(${JSON.stringify(`${ROOT}ts/index.ts`)});
+    const { encode } = require(${JSON.stringify(`${ROOT}ts/values/codec.ts`)});
+    const { Form } = require(${JSON.stringify(`${ROOT}ts/native.ts`)});
+    const { shapeTable } = require(${JSON.stringify(`${ROOT}ts/values/shapes.ts`)});
     const { isMainThread, Worker } = require('node:worker_threads');
     const cache = new ClusteredCache();
     const make = (index) => ({ ['shape' + index]: { index }, text: 'text' });
@@ -346,7 +349,7 @@ test('when the table is full, new shapes are JSON for writers and read all the s
   const file = path.join(folder, 'main.cjs');
   try {
     writeFileSync(file, source);
-    const { code, stdout, stderr } = await node([file]);
+    const { code, stdout, stderr } = await node([FROM_SOURCE, file]);
     t.deepEqual([code, stdout, stderr], [0, '1024 true\n', '']);
   } finally {
     rmSync(folder, { recursive: true });

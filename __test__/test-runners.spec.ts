@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type RunnerFacts, sharingRunner } from '../lib/discovery/environment.js';
+import { type RunnerFacts, sharingRunner } from '../ts/discovery/environment.ts';
 import { node, ROOT } from './helpers/scripts.ts';
 import { DEADLINE } from './helpers/wait.ts';
 

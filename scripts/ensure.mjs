@@ -6,7 +6,7 @@
 //   node scripts/ensure.mjs --force native      that step even when nothing has changed
 
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { at, main, manifest, npm, run, seconds, tool } from './support/project.mjs';
+import { at, main, manifest, npm, run, seconds } from './support/project.mjs';
 import { fingerprint, isStamped, stamp, unstamp } from './support/stamp.mjs';
 
 const OLDEST_NODE = 20;
@@ -40,12 +40,12 @@ const steps = [
   },
   {
     name: 'typescript',
-    doing: 'compiling ts/ to lib/',
-    inputs: ['ts', 'tsconfig.json', 'tsconfig.base.json', 'binding.d.ts', 'package-lock.json'],
-    made: () => existsSync(at('lib', 'index.js')) && existsSync(at('lib', 'index.d.ts')),
+    doing: 'bundling ts/ into lib/',
+    inputs: ['ts', 'tsconfig.json', 'tsconfig.base.json', 'scripts/lib.mjs', 'binding.d.ts', 'package-lock.json'],
+    made: () => ['index.js', 'index.d.ts', 'cli.js'].every((file) => existsSync(at('lib', file))),
     // A source file that is gone must not live on in lib/.
     before: () => rmSync(at('lib'), { recursive: true, force: true }),
-    command: () => [...tool('typescript', 'tsc'), '--project', 'tsconfig.json'],
+    command: () => [process.execPath, at('scripts', 'lib.mjs')],
   },
 ];
 

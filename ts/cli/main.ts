@@ -1,7 +1,5 @@
 /** The program `clustered-cache`. */
 
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import process from 'node:process';
 import { isClusteredCacheError } from '../errors.js';
 import { parseCommand, USAGE, UsageError, type Command } from './arguments.js';
@@ -9,15 +7,15 @@ import { parseCommand, USAGE, UsageError, type Command } from './arguments.js';
 const FAILED = 1;
 const MISUSED = 2;
 
-/** Runs the program with the arguments behind its name. */
-export function main(args: string[]): void {
+/** Runs the program of that version with the arguments behind its name. */
+export function main(args: string[], version: string): void {
   const command = understand(args);
   switch (command?.run) {
     case 'help':
       process.stdout.write(USAGE);
       return;
     case 'version':
-      process.stdout.write(`${version()}\n`);
+      process.stdout.write(`${version}\n`);
       return;
     case 'serve':
       // Only now: an addon that is missing is this command's failure, with its code.
@@ -42,9 +40,4 @@ function fail(error: unknown): void {
     : String((error as Error).stack ?? error);
   process.stderr.write(`clustered-cache: ${text}\n`);
   process.exit(FAILED);
-}
-
-function version(): string {
-  const file = path.join(__dirname, '..', '..', 'package.json');
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
