@@ -13,70 +13,16 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class ClusteredCache {
   /** A cache on `link`; `handle` numbers it there. [`NativeCache::open`] comes first. */
   constructor(link: Link, handle: number)
-  /** Puts faster functions in the place of the methods that are called most, on this object, and adds `readMany`. */
-  accelerate(): void
-  /** Opens the namespace. */
+  /** Adds the functions that read: `get`, `peek`, `has`, `find` and `readMany`. */
+  defineReads(): void
+  /** Opens the namespace by request `id`. */
   open(id: number, name: string, options: NativeNamespaceOptions): unknown
-  /** Gives the handle back. */
+  /** Gives the handle back by request `id`. */
   release(id: number): unknown
-  /** Is the host there? */
-  ping(id: number): unknown
-  /** The value. */
-  get(id: number, key: unknown): unknown
-  /** The value, touching nothing. */
-  peek(id: number, key: unknown): unknown
-  /** Is there a fresh entry? */
-  has(id: number, key: unknown): unknown
-  /** Removes an entry. */
-  delete(id: number, key: unknown): unknown
-  /** Removes an entry and answers its value. */
-  getAndDelete(id: number, key: unknown): unknown
-  /** `[remaining, size, created]` */
-  info(id: number, key: unknown): unknown
-  /** Restarts the time to live. */
-  touch(id: number, key: unknown, ttl?: number | undefined | null): unknown
-  /** Stores an entry. */
-  set(id: number, key: unknown, value: unknown, form: number, ttl?: number | undefined | null, expiresAt?: number | undefined | null, size?: number | undefined | null): unknown
-  /** Stores an entry if there is no fresh one. */
-  setIfAbsent(id: number, key: unknown, value: unknown, form: number, ttl?: number | undefined | null, size?: number | undefined | null): unknown
-  /** `[value, remaining, created]` */
-  count(id: number, key: unknown, amount: number, ttl?: number | undefined | null, min?: number | undefined | null, max?: number | undefined | null, size?: number | undefined | null): unknown
-  /** `form, value` of each key, perhaps of fewer keys than asked. */
-  mGet(id: number, keys: unknown[]): unknown
-  /** A flag of each key. */
-  mHas(id: number, keys: unknown[]): unknown
-  /** How many were deleted. */
-  mDelete(id: number, keys: unknown[]): unknown
-  /** How many were stored. `entries` is flat: key, value, form, ttl or `null`, size or `null`. */
-  mSet(id: number, entries: unknown[]): unknown
-  /** How many were removed. */
-  clear(id: number, prefix?: unknown | undefined | null): unknown
-  /** Removes what is stale. */
-  purgeStale(id: number): unknown
-  /** Begins a scan: `cursor`, then `key, form, value, remaining, size` of each entry. */
-  scan(id: number, fields: Fields, prefix: unknown | undefined | null, limit: number): unknown
-  /** Goes on with a scan. */
-  scanNext(id: number, cursor: number, limit: number): unknown
-  /** Ends a scan early. */
-  scanEnd(id: number, cursor: number): unknown
-  /** The value, a lease, or later what another loads. */
-  fetch(id: number, key: unknown, force: boolean, lease: number): unknown
-  /** Ends a load. Does the lease still count? */
-  settle(id: number, token: number, end: LoadEnd, value: unknown, form: number, ttl?: number | undefined | null, size?: number | undefined | null): unknown
-  /** Stops waiting for the load that fetch `target` waits for. */
-  cancelWait(id: number, target: number): unknown
-  /** Counters, flat. */
-  stats(id: number): unknown
-  /** Changes options at run time: `[max, maxSize, maxEntrySize, ttl, allowStale]` as they are then. */
-  tune(id: number, options: NativeNamespaceOptions): unknown
-  /** Tells what was read of the table's slots without asking: how often, and `slot, hash` of the last reads. */
-  seen(id: number, hits: number, reads: Uint32Array): void
   /** Whether reads can be answered without asking the host. */
   sharing(): Sharing
   /** `[memory of the slots, number of their table]`, or `null` where there is no table. */
   slots(): [slots: ArrayBuffer, table: number] | null
-  /** Drops the namespace and everything in it. */
-  destroy(id: number): unknown
 }
 export type NativeCache = ClusteredCache
 
@@ -93,6 +39,8 @@ export declare class Link {
    * place at once.
    */
   static client(wake: () => void, register: Float64Array, shapes: Shapes, grace: number, share: boolean, elected: boolean): Link
+  /** Adds the function `submit(bytes, length)`, which takes whole request frames over: those in the first `length` bytes. */
+  defineSubmit(): void
   /**
    * Names the host: the path of its socket, the secret unless it lies in the file beside the socket, and the user it runs as
    * unless that is this process's own.
@@ -172,6 +120,9 @@ export declare class Shapes {
   descriptor(number: number): string | null
 }
 
+/** Numbers of one answer of a batch: id, form, and three that go with the form. */
+export declare const ANSWER_NUMBERS: number
+
 /** Where the host of this process is, if its main thread has learned it. */
 export declare function attachment(): Attachment | null
 
@@ -187,24 +138,36 @@ export interface Attachment {
   guests?: Array<number>
 }
 
+/** Time a leader has to load a key, in ms. */
+export declare const DEFAULT_LEASE: number
+
+/** Time for one operation, in ms. */
+export declare const DEFAULT_TIMEOUT: number
+
 /**
  * Where the host is that the processes with this key elect: the path of its socket, whether there is one yet or not. With
  * `stands`, this process would be that host, from now on and for as long as it lives.
  */
 export declare function elect(key: string, stands: boolean): string
 
+/** Hexadecimal digits of the key of an election. */
+export declare const ELECTION_KEY_DIGITS: number
+
 /** The key of the election that this process is in, if any thread has found that out. */
 export declare function electionKey(): string | null
 
-/** What a scan returns of each entry. */
-export declare enum Fields {
-  /** Keys only. */
-  Keys = 0,
-  /** Keys and values. */
-  Entries = 1,
-  /** Keys, values, remaining time and explicit size. */
-  Dump = 2,
+/** A field of a structure that a request can have at its end. */
+export interface FieldRow {
+  /** The structure, and the field in it: `'keep.ttl'`. */
+  name: string
+  /** Its bit. */
+  bit: number
+  /** The minor version of the protocol that brought it. */
+  since: number
 }
+
+/** The fields of all structures that requests have at their ends. */
+export declare function fields(): Array<FieldRow>
 
 /** What kind of answer a value is; the JavaScript layer switches on it. */
 export declare enum Form {
@@ -220,7 +183,7 @@ export declare enum Form {
   Missing = 4,
   /** The answer comes later, under the same id. */
   Pending = 5,
-  /** `[code, message, class]`. */
+  /** `[code, message]`. */
   Error = 6,
   /** A flat array whose meaning the operation knows. */
   List = 7,
@@ -243,8 +206,17 @@ export declare enum Form {
   Record = 14,
 }
 
+/** Bytes of the length in front of a frame. */
+export declare const FRAME_LENGTH_BYTES: number
+
 /** Whether this process has a store of its own, in whatever realm. */
 export declare function isHosting(): boolean
+
+/** r" The first byte of an encoded key. */
+export declare enum KeyTag {
+  Text = 1,
+  Number = 2,
+}
 
 /**
  * Takes part no longer: where this process is the host, it hands everything over to another one, within so many
@@ -275,17 +247,26 @@ export declare enum LinkChange {
   Unreachable = 2,
 }
 
-/** How a load ended. */
-export declare enum LoadEnd {
-  /** With a value. */
-  Value = 0,
-  /** With `undefined`. */
-  Nothing = 1,
-  /** With an error, passed as an encoded value. */
-  Failed = 2,
-  /** Not at all. */
-  Abandoned = 3,
-}
+/** Largest entry, in bytes of key and value. */
+export declare const MAX_ENTRY_BYTES: number
+
+/** Largest frame, without its length. */
+export declare const MAX_FRAME_BYTES: number
+
+/** Longest encoded key, in bytes. */
+export declare const MAX_KEY_BYTES: number
+
+/** Longest name of a namespace, in bytes. */
+export declare const MAX_NAMESPACE_BYTES: number
+
+/** Keys of one `readMany`, at most. */
+export declare const MAX_READ_MANY: number
+
+/** Entries that one access report names, at most. */
+export declare const MAX_REPORTED: number
+
+/** Longest time to live, in ms. */
+export declare const MAX_TTL: number
 
 /** Options of a namespace; milliseconds and bytes. */
 export interface NativeNamespaceOptions {
@@ -314,11 +295,94 @@ export interface NativeNamespaceOptions {
 /** `wake` is called when there is something to take. It replaces an earlier one and keeps no process alive. */
 export declare function onSnapshotNotice(wake: () => void): void
 
+/** The numbers of operations, as in `docs/protocol.md`. */
+export declare enum OperationNumber {
+  PingHost = 1,
+  StandBy = 10,
+  Ready = 11,
+  Open = 100,
+  Release = 101,
+  Ping = 102,
+  Stats = 103,
+  Tune = 104,
+  Clear = 105,
+  PurgeStale = 106,
+  Destroy = 107,
+  AccessReport = 108,
+  Get = 200,
+  Peek = 201,
+  Has = 202,
+  Info = 203,
+  Set = 204,
+  SetIfAbsent = 205,
+  Delete = 206,
+  GetAndDelete = 207,
+  Touch = 208,
+  MGet = 300,
+  MHas = 301,
+  MSet = 302,
+  MDelete = 303,
+  Count = 400,
+  Scan = 500,
+  ScanNext = 501,
+  ScanEnd = 502,
+  Fetch = 600,
+  Complete = 601,
+  CancelWait = 602,
+}
+
+/** What the table of operations says of one. */
+export interface OperationRow {
+  /** Its number. */
+  number: number
+  /** Its name. */
+  name: string
+  /** What it is about: `'Host'`, `'Namespace'`, `'Key'`, `'Keys'`, `'Load'` or `'Scan'`. */
+  scope: string
+  /** It may change entries. */
+  writes: boolean
+  /** The minor version of the protocol that brought it. */
+  since: number
+}
+
+/** The table of operations. */
+export declare function operations(): Array<OperationRow>
+
+/** Entries of a page of a scan. */
+export declare const PAGE_ENTRIES: number
+
 /**
  * Asks for snapshots of the store that this process has while its app elects it. Without `interval`, in milliseconds, one
  * is written only at the end.
  */
 export declare function persistElected(path: string, interval?: number | undefined | null): void
+
+/** Where a batch of answers begins, with their count; in front is the place of immediate answers. */
+export declare const REGISTER_BATCH: number
+
+/** Where the register has the forms of many values. */
+export declare const REGISTER_FORMS: number
+
+/**
+ * Where the register has the version stamp of an immediate value: where the version of its slot is, or -1 without a
+ * stamp; the version; the deadline in microseconds; the hash; the table.
+ */
+export declare const REGISTER_STAMP: number
+
+/** Requests from this number on are native code's own: it opens namespaces again after a reconnect. 2^52. */
+export declare const REOPEN_BASE: number
+
+/** The host learns of reads that were not asked of it no later than this, in ms. */
+export declare const REPORT_DELAY: number
+
+/** Bytes of the head of a request, which follows the length. */
+export declare const REQUEST_HEAD_BYTES: number
+
+/** A request of many entries is split when it has so many bytes. */
+export declare const REQUEST_PART_BYTES: number
+
+/** A request of many entries is split when it has so many of them. */
+export declare const REQUEST_PART_KEYS: number
 
 /** Remembers for the other threads of this process where its host is. */
 export declare function setAttachment(attachment: Attachment): void
@@ -335,6 +399,9 @@ export declare enum Sharing {
   /** There was one, and there will be another one soon. */
   Expected = 2,
 }
+
+/** Numbers of 32 bits from the version of one slot to that of the next. */
+export declare const SLOT_STRIDE: number
 
 /** What there is to tell of a snapshot. */
 export interface SnapshotNotice {
@@ -354,3 +421,21 @@ export declare function stopServing(): void
 
 /** What happened since the last call. */
 export declare function takeSnapshotNotices(): Array<SnapshotNotice>
+
+/** r" The first byte of an encoded value. */
+export declare enum ValueTag {
+  Ascii = 1,
+  Text = 2,
+  Number = 3,
+  True = 4,
+  False = 5,
+  Null = 6,
+  Bigint = 7,
+  Buffer = 8,
+  Bytes = 9,
+  JsonAscii = 10,
+  Json = 11,
+  V8 = 12,
+  RecordAscii = 13,
+  Record = 14,
+}

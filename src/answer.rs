@@ -2,13 +2,14 @@
 //! travel in memory shared with JavaScript, so that most answers need no call of N-API at all. Compound answers are
 //! flat arrays. `ts/operations/answers.ts` reads all of it; the two files are to be changed together.
 
-use clustered_cache_core::error::Error;
-use clustered_cache_core::protocol::message::{Blob, PageItem, Response, Settings, Stats};
+use clustered_cache_core::error::{Error as CoreError, ErrorKind};
+use clustered_cache_core::protocol::Blob;
+use clustered_cache_core::protocol::answer::{PageItem, Response};
+use clustered_cache_core::protocol::structures::{EntryInfo, Settings, Stats};
 use clustered_cache_core::value::decode_number;
 use napi::bindgen_prelude::Unknown;
 use napi::{Env, Result};
 
-use crate::error::JsClass;
 use crate::js::{self, List};
 use crate::shapes::ShapeTable;
 use crate::{key, value};
@@ -29,7 +30,7 @@ pub enum Form {
     Missing = 4,
     /// The answer comes later, under the same id.
     Pending = 5,
-    /// `[code, message, class]`.
+    /// `[code, message]`.
     Error = 6,
     /// A flat array whose meaning the operation knows.
     List = 7,
@@ -84,7 +85,8 @@ impl<'env> Answer<'env> {
 pub(crate) fn to_js<'env>(env: &Env, response: &Response<'_>, shapes: &ShapeTable) -> Result<Answer<'env>> {
     match response {
         Response::Value(Blob(bytes)) => of_bytes(env, bytes, shapes),
-        Response::Missing => Ok(Answer::bare(Form::Missing)),
+        // A request that was cancelled has no caller any more.
+        Response::Missing | Response::Cancelled => Ok(Answer::bare(Form::Missing)),
         Response::Waiting => Ok(Answer::bare(Form::Waiting)),
         Response::Flag(flag) => Ok(Answer::of_number(Form::Flag, f64::from(*flag))),
         Response::Number(number) => Ok(Answer::of_number(Form::Number, *number)),
@@ -92,19 +94,30 @@ pub(crate) fn to_js<'env>(env: &Env, response: &Response<'_>, shapes: &ShapeTabl
         Response::Counted { value, remaining, created } => {
             Ok(Answer::of_numbers(Form::Numbers, [*value, milliseconds(*remaining), f64::from(*created)]))
         }
-        Response::Info { remaining, size, created } => {
+        Response::Info(EntryInfo { remaining, size, created }) => {
             Ok(Answer::of_numbers(Form::Numbers, [milliseconds(*remaining), *size as f64, *created]))
         }
         Response::Error { code, message } => error_to_js(env, code, message, shapes),
         Response::Failed(Blob(bytes)) => {
             Ok(Answer::of_value(Form::Failed as u32, compound(env, shapes, |list| list.value(bytes))?))
         }
-        other => Ok(Answer::of_value(Form::List as u32, compound(env, shapes, |list| list.response(other))?)),
+        Response::Values(_)
+        | Response::Flags(_)
+        | Response::Page { .. }
+        | Response::Opened { .. }
+        | Response::Settings(_)
+        | Response::Stats(_) => {
+            Ok(Answer::of_value(Form::List as u32, compound(env, shapes, |list| list.response(response))?))
+        }
+        Response::Moved | Response::Content(_) | Response::Go => {
+            let message = "the host answered with what is not meant for a client; is it of another version?";
+            error(env, &CoreError::new(ErrorKind::Protocol, message), shapes)
+        }
     }
 }
 
 /// A core error as an answer.
-pub(crate) fn error<'env>(env: &Env, error: &Error, shapes: &ShapeTable) -> Result<Answer<'env>> {
+pub(crate) fn error<'env>(env: &Env, error: &CoreError, shapes: &ShapeTable) -> Result<Answer<'env>> {
     error_to_js(env, error.kind().code(), error.message(), shapes)
 }
 
@@ -118,8 +131,7 @@ fn of_bytes<'env>(env: &Env, bytes: &[u8], shapes: &ShapeTable) -> Result<Answer
 fn error_to_js<'env>(env: &Env, code: &str, message: &str, shapes: &ShapeTable) -> Result<Answer<'env>> {
     let answer = compound(env, shapes, |list| {
         list.text(code)?;
-        list.text(message)?;
-        list.text(JsClass::of_code(code).name())
+        list.text(message)
     })?;
     Ok(Answer::of_value(Form::Error as u32, answer))
 }
@@ -165,8 +177,9 @@ impl Compound<'_, '_> {
         let key = key::to_js(self.env, item.key.0)?;
         self.list.push(self.env, &key)?;
         self.optional_value(item.value)?;
-        self.number(milliseconds(item.remaining))?;
-        self.optional_number(item.size.map(|size| size as f64))
+        let facts = item.facts.read().map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        self.number(milliseconds(facts.remaining))?;
+        self.optional_number(facts.size.map(|size| size as f64))
     }
 
     fn settings(&mut self, settings: &Settings) -> Result<()> {

@@ -188,26 +188,18 @@ fn decode_wtf8(wtf8: &[u8]) -> Vec<u16> {
 
 // --- bytes -------------------------------------------------------------------------------------------------------
 
-/// Whether a value is a typed array, `DataView` or `Buffer`.
-pub(crate) fn is_buffer(env: &Env, value: &Unknown<'_>) -> Result<bool> {
-    let mut answer = false;
-    // SAFETY: see the module comment.
-    check(unsafe { sys::napi_is_buffer(env.raw(), value.raw(), &mut answer) }, "look at a value")?;
-    Ok(answer)
-}
-
-/// Appends the bytes of a `Buffer` or `Uint8Array`.
-pub(crate) fn append_bytes(env: &Env, buffer: &Unknown<'_>, out: &mut Vec<u8>) -> Result<()> {
+/// Lends the bytes of a `Buffer` or `Uint8Array` to `work`, which runs no JavaScript.
+pub(crate) fn with_bytes<T>(env: &Env, buffer: &Unknown<'_>, work: impl FnOnce(&[u8]) -> T) -> Result<T> {
     let (mut data, mut length) = (ptr::null_mut(), 0);
     // SAFETY: see the module comment.
     let status = unsafe { sys::napi_get_buffer_info(env.raw(), buffer.raw(), &mut data, &mut length) };
     check(status, "read a buffer")?;
-    if length > 0 && !data.is_null() {
-        // SAFETY: N-API reports `length` readable bytes, which stay so while no JavaScript runs: the copy ends
-        // before this call returns to it.
-        out.extend_from_slice(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) });
+    if length == 0 || data.is_null() {
+        return Ok(work(&[]));
     }
-    Ok(())
+    // SAFETY: N-API reports `length` readable bytes, which stay as they are while no JavaScript runs: `work` ends before
+    // this call returns to it. The memory is our JavaScript layer's own, which no other thread has.
+    Ok(work(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) }))
 }
 
 /// A `Buffer` with a copy of `bytes`.
@@ -253,33 +245,6 @@ pub(crate) fn number_of(env: &Env, value: &Unknown<'_>) -> Result<f64> {
     // SAFETY: see the module comment.
     check(unsafe { sys::napi_get_value_double(env.raw(), value.raw(), &mut number) }, "read a number")?;
     Ok(number)
-}
-
-/// The boolean in a value.
-pub(crate) fn boolean_of(env: &Env, value: &Unknown<'_>) -> Result<bool> {
-    let mut boolean = false;
-    // SAFETY: see the module comment.
-    check(unsafe { sys::napi_get_value_bool(env.raw(), value.raw(), &mut boolean) }, "read a boolean")?;
-    Ok(boolean)
-}
-
-/// Sign and 64-bit words of a bigint, least significant first.
-pub(crate) fn bigint_of(env: &Env, value: &Unknown<'_>) -> Result<(bool, Vec<u64>)> {
-    let mut count = 0;
-    // SAFETY: with null buffers N-API only tells the number of words.
-    let status = unsafe {
-        let (sign, words) = (ptr::null_mut(), ptr::null_mut());
-        sys::napi_get_value_bigint_words(env.raw(), value.raw(), sign, &mut count, words)
-    };
-    check(status, "measure a bigint")?;
-    let (mut sign, mut words) = (0, vec![0_u64; count]);
-    // SAFETY: `words` has room for `count` words.
-    let status = unsafe {
-        sys::napi_get_value_bigint_words(env.raw(), value.raw(), &mut sign, &mut count, words.as_mut_ptr())
-    };
-    check(status, "read a bigint")?;
-    words.truncate(count);
-    Ok((sign != 0, words))
 }
 
 /// `undefined`.
@@ -372,23 +337,6 @@ impl<'env> List<'env> {
     pub(crate) fn into_unknown(self) -> Unknown<'env> {
         self.value
     }
-}
-
-/// Elements of an array that the JavaScript layer made, in order.
-pub(crate) fn elements<'env>(env: &Env, array: &Unknown<'_>) -> Result<Vec<Unknown<'env>>> {
-    let mut length = 0;
-    // SAFETY: see the module comment.
-    let status = unsafe { sys::napi_get_array_length(env.raw(), array.raw(), &mut length) };
-    check(status, "measure an array")?;
-    (0..length)
-        .map(|index| {
-            let mut value = ptr::null_mut();
-            // SAFETY: see the module comment.
-            let status = unsafe { sys::napi_get_element(env.raw(), array.raw(), index, &mut value) };
-            check(status, "read an array")?;
-            Ok(unknown(env, value))
-        })
-        .collect()
 }
 
 // --- memory of others --------------------------------------------------------------------------------------------

@@ -30,17 +30,6 @@ pub(crate) fn append(env: &Env, key: &Unknown<'_>, out: &mut Vec<u8>) -> Result<
     check_key(&out[start..])
 }
 
-/// Appends what every encoded string key begins with that begins with `prefix`.
-///
-/// # Errors
-/// [`ErrorKind::InvalidArgument`] for anything but a string.
-pub(crate) fn append_prefix(env: &Env, prefix: &Unknown<'_>, out: &mut Vec<u8>) -> Result<()> {
-    if js::type_of(prefix).map_err(from_napi)? != ValueType::String {
-        return Err(Error::new(ErrorKind::InvalidArgument, "`prefix` must be a string"));
-    }
-    append_text(env, prefix, out)
-}
-
 /// The key that `bytes` encode.
 pub(crate) fn to_js<'env>(env: &Env, bytes: &[u8]) -> napi::Result<Unknown<'env>> {
     match bytes.split_first() {

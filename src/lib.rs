@@ -10,6 +10,7 @@
 
 mod answer;
 mod cache;
+mod constants;
 mod direct;
 mod election;
 mod error;
@@ -20,8 +21,8 @@ mod many;
 mod options;
 mod persist;
 mod process;
+mod reads;
 mod realm;
-mod requests;
 mod servers;
 mod shapes;
 mod value;

@@ -13,32 +13,34 @@ use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::error::{Error, ErrorKind, Result};
 use clustered_cache_core::inbox::{Inbox, Incoming, LinkEvent};
 use clustered_cache_core::mark::Mark;
-use clustered_cache_core::protocol::message::{Handle, Request, RequestEnvelope, Response};
+use clustered_cache_core::operations::Operation;
+use clustered_cache_core::protocol::Handle;
+use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::session::Session;
 use napi::Env;
-use napi::bindgen_prelude::{Float64Array, Unknown};
+use napi::bindgen_prelude::{Float64Array, This, Unknown};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 
 use crate::answer::{self, Answer, Form};
 use crate::error::{from_napi, to_napi};
 use crate::js::{self, List, Register, WakeFunction};
 use crate::many::MAX_KEYS;
-use crate::process;
 use crate::realm::Realm;
 use crate::shapes::{ShapeTable, Shapes};
+use crate::{direct, key, process};
 
 /// Scratch memory above this is given back after the call that needed it.
 const SCRATCH_KEPT: usize = 256 * 1024;
 
-/// Where in the register the mark of an immediate value is: slot, version, deadline, hash and table; see [`mark_numbers`].
-const MARK: usize = 4;
+/// Where in the register the version stamp of an immediate value is: slot, version, deadline, hash and table; see [`mark_numbers`].
+pub(crate) const MARK: usize = 4;
 /// Where in the register the forms of many values are.
-const FORMS: usize = 9;
+pub(crate) const FORMS: usize = 9;
 /// Where in the register a batch begins, with the number of its answers: in front is the place of immediate answers,
 /// which may come while a batch is still being read.
-const BATCH: usize = FORMS + MAX_KEYS;
+pub(crate) const BATCH: usize = FORMS + MAX_KEYS;
 /// Numbers of one answer of a batch: id, form and what goes with it.
-const ANSWER_NUMBERS: usize = 5;
+pub(crate) const ANSWER_NUMBERS: usize = 5;
 
 /// What a batch of [`Link::drain`] holds besides answers, under the id 0 and in the place of the form; the JavaScript
 /// layer switches on it.
@@ -66,7 +68,7 @@ pub(crate) struct LinkState {
     inbox: Arc<Inbox>,
     wake: Arc<WakeFunction>,
     register: RefCell<Register>,
-    /// Encoded keys and values of the request in the making.
+    /// The encoded key of the read in the making.
     scratch: RefCell<Vec<u8>>,
     /// Shapes of records; other links of this environment have the same.
     pub(crate) shapes: Rc<ShapeTable>,
@@ -142,6 +144,12 @@ impl Link {
             })
         };
         contained().map_err(|error| to_napi(&error))
+    }
+
+    /// Adds the function `submit(bytes, length)`, which takes whole request frames over: those in the first `length` bytes.
+    #[napi]
+    pub fn define_submit(&self, env: Env, this: This<'_>) -> napi::Result<()> {
+        direct::define_submit(&env, &this, &self.state)
     }
 
     /// Names the host: the path of its socket, the secret unless it lies in the file beside the socket, and the user it runs as
@@ -253,48 +261,102 @@ impl Link {
 }
 
 impl LinkState {
-    /// Builds a request in scratch memory, submits it and writes the form of its answer to the register.
-    pub(crate) fn run<'env>(
+    /// Takes request frames over. The process that holds the store answers the last one at once, as [`Self::read`] does;
+    /// else the answers arrive later, errors included.
+    pub(crate) fn submit<'env>(&self, env: &'env Env, frames: &[u8]) -> napi::Result<Unknown<'env>> {
+        let answer = self.contained(env, || {
+            let mut answer = None;
+            let submitted = self.with_backend(|backend| {
+                backend.submit(frames, &mut |_, response| {
+                    answer = Some(answer::to_js(env, &response, &self.shapes));
+                })
+            });
+            if let Err(error) = submitted {
+                self.inbox.fail(frames, &error);
+            }
+            answer.unwrap_or_else(|| Ok(Answer::bare(Form::Pending)))
+        })?;
+        self.give(env, answer)
+    }
+
+    /// Reads the key, if that can be done without asking the host, and writes the form of the answer to the register.
+    pub(crate) fn read<'env>(
         &self,
         env: &'env Env,
-        id: f64,
+        operation: Operation,
         handle: Handle,
-        build: impl for<'a> FnOnce(&'a mut Vec<u8>) -> Result<Request<'a>>,
+        key: &Unknown<'_>,
     ) -> napi::Result<Unknown<'env>> {
         let mut scratch = self.scratch.borrow_mut();
         scratch.clear();
-        // A panic is a bug of ours, and the application it would take down is somebody else's.
-        let contained = catch_unwind(AssertUnwindSafe(|| match build(&mut scratch) {
-            Ok(request) => self.submit(env, &RequestEnvelope { id: id as u64, handle, request }),
-            Err(error) => answer::error(env, &error, &self.shapes),
-        }));
-        let answer = contained.unwrap_or_else(|_| {
-            let error =
-                Error::new(ErrorKind::Internal, "clustered-cache met a bug of its own; please report it");
-            answer::error(env, &error, &self.shapes)
+        let answer = self.contained(env, || {
+            let mut answer = None;
+            let read = key::append(env, key, &mut scratch).and_then(|()| {
+                self.with_backend(|backend| {
+                    backend.read(operation, handle, &scratch, &mut |response| {
+                        answer = Some(answer::to_js(env, &response, &self.shapes));
+                    });
+                    Ok(())
+                })
+            });
+            match read {
+                Ok(()) => answer.unwrap_or_else(|| Ok(Answer::bare(Form::Pending))),
+                Err(error) => answer::error(env, &error, &self.shapes),
+            }
         })?;
         if scratch.capacity() > SCRATCH_KEPT {
             *scratch = Vec::new();
         }
+        self.give(env, answer)
+    }
+
+    /// Asks for something that the core has a function of its own for.
+    pub(crate) fn ask<'env>(
+        &self,
+        env: &'env Env,
+        ask: impl FnOnce(&Backend, &mut dyn FnMut(Response<'_>)) -> Result<()>,
+    ) -> napi::Result<Unknown<'env>> {
+        let answer = self.contained(env, || {
+            let mut answer = None;
+            let asked = self.with_backend(|backend| {
+                ask(backend, &mut |response| answer = Some(answer::to_js(env, &response, &self.shapes)))
+            });
+            match asked {
+                Ok(()) => answer.unwrap_or_else(|| Ok(Answer::bare(Form::Pending))),
+                Err(error) => answer::error(env, &error, &self.shapes),
+            }
+        })?;
+        self.give(env, answer)
+    }
+
+    fn with_backend<T>(&self, work: impl FnOnce(&Backend) -> Result<T>) -> Result<T> {
+        match &*self.backend.borrow() {
+            Some(backend) => work(backend),
+            None => Err(Error::new(ErrorKind::Closed, "this cache is closed; open a new one")),
+        }
+    }
+
+    /// What `work` answers. A panic is a bug of ours, and the application it would take down is not.
+    fn contained<'env>(
+        &self,
+        env: &'env Env,
+        work: impl FnOnce() -> napi::Result<Answer<'env>>,
+    ) -> napi::Result<Answer<'env>> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            let error =
+                Error::new(ErrorKind::Internal, "clustered-cache met a bug of its own; please report it");
+            answer::error(env, &error, &self.shapes)
+        })
+    }
+
+    /// Hands an immediate answer to JavaScript.
+    fn give<'env>(&self, env: &'env Env, answer: Answer<'env>) -> napi::Result<Unknown<'env>> {
         let [first, second, third] = answer.numbers;
         let mut register = self.register.borrow_mut();
         register.write(0, &[f64::from(answer.form), first, second, third]);
         let mark = self.backend.borrow().as_ref().and_then(Backend::mark);
         register.write(MARK, &mark_numbers(mark));
         answer.value.map_or_else(|| js::undefined(env), Ok)
-    }
-
-    fn submit<'env>(&self, env: &'env Env, request: &RequestEnvelope<'_>) -> napi::Result<Answer<'env>> {
-        let mut answer = None;
-        let submitted = match &*self.backend.borrow() {
-            Some(backend) => backend
-                .submit(request, &mut |response| answer = Some(answer::to_js(env, &response, &self.shapes))),
-            None => Err(Error::new(ErrorKind::Closed, "this cache is closed; open a new one")),
-        };
-        match submitted {
-            Ok(()) => answer.unwrap_or_else(|| Ok(Answer::bare(Form::Pending))),
-            Err(error) => answer::error(env, &error, &self.shapes),
-        }
     }
 
     /// Lends `work` an empty buffer for keys, and a function that reads the encoded key, which answers before it returns
@@ -306,7 +368,7 @@ impl LinkState {
     ) {
         if let Some(backend) = &*self.backend.borrow() {
             let read = |key: &[u8], reply: &mut dyn FnMut(Response<'_>)| {
-                backend.read(handle, key, reply);
+                backend.read(Operation::Get, handle, key, reply);
             };
             let mut scratch = self.scratch.borrow_mut();
             work(&mut scratch, &read);

@@ -6,14 +6,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use clustered_cache_core::protocol::message::{Blob, Handle, Response};
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::{Blob, Handle};
 use clustered_cache_core::value::value_tag;
 use napi::bindgen_prelude::{JsValue, Unknown};
 use napi::{Env, Error, Result, Status, sys};
 
 use crate::answer::Form;
 use crate::link::LinkState;
-use crate::requests::CacheState;
+use crate::reads::CacheState;
 use crate::{js, key, value};
 
 /// The most keys of one call.

@@ -1,7 +1,7 @@
 //! Transfer objects and their conversion. Defaults are the core's; `null` is "left out".
 
 use clustered_cache_core::config::MAX_TTL;
-use clustered_cache_core::protocol::message::{CountBy, Keep, NamespaceOptions};
+use clustered_cache_core::protocol::structures::NamespaceOptions;
 
 /// Options of a namespace; milliseconds and bytes.
 #[napi_derive::napi(object, object_to_js = false)]
@@ -45,30 +45,14 @@ impl From<NativeNamespaceOptions> for NamespaceOptions {
     }
 }
 
-/// How to keep an entry.
-pub(crate) fn keep(ttl: Option<f64>, expires_at: Option<f64>, size: Option<f64>) -> Keep {
-    Keep { ttl: ttl.map(micros), expires_at, size: size.map(whole) }
-}
-
-/// A change to a counter.
-pub(crate) fn count_by(
-    amount: f64,
-    ttl: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    size: Option<f64>,
-) -> CountBy {
-    CountBy { amount, ttl: ttl.map(micros), min, max, size: size.map(whole) }
-}
-
 /// Microseconds of milliseconds. What is positive stays so: 0 means "none".
-pub(crate) fn micros(milliseconds: f64) -> u64 {
+fn micros(milliseconds: f64) -> u64 {
     let limit = MAX_TTL.as_micros() as f64;
     let micros = (milliseconds * 1e3).clamp(0.0, limit).round() as u64;
     if milliseconds > 0.0 { micros.max(1) } else { micros }
 }
 
 /// A whole number that the JavaScript layer has checked.
-pub(crate) fn whole(number: f64) -> u64 {
+fn whole(number: f64) -> u64 {
     number as u64
 }

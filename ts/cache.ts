@@ -1,28 +1,45 @@
-/** The cache that users see. What each operation does is in `operations/procedures.ts`; here it is awaited and explained. */
+/** The cache that users see. What each operation does is in `operations/`; here it is asked and explained. */
 
-import type { CacheStats, Counted, EntryInfo } from './operations/answers.js';
-import { PAGE, scanEnd } from './operations/batches.js';
-import { codedError } from './errors.js';
 import { unscoped, whyNoHost } from './discovery/environment.js';
-import { fetchOnce, type Fetcher } from './operations/fetch.js';
-import { SyncOperations } from './sync.js';
+import { isolate } from './discovery/isolate.js';
 import { ensureHost, hostLink } from './discovery/link-registry.js';
-import { Fields, translated } from './native.js';
-import * as operations from './operations/table.js';
+import { electionKey } from './discovery/pm2.js';
+import { codedError } from './errors.js';
+import { translated } from './native.js';
+import type { CacheStats, Counted, EntryInfo } from './operations/answers.js';
+import { deleteMany, getMany, hasMany, iterable, load, setMany } from './operations/batches.js';
+import { COUNT, INCR, negated } from './operations/counters.js';
 import {
-  checkListen,
-  type CountOptions,
-  type FetchOptions,
-  type KeepOptions,
-  type ListenOptions,
-  type SetOptions,
-} from './options/calls.js';
+  DELETE,
+  GET,
+  GET_AND_DELETE,
+  HAS,
+  INFO,
+  PEEK,
+  REMAINING,
+  SET,
+  SET_IF_ABSENT,
+  TOUCH,
+} from './operations/entries.js';
+import { fetchOnce, type Fetcher } from './operations/fetch.js';
+import { CLEAR, DESTROY, PING, PURGE_STALE, SETTINGS, STATS, TUNE, type Tunable } from './operations/namespace.js';
+import {
+  END_SCAN,
+  NEXT_PAGE,
+  SCAN,
+  ScanFields,
+  dump,
+  entries,
+  keys,
+  values,
+  type Dump,
+  type DumpedEntry,
+} from './operations/scans.js';
+import type { CountOptions, FetchOptions, KeepOptions, ListenOptions, SetOptions } from './options/calls.js';
+import { checkListen } from './options/calls.js';
 import { invalidOption } from './options/checks.js';
 import type { CacheOptions } from './options/instance.js';
-import { electionKey } from './discovery/pm2.js';
-import * as procedures from './operations/procedures.js';
-import type { Dump, DumpedEntry } from './operations/procedures.js';
-import { isolate } from './discovery/isolate.js';
+import { SyncOperations } from './sync.js';
 
 /** A host's socket. */
 export interface Listening {
@@ -164,8 +181,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   set(key: K, value: V, options?: SetOptions): Promise<boolean> {
-    this.nears.forget(key);
-    return this.do(() => procedures.set(this.native, key, value, options));
+    return this.call(SET, key, value, options);
   }
 
   /**
@@ -177,8 +193,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean> {
-    this.nears.forget(key);
-    return this.do(() => procedures.setIfAbsent(this.native, key, value, options));
+    return this.call(SET_IF_ABSENT, key, value, options);
   }
 
   /**
@@ -190,10 +205,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   delete(key: K): Promise<boolean> {
-    if (this.closedError) return Promise.reject(this.closedError);
-    this.nears.forget(key);
-    const id = this.link.nextId();
-    return this.asked(id, this.native.delete(id, key), operations.DELETE);
+    return this.call(DELETE, key);
   }
 
   /**
@@ -207,8 +219,13 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   has(key: K): Promise<boolean> {
     if (this.closedError) return Promise.reject(this.closedError);
     if (this.near?.peek(key) !== undefined) return Promise.resolve(true);
-    const id = this.link.nextId();
-    return this.asked(id, this.native.has(id, key), operations.HAS);
+    const { link, policy } = this;
+    if (link.canRead) {
+      link.takeOver();
+      const flag = this.native.has(key);
+      if (!link.isPending) return link.settled(flag, HAS, policy);
+    }
+    return this.call(HAS, key);
   }
 
   /**
@@ -220,9 +237,16 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   peek(key: K): Promise<V | undefined> {
+    if (this.closedError) return Promise.reject(this.closedError);
     const found = this.near?.peek(key);
     if (found !== undefined) return Promise.resolve(found as V);
-    return this.ask(operations.GET, (id) => this.native.peek(id, key)) as Promise<V | undefined>;
+    const { link, policy } = this;
+    if (link.canRead) {
+      link.takeOver();
+      const value = this.native.peek(key);
+      if (!link.isPending) return link.settled(value, PEEK, policy) as Promise<V | undefined>;
+    }
+    return this.call(PEEK, key) as Promise<V | undefined>;
   }
 
   /**
@@ -234,8 +258,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   getAndDelete(key: K): Promise<V | undefined> {
-    this.nears.forget(key);
-    return this.do(() => procedures.getAndDelete(this.native, key)) as Promise<V | undefined>;
+    return this.call(GET_AND_DELETE, key) as Promise<V | undefined>;
   }
 
   /**
@@ -247,7 +270,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   info(key: K): Promise<EntryInfo | undefined> {
-    return this.do(() => procedures.info(this.native, key));
+    return this.call(INFO, key);
   }
 
   /**
@@ -259,7 +282,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   getRemainingTTL(key: K): Promise<number> {
-    return this.do(() => procedures.getRemainingTTL(this.native, key));
+    return this.call(REMAINING, key);
   }
 
   /**
@@ -271,8 +294,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   touch(key: K, options?: { ttl?: number }): Promise<boolean> {
-    this.nears.forget(key);
-    return this.do(() => procedures.touch(this.native, key, options));
+    return this.call(TOUCH, key, options);
   }
 
   // --- counters --------------------------------------------------------------------------------------------------
@@ -287,8 +309,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   incr(key: K, amount = 1, options?: CountOptions): Promise<number> {
-    this.nears.forget(key);
-    return this.do(() => procedures.incr(this.native, key, amount, options));
+    return this.call(INCR, key, amount, options);
   }
 
   /**
@@ -300,7 +321,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   decr(key: K, amount = 1, options?: CountOptions): Promise<number> {
-    return this.incr(key, procedures.negated(amount), options);
+    return this.call(INCR, key, negated(amount), options);
   }
 
   /**
@@ -312,8 +333,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   count(key: K, amount = 1, options?: CountOptions): Promise<Counted> {
-    this.nears.forget(key);
-    return this.do(() => procedures.count(this.native, key, amount, options));
+    return this.call(COUNT, key, amount, options);
   }
 
   // --- many keys -------------------------------------------------------------------------------------------------
@@ -328,7 +348,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   mGet(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
     if (this.transport !== 'socket') return this.#mGetFromMemory(keys);
-    return this.run(procedures.mGet(this.native, keys)) as Promise<Map<K, V | undefined>>;
+    return this.run(getMany(keys)) as Promise<Map<K, V | undefined>>;
   }
 
   /**
@@ -340,7 +360,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mSet(entries: Iterable<BatchEntry<K, V>>, options?: KeepOptions): Promise<number> {
-    return this.run(procedures.mSet(this.native, entries, options, this.nears.forget));
+    return this.run(setMany(entries, options));
   }
 
   /**
@@ -352,7 +372,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mDelete(keys: Iterable<K>): Promise<number> {
-    return this.run(procedures.mDelete(this.native, keys, this.nears.forget));
+    return this.run(deleteMany(keys));
   }
 
   /**
@@ -364,7 +384,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mHas(keys: Iterable<K>): Promise<Map<K, boolean>> {
-    return this.run(procedures.mHas(this.native, keys)) as Promise<Map<K, boolean>>;
+    return this.run(hasMany(keys)) as Promise<Map<K, boolean>>;
   }
 
   /**
@@ -376,8 +396,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   clear(options?: { prefix?: string }): Promise<number> {
-    this.nears.clear();
-    return this.do(() => procedures.clear(this.native, options));
+    return this.call(CLEAR, options);
   }
 
   /**
@@ -389,7 +408,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   keys(options?: { prefix?: string }): Promise<K[]> {
-    return this.run(procedures.keys(this.native, options)) as Promise<K[]>;
+    return this.run(keys(options)) as Promise<K[]>;
   }
 
   /**
@@ -401,7 +420,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   values(options?: { prefix?: string }): Promise<V[]> {
-    return this.run(procedures.values(this.native, options)) as Promise<V[]>;
+    return this.run(values(options)) as Promise<V[]>;
   }
 
   /**
@@ -413,7 +432,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   entries(options?: { prefix?: string }): Promise<[K, V][]> {
-    return this.run(procedures.entries(this.native, options)) as Promise<[K, V][]>;
+    return this.run(entries(options)) as Promise<[K, V][]>;
   }
 
   /**
@@ -425,18 +444,18 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<[K, V], void, void> {
-    let page = await this.ask(operations.SCAN, (id) => this.native.scan(id, Fields.Entries, undefined, PAGE));
+    let page = await this.call(SCAN, ScanFields.Entries);
     try {
       while (true) {
         for (const { key, value } of page.entries) yield [key as K, value as V];
         const { cursor } = page;
         if (cursor === 0) return;
-        page = await this.ask(operations.SCAN, (id) => this.native.scanNext(id, cursor, PAGE));
+        page = await this.call(NEXT_PAGE, cursor);
       }
     } finally {
       const { cursor } = page;
-      // Somebody broke off; the host need not remember the rest.
-      if (cursor !== 0 && !this.closedError) await this.do(() => scanEnd(this.native, cursor)).catch(() => {});
+      // The loop was left early; the host need not remember the rest.
+      if (cursor !== 0 && !this.closedError) await this.call(END_SCAN, cursor).catch(() => {});
     }
   }
 
@@ -473,7 +492,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   purgeStale(): Promise<boolean> {
-    return this.do(() => procedures.purgeStale(this.native));
+    return this.call(PURGE_STALE);
   }
 
   /**
@@ -485,7 +504,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   dump(): Promise<Dump<K, V>> {
-    return this.run(procedures.dump(this.native)) as Promise<Dump<K, V>>;
+    return this.run(dump()) as Promise<Dump<K, V>>;
   }
 
   /**
@@ -497,7 +516,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   load(entries: Iterable<readonly [K, DumpedEntry<V>]>): Promise<number> {
-    return this.run(procedures.load(this.native, entries, this.nears.forget));
+    return this.run(load(entries));
   }
 
   // --- loading ---------------------------------------------------------------------------------------------------
@@ -514,8 +533,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions): Promise<V | undefined> {
     if (this.closedError) return Promise.reject(this.closedError);
-    const { link, native, policy, leases, near } = this;
-    return fetchOnce({ link, native, policy, leases, near }, key, fetcher, options);
+    const { link, handle, native, policy, leases, near } = this;
+    return fetchOnce({ link, handle, native, policy, leases, near }, key, fetcher, options);
   }
 
   // --- life and metrics ------------------------------------------------------------------------------------------
@@ -529,7 +548,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   healthCheck(): Promise<boolean> {
-    return this.ask(operations.PING, (id) => this.native.ping(id));
+    return this.call(PING);
   }
 
   /**
@@ -542,8 +561,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   async stats(): Promise<CacheStats> {
     this.near?.report();
-    const stats = await this.do(() => procedures.stats(this.native, this.namespace));
-    return { ...stats, near: { hits: this.near?.hits ?? 0 } };
+    const stats = await this.call(STATS);
+    return { namespace: this.namespace, ...stats, near: { hits: this.near?.hits ?? 0 } };
   }
 
   /**
@@ -555,8 +574,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async destroy(): Promise<void> {
-    this.nears.clear();
-    await this.ask(operations.DESTROY, (id) => this.native.destroy(id));
+    await this.call(DESTROY);
   }
 
   /**
@@ -568,8 +586,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async max(max?: number): Promise<number | undefined> {
-    this.nears.clear();
-    return (await this.do(() => procedures.tune(this.native, 'max', max))).max;
+    return (await this.#tune('max', max)).max;
   }
 
   /**
@@ -581,8 +598,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async maxSize(maxSize?: number): Promise<number> {
-    this.nears.clear();
-    return (await this.do(() => procedures.tune(this.native, 'maxSize', maxSize))).maxSize;
+    return (await this.#tune('maxSize', maxSize)).maxSize;
   }
 
   /**
@@ -594,7 +610,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async ttl(ttl?: number): Promise<number> {
-    return (await this.do(() => procedures.tune(this.native, 'ttl', ttl))).ttl;
+    return (await this.#tune('ttl', ttl)).ttl;
   }
 
   /**
@@ -606,25 +622,34 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   async allowStale(allowStale?: boolean): Promise<boolean> {
-    return (await this.do(() => procedures.tune(this.native, 'allowStale', allowStale))).allowStale;
+    return (await this.#tune('allowStale', allowStale)).allowStale;
+  }
+
+  #tune(name: Tunable, value: unknown) {
+    return value === undefined ? this.call(SETTINGS) : this.call(TUNE, name, value);
   }
 
   // --- reads that the near cache does not answer -------------------------------------------------------------------
 
   #get(key: K): Promise<V | undefined> {
     if (this.closedError) return Promise.reject(this.closedError);
-    const { near } = this;
+    const { near, link } = this;
     near?.asking(key);
-    const id = this.link.nextId();
-    return this.asked(id, this.native.get(id, key), near?.get ?? operations.GET) as Promise<V | undefined>;
+    const operation = near?.get ?? GET;
+    if (link.canRead) {
+      link.takeOver();
+      const value = this.native.get(key);
+      if (!link.isPending) return link.settled(value, operation, this.policy) as Promise<V | undefined>;
+    }
+    return this.call(operation, key) as Promise<V | undefined>;
   }
 
   #mGetFromMemory(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
     if (this.closedError) return Promise.reject(this.closedError);
     const values = new Map<K, V | undefined>();
     try {
-      const all = [...procedures.iterable('keys', keys)];
-      const left = this.near ? all : this.link.readMany(this.native, all, values, operations.GET);
+      const all = [...iterable('keys', keys)];
+      const left = this.near ? all : this.link.readMany(this.native, all, values, GET);
       const asked = left.length > 0 ? this.#readEach(left, values) : left;
       // Without a turn more than it needs: meanwhile all these values are in the collector's way.
       return asked.length > 0 ? Promise.all(asked).then(() => values) : Promise.resolve(values);
@@ -636,17 +661,17 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   /** One by one; those that have to be asked go out together. */
   #readEach(keys: K[], values: Map<K, V | undefined>): Promise<unknown>[] {
     const { near, link, native, policy } = this;
-    const operation = near?.get ?? operations.GET;
+    const operation = near?.get ?? GET;
     const asked: Promise<unknown>[] = [];
     for (const key of keys) {
       let value = near?.find(key);
       if (value === undefined) {
         near?.asking(key);
-        const id = link.nextId();
-        const answer = native.get(id, key);
+        link.takeOver();
+        const answer = native.get(key);
         if (link.isPending) {
-          const later = this.asked(id, answer, operation).then((found) => values.set(key, found as V));
-          // A key that is refused ends this call, and nobody waits for those before it then.
+          const later = this.call(operation, key).then((found) => values.set(key, found as V));
+          // A key that is refused ends this call, and nothing waits for those before it then.
           later.catch(() => {});
           asked.push(later);
         } else value = link.immediate(answer, operation, policy);

@@ -7,9 +7,10 @@ import { linkFor } from './discovery/link-registry.js';
 import { scoped, transportWish } from './discovery/environment.js';
 import { Sharing, type NativeCache, type NativeOptions } from './native.js';
 import { Near } from './near/near.js';
-import type { NearRegistry } from './near/registry.js';
-import type { Operation, Policy, Step, Steps } from './operations/operation.js';
-import { OPEN, RELEASE } from './operations/table.js';
+import type { Changed, NearRegistry } from './near/registry.js';
+import { REJECT, type Operation, type Policy, type Scope, type Settling, type Steps } from './operations/operation.js';
+import { asFlag, asSettings } from './operations/answers.js';
+import { ACCESS_REPORT } from './operations/namespace.js';
 import { giveBack } from './operations/lease.js';
 import { checkOptions, type CacheOptions } from './options/instance.js';
 
@@ -23,6 +24,9 @@ export interface CacheEvents {
   epoch: [epoch: number];
 }
 
+const OPEN: Settling<unknown> = { read: asSettings, withoutHost: REJECT, writes: false };
+const RELEASE: Settling<boolean> = { read: asFlag, withoutHost: false, writes: false };
+
 export abstract class Instance {
   /** The shared name. */
   readonly namespace: string;
@@ -35,7 +39,7 @@ export abstract class Instance {
   protected readonly nears: NearRegistry;
   /** Leases of loads that this instance leads just now. */
   protected readonly leases = new Set<number>();
-  readonly #handle: number;
+  protected readonly handle: number;
   /** The host's name of the namespace. */
   readonly #name: string;
   readonly #events = new EventEmitter<CacheEvents>();
@@ -50,9 +54,9 @@ export abstract class Instance {
     this.link = linkFor(instance);
     const { cache, handle, nears } = this.link.attach(this.#name, this.#listener());
     this.native = cache;
-    this.#handle = handle;
+    this.handle = handle;
     this.nears = nears;
-    if (instance.near > 0) nears.add((this.near = new Near(cache, this.link, instance.near)));
+    if (instance.near > 0) nears.add((this.near = this.#newNear(instance.near)));
     this.#ready = this.#open(shared);
     // Whoever does not look at `ready` learns of a refusal from the first operation.
     this.#ready.catch(() => {});
@@ -125,40 +129,29 @@ export abstract class Instance {
     return codedError('ERR_CC_CLOSED', `the cache "${this.namespace}" is closed; open a new one`);
   }
 
-  /** Asks one thing. */
-  protected ask<T>(operation: Operation<T>, start: (id: number) => unknown, policy = this.policy): Promise<T> {
-    const closed = this.closedError;
-    if (closed) return Promise.reject(closed);
-    try {
-      const id = this.link.nextId();
-      return this.link.outcome(id, start(id), operation, policy);
-    } catch (error) {
-      return Promise.reject(error as Error);
-    }
+  /** Asks `operation` of the host. */
+  protected call<T, A extends readonly unknown[]>(
+    operation: Operation<T, A>,
+    first?: A[0],
+    second?: A[1],
+    third?: A[2],
+  ): Promise<T> {
+    if (this.closedError) return Promise.reject(this.closedError);
+    if (operation.writes) this.#forget(operation, first);
+    const { link, handle, policy } = this;
+    return link.ask(link.nextId(), handle, operation, policy, first, second, third);
   }
 
-  /** The outcome of a request that native code has just been asked: for what is asked most, without a closure. */
-  protected asked<T>(id: number, answer: unknown, operation: Operation<T>): Promise<T> {
-    return this.link.outcome(id, answer, operation, this.policy);
-  }
-
-  /** Prepares one thing and asks it. */
-  protected do<T>(prepare: () => Step<T>): Promise<T> {
-    const closed = this.closedError;
-    if (closed) return Promise.reject(closed);
-    try {
-      const { operation, start } = prepare();
-      return this.ask(operation, start);
-    } catch (error) {
-      return Promise.reject(error as Error);
-    }
-  }
-
-  /** Asks one thing of the host in this process. */
-  protected askNow<T>(operation: Operation<T>, start: (id: number) => unknown): T {
+  /** Asks `operation` of the host in this process, and returns its answer. */
+  protected callNow<T, A extends readonly unknown[]>(
+    operation: Operation<T, A>,
+    first?: A[0],
+    second?: A[1],
+    third?: A[2],
+  ): T {
     if (this.closedError) throw this.closedError;
-    const answer = start(this.link.nextId());
-    return this.link.immediate(answer, operation, this.policy);
+    if (operation.writes) this.#forget(operation, first);
+    return this.link.askNow(this.handle, operation, this.policy, first, second, third);
   }
 
   /** Runs an operation of several steps. */
@@ -166,8 +159,8 @@ export abstract class Instance {
     if (this.closedError) throw this.closedError;
     let next = steps.next();
     while (!next.done) {
-      const { operation, start } = next.value;
-      next = steps.next((await this.ask(operation, start)) as never);
+      const { operation, args } = next.value;
+      next = steps.next((await this.call(operation, ...(args as unknown as []))) as never);
     }
     return next.value;
   }
@@ -176,16 +169,37 @@ export abstract class Instance {
   protected runNow<T>(steps: Steps<T>): T {
     if (this.closedError) throw this.closedError;
     let next = steps.next();
-    while (!next.done) next = steps.next(this.askNow(next.value.operation, next.value.start) as never);
+    while (!next.done) {
+      const { operation, args } = next.value;
+      next = steps.next(this.callNow(operation, ...(args as unknown as [])) as never);
+    }
     return next.value;
+  }
+
+  /** This process changes something: its near caches forget it, so that its own reads see the change. */
+  #forget(operation: { scope: Scope }, about: unknown): void {
+    switch (operation.scope) {
+      case 'Key':
+        return this.nears.forget(about as string | number);
+      case 'Keys':
+        return this.nears.forgetEach(about as readonly Changed[]);
+      case 'Namespace':
+        return this.nears.clear();
+      case 'Host':
+      case 'Load':
+      case 'Scan':
+        return;
+    }
   }
 
   // --- life ------------------------------------------------------------------------------------------------------
 
   async #open(shared: NativeOptions): Promise<void> {
-    const id = this.link.nextId();
-    const answer = this.native.open(id, this.#name, shared);
-    await this.link.outcome(id, answer, OPEN, this.policy, false);
+    const { link, native, policy } = this;
+    const id = link.nextId();
+    // It is native code's own, which opens the namespace again after a reconnect.
+    link.takeOver();
+    await link.outcome(id, native.open(id, this.#name, shared), OPEN, policy, false);
     if (transportWish() === 'shared' && this.transport === 'socket') {
       throw codedError(
         'ERR_CC_NO_SHARED_TABLE',
@@ -197,19 +211,26 @@ export abstract class Instance {
 
   async #close(): Promise<void> {
     // What is being loaded here is another's to load: the next in line need not wait for the lease to end.
-    const { link, native, policy, leases } = this;
+    const { link, handle, native, policy, leases } = this;
     if (this.near) {
       this.near.close();
       this.nears.remove(this.near);
       this.near = undefined;
     }
-    await Promise.all([...leases].map((token) => giveBack({ link, native, policy, leases }, token)));
-    const id = this.link.nextId();
-    const released = this.link.outcome(id, this.native.release(id), RELEASE, this.policy);
+    await Promise.all([...leases].map((token) => giveBack({ link, handle, native, policy, leases }, token)));
+    const id = link.nextId();
+    link.takeOver();
+    const released = link.outcome(id, native.release(id), RELEASE, policy);
     // Without a host there is nothing to give back.
     const isReleased = await released.catch(() => false);
-    this.link.detach(this.#handle, this.#name, isReleased);
+    this.link.detach(this.handle, this.#name, isReleased);
     this.#events.removeAllListeners();
+  }
+
+  #newNear(max: number): Near {
+    const { link, handle, native } = this;
+    const report = (hits: number, reads: Uint32Array) => link.tell(handle, ACCESS_REPORT, hits, reads);
+    return new Near(native, { generation: () => link.generation(), report, flush: () => link.flush() }, max);
   }
 
   #listener(): LinkListener {

@@ -6,30 +6,43 @@ import { join } from 'node:path';
 import type * as Binding from '../binding.js';
 import { codedError, fromNative } from './errors.js';
 
-export type NativeCache = Binding.ClusteredCache & Accelerated;
-export type NativeLink = Binding.Link;
+export type NativeCache = Binding.ClusteredCache & Reads;
+export type NativeLink = Binding.Link & Submit;
 export type NativeIsolate = Binding.Realm;
 export type NativeOptions = Binding.NativeNamespaceOptions;
 export type Attachment = Binding.Attachment;
 export type SnapshotNotice = Binding.SnapshotNotice;
 
-/** What `accelerate()` adds to a cache. */
-interface Accelerated {
-  /** What `gather` makes of the values of up to {@link MANY} keys. Their forms go into the register. */
+/**
+ * What `defineReads()` adds to a cache. Each returns the value of an answer and leaves its form in the register;
+ * `Form.Pending` says that the host has to be asked.
+ */
+interface Reads {
+  get(key: unknown): unknown;
+  peek(key: unknown): unknown;
+  has(key: unknown): unknown;
+  /** As `get`, but what is not there is left open: the host says which process is to load it. */
+  find(key: unknown): unknown;
+  /** What `gather` makes of the values of up to `MAX_READ_MANY` keys. Their forms go into the register. */
   readMany<T>(gather: (...values: unknown[]) => T, ...keys: unknown[]): T;
 }
 
-/** The most keys of one `readMany`; see `src/many.rs`. */
-export const MANY = 128;
+/** What `defineSubmit()` adds to a link. */
+interface Submit {
+  /**
+   * Takes over the request frames in the first `length` bytes. In the host the last one is answered at once, as by the
+   * functions that read.
+   */
+  submit(bytes: Uint8Array, length: number): unknown;
+}
 
 /** The binding. */
 export const native: typeof Binding = load();
 
-// Numbers that stand for kinds of answers, changes of a link, ends of a load and parts of a scan.
-export const { Form, Leaving, LinkChange, LoadEnd, Fields, Sharing } = native;
+// Numbers that stand for kinds of answers, changes of a link, operations, and tags of keys and values.
+export const { Form, KeyTag, Leaving, LinkChange, OperationNumber, Sharing, ValueTag } = native;
 export type Form = Binding.Form;
-export type Fields = Binding.Fields;
-export type LoadEnd = Binding.LoadEnd;
+export type OperationNumber = Binding.OperationNumber;
 
 /** Calls native code and gives what it throws its class and code. */
 export function translated<T>(call: () => T): T {

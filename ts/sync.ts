@@ -3,13 +3,27 @@
  * wherever the data can be read without a round trip; changes work in the host, which owns the data.
  */
 
-import type { Counted, EntryInfo } from './operations/answers.js';
 import { codedError, type ErrorCode } from './errors.js';
 import { Instance } from './instance.js';
-import type { Operation } from './operations/operation.js';
+import type { Counted, EntryInfo } from './operations/answers.js';
+import { deleteMany, getMany, hasMany, setMany } from './operations/batches.js';
+import { COUNT, INCR, negated } from './operations/counters.js';
+import {
+  DELETE,
+  GET,
+  GET_AND_DELETE,
+  HAS,
+  INFO,
+  PEEK,
+  REMAINING,
+  SET,
+  SET_IF_ABSENT,
+  TOUCH,
+} from './operations/entries.js';
+import { CLEAR, PURGE_STALE, STATS } from './operations/namespace.js';
+import type { Operation, Steps } from './operations/operation.js';
+import { entries, keys, values } from './operations/scans.js';
 import type { CountOptions, KeepOptions, SetOptions } from './options/calls.js';
-import * as operations from './operations/table.js';
-import * as procedures from './operations/procedures.js';
 
 export abstract class SyncOperations<K extends string | number, V> extends Instance {
   /**
@@ -39,107 +53,107 @@ export abstract class SyncOperations<K extends string | number, V> extends Insta
 
   /** `set`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   setSync(key: K, value: V, options?: SetOptions): boolean {
-    return this.#change('setSync', () => procedures.set(this.native, key, value, options));
+    return this.#change('setSync', SET, key, value, options);
   }
 
   /** `setIfAbsent`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   setIfAbsentSync(key: K, value: V, options?: KeepOptions): boolean {
-    return this.#change('setIfAbsentSync', () => procedures.setIfAbsent(this.native, key, value, options));
+    return this.#change('setIfAbsentSync', SET_IF_ABSENT, key, value, options);
   }
 
   /** `delete`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   deleteSync(key: K): boolean {
-    return this.#change('deleteSync', () => procedures.remove(this.native, key));
+    return this.#change('deleteSync', DELETE, key);
   }
 
   /** `getAndDelete`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   getAndDeleteSync(key: K): V | undefined {
-    return this.#change('getAndDeleteSync', () => procedures.getAndDelete(this.native, key)) as V | undefined;
+    return this.#change('getAndDeleteSync', GET_AND_DELETE, key) as V | undefined;
   }
 
   /** `clear`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   clearSync(options?: { prefix?: string }): number {
-    return this.#change('clearSync', () => procedures.clear(this.native, options));
+    return this.#change('clearSync', CLEAR, options);
   }
 
   /** `mGet`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   mGetSync(keys: Iterable<K>): Map<K, V | undefined> {
-    return this.#run('mGetSync', procedures.mGet(this.native, keys)) as Map<K, V | undefined>;
+    return this.#run('mGetSync', getMany(keys)) as Map<K, V | undefined>;
   }
 
   /** `mHas`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   mHasSync(keys: Iterable<K>): Map<K, boolean> {
-    return this.#run('mHasSync', procedures.mHas(this.native, keys)) as Map<K, boolean>;
+    return this.#run('mHasSync', hasMany(keys)) as Map<K, boolean>;
   }
 
   /** `mSet`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   mSetSync(entries: Iterable<readonly [K, V] | readonly [K, V, KeepOptions?]>, options?: KeepOptions): number {
-    return this.#run('mSetSync', procedures.mSet(this.native, entries, options));
+    return this.#run('mSetSync', setMany(entries, options));
   }
 
   /** `mDelete`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   mDeleteSync(keys: Iterable<K>): number {
-    return this.#run('mDeleteSync', procedures.mDelete(this.native, keys));
+    return this.#run('mDeleteSync', deleteMany(keys));
   }
 
   /** `incr`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   incrSync(key: K, amount = 1, options?: CountOptions): number {
-    return this.#change('incrSync', () => procedures.incr(this.native, key, amount, options));
+    return this.#change('incrSync', INCR, key, amount, options);
   }
 
   /** `decr`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   decrSync(key: K, amount = 1, options?: CountOptions): number {
-    return this.#change('decrSync', () => procedures.incr(this.native, key, procedures.negated(amount), options));
+    return this.#change('decrSync', INCR, key, negated(amount), options);
   }
 
   /** `count`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   countSync(key: K, amount = 1, options?: CountOptions): Counted {
-    return this.#change('countSync', () => procedures.count(this.native, key, amount, options));
+    return this.#change('countSync', COUNT, key, amount, options);
   }
 
   /** `info`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   infoSync(key: K): EntryInfo | undefined {
-    return this.#change('infoSync', () => procedures.info(this.native, key));
+    return this.#change('infoSync', INFO, key);
   }
 
   /** `getRemainingTTL`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   getRemainingTTLSync(key: K): number {
-    return this.#change('getRemainingTTLSync', () => procedures.getRemainingTTL(this.native, key));
+    return this.#change('getRemainingTTLSync', REMAINING, key);
   }
 
   /** `touch`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   touchSync(key: K, options?: { ttl?: number }): boolean {
-    return this.#change('touchSync', () => procedures.touch(this.native, key, options));
+    return this.#change('touchSync', TOUCH, key, options);
   }
 
   /** `keys`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   keysSync(options?: { prefix?: string }): K[] {
-    return this.#run('keysSync', procedures.keys(this.native, options)) as K[];
+    return this.#run('keysSync', keys(options)) as K[];
   }
 
   /** `values`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   valuesSync(options?: { prefix?: string }): V[] {
-    return this.#run('valuesSync', procedures.values(this.native, options)) as V[];
+    return this.#run('valuesSync', values(options)) as V[];
   }
 
   /** `entries`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   entriesSync(options?: { prefix?: string }): [K, V][] {
-    return this.#run('entriesSync', procedures.entries(this.native, options)) as [K, V][];
+    return this.#run('entriesSync', entries(options)) as [K, V][];
   }
 
   /** `size`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   sizeSync(): number {
-    return this.#change('sizeSync', () => procedures.stats(this.native, this.namespace)).size;
+    return this.#change('sizeSync', STATS).size;
   }
 
   /** `calculatedSize`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   calculatedSizeSync(): number {
-    return this.#change('calculatedSizeSync', () => procedures.stats(this.native, this.namespace)).calculatedSize;
+    return this.#change('calculatedSizeSync', STATS).calculatedSize;
   }
 
   /** `purgeStale`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   purgeStaleSync(): boolean {
-    return this.#change('purgeStaleSync', () => procedures.purgeStale(this.native));
+    return this.#change('purgeStaleSync', PURGE_STALE);
   }
 
   // Without closures, each of which would cost as much as the look into memory.
@@ -149,39 +163,45 @@ export abstract class SyncOperations<K extends string | number, V> extends Insta
     const { near, link } = this;
     link.catchUp();
     near?.asking(key);
-    const id = link.nextId();
-    return this.#answer('getSync', id, this.native.get(id, key), near?.get ?? operations.GET) as V | undefined;
+    const operation = near?.get ?? GET;
+    const value = link.canRead ? this.native.get(key) : undefined;
+    return this.#answer('getSync', operation, key, value) as V | undefined;
   }
 
   #peek(key: K): V | undefined {
     if (this.closedError) throw this.closedError;
     this.link.catchUp();
-    const id = this.link.nextId();
-    return this.#answer('peekSync', id, this.native.peek(id, key), operations.GET) as V | undefined;
+    const value = this.link.canRead ? this.native.peek(key) : undefined;
+    return this.#answer('peekSync', PEEK, key, value) as V | undefined;
   }
 
   #has(key: K): boolean {
     if (this.closedError) throw this.closedError;
     this.link.catchUp();
-    const id = this.link.nextId();
-    return this.#answer('hasSync', id, this.native.has(id, key), operations.HAS);
+    const value = this.link.canRead ? this.native.has(key) : undefined;
+    return this.#answer('hasSync', HAS, key, value);
   }
 
-  #answer<T>(method: string, id: number, answer: unknown, operation: Operation<T>): T {
+  #answer<T>(method: string, operation: Operation<T, [key: K]>, key: K, value: unknown): T {
     const { link, native, policy } = this;
-    if (!link.isPending) return link.immediate(answer, operation, policy);
-    return link.awaited(id, operation, policy, native, () =>
+    if (link.canRead && !link.isPending) return link.immediate(value, operation, policy);
+    return link.awaited(this.handle, operation, key, policy, native, () =>
       this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'there is no shared table to read from'),
     );
   }
 
-  #change<T>(method: string, prepare: () => procedures.Step<T>): T {
+  #change<T, A extends readonly unknown[]>(
+    method: string,
+    operation: Operation<T, A>,
+    first?: A[0],
+    second?: A[1],
+    third?: A[2],
+  ): T {
     this.#requireHost(method);
-    const { operation, start } = prepare();
-    return this.askNow(operation, start);
+    return this.callNow(operation, first, second, third);
   }
 
-  #run<T>(method: string, steps: procedures.Steps<T>): T {
+  #run<T>(method: string, steps: Steps<T>): T {
     this.#requireHost(method);
     return this.runNow(steps);
   }

@@ -11,34 +11,86 @@ export interface Codec<V, S = unknown> {
   decode(stored: S): V | Promise<V>;
 }
 
-/** Methods that handle no values and pass through unchanged. */
-const PASSED = [
-  'delete',
-  'has',
-  'mHas',
-  'mDelete',
-  'clear',
-  'keys',
-  'size',
-  'calculatedSize',
-  'incr',
-  'decr',
-  'count',
-  'info',
-  'getRemainingTTL',
-  'touch',
-  'purgeStale',
-  'healthCheck',
-  'stats',
-  'destroy',
-  'max',
-  'maxSize',
-  'ttl',
-  'allowStale',
-  'close',
-] as const;
+/**
+ * How a view has each member of a cache: `'codec'` are those that handle values, `'passed'` those that do not and pass
+ * through unchanged, `'absent'` those that a view does not have. A member that is not named here does not compile.
+ */
+const MEMBERS = {
+  get: 'codec',
+  peek: 'codec',
+  getAndDelete: 'codec',
+  set: 'codec',
+  setIfAbsent: 'codec',
+  mGet: 'codec',
+  mSet: 'codec',
+  values: 'codec',
+  entries: 'codec',
+  fetch: 'codec',
 
-type Passed = (typeof PASSED)[number];
+  delete: 'passed',
+  has: 'passed',
+  mHas: 'passed',
+  mDelete: 'passed',
+  clear: 'passed',
+  keys: 'passed',
+  size: 'passed',
+  calculatedSize: 'passed',
+  incr: 'passed',
+  decr: 'passed',
+  count: 'passed',
+  info: 'passed',
+  getRemainingTTL: 'passed',
+  touch: 'passed',
+  purgeStale: 'passed',
+  healthCheck: 'passed',
+  stats: 'passed',
+  destroy: 'passed',
+  max: 'passed',
+  maxSize: 'passed',
+  ttl: 'passed',
+  allowStale: 'passed',
+  close: 'passed',
+
+  namespace: 'absent',
+  role: 'absent',
+  transport: 'absent',
+  ready: 'absent',
+  on: 'absent',
+  once: 'absent',
+  off: 'absent',
+  dump: 'absent',
+  load: 'absent',
+  getSync: 'absent',
+  peekSync: 'absent',
+  hasSync: 'absent',
+  setSync: 'absent',
+  setIfAbsentSync: 'absent',
+  deleteSync: 'absent',
+  getAndDeleteSync: 'absent',
+  clearSync: 'absent',
+  mGetSync: 'absent',
+  mHasSync: 'absent',
+  mSetSync: 'absent',
+  mDeleteSync: 'absent',
+  incrSync: 'absent',
+  decrSync: 'absent',
+  countSync: 'absent',
+  infoSync: 'absent',
+  getRemainingTTLSync: 'absent',
+  touchSync: 'absent',
+  keysSync: 'absent',
+  valuesSync: 'absent',
+  entriesSync: 'absent',
+  sizeSync: 'absent',
+  calculatedSizeSync: 'absent',
+  purgeStaleSync: 'absent',
+} as const satisfies Record<Exclude<keyof ClusteredCache, symbol>, 'codec' | 'passed' | 'absent'>;
+
+type Members = typeof MEMBERS;
+type Passed = { [Name in keyof Members]: Members[Name] extends 'passed' ? Name : never }[keyof Members];
+type Coded = { [Name in keyof Members]: Members[Name] extends 'codec' ? Name : never }[keyof Members];
+
+const PASSED = (Object.keys(MEMBERS) as (keyof Members)[]).filter((name): name is Passed => MEMBERS[name] === 'passed');
 
 /** A view of a cache with values of type `V`, stored as `S`. */
 export interface WrappedCache<K extends string | number, V, S = unknown> extends Pick<ClusteredCache<K, S>, Passed> {
@@ -92,7 +144,8 @@ export function wrap<K extends string | number, V, S>(
   return { ...passed, ...new View(inner, codec).methods() };
 }
 
-type Own<K extends string | number, V, S> = Omit<WrappedCache<K, V, S>, Passed>;
+/** What a view has of its own; a member that handles values and is missing here does not compile. */
+type Own<K extends string | number, V, S> = Pick<WrappedCache<K, V, S>, Coded | 'cache' | typeof Symbol.asyncIterator>;
 
 class View<K extends string | number, V, S> {
   readonly #cache: ClusteredCache<K, S>;

@@ -1,6 +1,6 @@
 /**
- * Where this process stands: host or client, and of whom. The facts are read here and nowhere else; DESIGN of the
- * roles is in `docs/architecture.md`.
+ * Where this process stands: host or client, and of whom. The facts are read here and nowhere else; the roles
+ * are explained in `docs/design/discovery.md`.
  */
 
 import cluster from 'node:cluster';
@@ -10,8 +10,9 @@ import { codedError } from '../errors.js';
 import { native } from '../native.js';
 import { invalidOption, show } from '../options/checks.js';
 import type { InstanceOptions } from '../options/instance.js';
-import { MAX_NAMESPACE_BYTES } from '../options/namespace.js';
 import { electionKey } from './pm2.js';
+
+const { MAX_NAMESPACE_BYTES } = native;
 
 /** Names a host's socket for processes that the cluster module does not connect. */
 const ENDPOINT_VARIABLE = 'CLUSTERED_CACHE_ENDPOINT';

@@ -11,9 +11,6 @@ import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
 import { native } from '../native.js';
 
-/** Of a SHA-256: 128 bits, in hexadecimal. */
-const KEY_DIGITS = 32;
-
 let found: string | null | undefined;
 
 /** The key under which the instances of this PM2 app elect their host; `undefined` outside of PM2. */
@@ -39,7 +36,7 @@ function keyOfInstance(): string | null {
   return createHash('sha256')
     .update(['v1', 'pm2', real(home), namespace, name].join('\0'))
     .digest('hex')
-    .slice(0, KEY_DIGITS);
+    .slice(0, native.ELECTION_KEY_DIGITS);
 }
 
 /** Children of an instance inherit its environment, but not its parent. */

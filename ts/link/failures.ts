@@ -1,7 +1,7 @@
 /** How requests end without an answer of the host. */
 
 import { codedError, isClusteredCacheError, type ErrorCode } from '../errors.js';
-import { REJECT, type Operation, type Policy } from '../operations/operation.js';
+import { REJECT, type Policy, type Settling } from '../operations/operation.js';
 
 /** How a request ended. */
 export type Outcome<T> = { value: T } | { error: unknown };
@@ -13,13 +13,13 @@ export function settle<T>(outcome: Outcome<T>): T {
 }
 
 /** What a request ends with that has failed for `error`: the instance's `failsafe` and the operation decide. */
-export function fallback<T>(error: Error, { degraded }: Operation<T>, { failsafe }: Policy): Outcome<T> {
-  if (failsafe === 'reject' || degraded === REJECT || !isLinkFailure(error)) return { error };
-  return { value: degraded };
+export function fallback<T>(error: Error, { withoutHost: instead }: Settling<T>, { failsafe }: Policy): Outcome<T> {
+  if (failsafe === 'reject' || instead === REJECT || !isLinkFailure(error)) return { error };
+  return { value: instead };
 }
 
 /** The same for whoever awaits it. */
-export function withoutHost<T>(error: Error, operation: Operation<T>, policy: Policy): Promise<T> {
+export function withoutHost<T>(error: Error, operation: Settling<T>, policy: Policy): Promise<T> {
   const outcome = fallback(error, operation, policy);
   if ('error' in outcome) return Promise.reject(outcome.error as Error);
   return Promise.resolve(outcome.value);

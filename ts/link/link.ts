@@ -4,7 +4,8 @@
  */
 
 import { answeredError } from '../operations/answers.js';
-import { REJECT, type Operation, type Policy } from '../operations/operation.js';
+import { HOST, PING_HOST } from '../operations/host.js';
+import type { Operation, Policy, Settling } from '../operations/operation.js';
 import { debug } from '../debug.js';
 import { codedError, fromNative, knownCode } from '../errors.js';
 import {
@@ -16,25 +17,22 @@ import {
   withoutHost,
   type Outcome,
 } from './failures.js';
-import { Form, LinkChange, MANY, Sharing, native, translated, type NativeCache, type NativeLink } from '../native.js';
+import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from '../native.js';
 import { NearRegistry } from '../near/registry.js';
 import { Pending, PendingRequests } from './pending.js';
 import { isolate } from '../discovery/isolate.js';
 import { shapeTable } from '../values/shapes.js';
+import { FrameWriter } from '../wire/frames.js';
 import { TurnBatch } from './batching.js';
 
 const log = debug('link');
 
-/** Ids from here on are native code's own: it opens namespaces again after a reconnect. */
-const REOPEN_BASE = 2 ** 52;
+const { ANSWER_NUMBERS, MAX_READ_MANY, REGISTER_BATCH, REGISTER_FORMS, REOPEN_BASE } = native;
 
-/** Where in the register the forms of many values are. */
-const FORMS = 9;
-/** Where in the register a batch of answers begins; in front is the place of immediate ones. */
-const BATCH = FORMS + MANY;
-/** Answers taken from native code at a time, and the numbers of each: id, form and three that go with it. */
+/** Answers taken from native code at a time. */
 const ANSWERS = 512;
-const ANSWER_NUMBERS = 5;
+/** Frames of so many bytes are taken over before the end of the turn: their memory is used again. */
+const MUCH = 256 * 1024;
 
 /** Who wants to hear of the link. */
 export interface LinkListener {
@@ -45,14 +43,11 @@ export interface LinkListener {
   reopened(error: Error | undefined): void;
 }
 
-/** The question whether the host still lives, asked while fetches wait for a load. */
-const PROBE: Operation<unknown> = { read: (_form, answer) => answer, degraded: REJECT, writes: false };
-
 export class Link {
   readonly isHost: boolean;
   readonly #native: NativeLink;
   /** Native code writes here what needs no JavaScript value; see `src/answer.rs` and `src/link.rs`. */
-  readonly #register = new Float64Array(BATCH + 1 + ANSWERS * ANSWER_NUMBERS);
+  readonly #register = new Float64Array(REGISTER_BATCH + 1 + ANSWERS * ANSWER_NUMBERS);
   readonly #pending: PendingRequests;
   /** Requests whose callers have given up, but whose answers matter to others. */
   readonly #orphans = new Map<number, (form: Form, number: number) => void>();
@@ -64,10 +59,14 @@ export class Link {
   #lastHandle = 0;
   /** Numbers that the host knows to be free: native code keeps a place for each number there ever was. */
   readonly #freeHandles: number[] = [];
+  /** Requests that were written and that native code has not taken over yet. */
+  readonly #frames = new FrameWriter();
   readonly #batch = new TurnBatch(
-    () => this.#native.flush(),
+    () => this.#send(),
     (first, by) => this.#pending.postpone(first, by),
   );
+  /** Reads may be answered from memory. */
+  readonly canRead: boolean;
   #isDraining = false;
   #isConnected = false;
   #hasConnected = false;
@@ -75,6 +74,8 @@ export class Link {
   #reason: string | undefined;
   /** Nobody has told where the host is, for longer than the grace time: until somebody does, requests fail at once. */
   #away: Error | undefined;
+  /** Native code has given up for now: requests fail at once, until there is a host. */
+  #unreachable: Error | undefined;
   /** How long requests wait for a host, and until when they do now, in ms of `performance.now()`. */
   readonly #grace: number;
   #graceEnd: number;
@@ -95,6 +96,7 @@ export class Link {
       overdue: (pending) => this.#expire(pending),
     });
     this.isHost = role === 'host';
+    this.canRead = this.isHost || share;
     this.#grace = grace;
     this.#graceEnd = performance.now() + grace;
     this.#onIdle = onIdle;
@@ -103,14 +105,15 @@ export class Link {
       this.isHost
         ? native.Link.host(wake, this.#register, shapeTable, isolate())
         : native.Link.client(wake, this.#register, shapeTable, grace, share, elected),
-    );
+    ) as NativeLink;
+    this.#native.defineSubmit();
   }
 
   /** A native cache on this link, for an instance of `namespace`. */
   attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: NearRegistry } {
     const handle = this.#freeHandles.pop() ?? ++this.#lastHandle;
     const cache = new native.ClusteredCache(this.#native, handle) as NativeCache;
-    cache.accelerate();
+    cache.defineReads();
     this.#listeners.set(handle, listener);
     this.#caches.set(handle, cache);
     const nears = this.#nears.get(namespace) ?? new NearRegistry();
@@ -154,7 +157,7 @@ export class Link {
   refuse(error: Error): void {
     this.#away = error;
     for (const { id } of this.#pending.all()) {
-      this.#native.forget(id);
+      this.#forget(id);
       this.#fail(id, error);
     }
     this.#degrade(error);
@@ -165,19 +168,138 @@ export class Link {
     return ++this.#lastId;
   }
 
+  // --- asking ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Asks `operation` through `handle`, as request `id`. The host in this process answers at once; else the request is
+   * sent at the end of the turn. With `holds` the process stays alive until it is answered.
+   */
+  ask<T, A extends readonly unknown[]>(
+    id: number,
+    handle: number,
+    operation: Operation<T, A>,
+    policy: Policy,
+    first?: A[0],
+    second?: A[1],
+    third?: A[2],
+    holds = true,
+  ): Promise<T> {
+    try {
+      const asked = this.#write(id, handle, operation, first, second, third);
+      if (this.isHost) return this.outcome(id, this.#submit(), asked, policy, holds);
+      if (this.#away) return this.#unasked(this.#away, asked, policy);
+      return this.#promise(id, asked, policy, holds);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** As {@link ask}, in the host alone, which answers before this returns. */
+  askNow<T, A extends readonly unknown[]>(
+    handle: number,
+    operation: Operation<T, A>,
+    policy: Policy,
+    first?: A[0],
+    second?: A[1],
+    third?: A[2],
+  ): T {
+    const asked = this.#write(this.nextId(), handle, operation, first, second, third);
+    return this.immediate(this.#submit(), asked, policy);
+  }
+
+  /** Tells something that wants no answer. It goes out with the next {@link flush}. */
+  tell<A extends readonly unknown[]>(
+    handle: number,
+    operation: Operation<unknown, A>,
+    first: A[0],
+    second: A[1],
+  ): void {
+    this.#write(0, handle, operation, first, second);
+    if (this.isHost) this.#submit();
+  }
+
+  /** What `find` says of the key, if memory can answer it. */
+  found<T>(cache: NativeCache, key: unknown, operation: Settling<T>): T | undefined {
+    if (!this.canRead) return undefined;
+    this.takeOver();
+    const value = cache.find(key);
+    const form = this.#register[0] as Form;
+    if (form === Form.Pending) return undefined;
+    if (form === Form.Error) throw answeredError(value);
+    return operation.read(form, value, this.#register, 1);
+  }
+
+  /** Hands what was written to native code: before it does anything else, so that requests keep their order. */
+  takeOver(): void {
+    if (this.#frames.length > 0) this.#submit();
+  }
+
+  #write<T, A extends readonly unknown[]>(
+    id: number,
+    handle: number,
+    operation: Operation<T, A>,
+    first?: A[0],
+    second?: A[1],
+    third?: A[2],
+  ): Settling<T> {
+    const frames = this.#frames;
+    frames.begin(id, handle);
+    try {
+      const write = operation.write as (...args: unknown[]) => Operation<T> | void;
+      const asked = write(frames, first, second, third) ?? operation;
+      frames.end(asked.number, asked.since);
+      return asked;
+    } catch (error) {
+      frames.abort();
+      throw error;
+    }
+  }
+
+  /** Native code takes over what was written; the host answers the last request at once. */
+  #submit(): unknown {
+    const frames = this.#frames;
+    try {
+      return this.#native.submit(frames.bytes, frames.length);
+    } finally {
+      frames.clear();
+    }
+  }
+
+  #send(): void {
+    this.takeOver();
+    this.#native.flush();
+  }
+
+  /** The outcome of a request that is not sent, for nobody can be asked. */
+  #unasked<T>(error: Error, operation: Settling<T>, policy: Policy): Promise<T> {
+    this.#frames.clear();
+    return withoutHost(error, operation, policy);
+  }
+
+  #promise<T>(id: number, operation: Settling<T>, policy: Policy, holds: boolean): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#keep(new Pending(id, operation, policy, resolve as never, reject, holds));
+    });
+  }
+
   /** The outcome of request `id`, given native code's immediate answer. */
-  outcome<T>(id: number, value: unknown, operation: Operation<T>, policy: Policy, holds = true): Promise<T> {
+  outcome<T>(id: number, value: unknown, operation: Settling<T>, policy: Policy, holds = true): Promise<T> {
     const form = this.#register[0] as Form;
     if (form === Form.Pending || form === Form.Waiting) {
       if (this.#away) {
-        this.#native.forget(id);
+        this.#forget(id);
         return withoutHost(this.#away, operation, policy);
       }
-      return new Promise<T>((resolve, reject) => {
-        this.#keep(new Pending(id, operation, policy, resolve as never, reject, holds));
-        if (form === Form.Waiting) this.#wait(id);
-      });
+      const outcome = this.#promise(id, operation, policy, holds);
+      if (form === Form.Waiting) this.#wait(id);
+      return outcome;
     }
+    return this.settled(value, operation, policy);
+  }
+
+  /** The outcome of a request that native code has answered at once, for a caller that awaits it. */
+  settled<T>(value: unknown, operation: Settling<T>, policy: Policy): Promise<T> {
+    const form = this.#register[0] as Form;
     try {
       if (form !== Form.Error) return Promise.resolve(operation.read(form, value, this.#register, 1));
       return withoutHost(answeredError(value), operation, policy);
@@ -187,31 +309,40 @@ export class Link {
   }
 
   /** The outcome of a request that native code has answered at once. */
-  immediate<T>(value: unknown, operation: Operation<T>, policy: Policy): T {
+  immediate<T>(value: unknown, operation: Settling<T>, policy: Policy): T {
     const form = this.#register[0] as Form;
     if (form === Form.Error) return settle(fallback(answeredError(value), operation, policy));
     return operation.read(form, value, this.#register, 1);
   }
 
   /** Adds the values of `keys` that `cache` has at hand to `values`, in order, and returns the other keys. */
-  readMany<K>(cache: NativeCache, keys: K[], values: Map<K, unknown>, { read }: Operation<unknown>): K[] {
+  readMany<K>(cache: NativeCache, keys: K[], values: Map<K, unknown>, { read }: Settling<unknown>): K[] {
+    if (!this.canRead) return keys;
+    this.takeOver();
     const left: K[] = [];
-    for (let from = 0; from < keys.length; from += MANY) {
-      const some = keys.length <= MANY ? keys : keys.slice(from, from + MANY);
+    for (let from = 0; from < keys.length; from += MAX_READ_MANY) {
+      const some = keys.length <= MAX_READ_MANY ? keys : keys.slice(from, from + MAX_READ_MANY);
       const found = cache.readMany(gather, ...some);
       for (let index = 0; index < some.length; index++) {
         const key = some[index] as K;
-        const form = this.#register[FORMS + index] as Form;
+        const form = this.#register[REGISTER_FORMS + index] as Form;
         if (form === Form.Pending) left.push(key);
-        values.set(key, form === Form.Pending ? undefined : read(form, found[index], this.#register, FORMS + index));
+        values.set(
+          key,
+          form === Form.Pending ? undefined : read(form, found[index], this.#register, REGISTER_FORMS + index),
+        );
       }
     }
     return left;
   }
 
-  /** Before a read at once: a caller that gives the event loop no turn learns here that there is a host again. */
+  /**
+   * Before a read at once: a caller that gives the event loop no turn learns here that there is a host again, and reads
+   * what it has written.
+   */
   catchUp(): void {
     if (!this.#isConnected && !this.isHost) this.#drain();
+    this.takeOver();
   }
 
   /** Whether native code has just said that the answer comes later. */
@@ -220,19 +351,29 @@ export class Link {
   }
 
   /**
-   * The outcome of the pending read `id` of `cache`, before this returns. Where memory cannot answer for the moment, the
-   * host is asked and this thread waits; where it never can, `refusal` is thrown.
+   * The outcome of a read of `cache` that memory cannot answer for the moment, before this returns: the host is asked and
+   * this thread waits. Where memory never can, `refusal` is thrown.
    */
-  awaited<T>(id: number, operation: Operation<T>, policy: Policy, cache: NativeCache, refusal: () => Error): T {
-    if (this.#isConnected && cache.sharing() !== Sharing.Without) return this.#block(id, operation, policy);
-    this.#native.forget(id);
-    if (this.#away) return settle(fallback(this.#away, operation, policy));
+  awaited<T, K>(
+    handle: number,
+    operation: Operation<T, [key: K]>,
+    key: K,
+    policy: Policy,
+    cache: NativeCache,
+    refusal: () => Error,
+  ): T {
+    if (this.#isConnected && cache.sharing() !== Sharing.Without) {
+      const id = this.nextId();
+      return this.#block(id, this.#write(id, handle, operation, key), policy);
+    }
+    const away = this.#away ?? this.#unreachable;
+    if (away) return settle(fallback(away, operation, policy));
     if (this.#isConnected || !this.#hasConnected) throw refusal();
     const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
     return settle(fallback(reason, operation, policy));
   }
 
-  #block<T>(id: number, operation: Operation<T>, policy: Policy): T {
+  #block<T>(id: number, operation: Settling<T>, policy: Policy): T {
     const outcomes: Outcome<T>[] = [];
     const resolve = (value: T) => outcomes.push({ value });
     const reject = (error: unknown) => outcomes.push({ error });
@@ -272,6 +413,7 @@ export class Link {
   /** For the end of the process: nothing asked or read before it is lost. */
   finish(): void {
     for (const nears of this.#nears.values()) nears.report();
+    this.takeOver();
     this.#native.finish();
   }
 
@@ -295,6 +437,7 @@ export class Link {
     const begin = this.isHost ? performance.now() : this.#batch.take(pending.id);
     pending.deadline = begin + pending.policy.timeout;
     this.#pending.add(pending);
+    if (this.#frames.length > MUCH) this.takeOver();
     if (!this.#batch.isFull) return;
     this.#batch.end();
     // In the midst of answers the others are next anyway.
@@ -320,10 +463,10 @@ export class Link {
     const register = this.#register;
     for (;;) {
       const values = this.#native.drain();
-      const count = register[BATCH] as number;
-      const end = BATCH + 1 + count * ANSWER_NUMBERS;
+      const count = register[REGISTER_BATCH] as number;
+      const end = REGISTER_BATCH + 1 + count * ANSWER_NUMBERS;
       let used = 0;
-      for (let at = BATCH + 1; at < end; at += ANSWER_NUMBERS) {
+      for (let at = REGISTER_BATCH + 1; at < end; at += ANSWER_NUMBERS) {
         const form = register[at + 1] as Form;
         const hasValue = form >= Form.Record || HAS_VALUE[form] || register[at] === 0;
         const value = hasValue ? values[used++] : undefined;
@@ -341,7 +484,7 @@ export class Link {
     const pending = this.#pending.take(id);
     if (!pending) return this.#onOrphan(id, form, numbers[at] as number);
     try {
-      if (form === Form.Error) pending.reject(answeredError(value));
+      if (form === Form.Error) end(pending, fallback(answeredError(value), pending.operation, pending.policy));
       else pending.resolve(pending.operation.read(form, value, numbers, at) as never);
     } catch (error) {
       pending.reject(error);
@@ -370,6 +513,7 @@ export class Link {
       this.#isConnected = true;
       this.#hasConnected = true;
       this.#away = undefined;
+      this.#unreachable = undefined;
       if (this.#isDegraded) this.#restore();
       if (changed) this.#announce((listener) => listener.epoch(epoch));
       return;
@@ -380,6 +524,7 @@ export class Link {
     const [through, code, message] = details as [number, string, string];
     log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
     const error = codedError(knownCode(code), message);
+    if (change === LinkChange.Unreachable) this.#unreachable = error;
     for (const { id } of this.#pending.all()) {
       if (id <= through) this.#fail(id, error, change === LinkChange.Lost);
     }
@@ -397,11 +542,9 @@ export class Link {
 
   /** Asks the host for a sign of life; without one all waits end. One question at a time for all of them. */
   #probe(policy: Policy): void {
-    const [cache] = this.#caches.values();
-    if (this.#isProbing || !cache) return;
+    if (this.#isProbing) return;
     this.#isProbing = true;
-    const id = this.nextId();
-    this.outcome(id, cache.ping(id), PROBE, { timeout: policy.timeout, failsafe: 'reject' })
+    this.ask(this.nextId(), HOST, PING_HOST, { timeout: policy.timeout, failsafe: 'reject' })
       .catch((error: Error) => {
         // A refusal is a sign of life too.
         if (!isLinkFailure(error)) return;
@@ -417,7 +560,7 @@ export class Link {
       this.#pending.arm(pending.deadline);
       return this.#probe(policy);
     }
-    const sent = this.#native.forget(id);
+    const sent = this.#forget(id);
     const error = this.#isConnected
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
       : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#reason));
@@ -429,15 +572,19 @@ export class Link {
 
   // --- without a host --------------------------------------------------------------------------------------------
 
+  /** No caller waits for request `id` any more. `true` when the host may have carried it out. */
+  #forget(id: number): boolean {
+    this.takeOver();
+    return this.#native.forget(id);
+  }
+
   /** Ends request `id` without an answer; `sent` when the host may have carried it out. */
   #fail(id: number, error: Error, sent = false): void {
     const pending = this.#pending.take(id);
     if (!pending) return;
     const { operation, policy } = pending;
     const reason = sent && operation.writes ? unknownOutcome(error) : error;
-    const outcome = fallback(reason, operation, policy);
-    if ('error' in outcome) pending.reject(outcome.error);
-    else pending.resolve(outcome.value as never);
+    end(pending, fallback(reason, operation, policy));
   }
 
   #degrade(error: Error): void {
@@ -454,6 +601,12 @@ export class Link {
   #announce(tell: (listener: LinkListener) => void): void {
     for (const listener of [...this.#listeners.values()]) tell(listener);
   }
+}
+
+/** Ends a request that waits. */
+function end(pending: Pending, outcome: Outcome<unknown>): void {
+  if ('error' in outcome) pending.reject(outcome.error);
+  else pending.resolve(outcome.value as never);
 }
 
 const gather = (...values: unknown[]) => values;

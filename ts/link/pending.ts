@@ -1,6 +1,6 @@
 /** Requests that wait for their answers: kept by number, ended by a deadline, and keeping the process alive. */
 
-import type { Operation, Policy } from '../operations/operation.js';
+import type { Policy, Settling } from '../operations/operation.js';
 
 /** A request that waits. */
 export class Pending {
@@ -9,7 +9,7 @@ export class Pending {
   deadline = 0;
   /** The host has answered that another loads the key: how long that takes is the lease's affair. */
   waits = false;
-  readonly operation: Operation<unknown>;
+  readonly operation: Settling<unknown>;
   readonly policy: Policy;
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
@@ -18,7 +18,7 @@ export class Pending {
 
   constructor(
     id: number,
-    operation: Operation<unknown>,
+    operation: Settling<unknown>,
     policy: Policy,
     resolve: (value: never) => void,
     reject: (error: unknown) => void,

@@ -4,6 +4,9 @@ import type { Near } from './near.js';
 
 type Key = string | number;
 
+/** A key that is being changed, or an entry with that key. */
+export type Changed = Key | { readonly key: Key };
+
 /**
  * The near caches of one namespace on one link. Whatever instance changes something, all of them forget it: a caller
  * sees its own changes, awaited or not, and through whichever instance it reads.
@@ -25,6 +28,12 @@ export class NearRegistry {
   readonly forget = (key: Key): void => {
     for (const near of this.#all) near.forget(key);
   };
+
+  /** Keys, or entries, are being changed. */
+  forgetEach(changed: readonly Changed[]): void {
+    if (this.#all.length === 0) return;
+    for (const one of changed) this.forget(typeof one === 'object' ? one.key : one);
+  }
 
   /** Tells the host of the hits that it does not know of. */
   report(): void {

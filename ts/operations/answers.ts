@@ -4,7 +4,7 @@
  */
 
 import { decode } from '../values/codec.js';
-import { codedError, knownCode, rangeError } from '../errors.js';
+import { codedError, knownCode } from '../errors.js';
 import { Form } from '../native.js';
 
 /** Reads one kind of answer: its value if it has one, and the numbers that go with it, from `at` on. */
@@ -57,8 +57,16 @@ export interface Settings {
 }
 
 /** Counters of a namespace since it was created on its host. */
-export interface CacheStats {
+export interface CacheStats extends HostStats {
   namespace: string;
+  near: {
+    /** Values that this instance found in its own near cache; they are among the hits. */
+    hits: number;
+  };
+}
+
+/** What the host has counted. */
+export interface HostStats {
   /** Entries now. */
   size: number;
   /** Their size now. */
@@ -83,10 +91,6 @@ export interface CacheStats {
     /** Loads passed on because their leader died, gave up or took too long. */
     takeovers: number;
   };
-  near: {
-    /** Values that this instance found in its own near cache; they are among the hits. */
-    hits: number;
-  };
   /** Connections to the host now. */
   clients: number;
   /** Names the host's life; another host, or a restarted one, has another. */
@@ -97,9 +101,8 @@ export interface CacheStats {
 
 /** The error that native code or the host answered. */
 export function answeredError(answer: unknown): Error {
-  const [code, message, className] = answer as [string, string, string];
-  const known = knownCode(code);
-  return className === 'RangeError' ? rangeError(known, message) : codedError(known, message);
+  const [code, message] = answer as [string, string];
+  return codedError(knownCode(code), message);
 }
 
 export const asValue: Read<unknown> = (form, value, numbers, at) =>
@@ -161,43 +164,24 @@ export const asSettings: Read<Settings> = (_form, answer) => {
   return { max: max ?? undefined, maxSize, maxEntrySize, ttl, allowStale };
 };
 
-/** Reads the counters of the namespace `namespace`. */
-export function asStats(namespace: string): Read<CacheStats> {
-  return (_form, answer) => {
-    const [
-      size,
-      calculatedSize,
-      hits,
-      misses,
-      sets,
-      deletes,
-      evictions,
-      expirations,
-      leads,
-      waits,
-      takeovers,
-      clients,
-      epoch,
-      uptime,
-    ] = answer as StatsFields;
-    return {
-      namespace,
-      size,
-      calculatedSize,
-      hits,
-      misses,
-      sets,
-      deletes,
-      evictions,
-      expirations,
-      fetches: { leads, waits, takeovers },
-      near: { hits: 0 },
-      clients,
-      epoch,
-      uptime,
-    };
+export const asStats: Read<HostStats> = (_form, answer) => {
+  const [size, calculatedSize, hits, misses, sets, deletes, evictions, expirations, ...rest] = answer as StatsFields;
+  const [leads, waits, takeovers, clients, epoch, uptime] = rest;
+  return {
+    size,
+    calculatedSize,
+    hits,
+    misses,
+    sets,
+    deletes,
+    evictions,
+    expirations,
+    fetches: { leads, waits, takeovers },
+    clients,
+    epoch,
+    uptime,
   };
-}
+};
 
 // prettier-ignore
 type StatsFields = [

@@ -3,17 +3,16 @@
  * with what another caller loaded.
  */
 
-import { asValue, type Read } from './answers.js';
-import { decode, encode, type Encoded } from '../values/codec.js';
-import { Form, LoadEnd } from '../native.js';
-import { giveBack, settleLease, type FetchContext } from './lease.js';
-import { isLinkFailure } from '../link/failures.js';
-import { REJECT, type Operation } from './operation.js';
-import { DEFAULT_LEASE, checkCall, type FetchOptions } from '../options/calls.js';
-import { isOversize } from './batches.js';
-import { CANCEL_WAIT } from './table.js';
 import { codedError } from '../errors.js';
-import { packError, unpackError } from '../values/remote-error.js';
+import { isLinkFailure } from '../link/failures.js';
+import { Form } from '../native.js';
+import { DEFAULT_LEASE, checkCall, type FetchOptions } from '../options/calls.js';
+import { decode, encode, type Encoded } from '../values/codec.js';
+import { packError } from '../values/remote-error.js';
+import { isOversize } from '../values/size.js';
+import type { Key } from './entries.js';
+import { completeLease, giveBack, type FetchContext } from './lease.js';
+import { CANCEL_WAIT, FETCH, type Found } from './loading.js';
 
 /** What a fetcher gets besides the key. */
 export interface FetcherContext {
@@ -23,21 +22,6 @@ export interface FetcherContext {
 
 /** Loads the value of a key. `undefined` is not stored. */
 export type Fetcher<K, V> = (key: K, context: FetcherContext) => V | undefined | Promise<V | undefined>;
-
-/** `thrown` is what another caller's fetcher threw; it is told apart from failures on the way to the host. */
-type Found = { lease: number } | { value: unknown } | { thrown: unknown };
-
-const readFound: Read<Found> = (form, value, numbers, at) => {
-  if (form === Form.Lease) return { lease: numbers[at] as number };
-  if (form === Form.Failed) {
-    const [errorForm, packed] = value as [Form, unknown];
-    return { thrown: unpackError(decode(errorForm, packed)) };
-  }
-  return { value: asValue(form, value, numbers, at) };
-};
-
-/** It may take a lease, but a lost lease frees itself: nothing is unknown about its outcome. */
-const FETCH: Operation<Found> = { read: readFound, degraded: REJECT, writes: false };
 
 const OPTIONS = ['ttl', 'size', 'forceRefresh', 'lease', 'signal'] as const;
 
@@ -67,15 +51,23 @@ export async function fetchOnce<K extends string | number, V>(
   return await lead(context, found.lease, key, fetcher, options);
 }
 
-async function find(context: FetchContext, key: unknown, options: FetchOptions): Promise<Found> {
-  const { link, native, policy } = context;
+function find(context: FetchContext, key: Key, options: FetchOptions): Promise<Found> {
+  const { link, handle, policy } = context;
   const { forceRefresh = false, lease = DEFAULT_LEASE, signal } = options;
-  const id = link.nextId();
   const operation = { ...FETCH, orphaned: (form: Form, lease: number) => returnLease(context, form, lease) };
-  const found = link.outcome(id, native.fetch(id, key, forceRefresh, lease), operation, policy);
-  if (!signal) return await found;
+  if (!forceRefresh) {
+    const found = link.found(context.native, key, FETCH);
+    if (found) return Promise.resolve(found);
+  }
+  const id = link.nextId();
+  const found = link.ask(id, handle, operation, policy, key, forceRefresh, lease);
+  return signal ? untilAborted(context, id, found, signal) : found;
+}
+
+/** The outcome of the fetch `id`, or the reason of the signal. */
+async function untilAborted<T>(context: FetchContext, id: number, found: Promise<T>, signal: AbortSignal): Promise<T> {
   const onAbort = () => {
-    if (link.abandon(id, signal.reason)) cancelWait(context, id);
+    if (context.link.abandon(id, signal.reason)) cancelWait(context, id);
   };
   signal.addEventListener('abort', onAbort, { once: true });
   try {
@@ -85,10 +77,9 @@ async function find(context: FetchContext, key: unknown, options: FetchOptions):
   }
 }
 
-/** Tells the host that nobody waits any more. If the answer is on its way already, it is taken when it comes. */
-function cancelWait({ link, native, policy }: FetchContext, target: number): void {
-  const id = link.nextId();
-  link.outcome(id, native.cancelWait(id, target), CANCEL_WAIT, policy).then(
+/** Tells the host that no caller waits any more. If the answer is on its way already, it is taken when it comes. */
+function cancelWait({ link, handle, policy }: FetchContext, target: number): void {
+  link.ask(link.nextId(), handle, CANCEL_WAIT, policy, target).then(
     (cancelled) => cancelled && link.disown(target),
     // Without a host there is no wait left to cancel.
     () => {},
@@ -119,13 +110,13 @@ async function lead<K, V>(
     loaded = value === undefined ? undefined : encode(value);
   } catch (error) {
     if (signal?.aborted) await giveBack(context, token);
-    else await settleLease(context, token, LoadEnd.Failed, encode(packError(error)));
+    else await completeLease(context, token, { end: 'failed', error: encode(packError(error)) });
     throw error;
   }
-  if (!loaded) await settleLease(context, token, LoadEnd.Nothing);
+  if (!loaded) await completeLease(context, token, { end: 'nothing' });
   // What is too large to be stored is too large to be handed on: each caller loads its own.
   else if (isOversize(loaded)) await giveBack(context, token);
-  else await settleLease(context, token, LoadEnd.Value, loaded, ttl, size);
+  else await completeLease(context, token, { end: 'value', value: loaded, keep: { ttl, size } });
   // A copy, as everybody else gets: the leader must not see a richer object than its waiters.
   return loaded && (decodeOwn(loaded) as V);
 }

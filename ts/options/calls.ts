@@ -1,5 +1,6 @@
 /** Options of single calls. */
 
+import { native } from '../native.js';
 import {
   abortSignal,
   boolean,
@@ -52,7 +53,7 @@ export interface ListenOptions {
 }
 
 /** How long a load may take before the next waiter takes over, in ms. */
-export const DEFAULT_LEASE = 30_000;
+export const { DEFAULT_LEASE } = native;
 
 /** Checks the options of one call; `undefined` becomes an empty object. */
 export function checkCall<T extends object>(options: T | undefined, allowed: readonly (keyof T & string)[]): T {

@@ -14,8 +14,8 @@ import {
   timeLimitOrNone,
   type Check,
 } from './checks.js';
-import type { NativeOptions } from '../native.js';
-import { MAX_NAMESPACE_BYTES, NAMESPACE_OPTIONS, sharedOptions, type NamespaceOptions } from './namespace.js';
+import { native, type NativeOptions } from '../native.js';
+import { NAMESPACE_OPTIONS, sharedOptions, type NamespaceOptions } from './namespace.js';
 
 /** What to do when the host cannot be reached. */
 export type Failsafe = 'resolve' | 'reject';
@@ -109,9 +109,11 @@ export interface PersistSettings {
   interval: number | undefined;
 }
 
+const { DEFAULT_TIMEOUT, MAX_NAMESPACE_BYTES } = native;
+
 export const DEFAULTS = {
   namespace: 'default',
-  timeout: 1_000,
+  timeout: DEFAULT_TIMEOUT,
   failsafe: 'resolve',
   handoverTimeout: 1_000,
   near: 10_000,

@@ -27,10 +27,6 @@ export interface NamespaceOptions {
   cacheNull?: boolean;
 }
 
-export const MAX_NAMESPACE_BYTES = 256;
-/** The largest entry; see `MAX_ENTRY_BYTES` in `crates/core/src/config.rs`. */
-export const MAX_ENTRY_BYTES = 16 * 1024 * 1024;
-
 export const NAMESPACE_OPTIONS = {
   max: positiveInteger,
   maxSize: positiveInteger,

@@ -26,8 +26,8 @@ const SIGHTINGS = 3;
 /** Lists whose sightings are counted at a time; a power of two. */
 const SIGHTED = 8_192;
 
-/** Bytes of descriptors, by number. */
-const descriptorBytes: number[] = [];
+/** Descriptors as they cross the wire, by number. */
+const descriptors: Uint8Array[] = [];
 let shapes = 0;
 
 export class Shape {
@@ -81,7 +81,7 @@ export class Shape {
   #name(): number {
     const descriptor = JSON.stringify(this.lists);
     const number = shapeTable.numberOf(descriptor);
-    descriptorBytes[number] = Buffer.byteLength(descriptor);
+    descriptors[number] = Buffer.from(descriptor);
     return number;
   }
 }
@@ -108,8 +108,13 @@ const sightings = new Sightings();
 /** The shape of values without objects, from which all others grow. */
 export const NO_LISTS = new Shape([], 0);
 
-/** Bytes that a record of the shape `number` has besides its body. */
-export const shapeBytes = (number: number) => descriptorBytes[number] ?? 0;
+/** The descriptor of the shape `number`, which this copy of the package has named. */
+export const shapeDescriptor = (number: number): Uint8Array => descriptors[number] ?? NO_DESCRIPTOR;
+
+const NO_DESCRIPTOR = new Uint8Array(0);
+
+/** Bytes that a record of the shape `number` has beside its body. */
+export const shapeBytes = (number: number) => shapeDescriptor(number).length;
 
 export function areSame(one: Keys, other: Keys): boolean {
   if (one.length !== other.length) return false;

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clustered_cache_core::clock::Clock;
-use clustered_cache_core::protocol::message::{NamespaceOptions, Request, Response};
+use clustered_cache_core::operations::namespace::ReadStats;
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::structures::NamespaceOptions;
 use clustered_cache_core::snapshot;
 use clustered_cache_core::store::Store;
-use clustered_cache_core::testing::{TempDir, User, new_entry, text_key};
+use clustered_cache_core::testing::{TempDir, User, set, text_key};
 
 const RUNS: usize = 7;
 
@@ -20,7 +22,7 @@ fn filled(entries: usize, value_bytes: usize) -> Arc<Store> {
     let mut user = User::with_open(&store, "n", NamespaceOptions::default());
     let value = vec![2; value_bytes];
     for number in 0..entries {
-        let reply = user.ask(0, Request::Set(new_entry(&text_key(&format!("key:{number}")), &value)));
+        let reply = user.ask(1, set(&text_key(&format!("key:{number}")), &value));
         assert_eq!(reply, Response::Flag(true));
     }
     store
@@ -28,7 +30,7 @@ fn filled(entries: usize, value_bytes: usize) -> Arc<Store> {
 
 fn size(store: &Arc<Store>) -> u64 {
     let mut user = User::with_open(store, "n", NamespaceOptions::default());
-    let reply = user.ask(0, Request::Stats);
+    let reply = user.ask(1, ReadStats {});
     let Response::Stats(stats) = reply.response() else {
         unreachable!("a request for counters is answered so")
     };

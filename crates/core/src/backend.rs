@@ -13,7 +13,12 @@ use crate::client::views::Views;
 use crate::error::{Error, Result};
 use crate::inbox::Incoming;
 use crate::mark::Mark;
-use crate::protocol::message::{Blob, Handle, Request, RequestEnvelope, RequestId, Response};
+use crate::operations::Operation;
+use crate::operations::namespace::{Open, Release};
+use crate::protocol::answer::Response;
+use crate::protocol::frame;
+use crate::protocol::structures::NamespaceOptions;
+use crate::protocol::{Handle, RequestId};
 use crate::session::Session;
 
 /// A way to a store.
@@ -50,31 +55,83 @@ impl Backend {
         }
     }
 
-    /// Carries out a request. What this process can do by itself it answers through `reply` before this returns; the
-    /// host, and a fetch that waits for another's load, answer later through the environment's inbox.
+    /// Carries out the requests of whole frames, in their order. In the process that holds the store each is answered
+    /// through `reply` before this returns; the host answers later, through the environment's inbox, and so does a fetch
+    /// that waits for another caller's load.
     ///
     /// # Errors
-    /// Nothing was sent: the request is too large, the host cannot be reached, or the link is closed.
-    pub fn submit(&self, request: &RequestEnvelope<'_>, reply: &mut dyn FnMut(Response<'_>)) -> Result<()> {
+    /// Nothing was sent: too much waits already, the host cannot be reached, or the link is closed.
+    pub fn submit(&self, frames: &[u8], reply: &mut dyn FnMut(RequestId, Response<'_>)) -> Result<()> {
         match self {
             Self::Local(session) => {
-                session.lock().unwrap_or_else(PoisonError::into_inner).execute(request, reply);
-                Ok(())
+                let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+                frame::each_request(frames, |head, payload, _| {
+                    session.execute(head, payload, &mut |response| reply(head.id, response))
+                })
             }
-            Self::Remote(remote) => remote.submit(request, reply),
+            Self::Remote(remote) => remote.submit(frames),
         }
     }
 
-    /// Answers what is cached under `key`, if that can be said without asking the host; `false` if not.
-    pub fn read(&self, handle: Handle, key: &[u8], reply: &mut dyn FnMut(Response<'_>)) -> bool {
-        // The number is for answers that come later.
-        let request = RequestEnvelope { id: 0, handle, request: Request::Get(Blob(key)) };
+    /// Opens the namespace `name` under `handle`; answered as by [`Self::submit`].
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn open(
+        &self,
+        id: RequestId,
+        handle: Handle,
+        name: &str,
+        options: NamespaceOptions,
+        reply: &mut dyn FnMut(Response<'_>),
+    ) -> Result<()> {
         match self {
             Self::Local(session) => {
-                session.lock().unwrap_or_else(PoisonError::into_inner).execute(&request, reply);
-                true
+                let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+                session.perform(id, handle, Open { name, options }, reply);
+                Ok(())
             }
-            Self::Remote(remote) => remote.views.borrow_mut().answer(remote.client.link(), &request, reply),
+            Self::Remote(remote) => {
+                remote.views.borrow_mut().open(id, handle, name);
+                remote.client.open(id, handle, name, options)
+            }
+        }
+    }
+
+    /// Gives a handle back; answered as by [`Self::submit`].
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn release(&self, id: RequestId, handle: Handle, reply: &mut dyn FnMut(Response<'_>)) -> Result<()> {
+        match self {
+            Self::Local(session) => {
+                let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+                session.perform(id, handle, Release {}, reply);
+                Ok(())
+            }
+            Self::Remote(remote) => {
+                remote.views.borrow_mut().release(handle);
+                remote.client.release(id, handle)
+            }
+        }
+    }
+
+    /// Answers a read of one key, if that can be done without asking the host; `false` if not. A fetch is answered only
+    /// where there is a value.
+    pub fn read(
+        &self,
+        operation: Operation,
+        handle: Handle,
+        key: &[u8],
+        reply: &mut dyn FnMut(Response<'_>),
+    ) -> bool {
+        match self {
+            Self::Local(session) => {
+                session.lock().unwrap_or_else(PoisonError::into_inner).read(operation, handle, key, reply)
+            }
+            Self::Remote(remote) => {
+                remote.views.borrow_mut().read(remote.client.link(), operation, handle, key, reply)
+            }
         }
     }
 
@@ -134,26 +191,12 @@ impl Backend {
 }
 
 impl Remote {
-    fn submit(&self, request: &RequestEnvelope<'_>, reply: &mut dyn FnMut(Response<'_>)) -> Result<()> {
+    fn submit(&self, frames: &[u8]) -> Result<()> {
+        self.client.submit(frames)?;
         let mut views = self.views.borrow_mut();
-        if views.answer(self.client.link(), request, reply) {
-            return Ok(());
-        }
-        match &request.request {
-            // These two the client remembers, to open the same namespaces after a reconnect.
-            Request::Open { name, options } => {
-                views.open(request.id, request.handle, name);
-                self.client.open(request.id, request.handle, name, *options)
-            }
-            Request::Release => {
-                views.release(request.handle);
-                self.client.release(request.id, request.handle)
-            }
-            _ => {
-                self.client.submit(request)?;
-                views.asked(request);
-                Ok(())
-            }
-        }
+        frame::each_request(frames, |head, payload, _| {
+            views.asked(head, payload);
+            Ok(())
+        })
     }
 }

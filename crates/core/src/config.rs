@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::NamespaceOptions;
+use crate::protocol::structures::NamespaceOptions;
 
 // --- namespaces, keys and values -----------------------------------------------------------------------------
 
@@ -22,7 +22,7 @@ pub const MAX_TABLE_BYTES: u64 = 14 * 1024 * 1024 * 1024;
 /// No counter of reads goes on over this when others report theirs: JavaScript holds it exactly.
 pub const MAX_COUNTED: u64 = 1 << 53;
 /// Entries that one report of reads names, at most.
-pub const MAX_SEEN: usize = 1_024;
+pub const MAX_REPORTED: usize = 1_024;
 /// Entries purged and leases passed on in one call of `Store::tick`, at most.
 pub const TICK_STEPS: usize = 1_024;
 /// Keys of one request that are looked after without giving others a turn.
@@ -42,10 +42,14 @@ pub const MAX_FRAME_BYTES: usize = MAX_ENTRY_BYTES as usize + 128 * 1024;
 pub const MAX_HELLO_BYTES: usize = 256;
 /// A reply of many values stops growing here; the client asks for the rest.
 pub const REPLY_PART_BYTES: usize = 4 * 1024 * 1024;
-/// A request of many entries is split by the client here.
+/// A request of many entries is split by the client when it has so many bytes.
 pub const REQUEST_PART_BYTES: usize = 4 * 1024 * 1024;
+/// A request of many entries is split by the client when it has so many of them.
+pub const REQUEST_PART_KEYS: usize = 16_384;
 /// Most keys or entries in one request.
 pub const MAX_BATCH: usize = 65_536;
+/// Entries in a page of a scan that a client asks for.
+pub const PAGE_ENTRIES: u32 = 1_024;
 /// Entries in a page of a scan, at most.
 pub const MAX_PAGE: usize = 4_096;
 

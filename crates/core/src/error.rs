@@ -1,7 +1,7 @@
 //! What can go wrong, once: a closed kind, its stable code, and whose fault it is.
 //!
-//! The table below is the origin; `src/error.rs` of the addon maps a kind to a JavaScript class, `ts/errors.ts`
-//! lists the codes for users and `docs/errors.md` explains them. A test holds the four together.
+//! The table below is the origin; `ts/errors.ts` lists the codes for users, with the class of each, and `docs/errors.md`
+//! explains them. A test holds the three together.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -79,6 +79,8 @@ error_kinds! {
     ProtocolVersion = "ERR_CC_PROTOCOL_VERSION", Peer;
     /// The other side sent bytes that are no valid message.
     Protocol = "ERR_CC_PROTOCOL", Peer;
+    /// The other side runs an older version, which does not know the operation or the option.
+    Unsupported = "ERR_CC_UNSUPPORTED", Peer;
     /// The shared secret did not match.
     Authentication = "ERR_CC_AUTHENTICATION", Peer;
     /// The other side runs as another user.

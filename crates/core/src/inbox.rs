@@ -8,10 +8,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::config::{MAX_DESCRIPTORS_WAITING, MAX_FRAME_BYTES};
-use crate::error::{Error, Result};
-use crate::protocol::message::{RequestId, Response, ResponseEnvelope};
-use crate::protocol::{codec, frame};
-use crate::session::Mailbox;
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::RequestId;
+use crate::protocol::UNASKED;
+use crate::protocol::answer::Response;
+use crate::protocol::frame::{self, AnswerHead};
+use crate::store::Mailbox;
 use crate::transport::Descriptor;
 
 /// A change of the link to the host.
@@ -125,6 +127,17 @@ impl Inbox {
         self.signal(items);
     }
 
+    /// Answers the requests of whole frames with an error: they were not sent.
+    pub fn fail(&self, frames: &[u8], error: &Error) {
+        // What is no frame came from no caller.
+        let _ = frame::each_request(frames, |head, _, _| {
+            if head.id != UNASKED {
+                self.deliver(head.id, Response::from_error(error));
+            }
+            Ok(())
+        });
+    }
+
     /// Adds an event.
     pub fn push_event(&self, event: LinkEvent) {
         let mut items = self.lock();
@@ -219,9 +232,9 @@ impl Inbox {
 impl Mailbox for Inbox {
     fn deliver(&self, id: RequestId, response: Response<'_>) {
         let mut bytes = Vec::new();
-        if let Err(error) = codec::append_frame(&mut bytes, &ResponseEnvelope { id, response }) {
-            let response = Response::from_error(&error);
-            codec::append_frame(&mut bytes, &ResponseEnvelope { id, response })
+        if let Err(error) = response.append(id, &mut bytes) {
+            Response::from_error(&error)
+                .append(id, &mut bytes)
                 .expect("an error response is far below the frame limit");
         }
         self.push_frames(&bytes);
@@ -239,10 +252,19 @@ fn goes_on_after(items: &mut VecDeque<Item>) -> bool {
 /// Hands out whole frames; returns whether the handler wants more, and the bytes that are done with.
 fn drain_frames(frames: &[u8], handler: &mut dyn FnMut(Incoming<'_>) -> bool) -> Result<(bool, usize)> {
     let mut done = 0;
-    while let Some((payload, used)) = frame::split(&frames[done..], MAX_FRAME_BYTES)? {
-        let ResponseEnvelope { id, response } = codec::decode(payload)?;
+    while let Some((body, used)) = frame::split(&frames[done..], MAX_FRAME_BYTES)? {
+        let (AnswerHead { id, kind, more }, payload) = AnswerHead::split(body)?;
         done += used;
-        if !handler(Incoming::Response { id, response }) {
+        let goes_on = match Response::decode(kind, payload) {
+            Ok(response) => handler(Incoming::Response { id, response }),
+            // What a newer host says before its last answer is passed over; that one is the end of this request alone.
+            Err(error) if error.kind() == ErrorKind::Unsupported && more => true,
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                handler(Incoming::Response { id, response: Response::from_error(&error) })
+            }
+            Err(error) => return Err(error),
+        };
+        if !goes_on {
             return Ok((false, done));
         }
     }
@@ -380,8 +402,9 @@ mod tests {
                 true
             })
         };
-        let missing = |id| [id, 0];
-        let nonsense = &[3, 0xff][..];
+        let missing = |id| AnswerHead { id, kind: 0, more: false }.to_bytes();
+        // A flag is 0 or 1.
+        let nonsense = &[&AnswerHead { id: 3, kind: 2, more: false }.to_bytes()[..], &[0xff]].concat()[..];
 
         let mut seen = Vec::new();
         push(&[&missing(1), nonsense, &missing(2)]);
@@ -395,5 +418,53 @@ mod tests {
         push(&[&missing(6)]);
         drain(&mut seen).unwrap();
         assert_eq!(seen, [0, 6], "the connection is over already");
+    }
+
+    #[test]
+    fn an_answer_of_an_unknown_kind_fails_its_request_and_no_other() {
+        let (inbox, _) = counted();
+        for kind in [999, 0] {
+            let mut frames = Vec::new();
+            frame::append(&mut frames, MAX_FRAME_BYTES, |out| {
+                out.extend_from_slice(&AnswerHead { id: 7, kind, more: false }.to_bytes());
+                out.extend_from_slice(b"what only a newer version can read");
+                Ok(())
+            })
+            .unwrap();
+            inbox.push_frames(&frames);
+        }
+        let mut seen = Vec::new();
+        inbox
+            .drain(&mut |incoming| {
+                let Incoming::Response { id: 7, response } = incoming else { panic!("{incoming:?}") };
+                seen.push(match response {
+                    Response::Error { code, message } => format!("{code}: {message}"),
+                    other => format!("{other:?}"),
+                });
+                true
+            })
+            .unwrap();
+        assert!(seen[0].starts_with("ERR_CC_UNSUPPORTED: ") && seen[0].contains("kind 999"), "{seen:?}");
+        assert_eq!(seen[1], "Missing");
+    }
+
+    #[test]
+    fn requests_that_were_not_sent_fail_except_those_that_want_no_answer() {
+        use crate::operations::namespace::Ping;
+        use crate::testing::Request as _;
+
+        let (inbox, _) = counted();
+        let frames = [Ping {}.frame(1, 1), Ping {}.frame(UNASKED, 1), Ping {}.frame(3, 1)].concat();
+        inbox.fail(&frames, &Error::new(ErrorKind::Closed, "it was closed"));
+        let mut seen = Vec::new();
+        let mut take = |incoming: Incoming<'_>| {
+            seen.push(number(&incoming));
+            matches!(
+                incoming,
+                Incoming::Response { response: Response::Error { code: "ERR_CC_CLOSED", .. }, .. }
+            )
+        };
+        inbox.drain(&mut take).unwrap();
+        assert_eq!(seen, [1, 3]);
     }
 }

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | [`store`] | the host's entries: namespaces, bounds, expiry, counters, leases |
 //! | [`snapshot`] | a store's entries in a file, for a later host |
-//! | [`session`] | one user of a store (a connection, or the host's own JavaScript): requests in, responses out |
-//! | [`protocol`] | messages, frames, handshake: bytes in, values out, no sockets |
+//! | [`operations`] | what can be asked of a host: one table, one file for each family |
+//! | [`session`] | one user of a store (a connection, or the host's own JavaScript): what it has open and holds |
+//! | [`protocol`] | frames, fields, answers, handshake: bytes in, values out, no sockets |
 //! | [`transport`] | sockets: the only file that names the transport crate |
 //! | [`server`] | serves a store to connections |
 //! | [`client`] | one connection to a host, reconnecting |
@@ -34,6 +35,7 @@ pub mod error;
 pub mod guests;
 pub mod inbox;
 pub mod mark;
+pub mod operations;
 pub mod protocol;
 pub mod server;
 pub mod session;

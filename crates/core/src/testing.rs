@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,13 +14,15 @@ use clustered_cache_shm::Handover;
 use crate::clock::{Clock, ManualClock};
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::ErrorKind;
-use crate::protocol::message::{
-    Blob, Handle, Keep, NamespaceOptions, NewEntry, Request, RequestEnvelope, RequestId, Response,
-    ResponseEnvelope,
-};
-use crate::protocol::{codec, frame};
-use crate::session::{Mailbox, Session};
-use crate::store::Store;
+use crate::operations::entries::{Set, SetIfAbsent};
+use crate::operations::namespace::Open;
+use crate::operations::{Message, NewEntry};
+use crate::protocol::answer::{self, Response};
+use crate::protocol::frame::{self, RequestHead};
+use crate::protocol::structures::{Keep, NamespaceOptions};
+use crate::protocol::{Blob, Handle, RequestId, UNASKED};
+use crate::session::Session;
+use crate::store::{Mailbox, Store};
 use crate::value::{key_tag, value_tag};
 
 // --- time ------------------------------------------------------------------------------------------------------
@@ -160,9 +163,53 @@ fn tagged(tag: u8, text: &str) -> Vec<u8> {
     bytes
 }
 
-/// An entry kept as the namespace says.
+/// An entry of a batch, kept as the namespace says.
 pub fn new_entry<'a>(key: &'a [u8], value: &'a [u8]) -> NewEntry<'a> {
-    NewEntry { key: Blob(key), value: Blob(value), keep: Keep::default() }
+    NewEntry { key: Blob(key), value: Blob(value), keep: Keep::default().into() }
+}
+
+/// Stores an entry, kept as the namespace says.
+pub fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Set<'a> {
+    Set { key: Blob(key), value: Blob(value), keep: Keep::default() }
+}
+
+/// Stores an entry if there is none, kept as the namespace says.
+pub fn set_if_absent<'a>(key: &'a [u8], value: &'a [u8]) -> SetIfAbsent<'a> {
+    SetIfAbsent { key: Blob(key), value: Blob(value), keep: Keep::default() }
+}
+
+// --- requests --------------------------------------------------------------------------------------------------
+
+/// Any message: what a list of different operations holds, and what can be chosen at run time.
+pub trait Request: std::fmt::Debug {
+    /// The whole request as one frame.
+    ///
+    /// # Panics
+    /// When it is too large for a frame.
+    fn frame(&self, id: RequestId, handle: Handle) -> Vec<u8>;
+}
+
+impl<M: Message + std::fmt::Debug> Request for M {
+    fn frame(&self, id: RequestId, handle: Handle) -> Vec<u8> {
+        let mut frame = Vec::new();
+        self.append(id, handle, &mut frame).expect("a test's request fits a frame");
+        frame
+    }
+}
+
+/// One of several operations.
+#[derive(Debug, Clone)]
+pub struct AnyRequest<'a>(Rc<dyn Request + 'a>);
+
+/// `request` as one of several operations.
+pub fn any<'a>(request: impl Request + 'a) -> AnyRequest<'a> {
+    AnyRequest(Rc::new(request))
+}
+
+impl Request for AnyRequest<'_> {
+    fn frame(&self, id: RequestId, handle: Handle) -> Vec<u8> {
+        self.0.frame(id, handle)
+    }
 }
 
 // --- answers ---------------------------------------------------------------------------------------------------
@@ -178,8 +225,7 @@ impl Reply {
     /// When it is too large for a frame.
     pub fn new(response: Response<'_>) -> Self {
         let mut frame = Vec::new();
-        codec::append_frame(&mut frame, &ResponseEnvelope { id: 0, response })
-            .expect("a response fits a frame");
+        response.append(0, &mut frame).expect("a response fits a frame");
         Self(frame)
     }
 
@@ -188,10 +234,10 @@ impl Reply {
     /// # Panics
     /// Never: only whole frames are kept.
     pub fn response(&self) -> Response<'_> {
-        let (payload, _) = frame::split(&self.0, MAX_FRAME_BYTES)
+        let (body, _) = frame::split(&self.0, MAX_FRAME_BYTES)
             .expect("a frame of our own is within the limit")
             .expect("only whole frames are kept");
-        codec::decode::<ResponseEnvelope<'_>>(payload).expect("a frame of our own holds a response").response
+        answer::read(body).expect("a frame of our own holds a response").1
     }
 
     /// The kind of the error that this is, if it is one.
@@ -276,13 +322,13 @@ impl User {
         Self { session: Session::new(Arc::clone(store), mailbox), late, last: 0 }
     }
 
-    /// A user with handle 0 open for the namespace `name`.
+    /// A user with handle 1 open for the namespace `name`.
     ///
     /// # Panics
     /// When it cannot be opened.
     pub fn with_open(store: &Arc<Store>, name: &str, options: NamespaceOptions) -> Self {
         let mut user = Self::new(store);
-        let reply = user.ask(0, Request::Open { name, options });
+        let reply = user.ask(1, Open { name, options });
         assert!(matches!(reply.response(), Response::Opened { .. }), "{reply:?}");
         user
     }
@@ -291,25 +337,29 @@ impl User {
     ///
     /// # Panics
     /// When it is not answered exactly once.
-    pub fn ask(&mut self, handle: Handle, request: Request<'_>) -> Reply {
+    pub fn ask(&mut self, handle: Handle, request: impl Request) -> Reply {
         self.last += 1;
-        let mut replies = Vec::new();
-        let envelope = RequestEnvelope { id: self.last, handle, request };
-        self.session.execute(&envelope, &mut |response| replies.push(Reply::new(response)));
+        let mut replies = self.execute(&request.frame(self.last, handle));
         assert_eq!(replies.len(), 1, "each request is answered exactly once");
         replies.swap_remove(0)
     }
 
-    /// Carries out a request that is not answered.
+    /// Carries out a request that wants no answer.
     ///
     /// # Panics
-    /// When it is.
-    pub fn tell(&mut self, handle: Handle, request: Request<'_>) {
-        self.last += 1;
-        let envelope = RequestEnvelope { id: self.last, handle, request };
-        let mut replies = 0;
-        self.session.execute(&envelope, &mut |_| replies += 1);
-        assert_eq!(replies, 0, "it is not answered");
+    /// When it gets one.
+    pub fn tell(&mut self, handle: Handle, request: impl Request) {
+        let replies = self.execute(&request.frame(UNASKED, handle));
+        assert!(replies.is_empty(), "it is not answered");
+    }
+
+    fn execute(&mut self, frame: &[u8]) -> Vec<Reply> {
+        let (head, payload) = RequestHead::split(&frame[frame::LENGTH_BYTES..]).expect("it has a head");
+        let mut replies = Vec::new();
+        self.session
+            .execute(&head, payload, &mut |response| replies.push(Reply::new(response)))
+            .expect("a request of our own is well formed");
+        replies
     }
 
     /// The number of the last request.

@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use clustered_cache_core::client::Target;
 use clustered_cache_core::endpoint::Secret;
-use clustered_cache_core::protocol::message::{Blob, Request, Response};
+use clustered_cache_core::operations::entries::Get;
+use clustered_cache_core::operations::namespace::ReadStats;
+use clustered_cache_core::protocol::Blob;
+use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::server::ServerLimits;
-use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
-use support::{Host, LONG, Raw, TestClient, own_listener, request_frame, watch};
+use clustered_cache_core::testing::{Request as _, TempDir, set, text_key, text_value};
+use support::{Host, LONG, Raw, TestClient, own_listener, watch};
 
 const SOON: Duration = Duration::from_millis(60);
 const VALUE: usize = 100_000;
@@ -24,7 +27,7 @@ fn small(stall: Duration) -> ServerLimits {
 /// A peer that has stored a value under `key`.
 fn with_value(host: &Host, key: &[u8]) -> Raw {
     let mut raw = host.raw().greet(&host.secret()).opened("n");
-    raw.request(2, 1, Request::Set(new_entry(key, &text_value(&"x".repeat(VALUE)))));
+    raw.request(2, 1, set(key, &text_value(&"x".repeat(VALUE))));
     assert_eq!(raw.reply().unwrap().1, Response::Flag(true));
     raw
 }
@@ -33,7 +36,7 @@ fn with_value(host: &Host, key: &[u8]) -> Raw {
 fn ask_without_reading(raw: &mut Raw, key: &[u8]) -> u64 {
     raw.stream.set_write_timeout(Some(SOON)).unwrap();
     for id in 3.. {
-        match raw.stream.write_all(&request_frame(id, 1, Request::Get(Blob(key)))) {
+        match raw.stream.write_all(&Get { key: Blob(key) }.frame(id, 1)) {
             Ok(()) => {}
             Err(error) if matches!(error.kind(), IoErrorKind::WouldBlock | IoErrorKind::TimedOut) => {
                 return id;
@@ -54,15 +57,15 @@ fn a_peer_that_never_reads_is_dropped_and_nobody_else_notices() {
     let other = host.client();
     other.open(1, "n");
     for id in 3..40 {
-        deaf.request(id, 1, Request::Get(Blob(&key)));
+        deaf.request(id, 1, Get { key: Blob(&key) });
     }
     loop {
-        let Response::Stats(stats) = other.ask(1, Request::Stats).response() else { panic!("no stats") };
+        let Response::Stats(stats) = other.ask(1, ReadStats {}).response() else { panic!("no stats") };
         if stats.clients == 1 {
             break;
         }
     }
-    assert!(matches!(other.ask(1, Request::Get(Blob(&key))).response(), Response::Value(_)));
+    assert!(matches!(other.ask(1, Get { key: Blob(&key) }).response(), Response::Value(_)));
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn over_the_high_water_a_host_reads_nothing_more_and_goes_on_once_it_is_read() {
     let asked = ask_without_reading(&mut deaf, &key);
     let other = host.client();
     other.open(1, "n");
-    let Response::Stats(stats) = other.ask(1, Request::Stats).response() else { panic!("no stats") };
+    let Response::Stats(stats) = other.ask(1, ReadStats {}).response() else { panic!("no stats") };
     assert!(
         stats.hits < 100,
         "{} of {asked} requests were carried out for a peer that reads nothing",
@@ -95,7 +98,7 @@ fn a_peer_that_reads_slowly_is_not_dropped() {
     let key = text_key("k");
     let mut slow = with_value(&host, &key);
     for id in 3..60 {
-        slow.request(id, 1, Request::Get(Blob(&key)));
+        slow.request(id, 1, Get { key: Blob(&key) });
     }
     for id in 3..60 {
         assert_eq!(slow.reply().unwrap().0, id);
@@ -115,7 +118,7 @@ fn a_client_whose_host_does_not_read_keeps_its_thread_free_and_forgets_on_demand
     client.connected();
     let (key, value) = (text_key("k"), text_value(&"x".repeat(VALUE)));
     for _ in 0..COUNT {
-        client.submit(1, Request::Set(new_entry(&key, &value)));
+        client.submit(1, set(&key, &value));
         client.client.flush();
     }
     // Far more than a socket holds: the first is on its way, the last is not.

@@ -17,8 +17,11 @@ use clustered_cache_core::clock::Clock;
 use clustered_cache_core::config::{DEFAULT_TIMEOUT, HANDSHAKE_TIMEOUT};
 use clustered_cache_core::election::{Elector, ElectorConfig, Standing};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Place};
-use clustered_cache_core::protocol::message::{Blob, Request, Response};
-use clustered_cache_core::testing::{TempDir, manual_clock, new_entry, text_key, text_value};
+use clustered_cache_core::operations::entries::Get;
+use clustered_cache_core::operations::namespace::ReadStats;
+use clustered_cache_core::protocol::Blob;
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::testing::{self, TempDir, manual_clock, text_key, text_value};
 use support::{LONG, PATIENCE, TestClient, runtime, watch};
 use tokio::runtime::Runtime;
 
@@ -136,13 +139,13 @@ fn client(place: &Place) -> TestClient {
 
 fn set(client: &TestClient, key: &str) {
     let (key, value) = (text_key(key), text_value("value"));
-    let reply = client.ask(1, Request::Set(new_entry(&key, &value)));
+    let reply = client.ask(1, testing::set(&key, &value));
     assert!(matches!(reply.response(), Response::Flag(true)), "{reply:?}");
 }
 
 fn has(client: &TestClient, key: &str) -> bool {
     let key = text_key(key);
-    let reply = client.ask(1, Request::Get(Blob(&key)));
+    let reply = client.ask(1, Get { key: Blob(&key) });
     match reply.response() {
         Response::Value(_) => true,
         Response::Missing => false,
@@ -207,7 +210,7 @@ fn watchers_are_not_counted_as_clients() {
     let (_host, _others, _) = settled((0..3).map(|_| Contender::new(&place)).collect());
     let client = client(&place);
     client.open(1, "some");
-    let reply = client.ask(1, Request::Stats);
+    let reply = client.ask(1, ReadStats {});
     let Response::Stats(stats) = reply.response() else { panic!("{reply:?}") };
     assert_eq!(stats.clients, 1);
 }
@@ -410,7 +413,7 @@ fn a_host_that_slept_too_long_answers_nobody_and_begins_anew() {
     hands.advance(2 * DEFAULT_TIMEOUT);
     // Whichever is faster, this request or the host's own tick: it is not answered by the life that slept.
     let key = text_key("key");
-    client.submit(1, Request::Get(Blob(&key)));
+    client.submit(1, Get { key: Blob(&key) });
     client.client.flush();
     client.lost();
     assert_eq!(contender.ends(), before);

@@ -6,14 +6,18 @@ mod support;
 
 use std::time::Duration;
 
-use clustered_cache_core::protocol::message::{Blob, Keep, Loaded, Request, Response};
+use clustered_cache_core::operations::loading::{Complete, Fetch, Loaded};
+use clustered_cache_core::operations::namespace::Ping;
+use clustered_cache_core::protocol::Blob;
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::structures::Keep;
 use clustered_cache_core::testing::{TempDir, text_key, text_value};
 use support::{Host, TestClient, watch};
 
 const MINUTE: u64 = 60_000_000;
 
-fn fetch(key: &[u8], lease: u64) -> Request<'_> {
-    Request::Fetch { key: Blob(key), force: false, lease }
+fn fetch(key: &[u8], lease: u64) -> Fetch<'_> {
+    Fetch { key: Blob(key), force: false, lease }
 }
 
 /// A leader with its token, and a waiter with the number of its request.
@@ -35,9 +39,9 @@ fn a_waiter_is_answered_with_the_leaders_value_and_others_are_not_held_up() {
     let host = Host::new(&directory);
     let (key, value) = (text_key("k"), text_value("loaded"));
     let (leader, token, waiter, waiting) = leader_and_waiter(&host, &key, MINUTE);
-    assert_eq!(waiter.ask(1, Request::Ping), Response::Flag(true), "a wait holds up nothing");
-    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default() };
-    assert_eq!(leader.ask(1, Request::Settle { token, loaded }), Response::Flag(true));
+    assert_eq!(waiter.ask(1, Ping {}), Response::Flag(true), "a wait holds up nothing");
+    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
+    assert_eq!(leader.ask(1, Complete { token, loaded }), Response::Flag(true));
     assert_eq!(waiter.reply_to(waiting), Response::Value(Blob(&value)));
 }
 
@@ -59,7 +63,7 @@ fn the_waiter_of_a_leader_that_takes_too_long_leads() {
     let lease = Duration::from_millis(30).as_micros() as u64;
     let (leader, token, waiter, waiting) = leader_and_waiter(&host, &text_key("k"), lease);
     assert!(matches!(waiter.reply_to(waiting).response(), Response::Lease(_)));
-    let late = Request::Settle { token, loaded: Loaded::Nothing };
+    let late = Complete { token, loaded: Loaded::Nothing };
     assert_eq!(leader.ask(1, late), Response::Flag(false));
 }
 
@@ -75,8 +79,8 @@ fn a_value_far_over_the_sockets_buffer_reaches_every_waiter() {
     for id in &more {
         assert_eq!(waiter.reply_to(*id), Response::Waiting);
     }
-    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default() };
-    assert_eq!(leader.ask(1, Request::Settle { token, loaded }), Response::Flag(true));
+    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
+    assert_eq!(leader.ask(1, Complete { token, loaded }), Response::Flag(true));
     for id in more.into_iter().chain([waiting]) {
         assert_eq!(waiter.reply_to(id), Response::Value(Blob(&value)));
     }

@@ -18,10 +18,12 @@ use clustered_cache_core::clock::Clock;
 use clustered_cache_core::config::MAX_HELLO_BYTES;
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Secret};
 use clustered_cache_core::guests::{Guests, own_user};
-use clustered_cache_core::protocol::message::{Blob, Request, Response};
+use clustered_cache_core::operations::entries::Has;
+use clustered_cache_core::protocol::Blob;
+use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::server::ServerConfig;
 use clustered_cache_core::store::Store;
-use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
+use clustered_cache_core::testing::{TempDir, set, text_key, text_value};
 use support::{Host, LONG, Raw, TestClient, runtime, watch};
 
 /// Users that nobody is.
@@ -289,7 +291,7 @@ fn reconnects() {
     writeln!(std::io::stdout(), "connected").unwrap();
     client.lost();
     assert_eq!(client.connected(), (epoch, false));
-    assert!(matches!(client.ask(1, Request::Has(Blob(&text_key("key")))).response(), Response::Flag(false)));
+    assert!(matches!(client.ask(1, Has { key: Blob(&text_key("key")) }).response(), Response::Flag(false)));
 }
 
 #[test]
@@ -303,7 +305,7 @@ fn is_served() {
     client.client.flush();
     assert!(matches!(client.reply_to(id).response(), Response::Opened { .. }));
     let (key, value) = (text_key("key"), text_value("value"));
-    assert!(matches!(client.ask(1, Request::Set(new_entry(&key, &value))).response(), Response::Flag(true)));
+    assert!(matches!(client.ask(1, set(&key, &value)).response(), Response::Flag(true)));
     if !cfg!(target_os = "linux") {
         return;
     }

@@ -12,10 +12,14 @@ use std::sync::Arc;
 use clustered_cache_core::client::{ClientConfig, REOPEN_BASE};
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::endpoint::HostEndpoint;
-use clustered_cache_core::protocol::message::{Blob, NamespaceOptions, Request, RequestId, Response};
+use clustered_cache_core::operations::entries::Get;
+use clustered_cache_core::operations::namespace::Ping;
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::structures::NamespaceOptions;
+use clustered_cache_core::protocol::{Blob, RequestId};
 use clustered_cache_core::server::{ServerConfig, ServerLimits};
 use clustered_cache_core::store::Store;
-use clustered_cache_core::testing::{TempDir, hand_over, new_entry, text_key, text_value};
+use clustered_cache_core::testing::{TempDir, hand_over, set, text_key, text_value};
 use clustered_cache_shm::Handover;
 use support::{Host, LONG, TestClient, watch};
 
@@ -69,8 +73,8 @@ fn a_table_comes_with_its_answer_whatever_is_batched_in_front_and_behind() {
     let client = host.client();
     client.open(1, "other");
     let (key, value) = (text_key("k"), text_value(&"x".repeat(300)));
-    client.ask(1, Request::Set(new_entry(&key, &value)));
-    let ask = || (0..MANY).map(|_| client.submit(1, Request::Get(Blob(&key)))).last().unwrap();
+    client.ask(1, set(&key, &value));
+    let ask = || (0..MANY).map(|_| client.submit(1, Get { key: Blob(&key) })).last().unwrap();
     ask();
     let opened = open(&client, 2, "n");
     let last = ask();
@@ -95,7 +99,7 @@ fn namespaces_opened_in_one_batch_each_get_their_own() {
     }
     let client = host.client();
     let opened: Vec<_> =
-        (0..MANY).map(|region| open(&client, region as u32, &format!("n{region}"))).collect();
+        (0..MANY).map(|region| open(&client, 1 + region as u32, &format!("n{region}"))).collect();
     client.client.flush();
     for (region, id) in (0..).zip(opened) {
         if region % 3 != 0 {
@@ -114,14 +118,14 @@ fn tables_come_through_when_the_host_has_to_wait_for_its_peer() {
     let client = host.client();
     client.open(1, "other");
     let (key, value) = (text_key("k"), text_value(&"x".repeat(200_000)));
-    client.ask(1, Request::Set(new_entry(&key, &value)));
+    client.ask(1, set(&key, &value));
     // Far more between two tables than a socket holds.
     let opened: Vec<_> = (1..=20)
         .map(|region| {
             let name = format!("n{region}");
             share(&directory, &host.store, &name, region);
             for _ in 0..10 {
-                client.submit(1, Request::Get(Blob(&key)));
+                client.submit(1, Get { key: Blob(&key) });
             }
             (region, open(&client, 1 + region as u32, &name))
         })
@@ -179,7 +183,7 @@ fn a_side_that_does_not_share_gets_and_gives_nothing() {
             continue;
         }
         assert!(matches!(client.reply_to(id).response(), Response::Opened { table: None, .. }));
-        assert_eq!(client.ask(1, Request::Ping), Response::Flag(true));
+        assert_eq!(client.ask(1, Ping {}), Response::Flag(true));
         assert!(!client.has_descriptors());
     }
 }
@@ -213,7 +217,7 @@ fn descriptors_sent_to_a_host_are_not_kept_and_harm_nobody() {
     let pushed = File::create(&path).unwrap();
     let mut raw = host.raw().greet(&host.secret()).opened("n");
     for id in 2..300 {
-        raw.request_with(id, 1, Request::Ping, &pushed);
+        raw.request_with(id, 1, Ping {}, &pushed);
         let (answered, reply) = raw.reply().unwrap();
         assert_eq!(answered, id);
         assert_eq!(reply, Response::Flag(true));
@@ -221,8 +225,8 @@ fn descriptors_sent_to_a_host_are_not_kept_and_harm_nobody() {
     }
     // Before the handshake neither: it fails, or goes on as if nothing had come.
     let mut stranger = host.raw();
-    stranger.request_with(1, 1, Request::Ping, &pushed);
+    stranger.request_with(1, 1, Ping {}, &pushed);
     stranger.expect_end();
     assert_eq!(times_open(&path), 1);
-    assert_eq!(host.client().ask(9, Request::Ping).error(), Some(clustered_cache_core::ErrorKind::Protocol));
+    assert_eq!(host.client().ask(9, Ping {}).error(), Some(clustered_cache_core::ErrorKind::Protocol));
 }

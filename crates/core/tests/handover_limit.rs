@@ -8,7 +8,9 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use clustered_cache_core::protocol::message::{NamespaceOptions, Request, Response};
+use clustered_cache_core::operations::namespace::Ping;
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::structures::NamespaceOptions;
 use clustered_cache_core::testing::{TempDir, hand_over};
 use clustered_cache_shm::Handover;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -43,7 +45,7 @@ fn a_client_without_free_descriptors_goes_on_without_the_table_and_gets_the_next
     setrlimit(Resource::Nofile, Rlimit { current: Some(free), maximum: before.maximum }).unwrap();
     assert!(File::open("/dev/null").is_err(), "the descriptors have run out");
     let without = open(&client, 2, "two");
-    let pinged = client.ask(2, Request::Ping);
+    let pinged = client.ask(2, Ping {});
     setrlimit(Resource::Nofile, before).unwrap();
 
     assert_eq!(without, (true, false));

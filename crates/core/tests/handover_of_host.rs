@@ -16,12 +16,18 @@ use clustered_cache_core::client::{ClientConfig, Target};
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Place, read_secret};
+use clustered_cache_core::operations::counters::Count;
+use clustered_cache_core::operations::entries::{Get, ReadInfo, Set};
+use clustered_cache_core::operations::host::{Ready, StandBy};
+use clustered_cache_core::operations::loading::{CancelWait, Complete, Fetch, Loaded};
+use clustered_cache_core::operations::namespace::{Ping, ReadStats};
+use clustered_cache_core::operations::scans::{BeginScan, NextPage, ScanFields};
+use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::protocol::handshake::{ClientHello, FEATURE_SCANS, FEATURE_WATCH, Introduction};
-use clustered_cache_core::protocol::message::{
-    Blob, CountBy, Keep, Loaded, NewEntry, Request, RequestId, Response, ScanFields,
-};
+use clustered_cache_core::protocol::structures::{CountBy, EntryInfo, Keep, Stats};
+use clustered_cache_core::protocol::{Blob, HOST, RequestId};
 use clustered_cache_core::store::Store;
-use clustered_cache_core::testing::{Reply, TempDir, new_entry, text_key, text_value};
+use clustered_cache_core::testing::{self, Reply, TempDir, any, text_key, text_value};
 use support::{Host, LONG, PATIENCE, Raw, Seen, TestClient, runtime, watch};
 use tokio::runtime::Runtime;
 
@@ -118,32 +124,28 @@ fn user(place: &Place) -> TestClient {
 
 fn set(client: &TestClient, key: &str, value: &str) {
     let (key, value) = (text_key(key), text_value(value));
-    assert_eq!(client.ask(1, Request::Set(new_entry(&key, &value))), Response::Flag(true));
+    assert_eq!(client.ask(1, testing::set(&key, &value)), Response::Flag(true));
 }
 
 fn get(client: &TestClient, key: &str) -> Reply {
-    client.ask(1, Request::Get(Blob(&text_key(key))))
-}
-
-fn increment(amount: f64) -> CountBy {
-    CountBy { amount, ttl: None, min: None, max: None, size: None }
+    client.ask(1, Get { key: Blob(&text_key(key)) })
 }
 
 fn submit_fetch(client: &TestClient, key: &str) -> RequestId {
     let key = text_key(key);
-    let id = client.submit(1, Request::Fetch { key: Blob(&key), force: false, lease: 60_000_000 });
+    let id = client.submit(1, Fetch { key: Blob(&key), force: false, lease: 60_000_000 });
     client.client.flush();
     id
 }
 
 fn settle(client: &TestClient, token: u64, value: &str) -> Reply {
     let value = text_value(value);
-    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default() };
-    client.ask(1, Request::Settle { token, loaded })
+    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
+    client.ask(1, Complete { token, loaded })
 }
 
-fn stats(client: &TestClient) -> clustered_cache_core::protocol::message::Stats {
-    match client.ask(1, Request::Stats).response() {
+fn stats(client: &TestClient) -> Stats {
+    match client.ask(1, ReadStats {}).response() {
         Response::Stats(stats) => stats,
         other => panic!("{other:?}"),
     }
@@ -173,7 +175,7 @@ fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
     }
     let (key, value) = (text_key("ending"), text_value("soon"));
     let keep = Keep { ttl: Some(60_000_000), ..Keep::default() };
-    client.ask(1, Request::Set(NewEntry { key: Blob(&key), value: Blob(&value), keep }));
+    client.ask(1, Set { key: Blob(&key), value: Blob(&value), keep });
     get(&client, "key 7");
     get(&client, "nothing");
     let before = stats(&client);
@@ -186,12 +188,13 @@ fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
         (101, before.hits + 1, before.misses, 101)
     );
     assert_eq!((after.epoch, after.clients), (epoch, 1));
-    let Response::Info { remaining: Some(left), .. } = client.ask(1, Request::Info(Blob(&key))).response()
+    let Response::Info(EntryInfo { remaining: Some(left), .. }) =
+        client.ask(1, ReadInfo { key: Blob(&key) }).response()
     else {
         panic!("it ends")
     };
     assert!((30_000_000..60_000_000).contains(&left), "{left}");
-    let scan = Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 4 };
+    let scan = BeginScan { fields: ScanFields::Keys, prefix: None, limit: 4 };
     let page = client.ask(1, scan);
     let Response::Page { items, .. } = page.response() else { panic!("{page:?}") };
     let expected = ["key 0", "key 7", "ending", "key 99"].map(text_key);
@@ -232,20 +235,20 @@ fn a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it() {
         assert_eq!(client.reply_to(id), Response::Waiting);
         id
     });
-    assert_eq!(quitter.ask(1, Request::CancelWait(quits)), Response::Flag(true));
+    assert_eq!(quitter.ask(1, CancelWait { request: quits }), Response::Flag(true));
     let quits = submit_fetch(&quitter, "key");
     assert_eq!(quitter.reply_to(quits), Response::Waiting);
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
     heir.hosts();
     assert_eq!(waiter.reply_to(waits), Response::Waiting, "it is asked again, by itself");
     assert_eq!(quitter.reply_to(quits), Response::Waiting);
-    assert_eq!(quitter.ask(1, Request::CancelWait(quits)), Response::Flag(true));
+    assert_eq!(quitter.ask(1, CancelWait { request: quits }), Response::Flag(true));
     assert_eq!(settle(&leader, token, "loaded"), Response::Flag(true));
     let loaded = text_value("loaded");
     assert_eq!(waiter.reply_to(waits), Response::Value(Blob(&loaded)));
     assert_eq!(get(&leader, "key"), Response::Value(Blob(&loaded)));
     assert_eq!(settle(&leader, token, "again"), Response::Flag(false));
-    assert_eq!(quitter.ask(1, Request::Ping), Response::Flag(true));
+    assert_eq!(quitter.ask(1, Ping {}), Response::Flag(true));
     assert!(matches!(quitter.event(), Seen::Connected { .. }));
     for client in [&leader, &waiter] {
         has_only_moved(client, epoch, 1);
@@ -254,7 +257,7 @@ fn a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it() {
 
 /// Begins a scan of pages of four.
 fn begin_scan(client: &TestClient) -> (u64, Vec<String>) {
-    page(&client.ask(1, Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 4 }))
+    page(&client.ask(1, BeginScan { fields: ScanFields::Keys, prefix: None, limit: 4 }))
 }
 
 /// Cursor and keys of a page.
@@ -265,7 +268,7 @@ fn page(reply: &Reply) -> (u64, Vec<String>) {
 }
 
 fn next_page(client: &TestClient, cursor: u64) -> Reply {
-    client.ask(1, Request::ScanNext { cursor, limit: 4 })
+    client.ask(1, NextPage { cursor, limit: 4 })
 }
 
 #[test]
@@ -284,7 +287,7 @@ fn scans_go_on_at_each_next_host_and_show_everything_once() {
         let heir = Contender::watching(&place);
         // Some ask while there is no host, and all others when there is one again.
         let asks = |(client, (cursor, _)): &(&TestClient, (u64, Vec<String>))| {
-            let id = client.submit(1, Request::ScanNext { cursor: *cursor, limit: 4 });
+            let id = client.submit(1, NextPage { cursor: *cursor, limit: 4 });
             client.client.flush();
             id
         };
@@ -371,8 +374,9 @@ fn what_was_asked_before_a_namespace_was_given_back_is_carried_out() {
             host
         });
         let key = text_key("n");
-        let counts: Vec<_> =
-            (0..100).map(|_| client.submit(handle, Request::Count(Blob(&key), increment(1.0)))).collect();
+        let counts: Vec<_> = (0..100)
+            .map(|_| client.submit(handle, Count { key: Blob(&key), amount: 1.0, by: CountBy::default() }))
+            .collect();
         client.client.flush();
         let release = client.next_id();
         client.client.release(release, handle).unwrap();
@@ -440,10 +444,11 @@ fn work_hard(
         round += 1;
         let own = text_key(&format!("own {number}"));
         let value = text_value(&round.to_string());
-        let counts: Vec<_> =
-            (0..depth).map(|_| client.submit(1, Request::Count(Blob(&counter), increment(1.0)))).collect();
-        let written = client.submit(1, Request::Set(new_entry(&own, &value)));
-        let read = client.submit(1, Request::Get(Blob(&own)));
+        let counts: Vec<_> = (0..depth)
+            .map(|_| client.submit(1, Count { key: Blob(&counter), amount: 1.0, by: CountBy::default() }))
+            .collect();
+        let written = client.submit(1, testing::set(&own, &value));
+        let read = client.submit(1, Get { key: Blob(&own) });
         client.client.flush();
         for id in counts {
             let reply = client.reply_to(id);
@@ -479,7 +484,7 @@ fn what_was_sent_to_a_host_that_breaks_is_lost_and_never_repeated() {
     assert_eq!(client.lost(), waits, "the wait was sent, and nobody will answer it");
     let (_next, epoch) = Contender::hosting(&place);
     assert_eq!(client.connected(), (epoch, true));
-    assert_eq!(client.ask(1, Request::Ping), Response::Flag(true));
+    assert_eq!(client.ask(1, Ping {}), Response::Flag(true));
     assert_eq!(stats(&client).waits, 0);
 }
 
@@ -503,12 +508,13 @@ fn what_only_watchers_ask_is_refused_elsewhere() {
     let place = place(&directory);
     let (host, _) = Contender::hosting(&place);
     let client = user(&place);
-    for request in [Request::Watch, Request::Ready] {
-        assert_eq!(client.ask(1, request).error(), Some(ErrorKind::Protocol));
+    for handle in [HOST, 1] {
+        assert_eq!(client.ask(handle, StandBy {}).error(), Some(ErrorKind::Protocol));
+        assert_eq!(client.ask(handle, Ready {}).error(), Some(ErrorKind::Protocol));
     }
-    for request in [Request::Watch, Request::Ping] {
+    for (handle, request) in [(HOST, any(StandBy {})), (1, any(Ping {}))] {
         let mut watcher = own_watcher(&place);
-        watcher.request(2, 1, request);
+        watcher.request(2, handle, request);
         watcher.expect_end();
     }
     assert_eq!(host.leave(Duration::from_millis(100)), Left::NoHeir);
@@ -530,7 +536,7 @@ fn watcher_with(place: &Place, features: u64) -> Raw {
     let (client, proof) = client.answer(&challenge).unwrap();
     raw.send(&proof);
     client.finish(&raw.receive(256).unwrap()).unwrap();
-    raw.request(1, 0, Request::Watch);
+    raw.request(1, 0, StandBy {});
     assert_eq!(raw.reply().unwrap().1, Response::Waiting);
     raw
 }

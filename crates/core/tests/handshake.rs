@@ -11,8 +11,11 @@ use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::Target;
 use clustered_cache_core::config::MAX_HELLO_BYTES;
 use clustered_cache_core::endpoint::Secret;
+use clustered_cache_core::operations::host::PingHost;
+use clustered_cache_core::operations::namespace::{Open, Ping};
+use clustered_cache_core::protocol::HOST;
+use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::protocol::handshake::{ClientHello, HostChallenge};
-use clustered_cache_core::protocol::message::{Request, Response};
 use clustered_cache_core::testing::TempDir;
 use support::{Host, LONG, Raw, TestClient, introduction, own_listener, watch};
 
@@ -26,12 +29,12 @@ fn a_client_with_another_secret_is_told_at_once_and_the_right_one_lets_it_in() {
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let client = TestClient::new(LONG);
-    let dropped = client.submit(1, Request::Ping);
+    let dropped = client.submit(1, Ping {});
     client.start(Target { secret: Some(other_secret()), ..host.target() });
     let (through, kind, message) = client.unreachable();
     assert_eq!((through, kind), (dropped, ErrorKind::Authentication));
     assert!(message.contains("secret"), "{message}");
-    assert_eq!(client.try_submit(1, Request::Ping).unwrap_err().kind(), ErrorKind::Authentication);
+    assert_eq!(client.try_submit(1, Ping {}).unwrap_err().kind(), ErrorKind::Authentication);
     client.start(host.target());
     client.connected();
     client.open(1, "n");
@@ -89,7 +92,7 @@ fn a_squatter_who_does_not_know_the_secret_gets_neither_requests_nor_proofs() {
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
     let client = TestClient::new(LONG);
-    client.submit(1, Request::Ping);
+    client.submit(1, Ping {});
     client.start(Target { socket, secret: Some(other_secret()), user: None });
     let mut raw = Raw::over(listener.accept().unwrap().0);
     let hello = raw.receive(MAX_HELLO_BYTES).unwrap();
@@ -118,7 +121,7 @@ fn requests_before_the_handshake_are_not_served() {
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = host.raw();
-    raw.request(1, 0, Request::Ping);
+    raw.request(1, HOST, PingHost {});
     raw.expect_end();
 }
 
@@ -132,7 +135,7 @@ fn requests_right_behind_the_proof_are_served() {
     raw.send(client.payload());
     let (client, proof) = client.answer(&raw.receive(MAX_HELLO_BYTES).unwrap()).unwrap();
     raw.send(&proof);
-    raw.request(1, 1, Request::Open { name: "n", options: Default::default() });
+    raw.request(1, 1, Open { name: "n", options: Default::default() });
     client.finish(&raw.receive(MAX_HELLO_BYTES).unwrap()).unwrap();
     assert!(matches!(raw.reply().unwrap().1.response(), Response::Opened { .. }));
 }

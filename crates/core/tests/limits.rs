@@ -9,10 +9,15 @@ use std::time::Duration;
 
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::config::{MAX_FRAME_BYTES, MAX_UNAUTHENTICATED};
-use clustered_cache_core::protocol::message::{Request, Response};
+use clustered_cache_core::operations::Operation;
+use clustered_cache_core::operations::entries::Get;
+use clustered_cache_core::operations::namespace::Ping;
+use clustered_cache_core::protocol::Blob;
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::frame::RequestHead;
 use clustered_cache_core::server::ServerLimits;
-use clustered_cache_core::testing::TempDir;
-use support::{Host, Raw, SHORT, TestClient, request_frame, watch};
+use clustered_cache_core::testing::{Request as _, TempDir, set, text_key, text_value};
+use support::{Host, Raw, SHORT, TestClient, watch};
 
 const SOON: Duration = Duration::from_millis(40);
 
@@ -45,7 +50,7 @@ fn a_frame_that_holds_no_request_ends_the_connection() {
     let _watch = watch("a_frame_that_holds_no_request_ends_the_connection");
     let directory = TempDir::new();
     let host = Host::new(&directory);
-    for garbage in [&b""[..], &[0xff; 40], &[1, 0, 250]] {
+    for garbage in [&b""[..], &[1, 0, 250], &[1; RequestHead::BYTES - 1]] {
         let mut raw = served(&host);
         raw.send(garbage);
         expect_refusal(raw, &host);
@@ -53,12 +58,48 @@ fn a_frame_that_holds_no_request_ends_the_connection() {
 }
 
 #[test]
-fn the_reserved_number_ends_the_connection_after_what_came_before_was_answered() {
-    let _watch = watch("the_reserved_number_ends_the_connection_after_what_came_before_was_answered");
+fn a_request_whose_fields_are_malformed_ends_the_connection() {
+    let _watch = watch("a_request_whose_fields_are_malformed_ends_the_connection");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    for garbage in [&b""[..], &[0xff; 40], &[9, 1]] {
+        let mut raw = served(&host);
+        let operation = Operation::Get.number();
+        let head = RequestHead { id: 2, handle: 1, operation, needs: 0 };
+        raw.send(&[&head.to_bytes(), garbage].concat());
+        expect_refusal(raw, &host);
+    }
+}
+
+#[test]
+fn a_request_of_number_0_is_carried_out_and_not_answered() {
+    let _watch = watch("a_request_of_number_0_is_carried_out_and_not_answered");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = served(&host);
-    let both = [request_frame(2, 1, Request::Ping), request_frame(0, 1, Request::Ping)].concat();
+    let (key, value) = (text_key("k"), text_value("v"));
+    // One that fails is not answered either.
+    let all = [
+        Ping {}.frame(2, 1),
+        set(&key, &value).frame(0, 1),
+        set(&key, b"no value").frame(0, 1),
+        Ping {}.frame(0, 99),
+        Get { key: Blob(&key) }.frame(3, 1),
+    ];
+    raw.stream.write_all(&all.concat()).unwrap();
+    for (expected, response) in [(2, Response::Flag(true)), (3, Response::Value(Blob(&value)))] {
+        let (id, reply) = raw.reply().unwrap();
+        assert_eq!((id, reply.response()), (expected, response));
+    }
+}
+
+#[test]
+fn what_came_before_a_frame_that_holds_no_request_is_answered() {
+    let _watch = watch("what_came_before_a_frame_that_holds_no_request_is_answered");
+    let directory = TempDir::new();
+    let host = Host::new(&directory);
+    let mut raw = served(&host);
+    let both = [&Ping {}.frame(2, 1)[..], &0_u32.to_le_bytes()].concat();
     raw.stream.write_all(&both).unwrap();
     let (id, reply) = raw.reply().unwrap();
     assert_eq!((id, reply.response()), (2, Response::Flag(true)));
@@ -73,11 +114,11 @@ fn a_frame_that_is_not_finished_in_time_ends_the_connection() {
     let host = Host::with_limits(&directory, limits);
     let mut idle = served(&host);
     let mut slow = served(&host);
-    let frame = request_frame(2, 1, Request::Ping);
+    let frame = Ping {}.frame(2, 1);
     slow.stream.write_all(&frame[..frame.len() - 1]).unwrap();
     slow.expect_end();
     // Without a started frame a peer may be silent for as long as it likes.
-    idle.request(2, 1, Request::Ping);
+    idle.request(2, 1, Ping {});
     assert_eq!(idle.reply().unwrap().0, 2);
 }
 
@@ -87,7 +128,8 @@ fn a_frame_that_comes_byte_by_byte_is_served() {
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = served(&host);
-    for byte in request_frame(2, 1, Request::Ping) {
+    let frame = Ping {}.frame(2, 1);
+    for byte in frame {
         raw.stream.write_all(&[byte]).unwrap();
     }
     assert_eq!(raw.reply().unwrap().0, 2);

@@ -14,10 +14,12 @@ use clustered_cache_core::ErrorKind;
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
 use clustered_cache_core::endpoint::{BaseFacts, Place};
-use clustered_cache_core::protocol::message::{NamespaceOptions, Request, Response};
+use clustered_cache_core::operations::namespace::ReadStats;
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::structures::NamespaceOptions;
 use clustered_cache_core::snapshot::{Keeper, Loaded, Notice, Persist, write};
 use clustered_cache_core::store::Store;
-use clustered_cache_core::testing::{TempDir, User, new_entry, text_key, text_value};
+use clustered_cache_core::testing::{TempDir, User, set, text_key, text_value};
 use support::{PATIENCE, runtime};
 use tokio::runtime::Runtime;
 
@@ -70,16 +72,13 @@ fn put(store: &Arc<Store>, keys: &[&str]) {
     let mut user = User::with_open(store, "n", NamespaceOptions::default());
     for key in keys {
         let (key, value) = (text_key(key), text_value("value"));
-        assert!(matches!(
-            user.ask(0, Request::Set(new_entry(&key, &value))).response(),
-            Response::Flag(true)
-        ));
+        assert!(matches!(user.ask(1, set(&key, &value)).response(), Response::Flag(true)));
     }
 }
 
 fn size(store: &Arc<Store>) -> u64 {
     let mut user = User::with_open(store, "n", NamespaceOptions::default());
-    match user.ask(0, Request::Stats).response() {
+    match user.ask(1, ReadStats {}).response() {
         Response::Stats(stats) => stats.size,
         other => panic!("{other:?}"),
     }

@@ -1,152 +1,137 @@
-//! `docs/protocol.md` says what the code does.
+//! `docs/protocol.md` says what the code does. A test that fails prints what the page has to say.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
 use clustered_cache_core::config::{
-    FRAME_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_SEEN, OUTPUT_HIGH_WATER,
+    FRAME_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_REPORTED, OUTPUT_HIGH_WATER,
     OUTPUT_STALL_TIMEOUT,
 };
-use clustered_cache_core::protocol::codec;
-use clustered_cache_core::protocol::frame::HEADER_BYTES;
-use clustered_cache_core::protocol::message::{
-    Blob, CountBy, Loaded, NamespaceOptions, Request, RequestEnvelope, Response, ResponseEnvelope,
-    ScanFields, Settings, Stats, Ticket,
+use clustered_cache_core::operations::Operation;
+use clustered_cache_core::operations::entries::{Get, Restart, Set};
+use clustered_cache_core::operations::host::StandBy;
+use clustered_cache_core::operations::loading::Fetch;
+use clustered_cache_core::operations::namespace::{AccessReport, Open};
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::fields::{Tagged, Unknown};
+use clustered_cache_core::protocol::structures::{
+    CountBy, EntryInfo, ItemFacts, Keep, NamespaceOptions, Settings, Stats, Ticket,
 };
-use clustered_cache_core::testing::{new_entry, text_key, text_value};
+use clustered_cache_core::protocol::{Blob, HOST, PROTOCOL_MAJOR, PROTOCOL_MINOR, RequestId, UNASKED};
+use clustered_cache_core::testing::{Request as _, set, text_key};
 
 const PAGE: &str = include_str!("../../../docs/protocol.md");
 
-fn request(id: u64, handle: u32, request: Request<'_>) -> Vec<u8> {
-    let mut frame = Vec::new();
-    codec::append_frame(&mut frame, &RequestEnvelope { id, handle, request }).unwrap();
-    frame
+/// What stands under a heading, up to the next one.
+fn section(heading: &str) -> &'static str {
+    let (_, behind) = PAGE
+        .split_once(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("the page lacks the heading `{heading}`"));
+    behind.split("\n#").next().unwrap()
 }
 
-fn response(id: u64, response: Response<'_>) -> Vec<u8> {
-    let mut frame = Vec::new();
-    codec::append_frame(&mut frame, &ResponseEnvelope { id, response }).unwrap();
-    frame
-}
-
-/// The variant's name, as `Debug` begins.
-fn name(debug: &str) -> &str {
-    debug.split(|letter: char| !letter.is_alphanumeric()).next().unwrap()
-}
-
-fn expect_row(number: u8, name: &str) {
-    assert!(PAGE.contains(&format!("\n| {number} | {name} |")), "the page lacks {number} {name}");
-}
-
-#[test]
-fn every_request_has_its_number() {
-    let key = Blob(b"\x01k");
-    let entry = new_entry(b"\x01k", b"\x02v");
-    let by = CountBy { amount: 1.0, ttl: None, min: None, max: None, size: None };
-    let options = NamespaceOptions::default();
-    let all = [
-        Request::Open { name: "n", options },
-        Request::Release,
-        Request::Ping,
-        Request::Get(key),
-        Request::Peek(key),
-        Request::Has(key),
-        Request::Set(entry),
-        Request::SetIfAbsent(entry),
-        Request::Delete(key),
-        Request::GetAndDelete(key),
-        Request::Clear(None),
-        Request::MGet(vec![]),
-        Request::MHas(vec![]),
-        Request::MSet(vec![]),
-        Request::MDelete(vec![]),
-        Request::Count(key, by),
-        Request::Info(key),
-        Request::Touch { key, ttl: None },
-        Request::PurgeStale,
-        Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 1 },
-        Request::ScanNext { cursor: 1, limit: 1 },
-        Request::ScanEnd(1),
-        Request::Fetch { key, force: false, lease: 1 },
-        Request::Settle { token: 1, loaded: Loaded::Nothing },
-        Request::CancelWait(1),
-        Request::Stats,
-        Request::Tune(options),
-        Request::Destroy,
-        Request::Seen { hits: 1, misses: 0, reads: Blob(b"") },
-        Request::Watch,
-        Request::Ready,
-    ];
-    for (number, one) in all.into_iter().enumerate() {
-        let debug = format!("{one:?}");
-        let frame = request(1, 1, one);
-        assert_eq!(usize::from(frame[HEADER_BYTES + 2]), number, "{debug}");
-        expect_row(number as u8, name(&debug));
-    }
+/// The first columns of the rows under `heading` that begin with a number are `expected`, in this order. More columns may
+/// follow.
+fn expect_rows(heading: &str, expected: &[String]) {
+    let is_numbered =
+        |line: &&str| line.strip_prefix("| ").is_some_and(|row| row.starts_with(char::is_numeric));
+    let rows: Vec<_> = section(heading).lines().filter(is_numbered).collect();
+    let same =
+        rows.len() == expected.len() && rows.iter().zip(expected).all(|(row, start)| row.starts_with(start));
+    assert!(same, "under `{heading}` the page has\n{}\nand not\n{}", rows.join("\n"), expected.join("\n"));
 }
 
 #[test]
-fn every_response_has_its_number() {
-    let settings = Settings { max: None, max_size: 1, max_entry_size: 1, ttl: 0, allow_stale: false };
-    let all = [
-        Response::Missing,
-        Response::Value(Blob(b"\x02v")),
-        Response::Flag(true),
-        Response::Number(1.0),
-        Response::Counted { value: 1.0, remaining: None, created: true },
-        Response::Values(vec![]),
-        Response::Flags(vec![]),
-        Response::Info { remaining: None, size: 1, created: 1.0 },
-        Response::Page { cursor: 0, items: vec![] },
-        Response::Opened { settings, table: None },
-        Response::Settings(settings),
-        Response::Stats(Stats::default()),
-        Response::Lease(1),
-        Response::Waiting,
-        Response::Failed(Blob(b"")),
-        Response::Error { code: "c", message: "m" },
-        Response::Moved,
-        Response::Content(Blob(b"")),
-        Response::Go,
-    ];
-    for (number, one) in all.into_iter().enumerate() {
-        let debug = format!("{one:?}");
-        let frame = response(1, one);
-        assert_eq!(usize::from(frame[HEADER_BYTES + 1]), number, "{debug}");
-        expect_row(number as u8, name(&debug));
+fn every_operation_has_its_row() {
+    let row = |operation: &Operation| {
+        let (number, name, since) = (operation.number(), operation.name(), operation.since());
+        format!("| {number} | {name} | {:?} | {:?} | {since} |", operation.scope(), operation.effect())
+    };
+    let rows: Vec<_> = Operation::ALL.iter().map(row).collect();
+    expect_rows("### Operations", &rows);
+}
+
+#[test]
+fn every_kind_of_answer_has_its_row() {
+    let rows: Vec<_> =
+        Response::KINDS.iter().map(|(number, name)| format!("| {number} | {name} |")).collect();
+    expect_rows("### Answers", &rows);
+}
+
+fn expect_structure<T: Tagged>() {
+    let unknown = match T::UNKNOWN {
+        Unknown::Refused => "refused",
+        Unknown::Ignored => "ignored",
+    };
+    let row = |bit, name, since| format!("| {bit} | `{name}` | {since} |");
+    let rows: Vec<_> = T::FIELDS.iter().map(|field| row(field.bit, field.name, field.since)).collect();
+    expect_rows(&format!("#### *{}*, {unknown}", T::NAME), &rows);
+}
+
+#[test]
+fn every_field_of_every_structure_has_its_row() {
+    expect_structure::<NamespaceOptions>();
+    expect_structure::<Keep>();
+    expect_structure::<CountBy>();
+    expect_structure::<Restart>();
+    expect_structure::<Settings>();
+    expect_structure::<EntryInfo>();
+    expect_structure::<ItemFacts>();
+    expect_structure::<Stats>();
+}
+
+/// What the frame is, and the frame.
+fn examples() -> Vec<(&'static str, Vec<u8>)> {
+    fn response(id: RequestId, response: Response<'_>) -> Vec<u8> {
+        let mut frame = Vec::new();
+        response.append(id, &mut frame).unwrap();
+        frame
     }
+    let (key, value) = (text_key("k"), b"\x01v".to_vec());
+    let settings = Settings { max: None, max_size: 300, max_entry_size: 200, ttl: 0, allow_stale: false };
+    let ticket = Ticket { region: 7, bytes: 4096 };
+    let kept = Keep { ttl: Some(60_000_000), ..Keep::default() };
+    let read = [7, 0, 0, 0, 13, 12, 11, 10];
+    vec![
+        ("Open of `n` under handle 1", Open { name: "n", options: NamespaceOptions::default() }.frame(1, 1)),
+        ("Opened, without a ticket", response(1, Response::Opened { settings, table: None })),
+        ("Opened, with a ticket", response(1, Response::Opened { settings, table: Some(ticket) })),
+        ("Set of `k` to `v`", set(&key, &value).frame(2, 1)),
+        ("Set for a minute", Set { keep: kept, ..set(&key, &value) }.frame(2, 1)),
+        ("Flag, true", response(2, Response::Flag(true))),
+        ("Get of `k`", Get { key: Blob(&key) }.frame(300, 1)),
+        ("Value `v`", response(300, Response::Value(Blob(&value)))),
+        ("Fetch of `k`", Fetch { key: Blob(&key), force: false, lease: 30_000_000 }.frame(301, 1)),
+        ("Waiting: another answer follows", response(301, Response::Waiting)),
+        (
+            "AccessReport that wants no answer",
+            AccessReport { hits: 3, misses: 0, reads: Blob(&read) }.frame(UNASKED, 1),
+        ),
+        ("StandBy", StandBy {}.frame(1, HOST)),
+        ("Moved", response(UNASKED, Response::Moved)),
+        ("Error", response(UNASKED, Response::Error { code: "ERR_CC_PROTOCOL", message: "no" })),
+    ]
 }
 
 #[test]
 fn the_examples_are_what_the_code_writes() {
-    let (key, value) = (text_key("k"), text_value("v"));
-    let settings = Settings { max: None, max_size: 300, max_entry_size: 200, ttl: 0, allow_stale: false };
-    let ticket = Ticket { region: 7, bytes: 4096 };
-    let examples = [
-        request(1, 1, Request::Open { name: "n", options: NamespaceOptions::default() }),
-        response(1, Response::Opened { settings, table: None }),
-        response(1, Response::Opened { settings, table: Some(ticket) }),
-        request(2, 1, Request::Set(new_entry(&key, &value))),
-        response(2, Response::Flag(true)),
-        request(300, 1, Request::Get(Blob(&key))),
-        response(300, Response::Value(Blob(&value))),
-        request(301, 1, Request::Seen { hits: 3, misses: 1, reads: Blob(&[7, 0, 0, 0, 13, 12, 11, 10]) }),
-        request(1, 0, Request::Watch),
-        response(0, Response::Moved),
-        response(0, Response::Error { code: "ERR_CC_PROTOCOL", message: "no" }),
-    ];
-    for frame in examples {
+    let row = |(what, frame): (&str, Vec<u8>)| {
         let digits: Vec<String> = frame.iter().map(|byte| format!("{byte:02x}")).collect();
-        let digits = digits.join(" ");
-        assert!(PAGE.contains(&format!("`{digits}`")), "the page lacks {digits}");
-    }
+        format!("| {what} | `{}` |", digits.join(" "))
+    };
+    let rows: Vec<_> = examples().into_iter().map(row).collect();
+    let page = section("### Examples");
+    let missing: Vec<_> = rows.iter().filter(|row| !page.contains(row.as_str())).cloned().collect();
+    assert!(missing.is_empty(), "the page lacks\n{}", missing.join("\n"));
 }
 
 #[test]
-fn the_limits_are_those_of_the_code() {
+fn the_limits_and_versions_are_those_of_the_code() {
+    assert!(PAGE.contains(&format!("| 2 | major version, `u16`: {PROTOCOL_MAJOR} |")));
+    assert!(PAGE.contains(&format!("| 2 | minor version, `u16`: {PROTOCOL_MINOR} |")));
     assert!(PAGE.contains("| during the handshake | 256 bytes |") && MAX_HELLO_BYTES == 256);
     assert!(PAGE.contains("16,908,288 bytes") && MAX_FRAME_BYTES == 16_908_288);
-    assert!(PAGE.contains("oldest first, at most 1,024") && MAX_SEEN == 1_024);
+    assert!(PAGE.contains("oldest first, at most 1,024") && MAX_REPORTED == 1_024);
     assert!(PAGE.contains("within 10 seconds of its first byte") && FRAME_TIMEOUT.as_secs() == 10);
     assert!(PAGE.contains("within 2 seconds") && HANDSHAKE_TIMEOUT.as_secs() == 2);
-    assert!(PAGE.contains("over 8 MiB of responses") && OUTPUT_HIGH_WATER == 8 * 1024 * 1024);
+    assert!(PAGE.contains("over 8 MiB of answers") && OUTPUT_HIGH_WATER == 8 * 1024 * 1024);
     assert!(PAGE.contains("takes nothing for 10 seconds") && OUTPUT_STALL_TIMEOUT.as_secs() == 10);
 }

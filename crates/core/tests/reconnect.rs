@@ -7,9 +7,14 @@ mod support;
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{REOPEN_BASE, Target};
 use clustered_cache_core::endpoint::Secret;
-use clustered_cache_core::protocol::message::{Blob, NamespaceOptions, Request, RequestId, Response};
+use clustered_cache_core::operations::entries::{Delete, Get};
+use clustered_cache_core::operations::namespace::Ping;
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::frame::AnswerHead;
+use clustered_cache_core::protocol::structures::NamespaceOptions;
+use clustered_cache_core::protocol::{Blob, RequestId};
 use clustered_cache_core::server::ServerLimits;
-use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
+use clustered_cache_core::testing::{TempDir, set, text_key, text_value};
 use support::{Host, LONG, Raw, SHORT, Seen, TestClient, own_listener, watch};
 
 #[test]
@@ -36,9 +41,9 @@ fn after_a_host_was_killed_the_next_one_is_found_and_all_namespaces_are_open_aga
     for handle in [1, 2] {
         let reply = client.reply_to(REOPEN_BASE + handle);
         assert!(matches!(reply.response(), Response::Opened { .. }), "{reply:?}");
-        assert_eq!(client.ask(handle as u32, Request::Ping), Response::Flag(true));
+        assert_eq!(client.ask(handle as u32, Ping {}), Response::Flag(true));
     }
-    assert!(client.ask(3, Request::Ping).error().is_some(), "what was given back stays closed");
+    assert!(client.ask(3, Ping {}).error().is_some(), "what was given back stays closed");
     let mut names = second.store.namespaces();
     names.sort();
     assert_eq!(names, ["one", "two"]);
@@ -52,20 +57,22 @@ fn a_host_that_answers_what_is_no_answer_is_left_and_asked_anew() {
     let secret = Secret::from_bytes([4; 32]);
     let client = TestClient::new(LONG);
     client.start(Target { socket: path, secret: Some(secret.clone()), user: None });
-    let id = client.submit(1, Request::Ping);
+    let id = client.submit(1, Ping {});
     let mut first = Raw::over(listener.accept().unwrap().0).welcome(&secret, 7);
     assert_eq!(client.connected(), (7, false));
     assert_eq!(first.requested(), Some(id));
-    first.send(&[id as u8, 0xff]);
+    // A flag is 0 or 1.
+    let flag = AnswerHead { id, kind: 2, more: false };
+    first.send(&[&flag.to_bytes()[..], &[0xff]].concat());
     let lost = client.event();
     assert!(matches!(lost, Seen::Lost { through, kind: ErrorKind::Protocol } if through == id), "{lost:?}");
     first.expect_end();
 
-    let id = client.submit(1, Request::Ping);
+    let id = client.submit(1, Ping {});
     client.client.flush();
     let mut second = Raw::over(listener.accept().unwrap().0).welcome(&secret, 7);
     assert_eq!(second.requested(), Some(id));
-    second.send(&[id as u8, 0]);
+    second.send(&AnswerHead { id, kind: 0, more: false }.to_bytes());
     assert_eq!(client.reply_to(id), Response::Missing);
 }
 
@@ -97,11 +104,11 @@ fn requests_made_while_the_host_is_away_are_kept_for_the_next_one() {
     first.kill();
     let through = client.lost();
     let (key, value) = (text_key("k"), text_value("v"));
-    let set = client.submit(1, Request::Set(new_entry(&key, &value)));
-    let given_up = client.submit(1, Request::Delete(Blob(&key)));
+    let set = client.submit(1, set(&key, &value));
+    let given_up = client.submit(1, Delete { key: Blob(&key) });
     let late_open = client.next_id();
     client.client.open(late_open, 2, "late", NamespaceOptions::default()).unwrap();
-    let got = client.submit(1, Request::Get(Blob(&key)));
+    let got = client.submit(1, Get { key: Blob(&key) });
     client.client.flush();
     assert!(set > through);
     assert!(!client.client.forget(given_up), "it was never sent");
@@ -124,12 +131,12 @@ fn after_the_grace_time_requests_fail_at_once_until_a_host_is_back() {
     client.open(1, "n");
     first.kill();
     let through = client.lost();
-    let kept: Vec<RequestId> = (0..3).map(|_| client.submit(1, Request::Ping)).collect();
+    let kept: Vec<RequestId> = (0..3).map(|_| client.submit(1, Ping {})).collect();
     let (dropped, kind, message) = client.unreachable();
     assert_eq!((dropped, kind), (kept[2], ErrorKind::NoHost));
     assert!(dropped > through);
     assert!(message.contains("`timeout`") && message.contains("primary"), "{message}");
-    assert_eq!(client.try_submit(1, Request::Ping).unwrap_err().kind(), ErrorKind::NoHost);
+    assert_eq!(client.try_submit(1, Ping {}).unwrap_err().kind(), ErrorKind::NoHost);
     assert!(!client.client.forget(kept[0]), "it was dropped unsent");
     let opening = client.next_id();
     assert!(client.client.open(opening, 2, "wanted", NamespaceOptions::default()).is_err());
@@ -138,7 +145,7 @@ fn after_the_grace_time_requests_fail_at_once_until_a_host_is_back() {
     assert_eq!(client.connected(), (second.store.epoch(), true));
     assert!(matches!(client.reply_to(REOPEN_BASE + 1).response(), Response::Opened { .. }));
     assert!(matches!(client.reply_to(REOPEN_BASE + 2).response(), Response::Opened { .. }));
-    assert_eq!(client.ask(2, Request::Ping), Response::Flag(true));
+    assert_eq!(client.ask(2, Ping {}), Response::Flag(true));
 }
 
 #[test]
@@ -146,7 +153,7 @@ fn before_the_start_no_grace_time_runs() {
     let _watch = watch("before_the_start_no_grace_time_runs");
     let directory = TempDir::new();
     let client = TestClient::new(SHORT);
-    let waited = client.submit(1, Request::Ping);
+    let waited = client.submit(1, Ping {});
     // Another client with the same grace time runs out of it meanwhile.
     let other = TestClient::new(SHORT);
     other.start(Target {
@@ -189,7 +196,7 @@ fn what_the_kernel_took_whole_is_lost_and_the_rest_is_sent_again() {
     client.connected();
     let (key, value) = (text_key("k"), text_value(&"x".repeat(50_000)));
     for _ in 0..COUNT {
-        client.submit(1, Request::Set(new_entry(&key, &value)));
+        client.submit(1, set(&key, &value));
         client.client.flush();
     }
     let withdrawn = COUNT - 1;

@@ -5,8 +5,14 @@
 mod support;
 
 use clustered_cache_core::ErrorKind;
-use clustered_cache_core::protocol::message::{Blob, NamespaceOptions, Request, Response};
-use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
+use clustered_cache_core::config::MAX_FRAME_BYTES;
+use clustered_cache_core::operations::Message as _;
+use clustered_cache_core::operations::entries::Get;
+use clustered_cache_core::operations::namespace::{Ping, ReadStats};
+use clustered_cache_core::protocol::Blob;
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::structures::NamespaceOptions;
+use clustered_cache_core::testing::{TempDir, set, text_key, text_value};
 use support::{Host, LONG, TestClient, watch};
 
 #[test]
@@ -18,9 +24,9 @@ fn what_one_client_stores_another_finds() {
     writer.open(1, "shared");
     reader.open(7, "shared");
     let (key, value) = (text_key("k"), text_value("v"));
-    assert_eq!(writer.ask(1, Request::Set(new_entry(&key, &value))), Response::Flag(true));
-    assert_eq!(reader.ask(7, Request::Get(Blob(&key))), Response::Value(Blob(&value)));
-    let Response::Stats(stats) = reader.ask(7, Request::Stats).response() else { panic!("no stats") };
+    assert_eq!(writer.ask(1, set(&key, &value)), Response::Flag(true));
+    assert_eq!(reader.ask(7, Get { key: Blob(&key) }), Response::Value(Blob(&value)));
+    let Response::Stats(stats) = reader.ask(7, ReadStats {}).response() else { panic!("no stats") };
     assert_eq!((stats.clients, stats.epoch), (2, host.store.epoch()));
     assert_eq!(writer.connected(), (host.store.epoch(), false));
 }
@@ -34,8 +40,8 @@ fn requests_made_before_the_start_are_sent_in_order_once_there_is_a_host() {
     let opened = client.next_id();
     client.client.open(opened, 1, "n", NamespaceOptions::default()).unwrap();
     let (key, value) = (text_key("k"), text_value("v"));
-    let set = client.submit(1, Request::Set(new_entry(&key, &value)));
-    let got = client.submit(1, Request::Get(Blob(&key)));
+    let set = client.submit(1, set(&key, &value));
+    let got = client.submit(1, Get { key: Blob(&key) });
     client.client.flush();
     client.start(host.target());
     assert!(matches!(client.next(), support::Seen::Connected { .. }), "the event comes before any response");
@@ -53,9 +59,9 @@ fn a_value_of_many_megabytes_goes_there_and_back() {
     client.open(1, "n");
     let key = text_key("k");
     let value = text_value(&"x".repeat(12 * 1024 * 1024));
-    assert_eq!(client.ask(1, Request::Set(new_entry(&key, &value))), Response::Flag(true));
-    assert_eq!(client.ask(1, Request::Get(Blob(&key))), Response::Value(Blob(&value)));
-    assert_eq!(client.ask(1, Request::Ping), Response::Flag(true));
+    assert_eq!(client.ask(1, set(&key, &value)), Response::Flag(true));
+    assert_eq!(client.ask(1, Get { key: Blob(&key) }), Response::Value(Blob(&value)));
+    assert_eq!(client.ask(1, Ping {}), Response::Flag(true));
 }
 
 #[test]
@@ -71,12 +77,12 @@ fn more_requests_than_the_kernel_takes_at_once_are_all_answered() {
     let sets: Vec<_> = keys
         .iter()
         .map(|key| {
-            let id = client.submit(1, Request::Set(new_entry(key, &value)));
+            let id = client.submit(1, set(key, &value));
             client.client.flush();
             id
         })
         .collect();
-    let last = client.submit(1, Request::Stats);
+    let last = client.submit(1, ReadStats {});
     client.client.flush();
     let Response::Stats(stats) = client.reply_to(last).response() else { panic!("no stats") };
     assert_eq!(stats.size, COUNT as u64);
@@ -93,9 +99,13 @@ fn a_request_over_the_limit_is_refused_and_leaves_the_connection_as_it_was() {
     let client = host.client();
     client.open(1, "n");
     let (key, value) = (text_key("k"), text_value(&"x".repeat(17 * 1024 * 1024)));
-    let error = client.try_submit(1, Request::Set(new_entry(&key, &value))).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Limit);
-    assert_eq!(client.ask(1, Request::Ping), Response::Flag(true));
+    let mut frames = b"before".to_vec();
+    let error = set(&key, &value).append(client.next_id(), 1, &mut frames).unwrap_err();
+    assert_eq!((error.kind(), &frames[..]), (ErrorKind::Limit, &b"before"[..]));
+    let length = (MAX_FRAME_BYTES as u32 + 1).to_le_bytes();
+    let error = client.client.submit(&[&length[..], &vec![1; MAX_FRAME_BYTES + 1]].concat()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert_eq!(client.ask(1, Ping {}), Response::Flag(true));
 }
 
 #[test]
@@ -107,17 +117,17 @@ fn a_closed_client_refuses_and_its_host_forgets_it() {
     going.open(1, "n");
     staying.open(1, "n");
     let (key, value) = (text_key("last"), text_value("word"));
-    going.submit(1, Request::Set(new_entry(&key, &value)));
+    going.submit(1, set(&key, &value));
     going.client.close();
     going.client.close();
-    assert_eq!(going.try_submit(1, Request::Ping).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(going.try_submit(1, Ping {}).unwrap_err().kind(), ErrorKind::Closed);
     loop {
-        let Response::Stats(stats) = staying.ask(1, Request::Stats).response() else { panic!("no stats") };
+        let Response::Stats(stats) = staying.ask(1, ReadStats {}).response() else { panic!("no stats") };
         if stats.clients == 1 {
             break;
         }
     }
-    let got = staying.ask(1, Request::Get(Blob(&key)));
+    let got = staying.ask(1, Get { key: Blob(&key) });
     assert_eq!(got, Response::Value(Blob(&value)), "what was submitted before the close was sent");
 }
 
@@ -132,7 +142,7 @@ fn dropping_a_client_ends_its_connection() {
     going.open(1, "n");
     drop(going);
     loop {
-        let Response::Stats(stats) = staying.ask(1, Request::Stats).response() else { panic!("no stats") };
+        let Response::Stats(stats) = staying.ask(1, ReadStats {}).response() else { panic!("no stats") };
         if stats.clients == 1 {
             break;
         }

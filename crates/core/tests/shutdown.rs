@@ -6,9 +6,12 @@ mod support;
 
 use std::time::Duration;
 
-use clustered_cache_core::protocol::message::{Blob, Request, Response};
+use clustered_cache_core::operations::entries::Get;
+use clustered_cache_core::operations::namespace::Ping;
+use clustered_cache_core::protocol::Blob;
+use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::server::ServerLimits;
-use clustered_cache_core::testing::{TempDir, new_entry, text_key, text_value};
+use clustered_cache_core::testing::{TempDir, set, text_key, text_value};
 use support::{Host, Raw, watch};
 
 #[test]
@@ -19,9 +22,9 @@ fn a_host_that_ends_hands_out_the_replies_it_owes() {
     let mut host = Host::with_limits(&directory, limits);
     let mut raw = host.raw().greet(&host.secret()).opened("n");
     let (key, value) = (text_key("k"), text_value(&"x".repeat(3_000_000)));
-    raw.request(2, 1, Request::Set(new_entry(&key, &value)));
+    raw.request(2, 1, set(&key, &value));
     raw.reply().unwrap();
-    raw.request(3, 1, Request::Get(Blob(&key)));
+    raw.request(3, 1, Get { key: Blob(&key) });
     // The first bytes of the reply prove that the request was carried out; the rest is still with the host.
     let mut first = [0; 1];
     std::io::Read::read_exact(&mut raw.stream, &mut first).unwrap();
@@ -42,9 +45,9 @@ fn a_peer_that_does_not_read_cannot_hold_up_the_end() {
     let mut host = Host::with_limits(&directory, limits);
     let mut deaf = host.raw().greet(&host.secret()).opened("n");
     let (key, value) = (text_key("k"), text_value(&"x".repeat(3_000_000)));
-    deaf.request(2, 1, Request::Set(new_entry(&key, &value)));
+    deaf.request(2, 1, set(&key, &value));
     deaf.reply().unwrap();
-    deaf.request(3, 1, Request::Get(Blob(&key)));
+    deaf.request(3, 1, Get { key: Blob(&key) });
     let stranger = host.raw();
     host.stop();
     drop((deaf, stranger));
@@ -70,7 +73,7 @@ fn killing_a_host_breaks_connections_and_its_endpoint_leaves_nothing() {
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw: Raw = host.raw().greet(&host.secret()).opened("n");
-    raw.request(2, 1, Request::Ping);
+    raw.request(2, 1, Ping {});
     assert_eq!(raw.reply().unwrap().1, Response::Flag(true));
     host.kill();
     raw.expect_end();

@@ -10,13 +10,22 @@ use std::time::Duration;
 
 use clustered_cache_core::clock::ManualClock;
 use clustered_cache_core::config::DEFAULT_MAX_SIZE;
-use clustered_cache_core::protocol::message::{
-    Blob, CountBy, Keep, NamespaceOptions, NewEntry, PageItem, Request, RequestEnvelope, Response,
-    ScanFields, Stats,
+use clustered_cache_core::operations::NewEntry;
+use clustered_cache_core::operations::batches::{MDelete, MGet, MHas, MSet};
+use clustered_cache_core::operations::counters::Count;
+use clustered_cache_core::operations::entries::{
+    Delete, Get, GetAndDelete, Has, Peek, ReadInfo, Restart, Set, SetIfAbsent, Touch,
 };
+use clustered_cache_core::operations::namespace::{Clear, Open, PurgeStale, ReadStats, Tune};
+use clustered_cache_core::operations::scans::{BeginScan, ScanFields};
+use clustered_cache_core::protocol::Blob;
+use clustered_cache_core::protocol::answer::{PageItem, Response};
+use clustered_cache_core::protocol::fields::Nested;
+use clustered_cache_core::protocol::frame::{LENGTH_BYTES, RequestHead};
+use clustered_cache_core::protocol::structures::{CountBy, EntryInfo, Keep, NamespaceOptions, Stats};
 use clustered_cache_core::session::{Mailbox, Session};
 use clustered_cache_core::store::Store;
-use clustered_cache_core::testing::{Collector, manual_store, watchdog};
+use clustered_cache_core::testing::{Collector, Request, manual_store, watchdog};
 use clustered_cache_core::value::{decode_number, encode_number, key_tag, value_tag};
 
 /// Each kind of namespace gets this many operations.
@@ -251,13 +260,18 @@ impl Model {
     }
 
     /// Value, remaining time, created; or the code of the error.
-    fn count(&mut self, key: &[u8], by: &CountBy) -> Result<(f64, Option<u64>, bool), &'static str> {
+    fn count(
+        &mut self,
+        key: &[u8],
+        amount: f64,
+        by: &CountBy,
+    ) -> Result<(f64, Option<u64>, bool), &'static str> {
         let older = self.fresh(key).map(|at| self.kept[at].clone());
         let before = match &older {
             Some(older) => decode_number(&older.value).ok_or("ERR_CC_NOT_A_NUMBER")?,
             None => 0.0,
         };
-        let value = before + by.amount;
+        let value = before + amount;
         let value = by.min.map_or(value, |min| value.max(min));
         let value = by.max.map_or(value, |max| value.min(max));
         let created = older.is_none();
@@ -307,24 +321,27 @@ impl Run {
         let (began, wall_ms) = (store.clock().now(), store.clock().wall_ms());
         let model = Model { options, kept: Vec::new(), stats: Stats::default(), now: began, wall_ms };
         let mut run = Self { random: Random(seed), model, store, session, hands, began };
-        run.ask(Request::Open { name: "model", options }, |reply| {
+        run.ask(Open { name: "model", options }, |reply| {
             assert!(matches!(reply, Response::Opened { .. }), "{reply:?}");
         });
         run
     }
 
-    fn ask(&mut self, request: Request<'_>, check: impl Fn(Response<'_>)) {
+    fn ask(&mut self, request: impl Request, check: impl Fn(Response<'_>)) {
         let mut replies = 0;
-        self.session.execute(&RequestEnvelope { id: 1, handle: 0, request }, &mut |reply| {
+        let frame = request.frame(1, 1);
+        let (head, payload) =
+            RequestHead::split(&frame[LENGTH_BYTES..]).expect("a frame of our own has a head");
+        let executed = self.session.execute(&head, payload, &mut |reply| {
             check(reply);
             replies += 1;
         });
-        assert_eq!(replies, 1);
+        assert!(executed.is_ok() && replies == 1, "{executed:?} with {replies} answers");
     }
 
-    fn expect(&mut self, request: Request<'_>, expected: &Response<'_>) {
-        let asked = request.clone();
-        self.ask(request, |reply| assert_eq!(reply, *expected, "{asked:?}"));
+    fn expect(&mut self, request: impl Request, expected: &Response<'_>) {
+        let asked = format!("{request:?}");
+        self.ask(request, |reply| assert_eq!(reply, *expected, "{asked}"));
     }
 
     fn step(&mut self) {
@@ -352,56 +369,58 @@ impl Run {
     fn get(&mut self) {
         let key = self.random.key();
         let value = self.model.get(&key);
-        self.expect(Request::Get(Blob(&key)), &value_or_missing(value.as_deref()));
+        self.expect(Get { key: Blob(&key) }, &value_or_missing(value.as_deref()));
     }
 
     fn peek(&mut self) {
         let key = self.random.key();
         let kept = self.model.find(&key).map(|at| &self.model.kept[at]);
         let value = kept.filter(|kept| self.model.visible(kept)).map(|kept| kept.value.clone());
-        self.expect(Request::Peek(Blob(&key)), &value_or_missing(value.as_deref()));
+        self.expect(Peek { key: Blob(&key) }, &value_or_missing(value.as_deref()));
     }
 
     fn has(&mut self) {
         let key = self.random.key();
         let has = self.model.has(&key);
-        self.expect(Request::Has(Blob(&key)), &Response::Flag(has));
+        self.expect(Has { key: Blob(&key) }, &Response::Flag(has));
     }
 
     fn set(&mut self, if_absent: bool) {
         let (key, value) = (self.random.key(), self.random.value());
         let keep = self.random.keep(self.model.wall_ms);
-        let entry = NewEntry { key: Blob(&key), value: Blob(&value), keep };
-        let (stored, request) = match if_absent {
-            true => (self.model.set_if_absent(&key, &value, &keep), Request::SetIfAbsent(entry)),
-            false => (self.model.set(&key, &value, &keep), Request::Set(entry)),
-        };
-        self.expect(request, &Response::Flag(stored));
+        let (model, blobs) = (&mut self.model, (Blob(&key), Blob(&value)));
+        if if_absent {
+            let stored = model.set_if_absent(&key, &value, &keep);
+            self.expect(SetIfAbsent { key: blobs.0, value: blobs.1, keep }, &Response::Flag(stored));
+        } else {
+            let stored = model.set(&key, &value, &keep);
+            self.expect(Set { key: blobs.0, value: blobs.1, keep }, &Response::Flag(stored));
+        }
     }
 
     fn delete(&mut self) {
         let key = self.random.key();
         let deleted = self.model.delete(&key);
-        self.expect(Request::Delete(Blob(&key)), &Response::Flag(deleted));
+        self.expect(Delete { key: Blob(&key) }, &Response::Flag(deleted));
     }
 
     fn get_and_delete(&mut self) {
         let key = self.random.key();
         let value = self.model.get_and_delete(&key);
-        self.expect(Request::GetAndDelete(Blob(&key)), &value_or_missing(value.as_deref()));
+        self.expect(GetAndDelete { key: Blob(&key) }, &value_or_missing(value.as_deref()));
     }
 
     fn count(&mut self) {
         let key = self.random.key();
+        let amount = self.random.below(21) as f64 - 10.0;
         let by = CountBy {
-            amount: self.random.below(21) as f64 - 10.0,
             ttl: self.random.ttl(),
             min: self.random.one_in(3).then_some(0.0),
             max: self.random.one_in(3).then_some(50.0),
             size: self.random.one_in(6).then(|| 1 + self.random.below(60)),
         };
-        let request = Request::Count(Blob(&key), by);
-        match self.model.count(&key, &by) {
+        let request = Count { key: Blob(&key), amount, by };
+        match self.model.count(&key, amount, &by) {
             Ok((value, remaining, created)) => {
                 self.expect(request, &Response::Counted { value, remaining, created });
             }
@@ -414,21 +433,21 @@ impl Run {
     fn touch(&mut self) {
         let (key, ttl) = (self.random.key(), self.random.ttl());
         let touched = self.model.touch(&key, ttl);
-        self.expect(Request::Touch { key: Blob(&key), ttl }, &Response::Flag(touched));
+        self.expect(Touch { key: Blob(&key), restart: Restart { ttl } }, &Response::Flag(touched));
     }
 
     fn info(&mut self) {
         let key = self.random.key();
         let now = self.model.now;
         let expected = match self.model.fresh(&key).map(|at| &self.model.kept[at]) {
-            Some(kept) => Response::Info {
+            Some(kept) => Response::Info(EntryInfo {
                 remaining: kept.remaining(now),
                 size: kept.weight(),
                 created: self.model.wall_ms - (now - kept.stored) as f64 / 1e3,
-            },
+            }),
             None => Response::Missing,
         };
-        self.expect(Request::Info(Blob(&key)), &expected);
+        self.expect(ReadInfo { key: Blob(&key) }, &expected);
     }
 
     fn many(&mut self) {
@@ -438,22 +457,22 @@ impl Run {
             0 => {
                 let values: Vec<_> = keys.iter().map(|key| self.model.get(key)).collect();
                 let values = values.iter().map(|value| value.as_deref().map(Blob)).collect();
-                self.expect(Request::MGet(blobs), &Response::Values(values));
+                self.expect(MGet { keys: blobs }, &Response::Values(values));
             }
             1 => {
                 let flags = keys.iter().map(|key| self.model.has(key)).collect();
-                self.expect(Request::MHas(blobs), &Response::Flags(flags));
+                self.expect(MHas { keys: blobs }, &Response::Flags(flags));
             }
             2 => {
                 let deleted = keys.iter().filter(|key| self.model.delete(key)).count();
-                self.expect(Request::MDelete(blobs), &Response::Number(deleted as f64));
+                self.expect(MDelete { keys: blobs }, &Response::Number(deleted as f64));
             }
             _ => {
                 let (value, keep) = (self.random.value(), self.random.keep(self.model.wall_ms));
                 let stored = keys.iter().filter(|key| self.model.set(key, &value, &keep)).count();
-                let entry = |key| NewEntry { key, value: Blob(&value), keep };
+                let entry = |key| NewEntry { key, value: Blob(&value), keep: keep.into() };
                 let entries = blobs.into_iter().map(entry).collect();
-                self.expect(Request::MSet(entries), &Response::Number(stored as f64));
+                self.expect(MSet { entries }, &Response::Number(stored as f64));
             }
         }
     }
@@ -467,22 +486,21 @@ impl Run {
         let items = shown.iter().map(|(key, value)| PageItem {
             key: Blob(key),
             value: Some(Blob(value)),
-            remaining: None,
-            size: None,
+            facts: Nested::default(),
         });
-        let request = Request::Scan { fields: ScanFields::Entries, prefix: prefix.map(Blob), limit: 1_000 };
+        let request = BeginScan { fields: ScanFields::Entries, prefix: prefix.map(Blob), limit: 1_000 };
         self.expect(request, &Response::Page { cursor: 0, items: items.collect() });
     }
 
     fn clear(&mut self) {
         let prefix = (!self.random.one_in(4)).then_some(PREFIX);
         let removed = self.model.clear(prefix);
-        self.expect(Request::Clear(prefix.map(Blob)), &Response::Number(removed as f64));
+        self.expect(Clear { prefix: prefix.map(Blob) }, &Response::Number(removed as f64));
     }
 
     fn purge(&mut self) {
         let purged = self.model.purge();
-        self.expect(Request::PurgeStale, &Response::Flag(purged));
+        self.expect(PurgeStale {}, &Response::Flag(purged));
     }
 
     /// Moves what was declared only: the model has no defaults.
@@ -496,7 +514,7 @@ impl Run {
         };
         self.model.tune(options);
         let new = self.model.options;
-        self.ask(Request::Tune(options), |reply| {
+        self.ask(Tune { options }, |reply| {
             let Response::Settings(settings) = reply else { panic!("{reply:?}") };
             assert_eq!((settings.max, settings.ttl), (new.max, new.ttl.unwrap_or(0)));
         });
@@ -519,7 +537,7 @@ impl Run {
             uptime: self.model.now - self.began,
             ..self.model.stats
         };
-        self.expect(Request::Stats, &Response::Stats(stats));
+        self.expect(ReadStats {}, &Response::Stats(stats));
         self.store.validate();
     }
 

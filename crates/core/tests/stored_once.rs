@@ -1,8 +1,9 @@
 //! A value is in memory once. Alone in its process: the system is asked how much memory that takes.
 #![cfg(target_os = "linux")]
 
-use clustered_cache_core::protocol::message::{NamespaceOptions, Request, Response};
-use clustered_cache_core::testing::{User, manual_store, new_entry, text_key};
+use clustered_cache_core::protocol::answer::Response;
+use clustered_cache_core::protocol::structures::NamespaceOptions;
+use clustered_cache_core::testing::{User, manual_store, set, text_key};
 
 const VALUE_BYTES: usize = 64 * 1024;
 const VALUES: usize = 1_024;
@@ -23,7 +24,7 @@ fn values_take_their_own_bytes_and_not_twice_that() {
     let before = resident();
     for number in 0..VALUES {
         value[1..9].copy_from_slice(&number.to_le_bytes());
-        let reply = user.ask(0, Request::Set(new_entry(&text_key(&number.to_string()), &value)));
+        let reply = user.ask(1, set(&text_key(&number.to_string()), &value));
         assert_eq!(reply, Response::Flag(true));
     }
     let taken = resident() - before;

@@ -6,6 +6,7 @@ use super::Target;
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::{random_bytes, read_secret};
 use crate::error::{Error, Result};
+use crate::protocol::Minor;
 use crate::protocol::handshake::{ClientHello, Introduction};
 use crate::transport::{Input, Reader, Stream, Writer};
 
@@ -22,6 +23,8 @@ pub(crate) struct Connection {
     pub(crate) shares_tables: bool,
     /// The host may move: then everything that it has not answered is for the next one.
     pub(crate) moves: bool,
+    /// The minor version that both sides speak.
+    pub(crate) minor: Minor,
 }
 
 /// Reaches the host at `target` with these abilities.
@@ -51,5 +54,6 @@ pub(crate) async fn dial(target: &Target, package_version: &str, features: u64) 
     writer.send(&proof, MAX_HELLO_BYTES).await?;
     let agreed = client.finish(&input.receive(&mut reader, MAX_HELLO_BYTES).await?)?;
     let (shares_tables, moves) = (agreed.shares_tables(), agreed.moves());
-    Ok(Connection { reader, writer: Arc::new(writer), input, epoch: agreed.epoch, shares_tables, moves })
+    let (epoch, minor) = (agreed.epoch, agreed.minor);
+    Ok(Connection { reader, writer: Arc::new(writer), input, epoch, shares_tables, moves, minor })
 }

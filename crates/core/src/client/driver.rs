@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::backoff::Pauses;
 use super::dial::{Connection, dial};
-use super::link::Link;
+use super::link::{Host, Link};
 use crate::config::{MAX_FRAME_BYTES, REPORT_DELAY};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::handshake::{FEATURE_MOVES, offered};
@@ -88,9 +88,9 @@ impl Driver<'_> {
 
     /// Serves the link with a connection until that is lost.
     async fn use_up(&mut self, connection: Connection) {
-        let Connection { reader, writer, input, epoch, shares_tables, moves } = connection;
+        let Connection { reader, writer, input, epoch, shares_tables, moves, minor } = connection;
         let changed = self.epoch.replace(epoch).is_some_and(|before| before != epoch);
-        if !self.link.connected(&writer, epoch, changed, moves) {
+        if !self.link.connected(&writer, &Host { epoch, changed, moves, minor }) {
             // Closed: the driver is about to be dropped.
             return pending().await;
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::config::MAX_DESCRIPTORS_WAITING;
-use crate::protocol::message::Ticket;
+use crate::protocol::structures::Ticket;
 use crate::transport::{Descriptor, size_of};
 
 /// Descriptors that have arrived and whose ticket has not been read yet, oldest first.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::config::BUFFER_KEPT;
-use crate::protocol::message::RequestId;
+use crate::protocol::RequestId;
 
 /// Frames in the order of their numbers, each until its final answer has come.
 #[derive(Debug, Default)]
@@ -22,18 +22,16 @@ pub(super) struct Kept {
 struct Frame {
     id: RequestId,
     length: usize,
-    /// Answered, or nobody waits for it.
+    /// It has its last answer, or no caller waits for it.
     done: bool,
-    /// The fetch that waits no more once this is answered: it may never have another answer.
-    cancels: Option<RequestId>,
 }
 
 impl Kept {
-    /// Keeps a frame that was sent, the latest one; its answer also ends the wait of request `cancels`.
-    pub(super) fn push(&mut self, id: RequestId, frame: &[u8], cancels: Option<RequestId>) {
+    /// Keeps a frame that was sent, the latest one.
+    pub(super) fn push(&mut self, id: RequestId, frame: &[u8]) {
         self.bytes.extend_from_slice(frame);
         self.wanted += frame.len();
-        self.frames.push_back(Frame { id, length: frame.len(), done: false, cancels });
+        self.frames.push_back(Frame { id, length: frame.len(), done: false });
     }
 
     /// Is request `id` kept?
@@ -41,18 +39,14 @@ impl Kept {
         self.find(id).is_some_and(|at| !self.frames[at].done)
     }
 
-    /// The final answer to request `id` has come.
-    pub(super) fn answered(&mut self, id: RequestId) {
-        if let Some(cancelled) = self.end(id) {
-            self.end(cancelled);
+    /// Request `id` has its last answer, or no caller waits for it any more: it is not repeated.
+    pub(super) fn end(&mut self, id: RequestId) {
+        if let Some(at) = self.find(id).filter(|at| !self.frames[*at].done) {
+            let frame = &mut self.frames[at];
+            frame.done = true;
+            self.wanted -= frame.length;
+            self.trim();
         }
-        self.trim();
-    }
-
-    /// Nobody waits for request `id` any more: it is not repeated.
-    pub(super) fn forget(&mut self, id: RequestId) {
-        self.end(id);
-        self.trim();
     }
 
     /// Takes all frames out that are still wanted; with the number of the first one, if there is any.
@@ -75,17 +69,6 @@ impl Kept {
             Some(frame) if frame.id == id => Some(0),
             _ => self.frames.binary_search_by_key(&id, |frame| frame.id).ok(),
         }
-    }
-
-    /// Marks a frame as done; returns what its answer ends besides.
-    fn end(&mut self, id: RequestId) -> Option<RequestId> {
-        let at = self.find(id)?;
-        let frame = &mut self.frames[at];
-        if std::mem::replace(&mut frame.done, true) {
-            return None;
-        }
-        self.wanted -= frame.length;
-        frame.cancels
     }
 
     /// Gives up what is done with. One old frame may wait for long while thousands behind it are answered, so there are
@@ -129,7 +112,7 @@ mod tests {
 
     fn kept(ids: impl IntoIterator<Item = RequestId>) -> Kept {
         let mut kept = Kept::default();
-        ids.into_iter().for_each(|id| kept.push(id, &[id as u8; 3], None));
+        ids.into_iter().for_each(|id| kept.push(id, &[id as u8; 3]));
         kept
     }
 
@@ -144,28 +127,19 @@ mod tests {
     fn what_was_not_answered_comes_out_in_its_order() {
         let mut kept = kept(1..=6);
         for id in [1, 4, 3, 9] {
-            kept.answered(id);
+            kept.end(id);
         }
         assert!(kept.holds(2) && !kept.holds(3) && !kept.holds(9));
-        kept.forget(5);
+        kept.end(5);
         assert_eq!(taken(kept), (Some(2), vec![2, 6]));
-    }
-
-    #[test]
-    fn a_wait_ends_with_the_answer_to_its_cancellation() {
-        let mut kept = kept(1..=2);
-        kept.push(3, &[3; 3], Some(1));
-        assert!(kept.holds(1), "until the host has answered it may still wait");
-        kept.answered(3);
-        assert_eq!(taken(kept), (Some(2), vec![2]));
     }
 
     #[test]
     fn behind_one_that_waits_for_long_nothing_piles_up() {
         let mut kept = kept([1]);
         for id in 2..100_000 {
-            kept.push(id, &[0; 100], None);
-            kept.answered(id);
+            kept.push(id, &[0; 100]);
+            kept.end(id);
         }
         assert!(kept.bytes.len() <= BUFFER_KEPT + 1_000 && kept.frames.len() <= BUFFER_KEPT / 100 + 10);
         assert_eq!(taken(kept), (Some(1), vec![1]));
@@ -174,8 +148,8 @@ mod tests {
     #[test]
     fn when_all_is_answered_its_memory_goes() {
         let mut kept = kept([]);
-        kept.push(1, &vec![0; 4 * BUFFER_KEPT], None);
-        kept.answered(1);
+        kept.push(1, &vec![0; 4 * BUFFER_KEPT]);
+        kept.end(1);
         assert_eq!(kept.bytes.capacity(), 0);
     }
 }

@@ -14,11 +14,13 @@ use super::{ClientConfig, REOPEN_BASE, Target};
 use crate::config::MAX_CLIENT_BACKLOG;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{Inbox, LinkEvent};
-use crate::protocol::message::{Handle, NamespaceOptions, Request, RequestEnvelope, RequestId};
+use crate::operations::{self, namespace};
+use crate::protocol::answer::Response;
+use crate::protocol::frame::{self, RequestHead};
+use crate::protocol::structures::NamespaceOptions;
+use crate::protocol::{Handle, Minor, RequestId, UNASKED};
+use crate::store::Mailbox as _;
 use crate::transport::Writer;
-
-/// The number of all reports: the host does not answer them.
-const REPORT: RequestId = REOPEN_BASE;
 
 /// What the client's handle and its driver share.
 pub(crate) struct Link {
@@ -61,6 +63,24 @@ struct Open {
     options: NamespaceOptions,
 }
 
+/// What a client learns of the host that it has reached.
+pub(super) struct Host {
+    /// Its life.
+    pub(super) epoch: u64,
+    /// It is another life than that of the connection before.
+    pub(super) changed: bool,
+    /// It may move to another process.
+    pub(super) moves: bool,
+    /// The minor version that both sides speak.
+    pub(super) minor: Minor,
+}
+
+/// Requests that a host of this minor version does not understand.
+struct Refused {
+    heads: Vec<RequestHead>,
+    minor: Minor,
+}
+
 enum State {
     /// Requests are kept: no target yet, or within the grace time after a start or a loss.
     Away,
@@ -69,6 +89,8 @@ enum State {
         writer: Arc<Writer>,
         /// The kernel did not take everything: until the driver has caught up, only it writes.
         behind: bool,
+        /// The minor version that both sides speak.
+        minor: Minor,
     },
     /// Requests fail at once with this error.
     Unreachable(ErrorKind, String),
@@ -121,11 +143,23 @@ impl Link {
         self.lock().target.as_ref().and_then(|target| target.user)
     }
 
-    /// Whatever was read before goes in front, so that the host learns things in the order in which they happened.
-    pub(super) fn submit(&self, request: &RequestEnvelope<'_>) -> Result<()> {
+    /// Adds whole frames. What was read before goes in front, so that the host learns things in the order in which they
+    /// happened. What the host is too old for is answered at once.
+    pub(super) fn submit(&self, frames: &[u8]) -> Result<()> {
         let mut shared = self.lock();
-        shared.report(request.handle);
-        shared.push(request)
+        shared.check_room()?;
+        let refused = shared.push_all(frames);
+        drop(shared);
+        self.refuse(refused?);
+        Ok(())
+    }
+
+    /// Answers requests that the host does not understand.
+    fn refuse(&self, refused: Refused) {
+        for head in refused.heads.iter().filter(|head| head.id != UNASKED) {
+            let error = operations::unsupported(head, refused.minor);
+            self.inbox.deliver(head.id, Response::from_error(&error));
+        }
     }
 
     /// What is read of the table of `handle` is noted in `seen` from now on.
@@ -170,7 +204,8 @@ impl Link {
         if !matches!(shared.state, State::Closed) {
             shared.opens.insert(handle, Open { id, name: name.into(), options });
         }
-        shared.push(&RequestEnvelope { id, handle, request: Request::Open { name, options } })
+        shared.check_room()?;
+        shared.queue.ask(id, handle, &namespace::Open { name, options })
     }
 
     pub(super) fn release(&self, id: RequestId, handle: Handle) -> Result<()> {
@@ -178,7 +213,8 @@ impl Link {
         shared.report(handle);
         shared.seen.remove(&handle);
         let open = shared.opens.remove(&handle);
-        shared.push(&RequestEnvelope { id, handle, request: Request::Release })?;
+        shared.check_room()?;
+        shared.queue.ask(id, handle, &namespace::Release {})?;
         let Shared { queue, released, .. } = &mut *shared;
         released.retain(|(id, ..)| queue.awaits(*id));
         released.extend(open.map(|open| (id, handle, open)));
@@ -188,7 +224,8 @@ impl Link {
     /// Writes what the kernel takes at once.
     pub(super) fn flush(&self) {
         let mut shared = self.lock();
-        let Shared { state: State::Connected { writer, behind: behind @ false }, queue, .. } = &mut *shared
+        let Shared { state: State::Connected { writer, behind: behind @ false, .. }, queue, .. } =
+            &mut *shared
         else {
             return;
         };
@@ -258,8 +295,9 @@ impl Link {
         self.lock().target.clone()
     }
 
-    /// Hands the link its connection, to a host that perhaps `moves`; `false` if the client was closed meanwhile.
-    pub(super) fn connected(&self, writer: &Arc<Writer>, epoch: u64, changed: bool, moves: bool) -> bool {
+    /// Hands the link its connection; `false` if the client was closed meanwhile.
+    pub(super) fn connected(&self, writer: &Arc<Writer>, host: &Host) -> bool {
+        let Host { epoch, changed, moves, minor } = *host;
         let mut shared = self.lock();
         if matches!(shared.state, State::Closed) {
             return false;
@@ -271,16 +309,18 @@ impl Link {
         // What was said over the connection before.
         shared.nonsense = None;
         shared.reopen();
+        let refused = Refused { heads: shared.queue.refuse_over(minor), minor };
         shared.queue.begin(moves);
         let generation = self.next_generation();
         // The driver writes what was kept: until then requests of the JavaScript thread line up behind it.
         let behind = shared.queue.len() > 0;
-        shared.state = State::Connected { writer: Arc::clone(writer), behind };
+        shared.state = State::Connected { writer: Arc::clone(writer), behind, minor };
         drop(shared);
         if behind {
             self.behind.notify_one();
         }
         self.inbox.push_event(LinkEvent::Connected { epoch, changed, generation });
+        self.refuse(refused);
         true
     }
 
@@ -340,7 +380,7 @@ impl Link {
     pub(super) fn poll_catch_up(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut shared = self.lock();
-            let Shared { state: State::Connected { writer, behind }, queue, .. } = &mut *shared else {
+            let Shared { state: State::Connected { writer, behind, .. }, queue, .. } = &mut *shared else {
                 return Poll::Ready(Ok(()));
             };
             let bytes = queue.unwritten();
@@ -366,7 +406,8 @@ impl Link {
 }
 
 impl Shared {
-    fn push(&mut self, request: &RequestEnvelope<'_>) -> Result<()> {
+    /// May requests be added?
+    fn check_room(&self) -> Result<()> {
         match &self.state {
             State::Closed => {
                 return Err(Error::new(ErrorKind::Closed, "the cache was closed; create a new one"));
@@ -383,7 +424,34 @@ impl Shared {
                 ),
             ));
         }
-        self.queue.push(request)
+        Ok(())
+    }
+
+    /// Adds whole frames, except those that the host is too old for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Protocol`] for what is no sequence of requests; nothing is added then.
+    fn push_all(&mut self, frames: &[u8]) -> Result<Refused> {
+        let minor = match self.state {
+            State::Connected { minor, .. } => minor,
+            // Before the next connection all that waits is looked at.
+            _ => Minor::MAX,
+        };
+        let mut refused = Refused { heads: Vec::new(), minor };
+        frame::each_request(frames, |_, _, _| Ok(()))?;
+        let mut reported = None;
+        frame::each_request(frames, |head, _, frame| {
+            if reported.replace(head.handle) != Some(head.handle) {
+                self.report(head.handle);
+            }
+            if head.needs > minor {
+                refused.heads.push(*head);
+            } else {
+                self.queue.push(head.id, frame);
+            }
+            Ok(())
+        })?;
+        Ok(refused)
     }
 
     /// Tells the host what was read of the table of `handle`, if it is there to hear it.
@@ -392,7 +460,7 @@ impl Shared {
             && let Some(report) = seen.take()
         {
             // It is far smaller than a frame may be.
-            let _ = self.queue.push(&RequestEnvelope { id: REPORT, handle, request: report.request() });
+            let _ = self.queue.ask(UNASKED, handle, &report.message());
         }
     }
 
@@ -403,10 +471,10 @@ impl Shared {
 
     fn renew(&mut self, handle: Handle) {
         if let (State::Connected { .. }, Some(open)) = (&self.state, self.opens.get(&handle)) {
-            let request = Request::Open { name: &open.name, options: open.options };
+            let message = namespace::Open { name: &open.name, options: open.options };
             let id = REOPEN_BASE + RequestId::from(handle);
             // It was encoded before, so it is not too large.
-            let _ = self.queue.push(&RequestEnvelope { id, handle, request });
+            let _ = self.queue.ask(id, handle, &message);
         }
     }
 
@@ -418,10 +486,10 @@ impl Shared {
         let released = self.released.iter().map(|(_, handle, open)| (handle, open));
         for (handle, open) in self.opens.iter().chain(released) {
             if !held.contains(&open.id) {
-                let request = Request::Open { name: &open.name, options: open.options };
+                let message = namespace::Open { name: &open.name, options: open.options };
                 let id = REOPEN_BASE + RequestId::from(*handle);
                 // It was encoded before, so it is not too large.
-                let _ = first.push(&RequestEnvelope { id, handle: *handle, request });
+                let _ = first.ask(id, *handle, &message);
             }
         }
         self.queue.put_first(&first);

@@ -44,7 +44,8 @@ use crate::config::{DEFAULT_TIMEOUT, ELECTED_HANDSHAKE_TIMEOUT, HANDSHAKE_TIMEOU
 use crate::endpoint::Secret;
 use crate::error::{Error, Result};
 use crate::inbox::Inbox;
-use crate::protocol::message::{Handle, NamespaceOptions, RequestEnvelope, RequestId};
+use crate::protocol::structures::NamespaceOptions;
+use crate::protocol::{Handle, RequestId};
 pub(crate) use link::Link;
 
 /// A namespace that is opened again after a reconnect is opened by a request of this number plus its handle. Callers
@@ -145,13 +146,13 @@ impl Client {
         self.link.release(id, handle)
     }
 
-    /// Adds a request to what is to be sent; no system call. Numbers rise strictly.
+    /// Adds whole request frames to what is to be sent; no system call. Numbers of requests rise strictly. A request that
+    /// the host is too old for is answered through the inbox with `ERR_CC_UNSUPPORTED`.
     ///
     /// # Errors
-    /// Nothing was added: the request is too large, too much waits already, the host cannot be reached, or the client
-    /// is closed.
-    pub fn submit(&self, request: &RequestEnvelope<'_>) -> Result<()> {
-        self.link.submit(request)
+    /// Nothing was added: too much waits already, the host cannot be reached, or the client is closed.
+    pub fn submit(&self, frames: &[u8]) -> Result<()> {
+        self.link.submit(frames)
     }
 
     /// Sends what the kernel takes at once, from the calling thread; the driver sends the rest.

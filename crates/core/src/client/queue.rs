@@ -6,8 +6,10 @@ use super::REOPEN_BASE;
 use super::kept::Kept;
 use crate::config::{BUFFER_KEPT, MAX_FRAME_BYTES};
 use crate::error::Result;
-use crate::protocol::message::{Request, RequestEnvelope, RequestId, Response};
-use crate::protocol::{codec, frame};
+use crate::operations::Message;
+use crate::protocol::answer::Response;
+use crate::protocol::frame::{self, AnswerHead, RequestHead};
+use crate::protocol::{Handle, Minor, RequestId, UNASKED};
 
 /// Frames not wholly written yet, behind some that are: these are cut off now and then, not one by one, so that a
 /// host that reads slowly costs linear time.
@@ -31,13 +33,23 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// Adds the whole frame of request `id`.
+    pub(super) fn push(&mut self, id: RequestId, frame: &[u8]) {
+        self.bytes.extend_from_slice(frame);
+        self.note(id);
+    }
+
     /// Adds a request.
-    pub(super) fn push(&mut self, request: &RequestEnvelope<'_>) -> Result<()> {
-        codec::append_frame(&mut self.bytes, request)?;
-        if request.id < REOPEN_BASE {
-            self.last = self.last.max(request.id);
-        }
+    pub(super) fn ask(&mut self, id: RequestId, handle: Handle, message: &impl Message) -> Result<()> {
+        message.append(id, handle, &mut self.bytes)?;
+        self.note(id);
         Ok(())
+    }
+
+    fn note(&mut self, id: RequestId) {
+        if is_callers(id) {
+            self.last = self.last.max(id);
+        }
     }
 
     /// Bytes held.
@@ -74,11 +86,11 @@ impl Queue {
     fn pass_frames(&mut self) {
         while let Some((id, end)) = frame_at(&self.bytes, self.start).filter(|(_, end)| *end <= self.written)
         {
-            if id < REOPEN_BASE {
+            if is_callers(id) {
                 self.sent = id;
                 self.gone = id;
                 if let Some(kept) = &mut self.kept {
-                    keep(kept, id, &self.bytes[self.start..end]);
+                    kept.push(id, &self.bytes[self.start..end]);
                 }
             }
             self.start = end;
@@ -95,11 +107,11 @@ impl Queue {
     pub(super) fn answered(&mut self, frames: &[u8]) -> Option<usize> {
         let kept = self.kept.as_mut()?;
         let mut at = 0;
-        while let Ok(Some((payload, used))) = frame::split(&frames[at..], MAX_FRAME_BYTES) {
-            match codec::leading_answer(payload) {
-                Ok((0, Response::MOVED)) => return Some(at),
-                Ok((_, Response::WAITING)) | Err(_) => {}
-                Ok((id, _)) => kept.answered(id),
+        while let Ok(Some((body, used))) = frame::split(&frames[at..], MAX_FRAME_BYTES) {
+            match AnswerHead::split(body) {
+                Ok((AnswerHead { id: UNASKED, kind: Response::MOVED, .. }, _)) => return Some(at),
+                Ok((AnswerHead { id, more: false, .. }, _)) => kept.end(id),
+                Ok(_) | Err(_) => {}
             }
             at += used;
         }
@@ -115,7 +127,7 @@ impl Queue {
     pub(super) fn forget(&mut self, id: RequestId) -> bool {
         if id <= self.sent {
             if let Some(kept) = &mut self.kept {
-                kept.forget(id);
+                kept.end(id);
             }
             return true;
         }
@@ -136,7 +148,7 @@ impl Queue {
         self.cut_off();
         self.written = 0;
         self.drop_forgotten();
-        self.retain(|id| id < REOPEN_BASE);
+        self.retain(|head| is_callers(head.id));
         self.sent
     }
 
@@ -164,6 +176,21 @@ impl Queue {
     pub(super) fn put_first(&mut self, first: &Queue) {
         debug_assert_eq!(self.written, 0, "only between connections");
         self.bytes.splice(0..0, first.bytes.iter().copied());
+    }
+
+    /// Takes out the requests that a host of this minor version does not understand. Only before the first write of a
+    /// connection.
+    pub(super) fn refuse_over(&mut self, minor: Minor) -> Vec<RequestHead> {
+        debug_assert_eq!(self.written, 0, "only between connections");
+        let mut refused = Vec::new();
+        self.retain(|head| {
+            let is_understood = head.needs <= minor;
+            if !is_understood {
+                refused.push(*head);
+            }
+            is_understood
+        });
+        refused
     }
 
     /// The requests that are to be sent.
@@ -198,7 +225,7 @@ impl Queue {
     fn drop_forgotten(&mut self) {
         self.cut_off();
         let forgotten = std::mem::take(&mut self.forgotten);
-        self.retain(|id| !forgotten.contains(&id));
+        self.retain(|head| !forgotten.contains(&head.id));
         if self.written > 0 {
             // The one half written, if it is forgotten, is to be found again after the loss of this connection.
             self.forgotten.extend(
@@ -208,10 +235,10 @@ impl Queue {
     }
 
     /// Keeps the frames that `keep` wants, and one that is half written.
-    fn retain(&mut self, keep: impl Fn(RequestId) -> bool) {
+    fn retain(&mut self, mut keep: impl FnMut(&RequestHead) -> bool) {
         let (mut from, mut to) = (0, 0);
-        while let Some((id, end)) = frame_at(&self.bytes, from) {
-            if from < self.written || keep(id) {
+        while let Some((head, end)) = head_at(&self.bytes, from) {
+            if from < self.written || keep(&head) {
                 self.bytes.copy_within(from..end, to);
                 to += end - from;
             }
@@ -221,41 +248,33 @@ impl Queue {
     }
 }
 
-/// Keeps a frame that the host will answer.
-fn keep(kept: &mut Kept, id: RequestId, frame: &[u8]) {
-    let payload = &frame[frame::HEADER_BYTES..];
-    match codec::leading_question(payload) {
-        Ok((.., Request::SEEN)) | Err(_) => {}
-        Ok((.., Request::CANCEL_WAIT)) => kept.push(id, frame, cancelled(payload)),
-        Ok(_) => kept.push(id, frame, None),
-    }
-}
-
-fn cancelled(payload: &[u8]) -> Option<RequestId> {
-    match codec::decode::<RequestEnvelope<'_>>(payload).ok()?.request {
-        Request::CancelWait(id) => Some(id),
-        _ => None,
-    }
+/// Is it the number of a caller's request? Others are this client's own, or want no answer.
+fn is_callers(id: RequestId) -> bool {
+    id != UNASKED && id < REOPEN_BASE
 }
 
 /// Number and end of the frame that begins at `start`.
 fn frame_at(bytes: &[u8], start: usize) -> Option<(RequestId, usize)> {
-    let (payload, used) = frame::split(&bytes[start..], MAX_FRAME_BYTES).ok().flatten()?;
-    Some((codec::leading_id(payload).ok()?, start + used))
+    head_at(bytes, start).map(|(head, end)| (head.id, end))
+}
+
+/// Head and end of the frame that begins at `start`.
+fn head_at(bytes: &[u8], start: usize) -> Option<(RequestHead, usize)> {
+    let (body, used) = frame::split(&bytes[start..], MAX_FRAME_BYTES).ok().flatten()?;
+    let (head, _) = RequestHead::split(body).ok()?;
+    Some((head, start + used))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::message::{Blob, ResponseEnvelope};
-
-    fn ping(id: RequestId) -> RequestEnvelope<'static> {
-        RequestEnvelope { id, handle: 1, request: Request::Ping }
-    }
+    use crate::operations::Operation;
+    use crate::operations::namespace::Ping;
+    use crate::testing::Request as _;
 
     fn filled(ids: impl IntoIterator<Item = RequestId>) -> Queue {
         let mut queue = Queue::default();
-        ids.into_iter().for_each(|id| queue.push(&ping(id)).unwrap());
+        ids.into_iter().for_each(|id| queue.push(id, &Ping {}.frame(id, 1)));
         queue
     }
 
@@ -341,7 +360,7 @@ mod tests {
         assert_eq!(queue.drop_all(), 3);
         assert!(!queue.forget(2));
         assert!(queue.held().is_empty());
-        queue.push(&ping(4)).unwrap();
+        queue.ask(4, 1, &Ping {}).unwrap();
         assert!(queue.held().contains(&4));
         assert_eq!(ids(&mut queue), [4]);
     }
@@ -351,18 +370,15 @@ mod tests {
     fn frames(answers: impl IntoIterator<Item = (RequestId, Response<'static>)>) -> Vec<u8> {
         let mut frames = Vec::new();
         for (id, response) in answers {
-            codec::append_frame(&mut frames, &ResponseEnvelope { id, response }).unwrap();
+            response.append(id, &mut frames).unwrap();
         }
         frames
     }
 
     /// Requests of which all are sent but the last one, to a host that may move.
-    fn sent(requests: impl IntoIterator<Item = Request<'static>>) -> Queue {
-        let mut queue = Queue::default();
+    fn sent(numbers: impl IntoIterator<Item = RequestId>) -> Queue {
+        let mut queue = filled(numbers);
         queue.begin(true);
-        for (request, id) in requests.into_iter().zip(1..) {
-            queue.push(&RequestEnvelope { id, handle: 1, request }).unwrap();
-        }
         let last = ids(&mut queue).len();
         let end = (1..last).fold(0, |at, _| frame_at(&queue.bytes, at).unwrap().1);
         queue.advance(end + 1);
@@ -370,24 +386,8 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_what_is_looked_for_are_those_on_the_wire() {
-        let question = |request| {
-            let mut bytes = Vec::new();
-            codec::append_frame(&mut bytes, &RequestEnvelope { id: 300, handle: 1, request }).unwrap();
-            codec::leading_question(&bytes[frame::HEADER_BYTES..]).unwrap()
-        };
-        let seen = Request::Seen { hits: 1, misses: 1, reads: Blob(&[]) };
-        assert_eq!(question(seen), (300, 1, Request::SEEN));
-        assert_eq!(question(Request::CancelWait(7)), (300, 1, Request::CANCEL_WAIT));
-        let answer =
-            |response| codec::leading_answer(&frames([(300, response)])[frame::HEADER_BYTES..]).unwrap();
-        assert_eq!(answer(Response::Waiting), (300, Response::WAITING));
-        assert_eq!(answer(Response::Moved), (300, Response::MOVED));
-    }
-
-    #[test]
     fn after_a_move_all_that_was_not_answered_is_sent_again_in_its_order() {
-        let mut queue = sent([const { Request::Ping }; 6]);
+        let mut queue = sent(1..=6);
         let flag = Response::Flag(true);
         let before = frames([(2, flag.clone()), (1, flag.clone()), (4, Response::Waiting)]);
         let moved = frames([(0, Response::Moved), (5, flag)]);
@@ -403,20 +403,30 @@ mod tests {
 
     #[test]
     fn what_needs_no_answer_or_is_not_wanted_is_not_repeated() {
-        let seen = Request::Seen { hits: 1, misses: 1, reads: Blob(&[]) };
-        let mut queue = sent([Request::Ping, seen, Request::Ping, Request::Ping]);
-        assert!(queue.forget(3));
+        let mut queue = sent([1, UNASKED, 2, 3]);
+        assert!(queue.forget(2));
         queue.take_back();
-        assert_eq!(ids(&mut queue), [1, 4]);
+        assert_eq!(ids(&mut queue), [1, 3]);
     }
 
     #[test]
     fn a_host_that_breaks_keeps_what_it_had() {
-        let mut queue = sent([const { Request::Ping }; 3]);
+        let mut queue = sent(1..=3);
         assert!(queue.awaits(1));
         assert_eq!(queue.rewind(), 2);
         assert!(!queue.awaits(1) && queue.awaits(3));
         assert_eq!(ids(&mut queue), [3]);
+    }
+
+    #[test]
+    fn a_request_that_waits_is_kept_until_its_last_answer() {
+        let mut queue = sent(1..=3);
+        queue.answered(&frames([(1, Response::Waiting), (2, Response::Waiting)]));
+        assert!(queue.awaits(1) && queue.awaits(2));
+        queue.answered(&frames([(1, Response::Cancelled)]));
+        assert!(!queue.awaits(1));
+        queue.take_back();
+        assert_eq!(ids(&mut queue), [2, 3]);
     }
 
     #[test]
@@ -427,5 +437,32 @@ mod tests {
         assert_eq!(queue.answered(&frames([(0, Response::Moved)])), None);
         queue.take_back();
         assert_eq!(ids(&mut queue), []);
+    }
+
+    // --- hosts that are older --------------------------------------------------------------------------------------
+
+    /// A request that needs a later minor version.
+    fn newer(id: RequestId, needs: Minor) -> Vec<u8> {
+        let head = RequestHead { id, handle: 1, operation: Operation::Ping.number(), needs };
+        let mut out = Vec::new();
+        frame::append(&mut out, MAX_FRAME_BYTES, |out| {
+            out.extend_from_slice(&head.to_bytes());
+            Ok(())
+        })
+        .unwrap();
+        out
+    }
+
+    #[test]
+    fn what_an_older_host_does_not_understand_is_taken_out_before_the_first_write() {
+        let mut queue = filled([1]);
+        queue.push(2, &newer(2, 3));
+        queue.push(3, &newer(3, 4));
+        queue.push(4, &Ping {}.frame(4, 1));
+        assert_eq!(queue.refuse_over(4), []);
+        let refused: Vec<_> = queue.refuse_over(3).iter().map(|head| (head.id, head.needs)).collect();
+        assert_eq!(refused, [(3, 4)]);
+        assert_eq!(ids(&mut queue), [1, 2, 4]);
+        assert!(!queue.forget(3), "it was not sent");
     }
 }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clustered_cache_shm::Mark;
 
-use crate::protocol::message::{Blob, Request};
+use crate::operations::namespace::AccessReport;
+use crate::protocol::Blob;
 
 /// Reads that one report tells of.
 const MARKS: u64 = 256;
@@ -46,8 +47,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn request(&self) -> Request<'_> {
-        Request::Seen { hits: self.hits, misses: self.misses, reads: Blob(&self.reads) }
+    pub(super) fn message(&self) -> AccessReport<'_> {
+        AccessReport { hits: self.hits, misses: self.misses, reads: Blob(&self.reads) }
     }
 }
 

@@ -24,7 +24,11 @@ use crate::clock::{Clock, Moment};
 use crate::config::{BUFFER_KEPT, REPORT_PAUSE};
 use crate::inbox::{Incoming, LinkEvent};
 use crate::mark;
-use crate::protocol::message::{Blob, Handle, Request, RequestEnvelope, RequestId, Response, Ticket};
+use crate::operations::{Answerer, Operation};
+use crate::protocol::answer::Response;
+use crate::protocol::frame::RequestHead;
+use crate::protocol::structures::Ticket;
+use crate::protocol::{Blob, Handle, RequestId};
 use crate::store::flags::{GET_ASKS, HAS_ASKS, STALE_ASKS};
 
 /// Whether reads of a handle can be answered without asking.
@@ -120,29 +124,33 @@ impl Views {
 
     // --- requests ----------------------------------------------------------------------------------------------------
 
-    /// Answers a read from the table; `false` when the host is to be asked.
-    pub(crate) fn answer(
+    /// Answers a read of one key from the table; `false` when the host is to be asked, as it is for everything else.
+    pub(crate) fn read(
         &mut self,
         link: &Link,
-        request: &RequestEnvelope<'_>,
+        operation: Operation,
+        handle: Handle,
+        key: &[u8],
         reply: &mut dyn FnMut(Response<'_>),
     ) -> bool {
         self.mark = None;
-        if !self.is_readable(link, request.handle) {
+        if !self.is_readable(link, handle) {
             return false;
         }
         if self.scratch.capacity() > BUFFER_KEPT {
             self.scratch = Vec::new();
         }
         self.scratch.clear();
-        match &request.request {
-            Request::Get(key) => self.get(link, request.handle, key.0, reply),
-            // What is not there is to be loaded, and the host says by whom.
-            Request::Fetch { key, force: false, .. } => self.fetch(link, request.handle, key.0, reply),
-            Request::Peek(key) => self.peek(link, request.handle, key.0, reply),
-            Request::Has(key) => self.has(link, request.handle, key.0, reply),
-            Request::MHas(keys) => self.has_many(link, request.handle, keys, reply),
-            _ => false,
+        match operation {
+            Operation::Get => self.get(link, handle, key, reply),
+            // What is not there is to be loaded, and the host says by which process.
+            Operation::Fetch => self.fetch(link, handle, key, reply),
+            Operation::Peek => self.peek(link, handle, key, reply),
+            Operation::Has => self.has(link, handle, key, reply),
+            _ => {
+                debug_assert_eq!(operation.answerer(), Answerer::Host, "the table names what memory answers");
+                false
+            }
         }
     }
 
@@ -166,9 +174,9 @@ impl Views {
     }
 
     /// Takes note of a request that went to the host.
-    pub(crate) fn asked(&mut self, request: &RequestEnvelope<'_>) {
-        if let Some(name) = self.view(request.handle).map(|view| view.name) {
-            self.writes.begin(request.id, name, &request.request);
+    pub(crate) fn asked(&mut self, head: &RequestHead, payload: &[u8]) {
+        if let Some(name) = self.view(head.handle).map(|view| view.name) {
+            self.writes.begin(name, head, payload);
         }
     }
 
@@ -241,19 +249,6 @@ impl Views {
     fn has(&mut self, link: &Link, handle: Handle, key: &[u8], reply: &mut dyn FnMut(Response<'_>)) -> bool {
         let Some(there) = self.is_there(link, handle, key) else { return false };
         reply(Response::Flag(there));
-        true
-    }
-
-    fn has_many(
-        &mut self,
-        link: &Link,
-        handle: Handle,
-        keys: &[Blob<'_>],
-        reply: &mut dyn FnMut(Response<'_>),
-    ) -> bool {
-        let flags: Option<Vec<bool>> = keys.iter().map(|key| self.is_there(link, handle, key.0)).collect();
-        let Some(flags) = flags else { return false };
-        reply(Response::Flags(flags));
         true
     }
 
@@ -356,7 +351,9 @@ impl Views {
     pub(crate) fn arrived<'a>(&mut self, link: &Link, incoming: Incoming<'a>) -> Option<Incoming<'a>> {
         match &incoming {
             Incoming::Response { id, response } => {
-                self.writes.end(*id);
+                if !response.has_more() {
+                    self.writes.end(*id);
+                }
                 if let Some(handle) = self.opened_by(*id) {
                     let table = match response {
                         Response::Opened { table, .. } => table.as_ref(),

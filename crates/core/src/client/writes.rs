@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 
 use ahash::{HashMap, HashMapExt, RandomState};
 
-use crate::protocol::message::{Blob, Request, RequestId};
+use crate::operations::{Effect, Operation, Scope};
+use crate::protocol::frame::RequestHead;
+use crate::protocol::{Blob, RequestId, codec};
 
 /// A namespace, by the hash of its name.
 pub(super) type Name = u64;
@@ -36,10 +38,10 @@ impl Writes {
     }
 
     /// Takes note of a request that goes to the host.
-    pub(super) fn begin(&mut self, id: RequestId, name: Name, request: &Request<'_>) {
-        let Some(target) = self.target(name, request) else { return };
+    pub(super) fn begin(&mut self, name: Name, head: &RequestHead, payload: &[u8]) {
+        let Some(target) = self.target(name, head, payload) else { return };
         *self.counts.entry(hash_of(target)).or_default() += 1;
-        self.under_way.push_back((id, target));
+        self.under_way.push_back((head.id, target));
     }
 
     /// May a change of this key be under way?
@@ -75,20 +77,19 @@ impl Writes {
         }
     }
 
-    fn target(&self, name: Name, request: &Request<'_>) -> Option<Target> {
-        Some(match request {
-            Request::Set(entry) | Request::SetIfAbsent(entry) => Target::Key(self.key(name, entry.key.0)),
-            Request::Delete(Blob(key))
-            | Request::GetAndDelete(Blob(key))
-            | Request::Count(Blob(key), _)
-            | Request::Touch { key: Blob(key), .. } => Target::Key(self.key(name, key)),
-            Request::MSet(_)
-            | Request::MDelete(_)
-            | Request::Clear(_)
-            | Request::Tune(_)
-            | Request::Destroy => Target::Namespace(name),
-            _ => return None,
-        })
+    fn target(&self, name: Name, head: &RequestHead, payload: &[u8]) -> Option<Target> {
+        let operation = Operation::from_number(head.operation)?;
+        match (operation.effect(), operation.scope()) {
+            (Effect::Reads, _) => None,
+            // The key comes first in the payload. What has no key there is refused by the host.
+            (Effect::Writes, Scope::Key) => {
+                let (Blob(key), _) = codec::take(payload).ok()?;
+                Some(Target::Key(self.key(name, key)))
+            }
+            (Effect::Writes, Scope::Keys | Scope::Namespace) => Some(Target::Namespace(name)),
+            // Of a load its caller learns when the load has ended; the host itself has no entries.
+            (Effect::Writes, Scope::Load | Scope::Scan | Scope::Host) => None,
+        }
     }
 
     fn key(&self, name: Name, key: &[u8]) -> u64 {
@@ -106,20 +107,25 @@ fn hash_of(target: Target) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::message::{Keep, NewEntry};
+    use crate::operations::entries::Get;
+    use crate::operations::namespace::Clear;
+    use crate::protocol::frame;
+    use crate::testing::{Request, set};
 
-    fn set(key: &[u8]) -> Request<'_> {
-        Request::Set(NewEntry { key: Blob(key), value: Blob(b"v"), keep: Keep::default() })
+    fn begin(writes: &mut Writes, id: RequestId, name: Name, request: &impl Request) {
+        let frame = request.frame(id, 1);
+        let (head, payload) = RequestHead::split(&frame[frame::LENGTH_BYTES..]).unwrap();
+        writes.begin(name, &head, payload);
     }
 
     #[test]
     fn a_key_is_concerned_until_the_last_of_its_changes_has_ended() {
         let mut writes = Writes::new();
         let (users, posts) = (writes.name("users"), writes.name("posts"));
-        writes.begin(1, users, &set(b"a"));
-        writes.begin(2, users, &set(b"a"));
-        writes.begin(3, users, &set(b"b"));
-        writes.begin(4, users, &Request::Get(Blob(b"c")));
+        begin(&mut writes, 1, users, &set(b"a", b"v"));
+        begin(&mut writes, 2, users, &set(b"a", b"v"));
+        begin(&mut writes, 3, users, &set(b"b", b"v"));
+        begin(&mut writes, 4, users, &Get { key: Blob(b"c") });
         assert!(writes.concern(users, b"a") && writes.concern(users, b"b"));
         assert!(!writes.concern(users, b"c") && !writes.concern(posts, b"a"));
         writes.end(1);
@@ -137,8 +143,8 @@ mod tests {
     fn a_change_of_many_keys_concerns_all_of_its_namespace_and_no_other() {
         let mut writes = Writes::new();
         let (users, posts) = (writes.name("users"), writes.name("posts"));
-        writes.begin(1, users, &Request::Clear(None));
-        writes.begin(2, posts, &set(b"a"));
+        begin(&mut writes, 1, users, &Clear { prefix: None });
+        begin(&mut writes, 2, posts, &set(b"a", b"v"));
         assert!(writes.concern(users, b"a") && !writes.concern(posts, b"b"));
         writes.end(2);
         assert!(writes.concern(users, b"z"), "they may be answered in any order");

@@ -16,8 +16,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use crate::config::{ELECTED_TICK, MAX_ENTRY_BYTES, MAX_FRAME_BYTES};
 use crate::endpoint::HostEndpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::codec;
-use crate::protocol::message::{Blob, Request, RequestEnvelope, Response, ResponseEnvelope, WATCH};
+use crate::operations::host::STANDBY_REQUEST;
+use crate::operations::{self, Operation};
+use crate::protocol::Blob;
+use crate::protocol::answer::Response;
 use crate::server::{Greeted, Succession};
 use crate::store::Store;
 use crate::transport::BorrowedDescriptor;
@@ -121,7 +123,8 @@ impl Heir {
         let mut export = match self.connection.takes_scans {
             true => store.export(),
             false => store.export().without_scans(),
-        };
+        }
+        .for_minor(self.connection.minor);
         let mut part = Vec::new();
         let mut goes_on = true;
         while goes_on {
@@ -149,7 +152,7 @@ impl Heir {
 
     async fn say(&mut self, response: Response<'_>, mut along: Option<BorrowedDescriptor<'_>>) -> Result<()> {
         self.framed.clear();
-        codec::append_frame(&mut self.framed, &ResponseEnvelope { id: WATCH, response })?;
+        response.append(STANDBY_REQUEST, &mut self.framed)?;
         let mut left = &self.framed[..];
         while !left.is_empty() {
             let writer = &self.connection.writer;
@@ -164,8 +167,8 @@ impl Heir {
     async fn ready(&mut self) -> Result<()> {
         let Greeted { reader, input, .. } = &mut self.connection;
         let said = input.receive(reader, MAX_FRAME_BYTES).await?;
-        match codec::decode::<RequestEnvelope<'_>>(&said)?.request {
-            Request::Ready => Ok(()),
+        match operations::asked_for(&said)? {
+            Some(Operation::Ready) => Ok(()),
             _ => Err(failed("says something else than that it is ready")),
         }
     }

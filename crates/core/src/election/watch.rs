@@ -15,9 +15,11 @@ use crate::client::dial::{Connection, dial};
 use crate::config::{ELECTED_HANDSHAKE_TIMEOUT, ELECTED_TICK, MAX_FRAME_BYTES, MAX_HELLO_BYTES};
 use crate::endpoint::{HostEndpoint, Place};
 use crate::error::{Error, ErrorKind, Result};
+use crate::operations::Message;
+use crate::operations::host::{Ready, STANDBY_REQUEST, StandBy};
+use crate::protocol::answer::Response;
 use crate::protocol::handshake::{FEATURE_SCANS, FEATURE_WATCH};
-use crate::protocol::message::{Request, RequestEnvelope, Response, ResponseEnvelope, WATCH};
-use crate::protocol::{codec, frame};
+use crate::protocol::{HOST, answer, frame};
 use crate::snapshot::Keeper;
 use crate::store::Store;
 use crate::transport::{Descriptor, Input, Reader, Writer};
@@ -46,7 +48,7 @@ pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Or
     let Connection { reader, writer, input, epoch, .. } = connection.map_err(|_| silent(place))??;
     let mut watcher =
         Watcher { config, epoch, reader, writer, input, is_enrolled: false, heritage: None, is_ready: false };
-    watcher.ask(Request::Watch).await?;
+    watcher.ask(StandBy {}).await?;
     let waited = tokio::select! {
         biased;
         waited = watcher.wait(orders) => waited,
@@ -134,7 +136,7 @@ impl Watcher<'_> {
                         return Err(nonsense());
                     }
                     self.is_ready = true;
-                    self.ask(Request::Ready).await?;
+                    self.ask(Ready {}).await?;
                 }
                 _ = ticks.tick(), if takes_in || is_ready => {
                     self.heritage.iter().for_each(Heritage::stay_awake);
@@ -149,8 +151,8 @@ impl Watcher<'_> {
     /// Takes the next frame that has come; `None` if there is none.
     async fn listen(&mut self, descriptors: &mut Vec<Option<Descriptor>>) -> Result<Option<Heard>> {
         let Self { config, epoch, input, is_enrolled, heritage, is_ready, .. } = self;
-        let Some(payload) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(None) };
-        let ResponseEnvelope { response, .. } = codec::decode(payload)?;
+        let Some(body) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(None) };
+        let (_, response) = answer::read(body)?;
         Ok(Some(match response {
             Response::Waiting if !*is_enrolled => {
                 *is_enrolled = true;
@@ -172,10 +174,10 @@ impl Watcher<'_> {
         }))
     }
 
-    async fn ask(&self, request: Request<'_>) -> Result<()> {
+    async fn ask(&self, request: impl Message) -> Result<()> {
         let mut framed = Vec::new();
-        codec::append_frame(&mut framed, &RequestEnvelope { id: WATCH, handle: 0, request })?;
-        self.writer.send(&framed[frame::HEADER_BYTES..], MAX_HELLO_BYTES).await
+        request.append(STANDBY_REQUEST, HOST, &mut framed)?;
+        self.writer.send(&framed[frame::LENGTH_BYTES..], MAX_HELLO_BYTES).await
     }
 }
 

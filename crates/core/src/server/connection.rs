@@ -13,9 +13,10 @@ use super::mailbox::LateReplies;
 use super::output::Output;
 use super::succession::{Phase, Succession};
 use crate::config::MAX_FRAME_BYTES;
-use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::codec;
-use crate::protocol::message::{RequestEnvelope, Response};
+use crate::error::Result;
+use crate::protocol::UNASKED;
+use crate::protocol::answer::Response;
+use crate::protocol::frame::RequestHead;
 use crate::session::Session;
 use crate::store::Store;
 use crate::transport::{Input, Reader, Writer};
@@ -164,7 +165,7 @@ impl Peer {
                 Ok(true) => finished = true,
                 Ok(false) => break,
                 Err(error) => {
-                    self.output.reply(0, Response::from_error(&error));
+                    self.output.reply(UNASKED, Response::from_error(&error));
                     self.end();
                 }
             }
@@ -179,7 +180,7 @@ impl Peer {
     fn take_leave(&mut self, late: &LateReplies) {
         if self.moves {
             late.take_into(self.output.tail());
-            self.output.reply(0, Response::Moved);
+            self.output.reply(UNASKED, Response::Moved);
         }
         self.end();
     }
@@ -187,17 +188,11 @@ impl Peer {
     /// Carries out one request; `false` if none has arrived whole.
     fn step(&mut self) -> Result<bool> {
         let Self { input, output, session, shares_tables, .. } = self;
-        let Some(payload) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
-        let request: RequestEnvelope<'_> = codec::decode(payload)?;
-        if request.id == 0 {
-            return Err(Error::new(
-                ErrorKind::Protocol,
-                "request number 0 is reserved; number requests from 1",
-            ));
-        }
+        let Some(body) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
+        let (head, payload) = RequestHead::split(body)?;
         session.share_tables(*shares_tables && output.takes_handovers());
         let begin = output.end();
-        session.execute(&request, &mut |response| output.reply(request.id, response));
+        session.execute(&head, payload, &mut |response| output.reply(head.id, response))?;
         if let Some(handover) = session.take_handover() {
             output.attach(begin, handover);
         }

@@ -8,6 +8,7 @@ use super::slots::{NoSeat, Seat, Slot};
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::random_bytes;
 use crate::error::{Error, ErrorKind};
+use crate::protocol::Minor;
 use crate::protocol::handshake::{
     Agreed, FEATURE_MOVES, FEATURE_SCANS, FEATURE_WATCH, HostChallenge, Introduction, Refusal, offered,
 };
@@ -28,6 +29,8 @@ pub(crate) struct Greeted {
     pub(super) moves: bool,
     /// It would go on with scans under way.
     pub(crate) takes_scans: bool,
+    /// The minor version that both sides speak.
+    pub(crate) minor: Minor,
 }
 
 /// The handshake. `None`: the stranger failed, was too slow or too old, or the server closes.
@@ -51,6 +54,7 @@ pub(super) async fn greet(
         watches: false,
         moves: false,
         takes_scans: false,
+        minor: 0,
     };
     let proved = tokio::select! {
         proved = timeout(config.limits.handshake_timeout, greeted.prove(config, store)) => proved.ok()?,
@@ -63,6 +67,7 @@ pub(super) async fn greet(
             greeted.watches = agreed.watches();
             greeted.moves = agreed.moves();
             greeted.takes_scans = agreed.takes_scans();
+            greeted.minor = agreed.minor;
             slot.promote().map_err(no_seat)
         }
         Err(refusal) => Err(refusal),

@@ -11,12 +11,14 @@ use tokio::sync::watch;
 use super::greeting::Greeted;
 use super::{ServerLimits, connection};
 use crate::config::MAX_FRAME_BYTES;
-use crate::protocol::message::{
-    Blob, NamespaceOptions, Request, RequestEnvelope, Response, ResponseEnvelope, Ticket,
-};
-use crate::protocol::{codec, frame};
+use crate::operations::entries::Get;
+use crate::operations::namespace::{Open, Ping};
+use crate::protocol::answer::{self, Response};
+use crate::protocol::frame;
+use crate::protocol::structures::{NamespaceOptions, Ticket};
+use crate::protocol::{Blob, PROTOCOL_MINOR};
 use crate::store::Store;
-use crate::testing::{TempDir, hand_over, manual_store, new_entry, text_key, text_value};
+use crate::testing::{Request, TempDir, hand_over, manual_store, set, text_key, text_value};
 use crate::transport::{Descriptor, Input, Reader, Stream, Writer};
 
 const TABLES: u64 = 6;
@@ -41,22 +43,25 @@ fn store_with_tables(directory: &TempDir) -> (Arc<Store>, Vec<u64>) {
 
 fn requests() -> Vec<u8> {
     let (key, value) = (text_key("k"), text_value(&"x".repeat(VALUE)));
-    let mut requests = vec![open("other", 1), (1, Request::Set(new_entry(&key, &value)))];
-    let names: Vec<String> = (1..=TABLES).map(|region| region.to_string()).collect();
-    for (name, handle) in names.iter().zip(2..) {
-        requests.extend([(1, Request::Get(Blob(&key))), open(name, handle), (1, Request::Ping)]);
-    }
     let mut bytes = Vec::new();
-    for ((handle, request), id) in requests.into_iter().zip(1..) {
-        codec::append_frame(&mut bytes, &RequestEnvelope { id, handle, request }).unwrap();
+    let mut numbers = 1..;
+    let mut ask = |handle, request: &dyn Request| {
+        bytes.extend(request.frame(numbers.next().expect("numbers do not end"), handle));
+    };
+    ask(1, &open("other"));
+    ask(1, &set(&key, &value));
+    for (region, handle) in (1..=TABLES).zip(2..) {
+        ask(1, &Get { key: Blob(&key) });
+        ask(handle, &open(&region.to_string()));
+        ask(1, &Ping {});
     }
     // A mistake at the end: the host answers everything and then closes.
-    codec::append_frame(&mut bytes, &RequestEnvelope { id: 0, handle: 1, request: Request::Ping }).unwrap();
+    bytes.extend_from_slice(&0_u32.to_le_bytes());
     bytes
 }
 
-fn open(name: &str, handle: u32) -> (u32, Request<'_>) {
-    (handle, Request::Open { name, options: NamespaceOptions::default() })
+fn open(name: &str) -> Open<'_> {
+    Open { name, options: NamespaceOptions::default() }
 }
 
 /// What arrived: bytes, and each descriptor with the bytes of the read it came with.
@@ -86,8 +91,7 @@ impl Arrived {
     fn tickets(&self) -> Vec<(usize, Ticket)> {
         let (mut at, mut tickets) = (0, Vec::new());
         while let Some((payload, used)) = frame::split(&self.bytes[at..], MAX_FRAME_BYTES).unwrap() {
-            let reply: ResponseEnvelope<'_> = codec::decode(payload).unwrap();
-            if let Response::Opened { table: Some(ticket), .. } = reply.response {
+            if let (_, Response::Opened { table: Some(ticket), .. }) = answer::read(payload).unwrap() {
                 tickets.push((at, ticket));
             }
             at += used;
@@ -110,6 +114,7 @@ async fn converse(store: &Arc<Store>, shares_tables: bool, most: usize) -> Arriv
         watches: false,
         moves: false,
         takes_scans: false,
+        minor: PROTOCOL_MINOR,
     };
     let (closing, closed) = watch::channel(false);
     let (mut reader, writer) = client.into_split().unwrap();

@@ -7,7 +7,8 @@ use tokio::sync::Notify;
 use super::output::append_reply;
 use crate::config::BUFFER_KEPT;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::message::{RequestId, Response};
+use crate::protocol::RequestId;
+use crate::protocol::answer::Response;
 use crate::session::Mailbox;
 
 /// Encoded late replies of one connection. Others put in and wake; the connection's task takes out.
@@ -76,17 +77,16 @@ fn unread(limit: usize) -> Error {
 mod tests {
     use super::*;
     use crate::config::MAX_FRAME_BYTES;
-    use crate::protocol::codec;
-    use crate::protocol::frame;
-    use crate::protocol::message::{Blob, ResponseEnvelope};
+    use crate::protocol::Blob;
+    use crate::protocol::{answer, frame};
 
     fn codes(mut bytes: &[u8]) -> Vec<(RequestId, String)> {
         let mut seen = Vec::new();
         while let Some((payload, used)) = frame::split(bytes, MAX_FRAME_BYTES).unwrap() {
-            let reply: ResponseEnvelope<'_> = codec::decode(payload).unwrap();
+            let (id, response) = answer::read(payload).unwrap();
             seen.push((
-                reply.id,
-                match reply.response {
+                id,
+                match response {
                     Response::Error { code, .. } => code.to_owned(),
                     Response::Value(_) => "value".to_owned(),
                     Response::Lease(_) => "lease".to_owned(),

@@ -8,8 +8,9 @@ use clustered_cache_shm::Handover;
 
 use crate::config::{BUFFER_KEPT, MAX_FRAME_BYTES, MAX_HANDOVERS_PENDING};
 use crate::error::Result;
-use crate::protocol::message::{RequestId, Response, ResponseEnvelope};
-use crate::protocol::{codec, frame};
+use crate::protocol::RequestId;
+use crate::protocol::answer::Response;
+use crate::protocol::{answer, frame};
 use crate::transport::{BorrowedDescriptor, descriptor_of};
 
 /// Encoded replies, oldest first.
@@ -84,8 +85,7 @@ impl Output {
         let Ok(Some((payload, used))) = frame::split(&self.bytes[position..], MAX_FRAME_BYTES) else {
             return;
         };
-        let Ok(ResponseEnvelope { id, response: Response::Opened { settings, .. } }) = codec::decode(payload)
-        else {
+        let Ok((id, Response::Opened { settings, .. })) = answer::read(payload) else {
             return;
         };
         let mut without = Vec::new();
@@ -134,15 +134,15 @@ pub(super) fn append_reply(out: &mut Vec<u8>, id: RequestId, response: Response<
 }
 
 fn try_append(out: &mut Vec<u8>, id: RequestId, response: Response<'_>) -> Result<()> {
-    codec::append_frame(out, &ResponseEnvelope { id, response })
+    response.append(id, out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::MAX_FRAME_BYTES;
+    use crate::protocol::Blob;
     use crate::protocol::frame;
-    use crate::protocol::message::Blob;
 
     #[test]
     fn what_is_written_goes_and_the_rest_stays_in_order() {
@@ -168,9 +168,9 @@ mod tests {
         let huge = vec![0; MAX_FRAME_BYTES + 1];
         output.reply(5, Response::Value(Blob(&huge)));
         let (payload, _) = frame::split(output.pending(), MAX_FRAME_BYTES).unwrap().unwrap();
-        let reply: ResponseEnvelope<'_> = codec::decode(payload).unwrap();
-        assert_eq!(reply.id, 5);
-        assert!(matches!(reply.response, Response::Error { code: "ERR_CC_LIMIT", .. }));
+        let (id, response) = answer::read(payload).unwrap();
+        assert_eq!(id, 5);
+        assert!(matches!(response, Response::Error { code: "ERR_CC_LIMIT", .. }));
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         use std::sync::Arc;
 
         use super::*;
-        use crate::protocol::message::{Settings, Ticket};
+        use crate::protocol::structures::{Settings, Ticket};
 
         const SETTINGS: Settings =
             Settings { max: None, max_size: 300, max_entry_size: 300, ttl: 0, allow_stale: false };
@@ -234,12 +234,12 @@ mod tests {
             fn tickets(&self) -> Vec<(usize, RequestId, Option<u64>)> {
                 let (mut at, mut seen) = (0, Vec::new());
                 while let Some((payload, used)) = frame::split(&self.bytes[at..], MAX_FRAME_BYTES).unwrap() {
-                    let reply: ResponseEnvelope<'_> = codec::decode(payload).unwrap();
-                    let region = match reply.response {
+                    let (id, response) = answer::read(payload).unwrap();
+                    let region = match response {
                         Response::Opened { table, .. } => table.map(|ticket| ticket.region),
                         _ => None,
                     };
-                    seen.push((at, reply.id, region));
+                    seen.push((at, id, region));
                     at += used;
                 }
                 assert_eq!(at, self.bytes.len());

@@ -10,8 +10,9 @@ use super::output::append_reply;
 use super::succession::Succession;
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::Result;
-use crate::protocol::codec;
-use crate::protocol::message::{Request, RequestEnvelope, Response, WATCH};
+use crate::operations::host::STANDBY_REQUEST;
+use crate::operations::{self, Operation};
+use crate::protocol::answer::Response;
 
 /// Keeps a watcher until it goes, misbehaves, is needed, or the server closes. Without a succession nobody needs it.
 pub(super) async fn serve(
@@ -61,17 +62,16 @@ pub(super) async fn serve(
 /// Tells it that it stands in the line.
 fn acknowledge(greeted: &Greeted) -> bool {
     let mut framed = Vec::new();
-    append_reply(&mut framed, WATCH, Response::Waiting);
+    append_reply(&mut framed, STANDBY_REQUEST, Response::Waiting);
     // It is the first that is said to it: there is room.
     greeted.writer.try_send(&framed, None).is_ok_and(|sent| sent == framed.len())
 }
 
 /// Has it asked to watch? Whatever else it sends is an error.
 fn wants_to_watch(greeted: &mut Greeted) -> Result<bool> {
-    let Some(payload) = greeted.input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
-    let RequestEnvelope { request, .. } = codec::decode(payload)?;
-    match request {
-        Request::Watch => Ok(true),
+    let Some(body) = greeted.input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
+    match operations::asked_for(body)? {
+        Some(Operation::StandBy) => Ok(true),
         _ => Err(super::misplaced()),
     }
 }

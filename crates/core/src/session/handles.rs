@@ -7,7 +7,8 @@ use ahash::{HashMap, HashMapExt};
 
 use crate::config::MAX_HANDLES_PER_SESSION;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::{Handle, NamespaceOptions, Settings};
+use crate::protocol::Handle;
+use crate::protocol::structures::{NamespaceOptions, Settings};
 use crate::store::{Namespace, Store};
 
 enum Slot {

@@ -1,39 +1,31 @@
-//! One user of a store, a connection or the host's own JavaScript: requests in, responses out. No sockets here, and
-//! no entries: this checks what came in, finds the namespace, and puts results into responses.
+//! One user of a store, a connection or the host's own JavaScript: what it has open, and what it holds. No sockets here,
+//! and no entries. What each request does is in [`operations`](crate::operations).
 
-mod checks;
 mod handles;
-mod loads;
-mod many;
-mod requests;
 mod scans;
 mod tables;
 
 use std::sync::Arc;
 
 use ahash::{HashMap, HashMapExt};
-use clustered_cache_shm::SlotsView;
+use clustered_cache_shm::{Slot, SlotsView};
 
 use self::handles::Handles;
 use self::scans::Scans;
 use self::tables::Tables;
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::config::BUFFER_KEPT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
-use crate::protocol::message::{Handle, Request, RequestEnvelope, RequestId, Response};
+use crate::operations::entries::{Get, Has, Peek};
+use crate::operations::{self, Call, Failure, Operation, Reply, Run};
+use crate::protocol::answer::Response;
+use crate::protocol::frame::RequestHead;
+use crate::protocol::structures::Stats;
+use crate::protocol::{Blob, Handle, RequestId, UNASKED};
 use crate::store::{Effects, Member, Namespace, State, Store};
 
-/// Where late answers go: those of fetches that were answered with [`Response::Waiting`].
-///
-/// Called from any thread, also from within [`Session::execute`], and outside all locks of the store. A late answer
-/// may come before `Waiting` itself was handed to `reply`, so whoever implements this queues it behind the replies
-/// of the same session. One may also come after the session was dropped; and a lease may be on its way when
-/// `CancelWait` is answered with `false`: whoever gets one and does not load settles it as abandoned.
-pub trait Mailbox: Send + Sync {
-    /// Takes the late answer to request `id`.
-    fn deliver(&self, id: RequestId, response: Response<'_>);
-}
+pub use crate::store::Mailbox;
 
 /// One user of a store.
 ///
@@ -69,16 +61,32 @@ impl Session {
         }
     }
 
-    /// Carries out a request. Calls `reply` exactly once before it returns, and for
-    /// [`Request::Seen`] never; a fetch that waits is answered with [`Response::Waiting`], and its result follows through
-    /// the mailbox under the same number.
-    pub fn execute(&mut self, request: &RequestEnvelope<'_>, reply: &mut dyn FnMut(Response<'_>)) {
+    /// Carries out a request. Calls `reply` exactly once before it returns, and never for a request of number 0. Where
+    /// the answer has [more](Response::has_more) to follow, that comes through the mailbox under the same number.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Protocol`] when the request is malformed: what this peer says cannot be understood. Nothing was
+    /// answered then.
+    pub fn execute(
+        &mut self,
+        head: &RequestHead,
+        payload: &[u8],
+        reply: &mut dyn FnMut(Response<'_>),
+    ) -> Result<()> {
         self.mark = None;
-        // `dispatch` replies as the last thing it does, so an error means that it has not.
-        if let Err(error) = self.dispatch(request, reply)
-            && !matches!(request.request, Request::Seen { .. })
-        {
-            reply(Response::from_error(&error));
+        let mut answer = |response: Response<'_>| {
+            if head.id != UNASKED {
+                reply(response);
+            }
+        };
+        // A reply is the last thing that an operation does, so a failure means that there was none.
+        match operations::carry_out(head, payload, self, &mut answer) {
+            Ok(()) => Ok(()),
+            Err(Failure::Refused(error)) => {
+                answer(Response::from_error(&error));
+                Ok(())
+            }
+            Err(Failure::Malformed(error)) => Err(error),
         }
     }
 
@@ -88,8 +96,52 @@ impl Session {
         self.mark
     }
 
+    /// Carries out a message of this process's own, as [`Self::execute`] does.
+    pub(crate) fn perform<M: Run>(
+        &mut self,
+        id: RequestId,
+        handle: Handle,
+        message: M,
+        reply: &mut dyn FnMut(Response<'_>),
+    ) {
+        self.mark = None;
+        if let Err(error) = message.run(self, Call { id, handle }, reply) {
+            reply(Response::from_error(&error));
+        }
+    }
+
+    /// Answers a read of one key; `false` for what is no such read, or would have to be loaded.
+    pub(crate) fn read(
+        &mut self,
+        operation: Operation,
+        handle: Handle,
+        key: &[u8],
+        reply: &mut dyn FnMut(Response<'_>),
+    ) -> bool {
+        let key = Blob(key);
+        match operation {
+            Operation::Get => self.perform(UNASKED, handle, Get { key }, reply),
+            Operation::Peek => self.perform(UNASKED, handle, Peek { key }, reply),
+            Operation::Has => self.perform(UNASKED, handle, Has { key }, reply),
+            _ => return false,
+        }
+        true
+    }
+
+    pub(crate) fn set_mark(&mut self, mark: Option<Mark>) {
+        self.mark = mark;
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        self.store.clock()
+    }
+
+    pub(crate) fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
     /// Lends the empty buffer for values to `work`.
-    fn with_scratch<T>(&mut self, work: impl FnOnce(&mut Self, &mut Vec<u8>) -> T) -> T {
+    pub(crate) fn with_scratch<T>(&mut self, work: impl FnOnce(&mut Self, &mut Vec<u8>) -> T) -> T {
         let mut scratch = std::mem::take(&mut self.scratch);
         let result = work(self, &mut scratch);
         if scratch.capacity() <= BUFFER_KEPT {
@@ -105,8 +157,8 @@ impl Session {
         self.store.enter(namespace, |state, _, _| state.slots())
     }
 
-    /// Works on the namespace of `handle`, which is opened anew if somebody destroyed it.
-    fn enter<T>(
+    /// Works on the namespace of `handle`, which is opened again if it was destroyed.
+    pub(crate) fn enter<T>(
         &mut self,
         handle: Handle,
         work: impl FnOnce(&mut State, &mut Effects, Moment) -> T,
@@ -125,8 +177,57 @@ impl Session {
         }
     }
 
+    /// Answers yes or no.
+    pub(crate) fn flag(
+        &mut self,
+        call: Call,
+        reply: Reply<'_>,
+        work: impl FnOnce(&mut State, &mut Effects, Moment) -> bool,
+    ) -> Result<()> {
+        reply(Response::Flag(self.enter(call.handle, work)?));
+        Ok(())
+    }
+
+    // --- namespaces ------------------------------------------------------------------------------------------------
+
+    /// Gives a handle back, with all that this session holds through it.
+    pub(crate) fn release(&mut self, handle: Handle) -> Result<()> {
+        if let Some(namespace) = self.handles.release(handle)? {
+            self.leave(&namespace);
+        }
+        self.scans.release(&self.store, handle);
+        Ok(())
+    }
+
+    /// Drops the namespace and everything in it.
+    pub(crate) fn destroy(&mut self, handle: Handle) -> Result<()> {
+        // Entered first: if the namespace was destroyed before, the one that has its name now is meant.
+        self.enter(handle, |_, _, _| ())?;
+        self.store.destroy(self.handles.get(handle)?);
+        Ok(())
+    }
+
+    /// Counters of the namespace.
+    pub(crate) fn stats(&mut self, handle: Handle) -> Result<Stats> {
+        let stats = self.enter(handle, |state, _, _| state.stats())?;
+        Ok(self.store.complete(stats))
+    }
+
+    /// Takes note of reads that the client has made by itself: hits and misses, and which entries they met.
+    pub(crate) fn note_reads(
+        &mut self,
+        handle: Handle,
+        (hits, misses): (u64, u64),
+        reads: impl Iterator<Item = (Slot, u32)>,
+    ) -> Result<()> {
+        // There is nothing to note of a namespace that was destroyed.
+        let namespace = self.handles.get(handle)?;
+        self.store.enter(namespace, |state, _, now| state.seen(hits, misses, reads, now));
+        Ok(())
+    }
+
     /// Remembers that this session may hold leases or waits in the namespace of `handle`.
-    fn note_loading(&mut self, handle: Handle) -> Result<()> {
+    pub(crate) fn note_loading(&mut self, handle: Handle) -> Result<()> {
         let namespace = self.handles.get(handle)?;
         if !self.loading.get(&namespace.name).is_some_and(|known| Arc::ptr_eq(known, namespace)) {
             self.loading.insert(Arc::clone(&namespace.name), Arc::clone(namespace));
@@ -134,7 +235,7 @@ impl Session {
         Ok(())
     }
 
-    /// Gives up what this session holds in `namespace`; fetches that waited hear of it.
+    /// Gives up what this session holds in `namespace`; fetches that waited are answered with an error.
     fn leave(&mut self, namespace: &Arc<Namespace>) {
         self.loading.remove(&namespace.name);
         for request in leave(&self.store, &self.member, namespace) {

@@ -6,15 +6,19 @@ use std::sync::Arc;
 
 use ahash::{HashMap, HashMapExt};
 
+use super::Session;
 use crate::clock::Moment;
 use crate::config::{KEYS_PER_TURN, MAX_SCANS_PER_SESSION, REPLY_PART_BYTES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::{Blob, Handle, PageItem, Response, ScanFields};
+use crate::operations::scans::ScanFields;
+use crate::protocol::answer::{PageItem, Response};
+use crate::protocol::structures::ItemFacts;
+use crate::protocol::{Blob, Handle};
 use crate::store::{Namespace, Place, Scan, Snapshot, State, Store};
 
 /// Entries as a scan shows them, before they are lent to a response. All bytes are in one buffer.
 #[derive(Default)]
-pub(super) struct Page {
+pub(crate) struct Page {
     bytes: Vec<u8>,
     items: Vec<Item>,
 }
@@ -28,13 +32,12 @@ struct Item {
 
 impl Page {
     /// The response that says where to go on.
-    pub(super) fn lend(&self, cursor: u64) -> Response<'_> {
+    pub(crate) fn lend(&self, cursor: u64) -> Response<'_> {
         let blob = |range: &Range<usize>| Blob(&self.bytes[range.clone()]);
         let item = |item: &Item| PageItem {
             key: blob(&item.key),
             value: item.value.as_ref().map(blob),
-            remaining: item.remaining,
-            size: item.size,
+            facts: ItemFacts { remaining: item.remaining, size: item.size }.into(),
         };
         Response::Page { cursor, items: self.items.iter().map(item).collect() }
     }
@@ -94,6 +97,36 @@ fn fill(page: &mut Page, left: &mut Snapshot, limit: usize, mut add: impl FnMut(
         if page.items.len() == limit {
             return;
         }
+    }
+}
+
+impl Session {
+    /// # Errors
+    /// [`ErrorKind::Limit`] when one more scan would be too many.
+    pub(crate) fn check_room_for_scan(&self) -> Result<()> {
+        self.scans.check_room()
+    }
+
+    /// The first page of a scan, and the cursor of the rest; 0 at the end.
+    pub(crate) fn begin_scan(&mut self, handle: Handle, scan: Scan, limit: usize) -> Result<(u64, Page)> {
+        let namespace = self.handles.get(handle)?;
+        Ok(self.scans.begin(&self.store, handle, namespace, scan, limit))
+    }
+
+    /// The next page of a scan, and the cursor of the rest; 0 at the end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a scan that has ended, or is not of this handle.
+    pub(crate) fn next_page(&mut self, handle: Handle, cursor: u64, limit: usize) -> Result<(u64, Page)> {
+        let namespace = self.handles.get(handle)?;
+        self.scans.next(&self.store, handle, namespace, cursor, limit)
+    }
+
+    /// Ends a scan early.
+    pub(crate) fn end_scan(&mut self, handle: Handle, cursor: u64) -> Result<()> {
+        let namespace = self.handles.get(handle)?;
+        self.scans.end(&self.store, handle, namespace, cursor);
+        Ok(())
     }
 }
 

@@ -1,11 +1,12 @@
-//! Handing the memory of a namespace's table to whoever opens the namespace.
+//! Passing the memory of a namespace's table on to the client that opens the namespace.
 
 use clustered_cache_shm::Handover;
 
 use super::Session;
-use super::requests::Reply;
 use crate::error::Result;
-use crate::protocol::message::{Handle, NamespaceOptions, Response, Ticket};
+use crate::protocol::Handle;
+use crate::protocol::answer::Response;
+use crate::protocol::structures::{NamespaceOptions, Ticket};
 
 /// What one session hands over.
 #[derive(Debug, Default)]
@@ -16,8 +17,8 @@ pub(super) struct Tables {
 }
 
 impl Session {
-    /// From now on opening a namespace is answered with a ticket for its table, or is not. A session that nobody
-    /// asked shares nothing: only whoever can pass a descriptor on beside the reply asks.
+    /// From now on opening a namespace is answered with a ticket for its table, or is not. Shares nothing until it is
+    /// told to: only a connection that can pass a descriptor on beside the reply does so.
     pub fn share_tables(&mut self, share: bool) {
         self.tables.share = share;
     }
@@ -28,24 +29,22 @@ impl Session {
         self.tables.handover.take()
     }
 
-    /// Opens a namespace and replies with its ticket, if it is to have one.
-    pub(super) fn open(
+    /// Opens a namespace; the answer has a ticket, if the session shares tables.
+    pub(crate) fn open(
         &mut self,
         handle: Handle,
         name: &str,
         options: &NamespaceOptions,
-        reply: Reply<'_>,
-    ) -> Result<()> {
+    ) -> Result<Response<'static>> {
         self.tables.handover = None;
         let settings = self.handles.open(&self.store, handle, name, options)?;
         if self.tables.share {
             let namespace = self.handles.get(handle)?;
-            // Nothing if somebody destroyed it just now: the handle will open it anew, without a table.
+            // Nothing if it was destroyed just now: the handle will open it again, without a table.
             self.tables.handover = self.store.enter(namespace, |state, _, _| state.handover()).flatten();
         }
         let table = self.tables.handover.as_ref().map(Ticket::of);
-        reply(Response::Opened { settings, table });
-        Ok(())
+        Ok(Response::Opened { settings, table })
     }
 }
 

@@ -8,10 +8,10 @@ use super::entry::{Candidate, Meta, NEVER, Span, explicit_size};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::CountBy;
+use crate::protocol::structures::CountBy;
 use crate::value::{NUMBER_BYTES, decode_number, encode_number};
 
-/// A [`CountBy`] that was checked.
+/// An amount and a [`CountBy`] that were checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Change {
     amount: f64,
@@ -26,9 +26,9 @@ impl Change {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for the amount, [`ErrorKind::InvalidOption`] for the rest.
-    pub(crate) fn new(by: &CountBy) -> Result<Self> {
-        if !by.amount.is_finite() {
-            let message = format!("the amount is {}; allowed is a finite number", by.amount);
+    pub(crate) fn new(amount: f64, by: &CountBy) -> Result<Self> {
+        if !amount.is_finite() {
+            let message = format!("the amount is {amount}; allowed is a finite number");
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         for (option, bound) in [("min", by.min), ("max", by.max)] {
@@ -44,7 +44,7 @@ impl Change {
             return Err(Error::new(ErrorKind::InvalidOption, message));
         }
         let (span, size) = (Span::from_ttl(by.ttl)?, explicit_size(by.size)?);
-        Ok(Self { amount: by.amount, span, min: by.min, max: by.max, size })
+        Ok(Self { amount, span, min: by.min, max: by.max, size })
     }
 
     fn apply(&self, before: f64) -> Result<f64> {

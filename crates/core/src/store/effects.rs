@@ -7,7 +7,8 @@ use super::entries::Discarded;
 use super::lease::Member;
 use super::scans::Scans;
 use crate::clock::Moment;
-use crate::protocol::message::{Blob, LeaseToken, RequestId, Response};
+use crate::protocol::answer::Response;
+use crate::protocol::{Blob, LeaseToken, RequestId};
 
 /// How a wait ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::{DEFAULT_MAX_SIZE, MAX_TABLE_BYTES};
-use crate::protocol::message::NamespaceOptions;
+use crate::protocol::structures::NamespaceOptions;
 use crate::store::probe::{Probe, exhausted};
 
 /// Entries of some namespace. Every step is followed by a self-check.

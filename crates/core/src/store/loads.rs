@@ -9,7 +9,7 @@ use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::Result;
 use crate::mark::Mark;
-use crate::protocol::message::{LeaseToken, RequestId};
+use crate::protocol::{LeaseToken, RequestId};
 use crate::value::value_tag;
 
 /// What a fetch meets.

@@ -16,6 +16,7 @@ mod entry;
 pub mod flags;
 mod lease;
 mod loads;
+mod mailbox;
 mod namespace;
 mod options;
 mod order;
@@ -41,6 +42,7 @@ use self::entry::NEVER;
 pub(crate) use self::entry::{Span, Terms};
 pub(crate) use self::lease::{Ask, Member, Turn};
 pub(crate) use self::loads::{Fetched, Outcome};
+pub use self::mailbox::Mailbox;
 pub(crate) use self::namespace::{Namespace, State};
 use self::options::Options;
 pub(crate) use self::scans::Scan;
@@ -49,7 +51,7 @@ use self::vigil::Vigil;
 use crate::clock::{Clock, Moment};
 use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, NamespaceConfig, TICK_STEPS};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::{NamespaceOptions, Settings, Stats};
+use crate::protocol::structures::{NamespaceOptions, Settings, Stats};
 
 type Waker = Arc<dyn Fn() + Send + Sync>;
 

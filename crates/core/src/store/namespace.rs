@@ -13,7 +13,7 @@ use super::options::Options;
 use super::scans::Scans;
 use crate::clock::Moment;
 use crate::error::Result;
-use crate::protocol::message::{NamespaceOptions, Settings, Stats};
+use crate::protocol::structures::{NamespaceOptions, Settings, Stats};
 
 /// A namespace behind its lock. Reached through `Store::enter` only, which carries out what follows from a change.
 pub(crate) struct Namespace {

@@ -12,7 +12,7 @@ use super::entry::NEVER;
 use super::namespace::State;
 use super::snapshot::{Era, Place, Snapshot};
 use crate::clock::Moment;
-use crate::protocol::message::ScanFields;
+use crate::operations::scans::ScanFields;
 
 /// Entries that a scan has still to show, and what it shows of them.
 #[derive(Debug)]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::*;
-use crate::protocol::message::NamespaceOptions;
+use crate::protocol::structures::NamespaceOptions;
 use crate::store::Terms;
 use crate::store::options::Options;
 

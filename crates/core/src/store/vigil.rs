@@ -154,15 +154,15 @@ mod tests {
 
         use clustered_cache_shm::{Lookup, Reader};
 
-        use crate::protocol::message::{NamespaceOptions, Request};
-        use crate::testing::{User, new_entry, text_key, text_value};
+        use crate::protocol::structures::NamespaceOptions;
+        use crate::testing::{User, set, text_key, text_value};
 
         for _ in 0..50 {
             let store = Store::new(Clock::System);
             let mut user = User::with_open(&store, "n", NamespaceOptions::default());
             let keys: Vec<_> = (0..500).map(|key| text_key(&key.to_string())).collect();
             for key in &keys {
-                user.ask(0, Request::Set(new_entry(key, &text_value("value"))));
+                user.ask(1, set(key, &text_value("value")));
             }
             let namespace = Arc::clone(&store.lock()["n"]);
             let table = namespace.lock().handover().unwrap();

@@ -44,7 +44,7 @@ use crate::protocol::frame;
 impl Writer {
     /// Sends one frame of at most `max` bytes, waiting as often as it takes. For the handshake; not cancel-safe.
     pub(crate) async fn send(&self, payload: &[u8], max: usize) -> Result<()> {
-        let mut framed = Vec::with_capacity(payload.len() + frame::HEADER_BYTES);
+        let mut framed = Vec::with_capacity(payload.len() + frame::LENGTH_BYTES);
         frame::append(&mut framed, max, |out| {
             out.extend_from_slice(payload);
             Ok(())

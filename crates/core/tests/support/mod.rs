@@ -20,14 +20,15 @@ use clustered_cache_core::clock::Clock;
 use clustered_cache_core::config::{MAX_FRAME_BYTES, MAX_HELLO_BYTES};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Secret};
 use clustered_cache_core::inbox::{Inbox, Incoming, LinkEvent};
+use clustered_cache_core::operations::namespace::Open;
+use clustered_cache_core::protocol::answer::{self, Response};
+use clustered_cache_core::protocol::frame::{self, RequestHead};
 use clustered_cache_core::protocol::handshake::{ClientHello, HostChallenge, Introduction};
-use clustered_cache_core::protocol::message::{
-    Handle, NamespaceOptions, Request, RequestEnvelope, RequestId, Response, ResponseEnvelope, Ticket,
-};
-use clustered_cache_core::protocol::{codec, frame};
+use clustered_cache_core::protocol::structures::{NamespaceOptions, Ticket};
+use clustered_cache_core::protocol::{Handle, RequestId};
 use clustered_cache_core::server::{self, ServerConfig, ServerLimits};
 use clustered_cache_core::store::Store;
-use clustered_cache_core::testing::{Reply, TempDir, Watchdog, watchdog};
+use clustered_cache_core::testing::{Reply, Request, TempDir, Watchdog, watchdog};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -210,18 +211,18 @@ impl TestClient {
         self.last.get()
     }
 
-    pub(crate) fn submit(&self, handle: Handle, request: Request<'_>) -> RequestId {
+    pub(crate) fn submit(&self, handle: Handle, request: impl Request) -> RequestId {
         let id = self.next_id();
-        self.client.submit(&RequestEnvelope { id, handle, request }).unwrap();
+        self.client.submit(&request.frame(id, handle)).unwrap();
         id
     }
 
     pub(crate) fn try_submit(
         &self,
         handle: Handle,
-        request: Request<'_>,
+        request: impl Request,
     ) -> clustered_cache_core::Result<()> {
-        self.client.submit(&RequestEnvelope { id: self.next_id(), handle, request })
+        self.client.submit(&request.frame(self.next_id(), handle))
     }
 
     /// Opens a namespace and waits for the answer.
@@ -244,7 +245,7 @@ impl TestClient {
     }
 
     /// Asks and waits for the answer; events on the way are kept for later.
-    pub(crate) fn ask(&self, handle: Handle, request: Request<'_>) -> Reply {
+    pub(crate) fn ask(&self, handle: Handle, request: impl Request) -> Reply {
         let id = self.submit(handle, request);
         self.client.flush();
         self.reply_to(id)
@@ -459,8 +460,8 @@ impl Raw {
         self
     }
 
-    pub(crate) fn request(&mut self, id: RequestId, handle: Handle, request: Request<'_>) {
-        self.stream.write_all(&request_frame(id, handle, request)).unwrap();
+    pub(crate) fn request(&mut self, id: RequestId, handle: Handle, request: impl Request) {
+        self.stream.write_all(&request.frame(id, handle)).unwrap();
     }
 
     /// As [`Self::request`], with a descriptor beside it.
@@ -468,10 +469,10 @@ impl Raw {
         &mut self,
         id: RequestId,
         handle: Handle,
-        request: Request<'_>,
+        request: impl Request,
         descriptor: &impl AsFd,
     ) {
-        let bytes = request_frame(id, handle, request);
+        let bytes = request.frame(id, handle);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let one = [descriptor.as_fd()];
@@ -482,14 +483,14 @@ impl Raw {
 
     /// The next reply; `None` when the host has closed.
     pub(crate) fn reply(&mut self) -> Option<(RequestId, Reply)> {
-        let payload = self.receive(MAX_FRAME_BYTES)?;
-        let reply: ResponseEnvelope<'_> = codec::decode(&payload).unwrap();
-        Some((reply.id, Reply::new(reply.response)))
+        let body = self.receive(MAX_FRAME_BYTES)?;
+        let (id, response) = answer::read(&body).unwrap();
+        Some((id, Reply::new(response)))
     }
 
     /// Opens the namespace `name` under handle 1 with request 1.
     pub(crate) fn opened(mut self, name: &str) -> Self {
-        self.request(1, 1, Request::Open { name, options: NamespaceOptions::default() });
+        self.request(1, 1, Open { name, options: NamespaceOptions::default() });
         let (id, reply) = self.reply().unwrap();
         assert!(id == 1 && matches!(reply.response(), Response::Opened { .. }), "{reply:?}");
         self
@@ -497,19 +498,13 @@ impl Raw {
 
     /// The number of the next request, on a host's side.
     pub(crate) fn requested(&mut self) -> Option<RequestId> {
-        let payload = self.receive(MAX_FRAME_BYTES)?;
-        Some(codec::decode::<RequestEnvelope<'_>>(&payload).unwrap().id)
+        let body = self.receive(MAX_FRAME_BYTES)?;
+        Some(RequestHead::split(&body).unwrap().0.id)
     }
 }
 
 pub(crate) fn introduction(secret: &Secret) -> Introduction<'_> {
     Introduction { secret, package_version: "1.2.3", features: 0, nonce: [3; 32] }
-}
-
-pub(crate) fn request_frame(id: RequestId, handle: Handle, request: Request<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    codec::append_frame(&mut bytes, &RequestEnvelope { id, handle, request }).unwrap();
-    bytes
 }
 
 /// A socket path in `directory` and a listener of the test's own there.

@@ -1,5 +1,7 @@
 use super::*;
 use crate::config::MAX_ENTRY_BYTES;
+use crate::operations::entries::Set;
+use crate::operations::namespace::Tune;
 
 fn sized(size: u64) -> Keep {
     Keep { size: Some(size), ..Keep::default() }
@@ -64,10 +66,9 @@ fn what_is_too_large_is_not_stored_and_leaves_no_older_value() {
 fn no_explicit_size_lifts_the_limit_of_bytes() {
     let mut bench = bounded(None, Some(u64::MAX), Some(u64::MAX));
     let (key, value) = (text_key("k"), vec![2; MAX_ENTRY_BYTES as usize - 1]);
-    let large = NewEntry { key: Blob(&key), value: Blob(&value), keep: sized(1) };
-    assert!(!bench.flag(Request::Set(large)));
-    let largest = NewEntry { value: Blob(&value[1..]), ..large };
-    assert!(bench.flag(Request::Set(largest)));
+    let of = |value| Set { key: Blob(&key), value: Blob(value), keep: sized(1) };
+    assert!(!bench.flag(of(&value)));
+    assert!(bench.flag(of(&value[1..])));
 }
 
 #[test]
@@ -84,12 +85,12 @@ fn bounds_lowered_at_run_time_evict_at_once_and_raised_ones_keep_everything() {
     for key in ["a", "b", "c", "d"] {
         bench.set_for(key, "v", sized(3));
     }
-    let tuned = bench.ask(Request::Tune(NamespaceOptions { max: Some(3), ..Default::default() }));
+    let tuned = bench.ask(Tune { options: NamespaceOptions { max: Some(3), ..Default::default() } });
     assert!(matches!(tuned.response(), Response::Settings(settings) if settings.max == Some(3)));
     assert_eq!(bench.keys(), ["d", "c", "b"]);
-    bench.ask(Request::Tune(NamespaceOptions { max_size: Some(6), ..Default::default() }));
+    bench.ask(Tune { options: NamespaceOptions { max_size: Some(6), ..Default::default() } });
     assert_eq!(bench.keys(), ["d", "c"]);
-    bench.ask(Request::Tune(NamespaceOptions { max: Some(9), max_size: Some(99), ..Default::default() }));
+    bench.ask(Tune { options: NamespaceOptions { max: Some(9), max_size: Some(99), ..Default::default() } });
     assert_eq!(bench.keys(), ["d", "c"]);
     assert_eq!(bench.stats().evictions, 2);
 }

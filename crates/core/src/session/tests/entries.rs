@@ -1,5 +1,9 @@
 use super::*;
 use crate::error::ErrorKind;
+use crate::operations::entries::{Delete, Get, GetAndDelete, Has, Restart, Set, SetIfAbsent, Touch};
+use crate::operations::loading::Fetch;
+use crate::operations::namespace::Clear;
+use crate::testing::{set, set_if_absent};
 use crate::value::value_tag;
 
 #[test]
@@ -10,8 +14,8 @@ fn what_was_set_is_there_until_it_is_deleted() {
     assert!(bench.set("k", "two"));
     assert_eq!(bench.get("k").as_deref(), Some("two"));
     assert!(bench.has("k"));
-    assert!(bench.flag(Request::Delete(Blob(&text_key("k")))));
-    assert!(!bench.flag(Request::Delete(Blob(&text_key("k")))));
+    assert!(bench.flag(Delete { key: Blob(&text_key("k")) }));
+    assert!(!bench.flag(Delete { key: Blob(&text_key("k")) }));
     assert!(!bench.has("k"));
 }
 
@@ -19,10 +23,10 @@ fn what_was_set_is_there_until_it_is_deleted() {
 fn a_number_and_its_text_are_two_keys() {
     let mut bench = Bench::plain();
     let number = [&[2][..], &1_f64.to_le_bytes()].concat();
-    bench.flag(Request::Set(new_entry(&number, &text_value("number"))));
+    bench.flag(set(&number, &text_value("number")));
     bench.set("1", "text");
     assert_eq!(bench.get("1").as_deref(), Some("text"));
-    assert_eq!(value_of(&bench.ask(Request::Get(Blob(&number)))).as_deref(), Some("number"));
+    assert_eq!(value_of(&bench.ask(Get { key: Blob(&number) })).as_deref(), Some("number"));
 }
 
 #[test]
@@ -34,7 +38,7 @@ fn only_get_and_set_touch_the_order_of_use() {
     bench.peek("a");
     bench.has("a");
     bench.remaining("a");
-    bench.flag(Request::Touch { key: Blob(&text_key("a")), ttl: None });
+    bench.flag(Touch { key: Blob(&text_key("a")), restart: Restart { ttl: None } });
     assert_eq!(bench.keys(), ["c", "b", "a"]);
     bench.get("a");
     assert_eq!(bench.keys(), ["a", "c", "b"]);
@@ -46,11 +50,11 @@ fn only_get_and_set_touch_the_order_of_use() {
 fn set_if_absent_stores_once() {
     let mut bench = Bench::with_ttl(10);
     let (key, one, two) = (text_key("k"), text_value("one"), text_value("two"));
-    assert!(bench.flag(Request::SetIfAbsent(new_entry(&key, &one))));
-    assert!(!bench.flag(Request::SetIfAbsent(new_entry(&key, &two))));
+    assert!(bench.flag(set_if_absent(&key, &one)));
+    assert!(!bench.flag(set_if_absent(&key, &two)));
     assert_eq!(bench.get("k").as_deref(), Some("one"));
     bench.advance(10);
-    assert!(bench.flag(Request::SetIfAbsent(new_entry(&key, &two))), "a stale entry is absent");
+    assert!(bench.flag(set_if_absent(&key, &two)), "a stale entry is absent");
     assert_eq!(bench.get("k").as_deref(), Some("two"));
 }
 
@@ -59,11 +63,11 @@ fn get_and_delete_hands_the_value_to_one_caller() {
     let mut bench = Bench::with_ttl(10);
     let key = text_key("k");
     bench.set("k", "v");
-    assert_eq!(value_of(&bench.ask(Request::GetAndDelete(Blob(&key)))).as_deref(), Some("v"));
-    assert_eq!(value_of(&bench.ask(Request::GetAndDelete(Blob(&key)))), None);
+    assert_eq!(value_of(&bench.ask(GetAndDelete { key: Blob(&key) })).as_deref(), Some("v"));
+    assert_eq!(value_of(&bench.ask(GetAndDelete { key: Blob(&key) })), None);
     bench.set("k", "v");
     bench.advance(10);
-    assert_eq!(value_of(&bench.ask(Request::GetAndDelete(Blob(&key)))), None);
+    assert_eq!(value_of(&bench.ask(GetAndDelete { key: Blob(&key) })), None);
     let stats = bench.stats();
     assert_eq!((stats.size, stats.deletes, stats.expirations, stats.hits, stats.misses), (0, 1, 1, 0, 0));
 }
@@ -72,16 +76,16 @@ fn get_and_delete_hands_the_value_to_one_caller() {
 fn clear_takes_a_prefix_of_string_keys_or_everything() {
     let mut bench = Bench::plain();
     let number = [&[2][..], &7_f64.to_le_bytes()].concat();
-    bench.flag(Request::Set(new_entry(&number, &text_value("v"))));
+    bench.flag(set(&number, &text_value("v")));
     for key in ["user:1", "user:2", "post:1"] {
         bench.set(key, "v");
     }
-    assert_eq!(bench.number(Request::Clear(Some(Blob(&text_key("user:"))))), 2.0);
-    assert_eq!(bench.number(Request::Clear(Some(Blob(&text_key(""))))), 1.0);
-    assert_eq!(bench.number(Request::Clear(None)), 1.0);
-    assert_eq!(bench.number(Request::Clear(None)), 0.0);
+    assert_eq!(bench.number(Clear { prefix: Some(Blob(&text_key("user:"))) }), 2.0);
+    assert_eq!(bench.number(Clear { prefix: Some(Blob(&text_key(""))) }), 1.0);
+    assert_eq!(bench.number(Clear { prefix: None }), 1.0);
+    assert_eq!(bench.number(Clear { prefix: None }), 0.0);
     assert_eq!(bench.stats().deletes, 4);
-    let reply = bench.ask(Request::Clear(Some(Blob(&number))));
+    let reply = bench.ask(Clear { prefix: Some(Blob(&number)) });
     assert_eq!(reply.error(), Some(ErrorKind::InvalidArgument));
 }
 
@@ -90,10 +94,10 @@ fn null_is_a_value_only_where_it_was_asked_for() {
     let null = [value_tag::NULL];
     let key = text_key("k");
     let mut bench = Bench::plain();
-    assert_eq!(bench.ask(Request::Set(new_entry(&key, &null))).error(), Some(ErrorKind::InvalidValue));
+    assert_eq!(bench.ask(set(&key, &null)).error(), Some(ErrorKind::InvalidValue));
     let mut bench = Bench::new(NamespaceOptions { cache_null: Some(true), ..Default::default() });
-    assert!(bench.flag(Request::Set(new_entry(&key, &null))));
-    assert_eq!(bench.ask(Request::Get(Blob(&key))), Response::Value(Blob(&null)));
+    assert!(bench.flag(set(&key, &null)));
+    assert_eq!(bench.ask(Get { key: Blob(&key) }), Response::Value(Blob(&null)));
 }
 
 #[test]
@@ -101,23 +105,24 @@ fn bad_keys_values_and_times_are_refused_and_change_nothing() {
     let mut bench = Bench::plain();
     bench.set("k", "v");
     let (key, value) = (text_key("k"), text_value("w"));
-    let kept = |keep| NewEntry { key: Blob(&key), value: Blob(&value), keep };
-    for (request, kind) in [
-        (Request::Get(Blob(b"")), ErrorKind::InvalidKey),
-        (Request::Has(Blob(b"\x09")), ErrorKind::InvalidKey),
-        (Request::Delete(Blob(&[1; 65_537])), ErrorKind::InvalidKey),
-        (Request::Set(new_entry(&key, b"\xff")), ErrorKind::InvalidValue),
-        (Request::Set(new_entry(&key, b"")), ErrorKind::InvalidValue),
-        (Request::Set(kept(Keep { ttl: Some(u64::MAX), ..Keep::default() })), ErrorKind::InvalidOption),
-        (Request::Set(kept(Keep { size: Some(0), ..Keep::default() })), ErrorKind::InvalidOption),
-        (
-            Request::Set(kept(Keep { expires_at: Some(f64::NAN), ..Keep::default() })),
-            ErrorKind::InvalidOption,
-        ),
-        (Request::SetIfAbsent(kept(Keep { size: Some(0), ..Keep::default() })), ErrorKind::InvalidOption),
-        (Request::Touch { key: Blob(&key), ttl: Some(u64::MAX) }, ErrorKind::InvalidOption),
-        (Request::Fetch { key: Blob(b"\x07"), force: false, lease: 1 }, ErrorKind::InvalidKey),
-    ] {
+    let kept = |keep| Set { key: Blob(&key), value: Blob(&value), keep };
+    let absent =
+        SetIfAbsent { keep: Keep { size: Some(0), ..Keep::default() }, ..set_if_absent(&key, &value) };
+    let long = [1; 65_537];
+    let all: [(AnyRequest<'_>, ErrorKind); _] = [
+        (any(Get { key: Blob(b"") }), ErrorKind::InvalidKey),
+        (any(Has { key: Blob(b"\x09") }), ErrorKind::InvalidKey),
+        (any(Delete { key: Blob(&long) }), ErrorKind::InvalidKey),
+        (any(set(&key, b"\xff")), ErrorKind::InvalidValue),
+        (any(set(&key, b"")), ErrorKind::InvalidValue),
+        (any(kept(Keep { ttl: Some(u64::MAX), ..Keep::default() })), ErrorKind::InvalidOption),
+        (any(kept(Keep { size: Some(0), ..Keep::default() })), ErrorKind::InvalidOption),
+        (any(kept(Keep { expires_at: Some(f64::NAN), ..Keep::default() })), ErrorKind::InvalidOption),
+        (any(absent), ErrorKind::InvalidOption),
+        (any(Touch { key: Blob(&key), restart: Restart { ttl: Some(u64::MAX) } }), ErrorKind::InvalidOption),
+        (any(Fetch { key: Blob(b"\x07"), force: false, lease: 1 }), ErrorKind::InvalidKey),
+    ];
+    for (request, kind) in all {
         let reply = bench.ask(request.clone());
         assert_eq!(reply.error(), Some(kind), "{request:?}: {reply:?}");
     }
@@ -134,7 +139,7 @@ fn statistics_count_what_happened() {
     bench.get("none");
     bench.peek("a");
     bench.has("none");
-    bench.flag(Request::Delete(Blob(&text_key("a"))));
+    bench.flag(Delete { key: Blob(&text_key("a")) });
     bench.advance(5);
     let expected = Stats {
         size: 1,

@@ -1,4 +1,7 @@
 use super::*;
+use crate::operations::entries::{Delete, ReadInfo, Restart, SetIfAbsent, Touch};
+use crate::operations::namespace::{PurgeStale, Tune};
+use crate::testing::set;
 
 fn options(change: impl FnOnce(&mut NamespaceOptions)) -> NamespaceOptions {
     let mut options = NamespaceOptions { ttl: Some(10 * MS), ..Default::default() };
@@ -50,7 +53,7 @@ fn a_past_end_leaves_a_fresh_entry_alone_when_only_an_absent_one_was_to_be_store
     bench.set("k", "v");
     let (key, value) = (text_key("k"), text_value("w"));
     let keep = Keep { expires_at: Some(1.0), ..Keep::default() };
-    assert!(!bench.flag(Request::SetIfAbsent(NewEntry { key: Blob(&key), value: Blob(&value), keep })));
+    assert!(!bench.flag(SetIfAbsent { key: Blob(&key), value: Blob(&value), keep }));
     assert_eq!(bench.get("k").as_deref(), Some("v"));
 }
 
@@ -112,7 +115,7 @@ fn a_stale_entry_stays_unpromoted_where_reads_do_not_delete_it() {
     assert_eq!(bench.get("old").as_deref(), Some("v"));
     assert_eq!(bench.get("old").as_deref(), Some("v"));
     assert_eq!(bench.keys(), ["new", "old"]);
-    bench.ask(Request::Tune(NamespaceOptions { allow_stale: Some(false), ..Default::default() }));
+    bench.ask(Tune { options: NamespaceOptions { allow_stale: Some(false), ..Default::default() } });
     assert_eq!(bench.get("old"), None);
     let stats = bench.stats();
     assert_eq!((stats.size, stats.hits, stats.misses, stats.expirations), (2, 2, 1, 0));
@@ -124,14 +127,14 @@ fn touch_gives_a_new_time_from_now() {
     bench.set("k", "v");
     bench.advance(4);
     let key = text_key("k");
-    let mut touch = |ttl| bench.flag(Request::Touch { key: Blob(&key), ttl });
+    let mut touch = |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl } });
     assert!(touch(Some(30 * MS)));
     assert_eq!(bench.remaining("k"), Some(Some(30 * MS)));
-    let mut touch = |ttl| bench.flag(Request::Touch { key: Blob(&key), ttl });
+    let mut touch = |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl } });
     assert!(touch(None));
     assert_eq!(bench.remaining("k"), Some(Some(10 * MS)));
     bench.advance(10);
-    let mut touch = |ttl| bench.flag(Request::Touch { key: Blob(&key), ttl });
+    let mut touch = |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl } });
     assert!(!touch(Some(0)), "a stale entry is not revived");
     assert!(!bench.has("k"));
 }
@@ -142,20 +145,20 @@ fn info_tells_when_an_entry_was_stored() {
     let stored = bench.store.clock().wall_ms();
     bench.set_for("k", "v", Keep { size: Some(7), ..Keep::default() });
     bench.advance(250);
-    let reply = bench.ask(Request::Info(Blob(&text_key("k"))));
-    assert_eq!(reply, Response::Info { remaining: None, size: 7, created: stored });
+    let reply = bench.ask(ReadInfo { key: Blob(&text_key("k")) });
+    assert_eq!(reply, Response::Info(EntryInfo { remaining: None, size: 7, created: stored }));
 }
 
 #[test]
 fn purge_stale_removes_what_is_stale_and_only_that() {
     let mut bench = Bench::with_ttl(10);
-    assert!(!bench.flag(Request::PurgeStale));
+    assert!(!bench.flag(PurgeStale {}));
     bench.set("a", "v");
     bench.set("b", "v");
     bench.set_for("c", "v", ttl(0));
     bench.advance(10);
-    assert!(bench.flag(Request::PurgeStale));
-    assert!(!bench.flag(Request::PurgeStale));
+    assert!(bench.flag(PurgeStale {}));
+    assert!(!bench.flag(PurgeStale {}));
     let stats = bench.stats();
     assert_eq!((stats.size, stats.expirations), (1, 2));
 }
@@ -172,8 +175,8 @@ fn a_namespace_that_purges_by_itself_is_clean_after_each_tick() {
     bench.advance(10);
     assert_eq!(bench.store.tick(), Some(now + 30 * MS));
     assert_eq!(bench.stats().size, 2);
-    bench.flag(Request::Touch { key: Blob(&text_key("c")), ttl: Some(5 * MS) });
-    bench.flag(Request::Delete(Blob(&text_key("b"))));
+    bench.flag(Touch { key: Blob(&text_key("c")), restart: Restart { ttl: Some(5 * MS) } });
+    bench.flag(Delete { key: Blob(&text_key("b")) });
     bench.advance(20);
     assert_eq!(bench.store.tick(), None);
     let stats = bench.stats();
@@ -185,12 +188,12 @@ fn purging_can_be_switched_on_and_off_at_run_time() {
     let mut bench = Bench::with_ttl(10);
     let autopurge = |on| NamespaceOptions { ttl_autopurge: Some(on), ..Default::default() };
     bench.set("a", "v");
-    bench.ask(Request::Tune(autopurge(true)));
+    bench.ask(Tune { options: autopurge(true) });
     bench.advance(10);
     assert_eq!(bench.store.tick(), None);
     assert_eq!(bench.stats().size, 0);
     bench.set("b", "v");
-    bench.ask(Request::Tune(autopurge(false)));
+    bench.ask(Tune { options: autopurge(false) });
     bench.advance(10);
     bench.store.tick();
     assert_eq!(bench.stats().size, 1);
@@ -202,7 +205,7 @@ fn a_tick_is_bounded_and_asks_to_be_called_again() {
     let mut bench = Bench::new(options(|options| options.ttl_autopurge = Some(true)));
     for number in 0..TICK_STEPS + 5 {
         let (key, value) = (text_key(&number.to_string()), text_value("v"));
-        bench.user.ask(0, Request::Set(new_entry(&key, &value)));
+        bench.user.ask(1, set(&key, &value));
     }
     bench.advance(10);
     let again = bench.store.tick();

@@ -1,14 +1,18 @@
 use super::*;
 use crate::config::{DEFAULT_MAX_SIZE, MAX_ENTRY_BYTES, MAX_NAMESPACE_BYTES, MAX_TTL};
 use crate::error::ErrorKind;
-use crate::protocol::message::{CountBy, Settings};
+use crate::operations::counters::Count;
+use crate::operations::entries::Get;
+use crate::operations::namespace::{Destroy, Open, Ping, ReadStats, Release, Tune};
+use crate::operations::scans::EndScan;
+use crate::protocol::structures::{CountBy, Settings};
 
-fn open(name: &str) -> Request<'_> {
-    Request::Open { name, options: NamespaceOptions::default() }
+fn open(name: &str) -> Open<'_> {
+    Open { name, options: NamespaceOptions::default() }
 }
 
-fn open_with_max(name: &str, max: u64) -> Request<'_> {
-    Request::Open { name, options: NamespaceOptions { max: Some(max), ..Default::default() } }
+fn open_with_max(name: &str, max: u64) -> Open<'_> {
+    Open { name, options: NamespaceOptions { max: Some(max), ..Default::default() } }
 }
 
 #[test]
@@ -37,9 +41,9 @@ fn namespaces_share_nothing_and_users_of_one_share_everything() {
     let mut other = bench.join();
     bench.set("k", "v");
     let key = text_key("k");
-    assert_eq!(value_of(&other.ask(0, Request::Get(Blob(&key)))).as_deref(), Some("v"));
-    other.ask(1, open("elsewhere"));
-    assert_eq!(other.ask(1, Request::Get(Blob(&key))), Response::Missing);
+    assert_eq!(value_of(&other.ask(1, Get { key: Blob(&key) })).as_deref(), Some("v"));
+    other.ask(2, open("elsewhere"));
+    assert_eq!(other.ask(2, Get { key: Blob(&key) }), Response::Missing);
     assert_eq!(bench.store.namespaces(), ["elsewhere", "n"]);
 }
 
@@ -49,7 +53,7 @@ fn an_option_declared_later_takes_effect_at_once() {
     for key in ["a", "b", "c"] {
         bench.set(key, "v");
     }
-    bench.user.ask(1, open_with_max("n", 2));
+    bench.user.ask(2, open_with_max("n", 2));
     assert_eq!(bench.keys(), ["c", "b"]);
 }
 
@@ -57,18 +61,19 @@ fn an_option_declared_later_takes_effect_at_once() {
 fn a_conflict_is_answered_to_every_request_of_the_handle_and_may_be_mended() {
     let (store, _) = manual_store();
     let mut one = User::new(&store);
-    one.ask(0, open_with_max("n", 5));
+    one.ask(1, open_with_max("n", 5));
     let mut other = User::new(&store);
-    let refused = other.ask(0, open_with_max("n", 6));
+    let refused = other.ask(1, open_with_max("n", 6));
     assert_eq!(refused.error(), Some(ErrorKind::OptionsConflict));
     let key = text_key("k");
-    for request in [Request::Ping, Request::Get(Blob(&key)), Request::Stats, Request::ScanEnd(1)] {
-        let reply = other.ask(0, request);
+    let get = Get { key: Blob(&key) };
+    for request in [any(Ping {}), any(get), any(ReadStats {}), any(EndScan { cursor: 1 })] {
+        let reply = other.ask(1, request);
         assert_eq!(reply.error(), Some(ErrorKind::OptionsConflict));
         assert_eq!(reply.error_message(), refused.error_message());
     }
-    assert!(matches!(other.ask(0, open_with_max("n", 5)).response(), Response::Opened { .. }));
-    assert_eq!(other.ask(0, Request::Ping), Response::Flag(true));
+    assert!(matches!(other.ask(1, open_with_max("n", 5)).response(), Response::Opened { .. }));
+    assert_eq!(other.ask(1, Ping {}), Response::Flag(true));
 }
 
 #[test]
@@ -77,28 +82,28 @@ fn bad_names_and_options_are_refused() {
     let mut user = User::new(&store);
     let long = "x".repeat(MAX_NAMESPACE_BYTES + 1);
     for name in ["", &long] {
-        assert_eq!(user.ask(0, open(name)).error(), Some(ErrorKind::InvalidOption));
+        assert_eq!(user.ask(1, open(name)).error(), Some(ErrorKind::InvalidOption));
     }
-    assert_eq!(user.ask(0, open_with_max("n", 0)).error(), Some(ErrorKind::InvalidOption));
+    assert_eq!(user.ask(1, open_with_max("n", 0)).error(), Some(ErrorKind::InvalidOption));
     let ttl = Some(MAX_TTL.as_micros() as u64 + 1);
     let options = NamespaceOptions { ttl, ..Default::default() };
-    assert_eq!(user.ask(0, Request::Open { name: "n", options }).error(), Some(ErrorKind::InvalidOption));
+    assert_eq!(user.ask(1, Open { name: "n", options }).error(), Some(ErrorKind::InvalidOption));
     assert!(store.namespaces().is_empty());
-    assert!(matches!(user.ask(0, open(&long[1..])).response(), Response::Opened { .. }));
+    assert!(matches!(user.ask(1, open(&long[1..])).response(), Response::Opened { .. }));
 }
 
 #[test]
 fn a_handle_means_one_name_until_it_is_released() {
     let (store, _) = manual_store();
     let mut user = User::new(&store);
-    assert_eq!(user.ask(7, Request::Ping).error(), Some(ErrorKind::Protocol));
-    assert!(user.ask(7, Request::Ping).error_message().unwrap().contains("handle 7 is not open"));
-    assert_eq!(user.ask(7, Request::Release).error(), Some(ErrorKind::Protocol));
+    assert_eq!(user.ask(7, Ping {}).error(), Some(ErrorKind::Protocol));
+    assert!(user.ask(7, Ping {}).error_message().unwrap().contains("handle 7 is not open"));
+    assert_eq!(user.ask(7, Release {}).error(), Some(ErrorKind::Protocol));
     user.ask(7, open("a"));
     assert!(matches!(user.ask(7, open("a")).response(), Response::Opened { .. }));
     assert_eq!(user.ask(7, open("b")).error(), Some(ErrorKind::Protocol));
-    assert_eq!(user.ask(7, Request::Ping), Response::Flag(true));
-    assert_eq!(user.ask(7, Request::Release), Response::Flag(true));
+    assert_eq!(user.ask(7, Ping {}), Response::Flag(true));
+    assert_eq!(user.ask(7, Release {}), Response::Flag(true));
     assert!(matches!(user.ask(7, open("b")).response(), Response::Opened { .. }));
     assert_eq!(store.namespaces(), ["a", "b"], "a namespace outlives its handles");
 }
@@ -108,22 +113,19 @@ fn a_destroyed_namespace_begins_anew_with_the_options_of_who_comes_first() {
     let mut bench = Bench::new(NamespaceOptions { max: Some(5), ..Default::default() });
     let mut plain = bench.join();
     bench.set("k", "v");
-    assert!(bench.flag(Request::Destroy));
+    assert!(bench.flag(Destroy {}));
     assert!(bench.store.namespaces().is_empty());
-    let tuned = plain.ask(0, Request::Tune(NamespaceOptions::default()));
+    let tuned = plain.ask(1, Tune { options: NamespaceOptions::default() });
     assert!(matches!(tuned.response(), Response::Settings(settings) if settings.max.is_none()));
     assert_eq!(bench.get("k"), None);
-    let tuned = bench.ask(Request::Tune(NamespaceOptions::default()));
+    let tuned = bench.ask(Tune { options: NamespaceOptions::default() });
     assert!(
         matches!(tuned.response(), Response::Settings(settings) if settings.max == Some(5)),
         "the one who declared it brings it back"
     );
     assert_eq!(bench.stats().sets, 0);
     let key = text_key("k");
-    plain.ask(
-        0,
-        Request::Count(Blob(&key), CountBy { amount: 1.0, ttl: None, min: None, max: None, size: None }),
-    );
+    plain.ask(1, Count { key: Blob(&key), amount: 1.0, by: CountBy::default() });
     assert!(bench.has("k"), "both mean the same namespace again");
 }
 
@@ -131,9 +133,9 @@ fn a_destroyed_namespace_begins_anew_with_the_options_of_who_comes_first() {
 fn destroying_through_an_old_handle_means_the_successor() {
     let mut bench = Bench::plain();
     let mut other = bench.join();
-    bench.flag(Request::Destroy);
+    bench.flag(Destroy {});
     bench.set("k", "v");
-    assert_eq!(other.ask(0, Request::Destroy), Response::Flag(true));
+    assert_eq!(other.ask(1, Destroy {}), Response::Flag(true));
     assert_eq!(bench.get("k"), None);
 }
 

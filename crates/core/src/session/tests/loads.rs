@@ -1,6 +1,11 @@
 use super::*;
 use crate::error::ErrorKind;
-use crate::protocol::message::{LeaseToken, Loaded};
+use crate::operations::batches::MSet;
+use crate::operations::entries::Delete;
+use crate::operations::loading::{CancelWait, Complete, Fetch, Loaded};
+use crate::operations::namespace::{Clear, Destroy, Open, Release};
+use crate::protocol::LeaseToken;
+use crate::testing::{set, set_if_absent};
 use crate::value::value_tag;
 
 /// Milliseconds.
@@ -8,7 +13,7 @@ const LEASE: u64 = 100;
 
 impl User {
     fn fetch(&mut self, key: &str, force: bool) -> Reply {
-        self.ask(0, Request::Fetch { key: Blob(&text_key(key)), force, lease: LEASE * MS })
+        self.ask(1, Fetch { key: Blob(&text_key(key)), force, lease: LEASE * MS })
     }
 
     fn lead(&mut self, key: &str) -> LeaseToken {
@@ -25,12 +30,12 @@ impl User {
     }
 
     fn settle(&mut self, token: LeaseToken, loaded: Loaded<'_>) -> Reply {
-        self.ask(0, Request::Settle { token, loaded })
+        self.ask(1, Complete { token, loaded })
     }
 
     fn load(&mut self, token: LeaseToken, value: &str) -> bool {
         let value = text_value(value);
-        let reply = self.settle(token, Loaded::Value { value: Blob(&value), keep: Keep::default() });
+        let reply = self.settle(token, Loaded::Value { value: Blob(&value), keep: Keep::default().into() });
         matches!(reply.response(), Response::Flag(true))
     }
 
@@ -99,7 +104,7 @@ fn what_cannot_be_stored_is_handed_out_all_the_same() {
     let token = bench.user.lead("k");
     let waits = one.wait_for("k");
     let null = [value_tag::NULL];
-    let loaded = Loaded::Value { value: Blob(&null), keep: Keep::default() };
+    let loaded = Loaded::Value { value: Blob(&null), keep: Keep::default().into() };
     assert_eq!(bench.user.settle(token, loaded), Response::Flag(true));
     assert_eq!(one.answer(waits), Response::Value(Blob(&null)));
     assert_eq!(bench.stats().size, 0);
@@ -164,18 +169,18 @@ fn a_lease_that_ends_wakes_the_store() {
 fn a_write_during_a_load_is_not_overwritten_by_it() {
     let key = text_key("k");
     let value = text_value("written");
-    let writes: [Request<'_>; 5] = [
-        Request::Set(new_entry(&key, &value)),
-        Request::SetIfAbsent(new_entry(&key, &value)),
-        Request::MSet(vec![new_entry(&key, &value)]),
-        Request::Delete(Blob(&key)),
-        Request::Clear(None),
+    let writes: [AnyRequest<'_>; 5] = [
+        any(set(&key, &value)),
+        any(set_if_absent(&key, &value)),
+        any(MSet { entries: vec![new_entry(&key, &value)] }),
+        any(Delete { key: Blob(&key) }),
+        any(Clear { prefix: None }),
     ];
     for write in writes {
         let (mut bench, mut one, mut two) = crowd();
         let token = bench.user.lead("k");
         let waits = one.wait_for("k");
-        two.ask(0, write.clone());
+        two.ask(1, write.clone());
         let expected = bench.peek("k");
         assert!(bench.user.load(token, "loaded"), "{write:?}");
         assert_eq!(value_of(&one.answer(waits)).as_deref(), Some("loaded"));
@@ -188,7 +193,7 @@ fn a_refused_write_does_not_keep_a_load_from_being_stored() {
     let (mut bench, mut one, _) = crowd();
     let token = bench.user.lead("k");
     let key = text_key("k");
-    one.ask(0, Request::Set(new_entry(&key, b"\xff")));
+    one.ask(1, set(&key, b"\xff"));
     assert!(bench.user.load(token, "loaded"));
     assert_eq!(bench.get("k").as_deref(), Some("loaded"));
 }
@@ -228,14 +233,22 @@ fn a_stale_entry_is_loaded_anew_and_stays_readable_where_that_is_allowed() {
 }
 
 #[test]
-fn a_cancelled_wait_is_not_answered() {
+fn a_cancelled_wait_ends_with_that_answer_and_gets_no_value() {
     let (mut bench, mut one, _) = crowd();
     let token = bench.user.lead("k");
     let waits = one.wait_for("k");
-    assert_eq!(one.ask(0, Request::CancelWait(waits)), Response::Flag(true));
-    assert_eq!(one.ask(0, Request::CancelWait(waits)), Response::Flag(false));
+    assert_eq!(one.ask(1, CancelWait { request: waits }), Response::Flag(true));
+    assert_eq!(one.answer(waits), Response::Cancelled);
+    assert_eq!(one.ask(1, CancelWait { request: waits }), Response::Flag(false));
     bench.user.load(token, "v");
     assert!(one.late.take().is_none());
+}
+
+#[test]
+fn a_fetch_that_wants_no_answer_is_refused_and_holds_no_lease() {
+    let (mut bench, mut one, _) = crowd();
+    bench.user.tell(1, Fetch { key: Blob(&text_key("k")), force: false, lease: LEASE * MS });
+    one.lead("k");
 }
 
 #[test]
@@ -253,7 +266,7 @@ fn a_result_that_is_refused_passes_the_lease_on() {
     let waits = one.wait_for("k");
     let value = text_value("v");
     let keep = Keep { size: Some(0), ..Keep::default() };
-    let reply = bench.user.settle(token, Loaded::Value { value: Blob(&value), keep });
+    let reply = bench.user.settle(token, Loaded::Value { value: Blob(&value), keep: keep.into() });
     assert_eq!(reply.error(), Some(ErrorKind::InvalidOption));
     let token = one.takeover(waits);
     assert!(one.load(token, "v"));
@@ -264,7 +277,7 @@ fn waiters_of_a_destroyed_namespace_get_nothing_and_its_leases_end() {
     let (mut bench, mut one, mut two) = crowd();
     let token = bench.user.lead("k");
     let waits = one.wait_for("k");
-    two.ask(0, Request::Destroy);
+    two.ask(1, Destroy {});
     assert_eq!(one.answer(waits), Response::Missing);
     assert!(!bench.user.load(token, "late"));
     assert_eq!(bench.get("k"), None);
@@ -273,15 +286,15 @@ fn waiters_of_a_destroyed_namespace_get_nothing_and_its_leases_end() {
 #[test]
 fn releasing_the_last_handle_gives_leases_and_waits_up() {
     let (mut bench, mut one, mut two) = crowd();
-    bench.user.ask(1, Request::Open { name: "n", options: NamespaceOptions::default() });
+    bench.user.ask(2, Open { name: "n", options: NamespaceOptions::default() });
     bench.user.lead("k");
     let waits = one.wait_for("k");
-    bench.user.ask(1, Request::Release);
+    bench.user.ask(2, Release {});
     assert!(one.late.take().is_none(), "another handle still means the namespace");
-    bench.user.ask(0, Request::Release);
+    bench.user.ask(1, Release {});
     one.takeover(waits);
     let waits = two.wait_for("k");
-    two.ask(0, Request::Release);
+    two.ask(1, Release {});
     assert_eq!(two.answer(waits).error(), Some(ErrorKind::Closed));
     bench.store.validate();
 }
@@ -291,7 +304,7 @@ fn the_loaders_own_terms_decide_how_long_its_value_is_kept() {
     let mut bench = Bench::with_ttl(50);
     let token = bench.user.lead("k");
     let value = text_value("v");
-    bench.user.settle(token, Loaded::Value { value: Blob(&value), keep: ttl(20) });
+    bench.user.settle(token, Loaded::Value { value: Blob(&value), keep: ttl(20).into() });
     assert_eq!(bench.remaining("k"), Some(Some(20 * MS)));
 }
 
@@ -316,7 +329,7 @@ fn threads_that_fetch_one_key_lead_one_at_a_time_and_are_all_answered() {
                         std::thread::yield_now();
                         loading.fetch_sub(1, Ordering::SeqCst);
                         assert!(user.load(token, "v"));
-                        user.ask(0, Request::Delete(Blob(&text_key("k"))));
+                        user.ask(1, Delete { key: Blob(&text_key("k")) });
                     }
                 }
             });

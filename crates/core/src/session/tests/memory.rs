@@ -1,8 +1,15 @@
 use super::*;
 use crate::config::DEFAULT_MAX_SIZE;
 use crate::error::ErrorKind;
-use crate::protocol::message::{CountBy, Loaded, ScanFields};
+use crate::operations::batches::MSet;
+use crate::operations::counters::Count;
+use crate::operations::entries::Delete;
+use crate::operations::loading::{Complete, Fetch, Loaded};
+use crate::operations::namespace::{Destroy, Open, Ping, Tune};
+use crate::operations::scans::{BeginScan, NextPage, ScanFields};
+use crate::protocol::structures::CountBy;
 use crate::store::probe::Probe;
+use crate::testing::{set, set_if_absent};
 
 /// Needs another table if the bound was never higher.
 const GROWN: NamespaceOptions = NamespaceOptions {
@@ -26,13 +33,14 @@ fn a_write_without_memory_fails_and_leaves_everything_as_it_was() {
     let before = bench.stats();
     probe.exhaust();
     let (key, value, other) = (text_key("k"), text_value("new"), text_key("other"));
-    let by = CountBy { amount: 1.0, ttl: None, min: None, max: None, size: None };
-    for request in [
-        Request::Set(new_entry(&key, &value)),
-        Request::SetIfAbsent(new_entry(&other, &value)),
-        Request::MSet(vec![new_entry(&key, &value), new_entry(&other, &value)]),
-        Request::Count(Blob(&other), by),
-    ] {
+    let batch = MSet { entries: vec![new_entry(&key, &value), new_entry(&other, &value)] };
+    let requests: [AnyRequest<'_>; _] = [
+        any(set(&key, &value)),
+        any(set_if_absent(&other, &value)),
+        any(batch),
+        any(Count { key: Blob(&other), amount: 1.0, by: CountBy::default() }),
+    ];
+    for request in requests {
         let reply = bench.ask(request.clone());
         assert_eq!(reply.error(), Some(ErrorKind::Memory), "{request:?}: {reply:?}");
         assert!(reply.error_message().unwrap().contains("`maxSize`"));
@@ -53,7 +61,7 @@ fn a_batch_keeps_what_it_stored_before_memory_ran_out() {
         (left < 0).then(crate::store::probe::exhausted)
     });
     let (a, b, value) = (text_key("a"), text_key("b"), text_value("v"));
-    let reply = bench.ask(Request::MSet(vec![new_entry(&a, &value), new_entry(&b, &value)]));
+    let reply = bench.ask(MSet { entries: vec![new_entry(&a, &value), new_entry(&b, &value)] });
     assert_eq!(reply.error(), Some(ErrorKind::Memory));
     assert_eq!(bench.keys(), ["a"]);
 }
@@ -63,13 +71,13 @@ fn a_write_that_failed_does_not_keep_a_load_from_being_stored() {
     let probe = Probe::new();
     let mut bench = Bench::plain();
     let (key, value) = (text_key("k"), text_value("loaded"));
-    let lease = bench.ask(Request::Fetch { key: Blob(&key), force: false, lease: 1 });
+    let lease = bench.ask(Fetch { key: Blob(&key), force: false, lease: 1 });
     let Response::Lease(token) = lease.response() else { panic!("{lease:?}") };
     probe.exhaust();
-    assert_eq!(bench.ask(Request::Set(new_entry(&key, &value))).error(), Some(ErrorKind::Memory));
+    assert_eq!(bench.ask(set(&key, &value)).error(), Some(ErrorKind::Memory));
     probe.relent();
-    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default() };
-    assert!(bench.flag(Request::Settle { token, loaded }));
+    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
+    assert!(bench.flag(Complete { token, loaded }));
     assert_eq!(bench.get("k").as_deref(), Some("loaded"));
 }
 
@@ -79,13 +87,13 @@ fn a_loaded_value_that_cannot_be_kept_is_handed_out() {
     let mut bench = Bench::plain();
     let mut other = bench.join();
     let (key, value) = (text_key("k"), text_value("loaded"));
-    let fetch = || Request::Fetch { key: Blob(&key), force: false, lease: 1_000 };
+    let fetch = || Fetch { key: Blob(&key), force: false, lease: 1_000 };
     let lease = bench.ask(fetch());
     let Response::Lease(token) = lease.response() else { panic!("{lease:?}") };
-    assert_eq!(other.ask(0, fetch()), Response::Waiting);
+    assert_eq!(other.ask(1, fetch()), Response::Waiting);
     probe.exhaust();
-    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default() };
-    assert!(bench.flag(Request::Settle { token, loaded }));
+    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
+    assert!(bench.flag(Complete { token, loaded }));
     assert_eq!(value_of(&other.late.take().unwrap().1).as_deref(), Some("loaded"));
     assert_eq!(bench.get("k"), None);
 }
@@ -95,13 +103,13 @@ fn a_namespace_without_memory_cannot_be_opened_until_there_is_some() {
     let probe = Probe::new();
     let (store, _hands) = manual_store();
     let mut user = User::new(&store);
-    let open = || Request::Open { name: "n", options: NamespaceOptions::default() };
+    let open = || Open { name: "n", options: NamespaceOptions::default() };
     probe.refuse_tables();
-    assert_eq!(user.ask(0, open()).error(), Some(ErrorKind::Memory));
-    assert_eq!(user.ask(0, Request::Ping).error(), Some(ErrorKind::Memory));
+    assert_eq!(user.ask(1, open()).error(), Some(ErrorKind::Memory));
+    assert_eq!(user.ask(1, Ping {}).error(), Some(ErrorKind::Memory));
     assert!(store.namespaces().is_empty());
     probe.relent();
-    assert_eq!(user.ask(0, open()).error(), None);
+    assert_eq!(user.ask(1, open()).error(), None);
 }
 
 #[test]
@@ -111,18 +119,18 @@ fn a_larger_bound_without_memory_leaves_the_options_as_they_were() {
     bench.set("k", "v");
     probe.refuse_tables();
     let both = NamespaceOptions { ttl: Some(9 * MS), ..GROWN };
-    assert_eq!(bench.ask(Request::Tune(both)).error(), Some(ErrorKind::Memory));
+    assert_eq!(bench.ask(Tune { options: both }).error(), Some(ErrorKind::Memory));
     let mut other = User::new(&bench.store);
-    let reply = other.ask(0, Request::Open { name: "n", options: both });
+    let reply = other.ask(1, Open { name: "n", options: both });
     assert_eq!(reply.error(), Some(ErrorKind::Memory));
     probe.relent();
-    let settings = bench.ask(Request::Tune(NamespaceOptions::default()));
+    let settings = bench.ask(Tune { options: NamespaceOptions::default() });
     assert!(
         matches!(settings.response(), Response::Settings(settings) if settings.ttl == 0
             && settings.max_size == DEFAULT_MAX_SIZE),
         "{settings:?}"
     );
-    assert_eq!(other.ask(0, Request::Open { name: "n", options: both }).error(), None);
+    assert_eq!(other.ask(1, Open { name: "n", options: both }).error(), None);
     assert_eq!(bench.get("k").as_deref(), Some("v"));
 }
 
@@ -139,15 +147,15 @@ fn iterations_go_on_when_the_namespace_grows() {
         }
         other => panic!("{other:?}"),
     };
-    let request = Request::Scan { fields: ScanFields::Entries, prefix: None, limit: 1 };
+    let request = BeginScan { fields: ScanFields::Entries, prefix: None, limit: 1 };
     let (cursor, first) = page(&bench.ask(request));
     // Entries move in the order of use: now each gets another slot.
     bench.get("a");
-    bench.ask(Request::Tune(GROWN));
+    bench.ask(Tune { options: GROWN });
     assert_eq!(probe.retired(), 1);
-    bench.flag(Request::Delete(Blob(&text_key("b"))));
+    bench.flag(Delete { key: Blob(&text_key("b")) });
     bench.set("new", "v");
-    let (cursor, rest) = page(&bench.ask(Request::ScanNext { cursor, limit: 9 }));
+    let (cursor, rest) = page(&bench.ask(NextPage { cursor, limit: 9 }));
     assert_eq!((cursor, first, rest), (0, vec!["d".to_owned()], vec!["c".to_owned(), "a".to_owned()]));
 }
 
@@ -156,6 +164,6 @@ fn a_destroyed_namespace_retires_its_table() {
     let probe = Probe::new();
     let mut bench = Bench::plain();
     bench.set("k", "v");
-    bench.flag(Request::Destroy);
+    bench.flag(Destroy {});
     assert_eq!((probe.retired(), bench.get("k")), (1, None));
 }

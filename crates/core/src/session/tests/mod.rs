@@ -18,9 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::ManualClock;
-use crate::protocol::message::{Blob, Keep, NamespaceOptions, NewEntry, Request, Response, Stats};
+use crate::operations::entries::{Get, Has, Peek, ReadInfo, Set};
+use crate::operations::namespace::ReadStats;
+use crate::operations::scans::{BeginScan, ScanFields};
+use crate::protocol::Blob;
+use crate::protocol::answer::Response;
+use crate::protocol::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
 use crate::store::Store;
-use crate::testing::{Reply, User, manual_store, new_entry, text_key, text_value};
+use crate::testing::{AnyRequest, Reply, Request, User, any, manual_store, new_entry, text_key, text_value};
 
 /// Microseconds of a millisecond.
 const MS: u64 = 1_000;
@@ -56,20 +61,20 @@ impl Bench {
         self.hands.advance(Duration::from_millis(ms));
     }
 
-    fn ask(&mut self, request: Request<'_>) -> Reply {
-        let reply = self.user.ask(0, request);
+    fn ask(&mut self, request: impl Request) -> Reply {
+        let reply = self.user.ask(1, request);
         self.store.validate();
         reply
     }
 
-    fn flag(&mut self, request: Request<'_>) -> bool {
+    fn flag(&mut self, request: impl Request) -> bool {
         match self.ask(request).response() {
             Response::Flag(flag) => flag,
             other => panic!("{other:?}"),
         }
     }
 
-    fn number(&mut self, request: Request<'_>) -> f64 {
+    fn number(&mut self, request: impl Request) -> f64 {
         match self.ask(request).response() {
             Response::Number(number) => number,
             other => panic!("{other:?}"),
@@ -82,23 +87,23 @@ impl Bench {
 
     fn set_for(&mut self, key: &str, value: &str, keep: Keep) -> bool {
         let (key, value) = (text_key(key), text_value(value));
-        self.flag(Request::Set(NewEntry { key: Blob(&key), value: Blob(&value), keep }))
+        self.flag(Set { key: Blob(&key), value: Blob(&value), keep })
     }
 
     fn get(&mut self, key: &str) -> Option<String> {
-        value_of(&self.ask(Request::Get(Blob(&text_key(key)))))
+        value_of(&self.ask(Get { key: Blob(&text_key(key)) }))
     }
 
     fn peek(&mut self, key: &str) -> Option<String> {
-        value_of(&self.ask(Request::Peek(Blob(&text_key(key)))))
+        value_of(&self.ask(Peek { key: Blob(&text_key(key)) }))
     }
 
     fn has(&mut self, key: &str) -> bool {
-        self.flag(Request::Has(Blob(&text_key(key))))
+        self.flag(Has { key: Blob(&text_key(key)) })
     }
 
     fn stats(&mut self) -> Stats {
-        match self.ask(Request::Stats).response() {
+        match self.ask(ReadStats {}).response() {
             Response::Stats(stats) => stats,
             other => panic!("{other:?}"),
         }
@@ -106,8 +111,8 @@ impl Bench {
 
     /// Microseconds; `None` when there is no entry.
     fn remaining(&mut self, key: &str) -> Option<Option<u64>> {
-        match self.ask(Request::Info(Blob(&text_key(key)))).response() {
-            Response::Info { remaining, .. } => Some(remaining),
+        match self.ask(ReadInfo { key: Blob(&text_key(key)) }).response() {
+            Response::Info(EntryInfo { remaining, .. }) => Some(remaining),
             Response::Missing => None,
             other => panic!("{other:?}"),
         }
@@ -115,8 +120,8 @@ impl Bench {
 
     /// Keys, most recently used first.
     fn keys(&mut self) -> Vec<String> {
-        let fields = crate::protocol::message::ScanFields::Keys;
-        let reply = self.ask(Request::Scan { fields, prefix: None, limit: 1_000 });
+        let fields = ScanFields::Keys;
+        let reply = self.ask(BeginScan { fields, prefix: None, limit: 1_000 });
         match reply.response() {
             Response::Page { cursor: 0, items } => items.iter().map(|item| text_of(item.key.0)).collect(),
             other => panic!("{other:?}"),

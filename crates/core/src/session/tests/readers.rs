@@ -1,10 +1,15 @@
 //! What those need who read from the table by themselves.
 
 use super::*;
-use crate::config::{BUFFER_KEPT, MAX_SEEN};
+use crate::config::{BUFFER_KEPT, MAX_REPORTED};
 use crate::error::ErrorKind;
+use crate::operations::batches::MGet;
+use crate::operations::entries::{Get, GetAndDelete, Has, Peek};
+use crate::operations::loading::Fetch;
+use crate::operations::namespace::{AccessReport, Destroy, Open, Tune};
 use crate::store::flags::{GET_ASKS, HAS_ASKS, STALE_ASKS};
 use crate::store::probe::Probe;
+use crate::testing::set;
 
 #[test]
 fn the_table_tells_which_reads_must_be_asked_for_and_follows_the_options() {
@@ -12,14 +17,16 @@ fn the_table_tells_which_reads_must_be_asked_for_and_follows_the_options() {
     let mut bench = Bench::new(NamespaceOptions { update_age_on_has: Some(true), ..Default::default() });
     assert_eq!(probe.flags(), Some(HAS_ASKS));
     let options = NamespaceOptions { allow_stale: Some(true), ..Default::default() };
-    bench.user.ask(1, Request::Open { name: "n", options });
+    bench.user.ask(2, Open { name: "n", options });
     assert_eq!(probe.flags(), Some(HAS_ASKS | STALE_ASKS));
-    bench.ask(Request::Tune(NamespaceOptions {
-        update_age_on_get: Some(true),
-        update_age_on_has: Some(false),
-        max_size: Some(1 << 40),
-        ..Default::default()
-    }));
+    bench.ask(Tune {
+        options: NamespaceOptions {
+            update_age_on_get: Some(true),
+            update_age_on_has: Some(false),
+            max_size: Some(1 << 40),
+            ..Default::default()
+        },
+    });
     assert_eq!(probe.flags(), Some(GET_ASKS | STALE_ASKS), "also in a larger table");
 }
 
@@ -29,22 +36,24 @@ fn a_value_that_was_read_leaves_a_mark_until_the_next_request() {
     let (key, none) = (text_key("k"), text_key("none"));
     bench.set("k", "v");
     let deadline = bench.store.clock().now() + 10 * MS;
-    let fetch = Request::Fetch { key: Blob(&key), force: false, lease: 1 };
-    for read in [Request::Get(Blob(&key)), Request::Peek(Blob(&key)), fetch] {
+    let fetch = Fetch { key: Blob(&key), force: false, lease: 1 };
+    let reads: [AnyRequest<'_>; _] =
+        [any(Get { key: Blob(&key) }), any(Peek { key: Blob(&key) }), any(fetch)];
+    for read in reads {
         bench.ask(read.clone());
         assert_eq!(bench.user.session.mark().map(|mark| mark.deadline), Some(deadline), "{read:?}");
-        bench.ask(Request::Get(Blob(&none)));
+        bench.ask(Get { key: Blob(&none) });
         assert_eq!(bench.user.session.mark(), None, "there is no value");
-        bench.ask(read);
-        bench.ask(Request::Has(Blob(&key)));
+        bench.ask(read.clone());
+        bench.ask(Has { key: Blob(&key) });
         assert_eq!(bench.user.session.mark(), None);
     }
-    bench.ask(Request::Get(Blob(&key)));
-    bench.ask(Request::Get(Blob(b"")));
+    bench.ask(Get { key: Blob(&key) });
+    bench.ask(Get { key: Blob(b"") });
     assert_eq!(bench.user.session.mark(), None, "the request failed");
-    bench.ask(Request::MGet(vec![Blob(&key)]));
+    bench.ask(MGet { keys: vec![Blob(&key)] });
     assert_eq!(bench.user.session.mark(), None);
-    bench.ask(Request::GetAndDelete(Blob(&key)));
+    bench.ask(GetAndDelete { key: Blob(&key) });
     assert_eq!(bench.user.session.mark(), None);
 }
 
@@ -60,27 +69,27 @@ fn there_is_no_mark_where_each_read_restarts_the_time_to_live() {
 fn the_buffer_for_values_is_empty_for_each_request_and_does_not_stay_large() {
     let mut bench = Bench::plain();
     let (key, large) = (text_key("large"), vec![2; BUFFER_KEPT + 1]);
-    bench.flag(Request::Set(new_entry(&key, &large)));
+    bench.flag(set(&key, &large));
     bench.set("k", "v");
     for _ in 0..2 {
-        assert_eq!(bench.ask(Request::Get(Blob(&key))), Response::Value(Blob(&large)));
+        assert_eq!(bench.ask(Get { key: Blob(&key) }), Response::Value(Blob(&large)));
         assert_eq!(bench.user.session.scratch.capacity(), 0);
         assert_eq!(bench.get("k").as_deref(), Some("v"));
-        assert_eq!(bench.ask(Request::Get(Blob(b""))).error(), Some(ErrorKind::InvalidKey));
+        assert_eq!(bench.ask(Get { key: Blob(b"") }).error(), Some(ErrorKind::InvalidKey));
         assert!(bench.user.session.scratch.is_empty());
     }
 }
 
-fn report(reads: &[u8]) -> Request<'_> {
-    Request::Seen { hits: 3, misses: 2, reads: Blob(reads) }
+fn report(reads: &[u8]) -> AccessReport<'_> {
+    AccessReport { hits: 3, misses: 2, reads: Blob(reads) }
 }
 
 #[test]
 fn reads_of_others_are_counted_and_entries_that_are_not_there_passed_over() {
     let mut bench = Bench::plain();
     bench.set("k", "v");
-    bench.user.tell(0, report(&[]));
-    bench.user.tell(0, report(&[0xff; 8 * MAX_SEEN]));
+    bench.user.tell(1, report(&[]));
+    bench.user.tell(1, report(&[0xff; 8 * MAX_REPORTED]));
     let stats = bench.stats();
     assert_eq!((stats.hits, stats.misses, stats.size), (6, 4, 1));
 }
@@ -88,16 +97,16 @@ fn reads_of_others_are_counted_and_entries_that_are_not_there_passed_over() {
 #[test]
 fn a_report_about_a_namespace_that_was_destroyed_does_not_bring_it_back() {
     let mut bench = Bench::plain();
-    bench.flag(Request::Destroy);
-    bench.user.tell(0, report(&[]));
+    bench.flag(Destroy {});
+    bench.user.tell(1, report(&[]));
     assert!(bench.store.namespaces().is_empty());
 }
 
 #[test]
 fn reports_of_reads_that_are_wrong_count_for_nothing_and_are_not_answered_either() {
     let mut bench = Bench::plain();
-    for length in [7, 8 * (MAX_SEEN + 1)] {
-        bench.user.tell(0, report(&vec![0; length]));
+    for length in [7, 8 * (MAX_REPORTED + 1)] {
+        bench.user.tell(1, report(&vec![0; length]));
     }
     bench.user.tell(9, report(&[]));
     assert_eq!((bench.stats().hits, bench.stats().misses), (0, 0));

@@ -1,7 +1,11 @@
 use super::*;
 use crate::config::{MAX_SCANS_PER_SESSION, REPLY_PART_BYTES};
 use crate::error::ErrorKind;
-use crate::protocol::message::ScanFields;
+use crate::operations::batches::MDelete;
+use crate::operations::entries::Delete;
+use crate::operations::namespace::{Clear, Destroy, Open, Release, Tune};
+use crate::operations::scans::{BeginScan, EndScan, NextPage, ScanFields};
+use crate::testing::set;
 
 /// Cursor and keys of a page.
 fn page(reply: &Reply) -> (u64, Vec<String>) {
@@ -13,11 +17,11 @@ fn page(reply: &Reply) -> (u64, Vec<String>) {
 
 impl Bench {
     fn begin(&mut self, limit: u32) -> (u64, Vec<String>) {
-        page(&self.ask(Request::Scan { fields: ScanFields::Keys, prefix: None, limit }))
+        page(&self.ask(BeginScan { fields: ScanFields::Keys, prefix: None, limit }))
     }
 
     fn next(&mut self, cursor: u64, limit: u32) -> (u64, Vec<String>) {
-        page(&self.ask(Request::ScanNext { cursor, limit }))
+        page(&self.ask(NextPage { cursor, limit }))
     }
 }
 
@@ -45,7 +49,7 @@ fn a_page_shows_entries_as_they_are_now_and_skips_what_is_gone() {
     }
     let (cursor, _) = bench.begin(1);
     bench.set("a", "new");
-    bench.flag(Request::Delete(Blob(&text_key("c"))));
+    bench.flag(Delete { key: Blob(&text_key("c")) });
     bench.set("late", "v");
     bench.advance(5);
     assert_eq!(bench.next(cursor, 9), (0, vec!["a".to_owned()]));
@@ -58,9 +62,9 @@ fn an_entry_that_took_the_place_of_a_removed_one_is_not_shown_in_its_stead() {
         bench.set(key, "v");
     }
     let (cursor, _) = bench.begin(1);
-    bench.flag(Request::Delete(Blob(&text_key("b"))));
+    bench.flag(Delete { key: Blob(&text_key("b")) });
     bench.set("new", "v");
-    bench.flag(Request::Delete(Blob(&text_key("a"))));
+    bench.flag(Delete { key: Blob(&text_key("a")) });
     bench.set("a", "again");
     let (cursor, rest) = bench.next(cursor, 9);
     assert_eq!(cursor, 0);
@@ -72,15 +76,15 @@ fn a_page_is_empty_only_at_the_end() {
     let mut bench = Bench::plain();
     for number in 0..3_000 {
         let key = text_key(&number.to_string());
-        bench.user.ask(0, Request::Set(new_entry(&key, &text_value("v"))));
+        bench.user.ask(1, set(&key, &text_value("v")));
     }
     let (cursor, first) = bench.begin(1);
     assert_eq!(first, ["2999"]);
     let doomed: Vec<_> = (1..2_999).map(|number| text_key(&number.to_string())).collect();
-    bench.ask(Request::MDelete(doomed.iter().map(|key| Blob(key)).collect()));
+    bench.ask(MDelete { keys: doomed.iter().map(|key| Blob(key)).collect() });
     assert_eq!(bench.next(cursor, 1), (0, vec!["0".to_owned()]));
     let (cursor, _) = bench.begin(1);
-    bench.number(Request::Clear(None));
+    bench.number(Clear { prefix: None });
     assert_eq!(bench.next(cursor, 1), (0, vec![]));
 }
 
@@ -93,7 +97,8 @@ fn fields_decide_what_a_page_carries() {
         Response::Page { cursor: 0, items } => {
             assert_eq!(items.len(), 1);
             assert_eq!(items[0].key, Blob(&key));
-            (items[0].value.map(|value| value.0.to_vec()), items[0].remaining, items[0].size)
+            let facts = items[0].facts.read().unwrap();
+            (items[0].value.map(|value| value.0.to_vec()), facts.remaining, facts.size)
         }
         other => panic!("{other:?}"),
     };
@@ -102,7 +107,7 @@ fn fields_decide_what_a_page_carries() {
         (ScanFields::Entries, (Some(value.clone()), None, None)),
         (ScanFields::Dump, (Some(value.clone()), Some(10 * MS), Some(9))),
     ] {
-        assert_eq!(item(&bench.ask(Request::Scan { fields, prefix: None, limit: 5 })), expected);
+        assert_eq!(item(&bench.ask(BeginScan { fields, prefix: None, limit: 5 })), expected);
     }
 }
 
@@ -112,9 +117,9 @@ fn stale_entries_are_shown_where_they_are_allowed_but_not_in_a_snapshot() {
     bench.set_for("k", "v", ttl(5));
     bench.advance(5);
     assert_eq!(bench.begin(5), (0, vec!["k".to_owned()]));
-    let dump = bench.ask(Request::Scan { fields: ScanFields::Dump, prefix: None, limit: 5 });
+    let dump = bench.ask(BeginScan { fields: ScanFields::Dump, prefix: None, limit: 5 });
     assert_eq!(page(&dump), (0, vec![]));
-    bench.ask(Request::Tune(NamespaceOptions { allow_stale: Some(false), ..Default::default() }));
+    bench.ask(Tune { options: NamespaceOptions { allow_stale: Some(false), ..Default::default() } });
     assert_eq!(bench.begin(5), (0, vec![]));
 }
 
@@ -125,7 +130,7 @@ fn a_prefix_selects_string_keys() {
         bench.set(key, "v");
     }
     let prefix = text_key("user:");
-    let request = Request::Scan { fields: ScanFields::Keys, prefix: Some(Blob(&prefix)), limit: 5 };
+    let request = BeginScan { fields: ScanFields::Keys, prefix: Some(Blob(&prefix)), limit: 5 };
     assert_eq!(page(&bench.ask(request)).1, ["user:2", "user:1"]);
 }
 
@@ -134,9 +139,9 @@ fn a_page_of_large_values_ends_early() {
     let mut bench = Bench::plain();
     let value = vec![2; REPLY_PART_BYTES / 2];
     for key in ["a", "b", "c"] {
-        bench.flag(Request::Set(new_entry(&text_key(key), &value)));
+        bench.flag(set(&text_key(key), &value));
     }
-    let request = Request::Scan { fields: ScanFields::Entries, prefix: None, limit: 100 };
+    let request = BeginScan { fields: ScanFields::Entries, prefix: None, limit: 100 };
     let (mut cursor, first) = page(&bench.ask(request));
     let mut pages = vec![first];
     while cursor != 0 {
@@ -153,33 +158,33 @@ fn an_ended_scan_says_so_and_scans_are_limited() {
     bench.set("a", "v");
     bench.set("b", "v");
     let (cursor, _) = bench.begin(1);
-    assert!(bench.flag(Request::ScanEnd(cursor)));
-    assert!(bench.flag(Request::ScanEnd(cursor)));
-    let reply = bench.ask(Request::ScanNext { cursor, limit: 1 });
+    assert!(bench.flag(EndScan { cursor }));
+    assert!(bench.flag(EndScan { cursor }));
+    let reply = bench.ask(NextPage { cursor, limit: 1 });
     assert_eq!(reply.error(), Some(ErrorKind::InvalidArgument));
     let cursors: Vec<_> = (0..MAX_SCANS_PER_SESSION).map(|_| bench.begin(1).0).collect();
-    let request = Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 1 };
+    let request = BeginScan { fields: ScanFields::Keys, prefix: None, limit: 1 };
     assert_eq!(bench.ask(request.clone()).error(), Some(ErrorKind::Limit));
-    bench.flag(Request::ScanEnd(cursors[3]));
+    bench.flag(EndScan { cursor: cursors[3] });
     assert_eq!(bench.ask(request).error(), None);
 }
 
 #[test]
 fn a_scan_belongs_to_its_handle_and_ends_with_it_or_with_the_namespace() {
     let mut bench = Bench::plain();
-    bench.ask(Request::Open { name: "n", options: NamespaceOptions::default() });
-    bench.user.ask(1, Request::Open { name: "n", options: NamespaceOptions::default() });
+    bench.ask(Open { name: "n", options: NamespaceOptions::default() });
+    bench.user.ask(2, Open { name: "n", options: NamespaceOptions::default() });
     bench.set("a", "v");
     bench.set("b", "v");
     let (cursor, _) = bench.begin(1);
-    let foreign = bench.user.ask(1, Request::ScanNext { cursor, limit: 1 });
+    let foreign = bench.user.ask(2, NextPage { cursor, limit: 1 });
     assert_eq!(foreign.error(), Some(ErrorKind::InvalidArgument));
-    bench.user.ask(1, Request::Destroy);
+    bench.user.ask(2, Destroy {});
     bench.set("a", "of the successor");
     assert_eq!(bench.next(cursor, 1), (0, vec![]));
     bench.set("b", "v");
     let (cursor, _) = bench.begin(1);
-    bench.flag(Request::Release);
-    bench.ask(Request::Open { name: "n", options: NamespaceOptions::default() });
-    assert_eq!(bench.ask(Request::ScanNext { cursor, limit: 1 }).error(), Some(ErrorKind::InvalidArgument));
+    bench.flag(Release {});
+    bench.ask(Open { name: "n", options: NamespaceOptions::default() });
+    assert_eq!(bench.ask(NextPage { cursor, limit: 1 }).error(), Some(ErrorKind::InvalidArgument));
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use clustered_cache_shm::Handover;
 
 use super::*;
-use crate::protocol::message::{Handle, Ticket};
+use crate::operations::namespace::{Destroy, Open};
+use crate::protocol::Handle;
+use crate::protocol::structures::Ticket;
 use crate::testing::hand_over;
 
 const TICKET: Ticket = Ticket { region: 9, bytes: 4096 };
@@ -17,7 +19,7 @@ fn with_table(store: &Arc<Store>, name: &str) {
 }
 
 fn ticket(user: &mut User, handle: Handle, name: &str) -> Option<Ticket> {
-    let reply = user.ask(handle, Request::Open { name, options: NamespaceOptions::default() });
+    let reply = user.ask(handle, Open { name, options: NamespaceOptions::default() });
     match reply.response() {
         Response::Opened { table, .. } => table,
         other => panic!("{other:?}"),
@@ -51,7 +53,7 @@ fn what_was_not_taken_never_goes_with_another_answer() {
     assert_eq!(ticket(&mut user, 2, "without"), None);
     assert!(user.session.take_handover().is_none());
     assert_eq!(ticket(&mut user, 1, "n"), Some(TICKET));
-    let conflict = user.ask(1, Request::Open { name: "other", options: NamespaceOptions::default() });
+    let conflict = user.ask(1, Open { name: "other", options: NamespaceOptions::default() });
     assert!(conflict.error().is_some());
     assert!(user.session.take_handover().is_none());
 }
@@ -63,6 +65,6 @@ fn a_namespace_that_was_destroyed_takes_its_table_along() {
     let mut user = User::new(&store);
     user.session.share_tables(true);
     assert_eq!(ticket(&mut user, 1, "n"), Some(TICKET));
-    user.ask(1, Request::Destroy);
+    user.ask(1, Destroy {});
     assert_ne!(ticket(&mut user, 1, "n"), Some(TICKET), "the successor has one of its own, or none");
 }

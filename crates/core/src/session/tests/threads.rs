@@ -1,5 +1,8 @@
 use super::*;
-use crate::protocol::message::Loaded;
+use crate::operations::entries::Delete;
+use crate::operations::loading::{Complete, Fetch, Loaded};
+use crate::operations::namespace::Destroy;
+use crate::testing::set;
 use crate::testing::watchdog;
 
 const THREADS: u64 = 4;
@@ -21,7 +24,7 @@ fn no_fetch_is_forgotten_whatever_threads_do() {
     let mut user = open(&store);
     for number in 0..3 {
         let key = text_key(&number.to_string());
-        let reply = user.ask(0, Request::Fetch { key: Blob(&key), force: false, lease: 1 });
+        let reply = user.ask(1, Fetch { key: Blob(&key), force: false, lease: 1 });
         assert!(!matches!(reply.response(), Response::Waiting), "nobody leads any more");
     }
 }
@@ -48,16 +51,16 @@ fn disturb(store: &Arc<Store>, hands: &ManualClock, seed: u64) {
     for _ in 0..ROUNDS {
         let key = text_key(&random(3).to_string());
         match random(40) {
-            0 => drop(user.ask(0, Request::Destroy)),
+            0 => drop(user.ask(1, Destroy {})),
             1 => user = open(store),
-            2..6 => drop(user.ask(0, Request::Delete(Blob(&key)))),
-            6..10 => drop(user.ask(0, Request::Set(new_entry(&key, &text_value("v"))))),
+            2..6 => drop(user.ask(1, Delete { key: Blob(&key) })),
+            6..10 => drop(user.ask(1, set(&key, &text_value("v")))),
             10..14 => {
                 hands.advance(Duration::from_millis(random(20)));
                 store.tick();
             }
             _ => {
-                let request = Request::Fetch { key: Blob(&key), force: random(8) == 0, lease: 30 * MS };
+                let request = Fetch { key: Blob(&key), force: random(8) == 0, lease: 30 * MS };
                 if !fetch(&mut user, request, random(6)) {
                     user = open(store);
                 }
@@ -67,8 +70,8 @@ fn disturb(store: &Arc<Store>, hands: &ManualClock, seed: u64) {
 }
 
 /// `false` when the user is to leave with the lease it got.
-fn fetch(user: &mut User, request: Request<'_>, whim: u64) -> bool {
-    let mut reply = user.ask(0, request);
+fn fetch(user: &mut User, request: impl Request, whim: u64) -> bool {
+    let mut reply = user.ask(1, request);
     if reply == Response::Waiting {
         let (id, late) = user.late.wait(Duration::from_secs(50)).expect("every wait is answered");
         assert_eq!(id, user.last());
@@ -81,9 +84,9 @@ fn fetch(user: &mut User, request: Request<'_>, whim: u64) -> bool {
         1 => Loaded::Abandoned,
         2 => Loaded::Nothing,
         3 => Loaded::Failed(Blob(b"why")),
-        _ => Loaded::Value { value: Blob(&value), keep: Keep::default() },
+        _ => Loaded::Value { value: Blob(&value), keep: Keep::default().into() },
     };
-    let settled = user.ask(0, Request::Settle { token, loaded });
+    let settled = user.ask(1, Complete { token, loaded });
     assert!(matches!(settled.response(), Response::Flag(_)));
     true
 }

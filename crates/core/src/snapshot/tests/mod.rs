@@ -13,9 +13,12 @@ use super::write::write as write_through;
 use super::{Loaded, load, write};
 use crate::clock::ManualClock;
 use crate::error::ErrorKind;
-use crate::protocol::message::{
-    Blob, Keep, NamespaceOptions, NewEntry, Request, Response, ScanFields, Stats,
-};
+use crate::operations::entries::{Get, ReadInfo, Set};
+use crate::operations::namespace::ReadStats;
+use crate::operations::scans::{BeginScan, ScanFields};
+use crate::protocol::Blob;
+use crate::protocol::answer::Response;
+use crate::protocol::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
 use crate::store::Store;
 use crate::testing::{TempDir, User, manual_store, text_key, text_value};
 
@@ -60,20 +63,22 @@ fn open(store: &Arc<Store>) -> User {
 fn set(user: &mut User, key: &str, value: &str, ttl_ms: u64) {
     let (key, value) = (text_key(key), text_value(value));
     let keep = Keep { ttl: Some(ttl_ms * MS), ..Keep::default() };
-    let entry = NewEntry { key: Blob(&key), value: Blob(&value), keep };
-    assert_eq!(user.ask(0, Request::Set(entry)), Response::Flag(true));
+    assert_eq!(user.ask(1, Set { key: Blob(&key), value: Blob(&value), keep }), Response::Flag(true));
 }
 
 /// Keys and milliseconds left, most recently used first.
 fn left(user: &mut User) -> Vec<(String, Option<u64>)> {
-    let reply = user.ask(0, Request::Scan { fields: ScanFields::Dump, prefix: None, limit: 4_096 });
+    let reply = user.ask(1, BeginScan { fields: ScanFields::Dump, prefix: None, limit: 4_096 });
     let Response::Page { items, .. } = reply.response() else { panic!("{reply:?}") };
     let text = |tagged: &[u8]| String::from_utf8(tagged[1..].to_vec()).unwrap();
-    items.iter().map(|item| (text(item.key.0), item.remaining.map(|left| left / MS))).collect()
+    items
+        .iter()
+        .map(|item| (text(item.key.0), item.facts.read().unwrap().remaining.map(|left| left / MS)))
+        .collect()
 }
 
 fn stats(user: &mut User) -> Stats {
-    match user.ask(0, Request::Stats).response() {
+    match user.ask(1, ReadStats {}).response() {
         Response::Stats(stats) => stats,
         other => panic!("{other:?}"),
     }
@@ -104,8 +109,8 @@ fn entries_come_back_with_the_time_that_is_left_by_the_wall_clock() {
     assert_eq!(loaded, Some(Loaded { entries: 2, expired: 1, skipped: 0 }));
     let mut joined = open(&later);
     assert_eq!(left(&mut joined), [pair("for ever", None), pair("long", Some(3_800))]);
-    let reply = joined.ask(0, Request::Info(Blob(&text_key("long"))));
-    let Response::Info { created, .. } = reply.response() else { panic!("{reply:?}") };
+    let reply = joined.ask(1, ReadInfo { key: Blob(&text_key("long")) });
+    let Response::Info(EntryInfo { created, .. }) = reply.response() else { panic!("{reply:?}") };
     assert!((later.clock().wall_ms() - created - 5_200.0).abs() < 0.01, "{created}");
     later.validate();
 }
@@ -148,7 +153,7 @@ fn a_store_of_many_parts_comes_back_in_its_order_of_use_and_is_not_changed() {
     for number in 0..2_000 {
         set(&mut user, &number.to_string(), &"v".repeat(500), 0);
     }
-    user.ask(0, Request::Get(Blob(&text_key("7"))));
+    user.ask(1, Get { key: Blob(&text_key("7")) });
     let (before, counted) = (left(&mut user), stats(&mut user));
     assert!(write(&store, &place.path).unwrap().bytes > 1_000_000);
     assert_eq!((left(&mut user), stats(&mut user)), (before.clone(), counted));
@@ -176,7 +181,7 @@ fn a_store_in_use_keeps_what_it_has_and_its_bounds() {
     set(&mut joined, "warm", "new", 0);
     assert_eq!(load(&later, &place.path).unwrap(), Some(Loaded { entries: 1, expired: 0, skipped: 2 }));
     assert_eq!(left(&mut joined), [pair("warm", None), pair("hot", None)]);
-    let reply = joined.ask(0, Request::Get(Blob(&text_key("warm"))));
+    let reply = joined.ask(1, Get { key: Blob(&text_key("warm")) });
     assert_eq!(reply, Response::Value(Blob(&text_value("new"))));
 }
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::record::{Counters, EntryRecord, LeaseRecord};
+use super::record::{Counters, EntryFields, EntryRecord, LeaseRecord};
 use crate::clock::Moment;
 use crate::config::{MAX_CONTENT_NUMBER, MAX_LEASE, MAX_TTL, NamespaceConfig};
 use crate::store::entries::Entries;
@@ -104,7 +104,8 @@ impl State {
     /// Takes an entry as the least recently used one.
     pub(super) fn admit(&mut self, entry: &EntryRecord<'_>, base: &Base, now: Moment) -> Fate {
         let config = self.options.config();
-        let deadline = entry.remaining.map_or(NEVER, |remaining| base.end_of(remaining, MAX_TTL_MICROS));
+        let EntryFields { remaining, ttl, size, age } = entry.fields;
+        let deadline = remaining.map_or(NEVER, |remaining| base.end_of(remaining, MAX_TTL_MICROS));
         if now >= deadline && !(base.keeps_stale && config.allow_stale) {
             return Fate::Expired;
         }
@@ -112,11 +113,11 @@ impl State {
         if check_key(key).is_err() || check_value(value, config.cache_null).is_err() {
             return Fate::Skipped;
         }
-        let age = entry.age.min(MAX_TTL_MICROS) + base.elapsed;
+        let age = age.min(MAX_TTL_MICROS) + base.elapsed;
         let meta = Meta {
-            ttl: entry.ttl.min(MAX_TTL_MICROS),
+            ttl: ttl.min(MAX_TTL_MICROS),
             stored: base.start.wrapping_sub(age),
-            explicit: NonZeroU64::new(entry.size),
+            explicit: NonZeroU64::new(size),
         };
         self.entries
             .admit(&Candidate { key, value, deadline, meta }, config)

@@ -9,7 +9,7 @@ use super::record::{LeftRecord, ScanRecord};
 use crate::clock::Moment;
 use crate::config::{MAX_MOVED_RUNS, MAX_MOVED_SCANS, MOVED_SCAN_LIFE};
 use crate::error::Result;
-use crate::protocol::message::ScanFields;
+use crate::operations::scans::ScanFields;
 use crate::store::scans::{Moved, Run};
 use crate::store::{Namespace, Place, Store};
 

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 
 use super::Purpose;
 use super::departures::Departures;
-use super::record::{EntryRecord, LeaseRecord, NamespaceRecord, Record, Totals, VERSION};
+use super::record::{EntryFields, EntryRecord, LeaseRecord, NamespaceRecord, Record, Totals, VERSION};
 use crate::clock::Moment;
 use crate::config::{CONTENT_PART_BYTES, CONTENT_RUN};
 use crate::error::Result;
-use crate::protocol::message::Blob;
+use crate::protocol::{Blob, Minor, PROTOCOL_MINOR};
 use crate::store::entry::View;
 use crate::store::{Namespace, Snapshot, State, Store};
 
@@ -33,6 +33,8 @@ pub struct Export {
     totals: Totals,
     /// `None` where scans do not matter.
     pub(super) scans: Option<Departures>,
+    /// The minor version that the receiver speaks: what needs a newer one is left out.
+    minor: Minor,
     /// Key and value on their way into a record.
     scratch: Vec<u8>,
 }
@@ -62,6 +64,12 @@ impl Export {
         self
     }
 
+    /// For a host that speaks only this minor version.
+    pub fn for_minor(mut self, minor: Minor) -> Self {
+        self.minor = minor;
+        self
+    }
+
     /// What a later host can use: entries that are not stale, and the options of their namespaces.
     pub fn snapshot(store: &Arc<Store>) -> Self {
         Self::new(store, Purpose::Snapshot)
@@ -80,6 +88,7 @@ impl Export {
             named: 0,
             totals: Totals::default(),
             scans: (purpose == Purpose::Handover).then(Departures::new),
+            minor: PROTOCOL_MINOR,
             scratch: Vec::new(),
         }
     }
@@ -147,15 +156,20 @@ impl Export {
 
     /// Writes what there is of a namespace beside its entries, and gives it its place among the sources.
     fn name(&mut self, namespace: Arc<Namespace>, out: &mut Vec<u8>) -> Result<()> {
-        let Self { purpose, named: number, began, store, scans, .. } = self;
-        let (purpose, number, began) = (*purpose, *number, *began);
+        let Self { purpose, named: number, began, store, scans, minor, totals, .. } = self;
+        let (purpose, number, began, minor) = (*purpose, *number, *began, *minor);
         let named = store.enter(&namespace, |state, _, now| {
             let left = state.snapshot(None, now);
             // Without entries a snapshot has nothing to say of it.
             if purpose == Purpose::Snapshot && left.is_empty() {
                 return Ok(None);
             }
-            Record::Namespace(Box::new(describe(state, &namespace.name, purpose))).append(out)?;
+            let record = describe(state, &namespace.name, purpose);
+            if record.needs() > minor {
+                totals.left_out += left.len() as u64;
+                return Ok(None);
+            }
+            Record::Namespace(Box::new(record)).append(out)?;
             let leases = if purpose == Purpose::Handover { lend(state, number, began, out)? } else { 0 };
             if let Some(scans) = scans {
                 scans.announce(state, number, &namespace, began, out)?;
@@ -175,7 +189,7 @@ impl Export {
 
     /// Writes some entries of one namespace, which then stands behind the others.
     fn run(&mut self, mut source: Source, out: &mut Vec<u8>, end: usize) -> Result<()> {
-        let Self { store, purpose, began, scratch, totals, scans, .. } = self;
+        let Self { store, purpose, began, scratch, totals, scans, minor, .. } = self;
         let Source { number, namespace, left } = &mut source;
         let mut survey = scans.as_mut().and_then(|scans| scans.survey(*number));
         let written = store.enter(namespace, |state, _, now| {
@@ -186,10 +200,15 @@ impl Export {
                 if let Some(entry) =
                     shown.filter(|entry| *purpose == Purpose::Handover || !entry.is_stale(now))
                 {
-                    append_entry(&entry, *number, *began, scratch, out)?;
-                    totals.entries += 1;
-                    if let Some(survey) = &mut survey {
-                        survey.note(place);
+                    let record = record_of(&entry, *number, *began, scratch);
+                    if record.needs() > *minor {
+                        totals.left_out += 1;
+                    } else {
+                        Record::Entry(record).append(out)?;
+                        totals.entries += 1;
+                        if let Some(survey) = &mut survey {
+                            survey.note(place);
+                        }
                     }
                 }
                 left.pass();
@@ -230,22 +249,18 @@ fn lend(state: &State, namespace: u32, began: Moment, out: &mut Vec<u8>) -> Resu
     Ok(underway.len() as u64)
 }
 
-fn append_entry(
+fn record_of<'a>(
     entry: &View<'_>,
     namespace: u32,
     began: Moment,
-    scratch: &mut Vec<u8>,
-    out: &mut Vec<u8>,
-) -> Result<()> {
+    scratch: &'a mut Vec<u8>,
+) -> EntryRecord<'a> {
     let whole = entry.copy(scratch);
-    let record = EntryRecord {
-        namespace,
+    let fields = EntryFields {
         remaining: entry.remaining(began),
         ttl: whole.meta.ttl,
         size: whole.meta.explicit.map_or(0, NonZeroU64::get),
         age: whole.meta.age(began),
-        key: Blob(whole.key),
-        value: Blob(whole.value),
     };
-    Record::Entry(record).append(out)
+    EntryRecord { namespace, key: Blob(whole.key), value: Blob(whole.value), fields }
 }

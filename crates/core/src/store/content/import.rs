@@ -11,8 +11,8 @@ use crate::config::{
     BUFFER_KEPT, KEYS_PER_TURN, MAX_CONTENT_NUMBER, MAX_FRAME_BYTES, MAX_NAMESPACES, MAX_TTL,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::LeaseToken;
-use crate::protocol::{codec, frame};
+use crate::protocol::LeaseToken;
+use crate::protocol::frame;
 use crate::store::options::Options;
 use crate::store::{Namespace, Store, check_name};
 use crate::value::check_key;
@@ -121,9 +121,9 @@ impl Import {
 
     /// Adds to the record that has begun; takes it if that makes it whole. Returns the bytes behind it.
     fn complete_pending<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
-        let whole = match frame::payload_length(&self.pending, MAX_FRAME_BYTES)? {
-            Some(length) => frame::HEADER_BYTES + length,
-            None => frame::HEADER_BYTES,
+        let whole = match frame::body_length(&self.pending, MAX_FRAME_BYTES)? {
+            Some(length) => frame::LENGTH_BYTES + length,
+            None => frame::LENGTH_BYTES,
         };
         let (more, rest) = bytes.split_at(bytes.len().min(whole - self.pending.len()));
         self.pending.extend_from_slice(more);
@@ -141,11 +141,11 @@ impl Import {
     /// Takes all whole records at the front of `bytes`; returns their length.
     fn take_records(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut used = 0;
-        while let Some((payload, length)) = frame::split(&bytes[used..], MAX_FRAME_BYTES)? {
+        while let Some((body, length)) = frame::split(&bytes[used..], MAX_FRAME_BYTES)? {
             if self.taken.complete {
                 return Err(malformed("goes on after its end"));
             }
-            let record: Record<'_> = codec::decode(payload)?;
+            let record = Record::read(body)?;
             if self.tokens == 0 && !matches!(record, Record::Begin { .. }) {
                 return Err(malformed("has no beginning"));
             }
@@ -158,6 +158,9 @@ impl Import {
                     used += self.take_entries(entry.namespace, &bytes[used..])?;
                     continue;
                 }
+                Record::ForeignNamespace => self.pass_namespace()?,
+                Record::ForeignEntry(namespace) => self.pass_entry(namespace)?,
+                Record::Unknown => {}
                 Record::Scan(scan) => self.take_scan(&scan)?,
                 Record::Left(left) => self.take_left(left)?,
                 Record::End(totals) => self.end(totals)?,
@@ -187,10 +190,35 @@ impl Import {
         Ok(())
     }
 
-    fn name(&mut self, record: &NamespaceRecord<'_>) -> Result<()> {
+    /// A namespace with options that this build does not know: its entries are skipped.
+    fn pass_namespace(&mut self) -> Result<()> {
+        self.check_room_for_namespace()?;
+        self.namespaces.push(None);
+        Ok(())
+    }
+
+    /// An entry with fields that this build does not know is skipped.
+    fn pass_entry(&mut self, number: u32) -> Result<()> {
+        if self.namespaces.get(number as usize).is_none() {
+            return Err(malformed("has an entry of an unknown namespace"));
+        }
+        self.received.entries += 1;
+        self.taken.skipped += 1;
+        if let Some(arrived) = self.scans.of(number) {
+            arrived.note(None);
+        }
+        Ok(())
+    }
+
+    fn check_room_for_namespace(&self) -> Result<()> {
         if self.namespaces.len() >= MAX_NAMESPACES {
             return Err(malformed("has too many namespaces"));
         }
+        Ok(())
+    }
+
+    fn name(&mut self, record: &NamespaceRecord<'_>) -> Result<()> {
+        self.check_room_for_namespace()?;
         check_name(record.name).map_err(|_| malformed("has a namespace without a proper name"))?;
         let namespace = if self.handover && !record.presumed {
             self.store.go_on_with(record)
@@ -297,8 +325,8 @@ fn each_entry(
 ) -> Result<(u64, usize)> {
     let (mut entries, mut used) = (0, 0);
     while entries < KEYS_PER_TURN as u64
-        && let Some((payload, length)) = frame::split(&bytes[used..], MAX_FRAME_BYTES)?
-        && let Record::Entry(entry) = codec::decode(payload)?
+        && let Some((body, length)) = frame::split(&bytes[used..], MAX_FRAME_BYTES)?
+        && let Record::Entry(entry) = Record::read(body)?
         && entry.namespace == number
     {
         show(&entry);

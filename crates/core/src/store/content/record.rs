@@ -1,17 +1,28 @@
-//! The records, each a frame of the protocol.
+//! The records, each a frame: a head with the kind, then the fields.
+//!
+//! A record of an unknown kind is passed over if its head allows that, else it ends the import. An entry or a namespace
+//! with fields that this build does not know is not taken: to take half of it would be wrong.
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::protocol::codec;
-use crate::protocol::message::{Blob, LeaseToken, NamespaceOptions, ScanFields};
+use crate::config::MAX_FRAME_BYTES;
+use crate::error::{Error, ErrorKind, Result};
+use crate::operations::scans::ScanFields;
+use crate::protocol::fields::{self, Nested, Tagged};
+use crate::protocol::structures::NamespaceOptions;
+use crate::protocol::{Blob, LeaseToken, Minor, codec, frame};
 use crate::store::scans::Run;
+use crate::tagged;
 
-/// Version of the records: whoever does not know it takes none of them.
+/// Version of the records: a reader that does not know it takes none of them.
 pub(super) const VERSION: u32 = 1;
 
-/// Variants are only ever appended: their position is their number in the content.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// Bytes of the head: the kind and flags, each a `u16`.
+const HEAD_BYTES: usize = 4;
+/// The flag of a record that a reader may pass over when it does not know its kind.
+const PASS_OVER: u16 = 1;
+
+#[derive(Debug, PartialEq)]
 pub(super) enum Record<'a> {
     /// The first one. Its layout is that of every version.
     Begin {
@@ -21,51 +32,144 @@ pub(super) enum Record<'a> {
         tokens: LeaseToken,
     },
     /// Numbers itself: the first one is 0.
-    Namespace(#[serde(borrow)] Box<NamespaceRecord<'a>>),
+    Namespace(Box<NamespaceRecord<'a>>),
     /// A load under way.
-    Lease(#[serde(borrow)] LeaseRecord<'a>),
+    Lease(LeaseRecord<'a>),
     /// An entry, less recently used than those of its namespace before it.
-    Entry(#[serde(borrow)] EntryRecord<'a>),
+    Entry(EntryRecord<'a>),
     /// The last one.
     End(Totals),
-    /// A scan under way. Only for a receiver that has offered to go on with scans, as is `Left`.
+    /// A scan under way. Only for a receiver that has offered to continue scans, as is `Left`.
     Scan(ScanRecord),
     /// Some of what a scan has left, in its order. If this never comes the scan ends with its host.
     Left(LeftRecord),
+    /// A namespace with options that this build does not know. It takes its number all the same.
+    ForeignNamespace,
+    /// An entry of this namespace with fields that this build does not know.
+    ForeignEntry(u32),
+    /// A record of a newer version that may be passed over.
+    Unknown,
 }
 
-impl Record<'_> {
+mod kind {
+    pub(super) const BEGIN: u16 = 0;
+    pub(super) const NAMESPACE: u16 = 1;
+    pub(super) const LEASE: u16 = 2;
+    pub(super) const ENTRY: u16 = 3;
+    pub(super) const END: u16 = 4;
+    pub(super) const SCAN: u16 = 5;
+    pub(super) const LEFT: u16 = 6;
+}
+
+impl<'a> Record<'a> {
     /// Appends the record. On failure `out` is as it was.
     pub(super) fn append(&self, out: &mut Vec<u8>) -> Result<()> {
-        codec::append_frame(out, self)
+        match self {
+            Self::Begin { version, tokens } => {
+                append(out, kind::BEGIN, |out| codec::put(out, &(version, tokens)))
+            }
+            Self::Namespace(namespace) => append(out, kind::NAMESPACE, |out| namespace.append(out)),
+            Self::Lease(lease) => append(out, kind::LEASE, |out| codec::put(out, lease)),
+            Self::Entry(entry) => append(out, kind::ENTRY, |out| entry.append(out)),
+            Self::End(totals) => append(out, kind::END, |out| fields::append(totals, out)),
+            Self::Scan(scan) => append(out, kind::SCAN, |out| codec::put(out, scan)),
+            Self::Left(left) => append(out, kind::LEFT, |out| codec::put(out, left)),
+            Self::ForeignNamespace | Self::ForeignEntry(_) | Self::Unknown => {
+                Err(Error::new(ErrorKind::Internal, "what was not understood cannot be passed on"))
+            }
+        }
+    }
+
+    /// Reads the record in a whole body.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Protocol`] when it is malformed, or of an unknown kind that may not be passed over.
+    pub(super) fn read(body: &'a [u8]) -> Result<Self> {
+        let Some(([a, b, c, d], payload)) = body.split_first_chunk::<HEAD_BYTES>() else {
+            return Err(Error::new(ErrorKind::Protocol, "a record is too short for its head"));
+        };
+        let (kind, flags) = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
+        Ok(match kind {
+            kind::BEGIN => {
+                // What a newer version adds to it informs.
+                let ((version, tokens), _) = codec::take(payload)?;
+                Self::Begin { version, tokens }
+            }
+            kind::NAMESPACE => match NamespaceRecord::read(payload) {
+                Ok(namespace) => Self::Namespace(Box::new(namespace)),
+                Err(error) if error.kind() == ErrorKind::Unsupported => Self::ForeignNamespace,
+                Err(error) => return Err(error),
+            },
+            kind::LEASE => Self::Lease(codec::take_all(payload)?),
+            kind::ENTRY => EntryRecord::read(payload)?,
+            kind::END => Self::End(fields::read(payload)?),
+            kind::SCAN => Self::Scan(codec::take_all(payload)?),
+            kind::LEFT => Self::Left(codec::take_all(payload)?),
+            _ if flags & PASS_OVER != 0 => Self::Unknown,
+            _ => {
+                let message =
+                    format!("a record of kind {kind} is not known to this version of clustered-cache");
+                return Err(Error::new(ErrorKind::Protocol, message));
+            }
+        })
     }
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+fn append(out: &mut Vec<u8>, kind: u16, fields: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    frame::append(out, MAX_FRAME_BYTES, |out| {
+        out.extend_from_slice(&kind.to_le_bytes());
+        out.extend_from_slice(&[0, 0]);
+        fields(out)
+    })
+}
+
+#[derive(Debug, PartialEq)]
 pub(super) struct NamespaceRecord<'a> {
     pub(super) name: &'a str,
     /// The first declaration of each option.
     pub(super) declared: NamespaceOptions,
     /// Declared ones as changed at run time.
     pub(super) effective: NamespaceOptions,
-    /// They came out of a snapshot, and nobody has opened the namespace since.
+    /// They came out of a snapshot, and no process has opened the namespace since.
     pub(super) presumed: bool,
     /// In a snapshot all are 0.
     pub(super) counters: Counters,
 }
 
-/// What a namespace has counted so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Counters {
-    pub(super) hits: u64,
-    pub(super) misses: u64,
-    pub(super) sets: u64,
-    pub(super) deletes: u64,
-    pub(super) evictions: u64,
-    pub(super) expirations: u64,
-    pub(super) leads: u64,
-    pub(super) waits: u64,
-    pub(super) takeovers: u64,
+impl<'a> NamespaceRecord<'a> {
+    fn append(&self, out: &mut Vec<u8>) -> Result<()> {
+        let options = (Nested::from(self.declared), Nested::from(self.effective));
+        codec::put(out, &(self.name, options, self.presumed))?;
+        fields::append(&self.counters, out)
+    }
+
+    fn read(payload: &'a [u8]) -> Result<Self> {
+        let ((name, options, presumed), rest) = codec::take(payload)?;
+        let (declared, effective): (Nested<'_, NamespaceOptions>, Nested<'_, NamespaceOptions>) = options;
+        let (declared, effective) = (declared.read()?, effective.read()?);
+        Ok(Self { name, declared, effective, presumed, counters: fields::read(rest)? })
+    }
+
+    /// The minor version that a receiver needs to take it.
+    pub(super) fn needs(&self) -> Minor {
+        self.declared.needs().max(self.effective.needs())
+    }
+}
+
+tagged! {
+    /// What a namespace has counted so far.
+    #[derive(Copy)]
+    pub(super) struct Counters, "counters": Ignored {
+        0 hits: u64, since 0;
+        1 misses: u64, since 0;
+        2 sets: u64, since 0;
+        3 deletes: u64, since 0;
+        4 evictions: u64, since 0;
+        5 expirations: u64, since 0;
+        6 leads: u64, since 0;
+        7 waits: u64, since 0;
+        8 takeovers: u64, since 0;
+    }
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -80,21 +184,48 @@ pub(super) struct LeaseRecord<'a> {
     pub(super) remaining: u64,
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq)]
 pub(super) struct EntryRecord<'a> {
     pub(super) namespace: u32,
-    /// Microseconds left; `None` is for ever.
-    pub(super) remaining: Option<u64>,
-    /// What a read restarts, in microseconds; 0 when reads do not move the end.
-    pub(super) ttl: u64,
-    /// Size given by the user; 0 is none.
-    pub(super) size: u64,
-    /// Microseconds since it was stored.
-    pub(super) age: u64,
-    #[serde(borrow)]
     pub(super) key: Blob<'a>,
-    #[serde(borrow)]
     pub(super) value: Blob<'a>,
+    pub(super) fields: EntryFields,
+}
+
+tagged! {
+    /// What is kept of an entry beside its key and value.
+    #[derive(Copy)]
+    pub(super) struct EntryFields, "entry": Refused {
+        /// Microseconds left; `None` is for ever.
+        0 remaining: Option<u64>, since 0;
+        /// What a read restarts, in microseconds; 0 when reads do not move the end.
+        1 ttl: u64, since 0;
+        /// Size given by the user; 0 is none.
+        2 size: u64, since 0;
+        /// Microseconds since it was stored.
+        3 age: u64, since 0;
+    }
+}
+
+impl<'a> EntryRecord<'a> {
+    fn append(&self, out: &mut Vec<u8>) -> Result<()> {
+        codec::put(out, &(self.namespace, self.key, self.value))?;
+        fields::append(&self.fields, out)
+    }
+
+    fn read(payload: &'a [u8]) -> Result<Record<'a>> {
+        let ((namespace, key, value), rest) = codec::take(payload)?;
+        match fields::read(rest) {
+            Ok(fields) => Ok(Record::Entry(Self { namespace, key, value, fields })),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Record::ForeignEntry(namespace)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The minor version that a receiver needs to take it.
+    pub(super) fn needs(&self) -> Minor {
+        self.fields.needs()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -113,11 +244,13 @@ pub(super) struct LeftRecord {
     pub(super) runs: Vec<Run>,
 }
 
-/// What was written, to tell whole content from what was cut off on its way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Totals {
-    pub(super) entries: u64,
-    pub(super) leases: u64,
-    /// Entries that were left out because time was over.
-    pub(super) left_out: u64,
+tagged! {
+    /// What was written, to tell whole content from what was cut off on its way.
+    #[derive(Copy)]
+    pub(super) struct Totals, "totals": Ignored {
+        0 entries: u64, since 0;
+        1 leases: u64, since 0;
+        /// Entries that were left out because there was no time for them, or the receiver is too old for them.
+        2 left_out: u64, since 0;
+    }
 }

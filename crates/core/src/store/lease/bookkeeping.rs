@@ -9,7 +9,7 @@ use ahash::{HashMap, HashMapExt};
 use super::moving::ADOPTED;
 use super::{Arrival, Flight, FlightId, Flights, Holdings, Member, Waiter};
 use crate::clock::Moment;
-use crate::protocol::message::LeaseToken;
+use crate::protocol::LeaseToken;
 use crate::store::effects::{Answer, Delivery};
 
 impl Flights {

@@ -22,8 +22,8 @@ use super::entry::NEVER;
 use crate::clock::Moment;
 use crate::config::{MAX_LEASES_PER_SESSION, MAX_WAITS_PER_SESSION};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::{LeaseToken, RequestId};
-use crate::session::Mailbox;
+use crate::protocol::{LeaseToken, RequestId};
+use crate::store::mailbox::Mailbox;
 
 /// The first token of a flight names it for life.
 type FlightId = LeaseToken;

@@ -8,8 +8,9 @@ use ahash::{HashMap, HashMapExt};
 
 use super::{Flight, Flights, Holdings, LoadCounts, Member};
 use crate::clock::Moment;
-use crate::protocol::message::{LeaseToken, RequestId, Response};
-use crate::session::Mailbox;
+use crate::protocol::answer::Response;
+use crate::protocol::{LeaseToken, RequestId};
+use crate::store::Mailbox;
 
 /// Leads the flights that began under another host, whose leaders this one does not know. No member has this id:
 /// a store counts its members up.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::protocol::message::Response;
+use crate::protocol::answer::Response;
 
 struct Nowhere;
 

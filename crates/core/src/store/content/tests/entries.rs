@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::operations::entries::Delete;
+use crate::operations::namespace::{Destroy, Open, Tune};
 use crate::value::{encode_number, key_tag, value_tag};
 
 #[test]
@@ -74,20 +76,20 @@ fn options_are_declared_and_what_was_changed_since_is_in_force() {
     let mut user = host.user("n", options);
     host.user("empty", NamespaceOptions { max: Some(3), ..Default::default() });
     let tuned = NamespaceOptions { max: Some(20), max_size: Some(400 << 20), ..Default::default() };
-    let settings = user.ask(0, Request::Tune(tuned));
+    let settings = user.ask(1, Tune { options: tuned });
 
     let heir = host.heir();
     assert_eq!(heir.store.namespaces(), ["empty", "n"]);
     let mut joined = heir.user("n", options);
-    assert_eq!(joined.ask(0, Request::Tune(NamespaceOptions::default())).response(), settings.response());
+    assert_eq!(joined.ask(1, Tune { options: NamespaceOptions::default() }).response(), settings.response());
     for (name, max) in [("n", 20), ("empty", 4)] {
         let other = NamespaceOptions { max: Some(max), ..Default::default() };
-        let reply = User::new(&heir.store).ask(0, Request::Open { name, options: other });
+        let reply = User::new(&heir.store).ask(1, Open { name, options: other });
         assert_eq!(reply.error(), Some(ErrorKind::OptionsConflict), "only what was declared may be declared");
     }
     let second = heir.heir();
     assert_eq!(
-        second.user("n", options).ask(0, Request::Tune(NamespaceOptions::default())),
+        second.user("n", options).ask(1, Tune { options: NamespaceOptions::default() }),
         settings.response()
     );
 }
@@ -203,7 +205,7 @@ fn counters_go_on_and_an_export_changes_nothing() {
     }
     get(&mut user, "b");
     get(&mut user, "a");
-    user.ask(0, Request::Delete(Blob(&text_key("c"))));
+    user.ask(1, Delete { key: Blob(&text_key("c")) });
     let (before, order) = (stats(&mut user), keys(&mut user));
     assert_eq!((before.hits, before.misses, before.evictions, before.deletes), (1, 1, 1, 1));
 
@@ -261,9 +263,9 @@ fn a_store_in_use_gives_each_part_as_it_is_at_that_moment() {
     set(&mut user, "19", "written already", Keep::default());
     set(&mut user, "2", "not written yet", Keep::default());
     set(&mut user, "new", "not there when it began", Keep::default());
-    user.ask(0, Request::Delete(Blob(&text_key("3"))));
+    user.ask(1, Delete { key: Blob(&text_key("3")) });
     // All entries move to another table meanwhile.
-    user.ask(0, Request::Tune(NamespaceOptions { max_size: Some(400 << 20), ..Default::default() }));
+    user.ask(1, Tune { options: NamespaceOptions { max_size: Some(400 << 20), ..Default::default() } });
     while export.fill(&mut bytes).unwrap() {}
 
     let heir = Host::new(5);
@@ -291,10 +293,10 @@ fn a_namespace_that_is_destroyed_meanwhile_ends_on_either_side() {
     let mut import = Import::handover(&heir.store);
     import.feed(&bytes).unwrap();
     let first = import.imported().entries;
-    heir.joined("n").ask(0, Request::Destroy);
+    heir.joined("n").ask(1, Destroy {});
     bytes.clear();
     export.fill(&mut bytes).unwrap();
-    user.ask(0, Request::Destroy);
+    user.ask(1, Destroy {});
     while export.fill(&mut bytes).unwrap() {}
     import.feed(&bytes).unwrap();
     let imported = import.imported();
@@ -321,11 +323,11 @@ fn a_snapshot_presumes_options_until_somebody_declares_them() {
         let new = NamespaceOptions { max: Some(3), allow_stale: Some(true), ..Default::default() };
         let mut joined = store.user("n", new);
         assert_eq!(keys(&mut joined), ["4", "3", "2"], "the new bound holds");
-        let reply = joined.ask(0, Request::Tune(NamespaceOptions::default()));
+        let reply = joined.ask(1, Tune { options: NamespaceOptions::default() });
         let Response::Settings(settings) = reply.response() else { panic!("{reply:?}") };
         assert_eq!((settings.max, settings.ttl, settings.allow_stale), (Some(3), 0, true));
         assert_eq!(stats(&mut joined).sets, 0, "a new host counts anew");
-        let reply = User::new(&store.store).ask(0, Request::Open { name: "n", options: old });
+        let reply = User::new(&store.store).ask(1, Open { name: "n", options: old });
         assert_eq!(reply.error(), Some(ErrorKind::OptionsConflict), "now they are declared");
     }
 }

@@ -1,10 +1,12 @@
 //! Loads under way.
 
 use super::*;
-use crate::protocol::message::{LeaseToken, Loaded};
+use crate::operations::loading::{Complete, Fetch, Loaded};
+use crate::operations::namespace::Destroy;
+use crate::protocol::LeaseToken;
 
 fn fetch(user: &mut User, key: &str, lease_ms: u64) -> Reply {
-    user.ask(0, Request::Fetch { key: Blob(&text_key(key)), force: false, lease: lease_ms * MS })
+    user.ask(1, Fetch { key: Blob(&text_key(key)), force: false, lease: lease_ms * MS })
 }
 
 fn lead(user: &mut User, key: &str, lease_ms: u64) -> LeaseToken {
@@ -16,8 +18,8 @@ fn lead(user: &mut User, key: &str, lease_ms: u64) -> LeaseToken {
 
 fn settle(user: &mut User, token: LeaseToken, value: &str) -> Reply {
     let value = text_value(value);
-    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default() };
-    user.ask(0, Request::Settle { token, loaded })
+    let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
+    user.ask(1, Complete { token, loaded })
 }
 
 fn late(user: &User) -> Reply {
@@ -109,8 +111,8 @@ fn a_leader_that_gives_up_passes_the_lease_on() {
     let heir = host.heir();
     let (mut leader, mut waiter) = (heir.joined("n"), heir.joined("n"));
     assert_eq!(fetch(&mut waiter, "k", 1_000), Response::Waiting);
-    let given_up = Request::Settle { token, loaded: Loaded::Abandoned };
-    assert_eq!(leader.ask(0, given_up), Response::Flag(true));
+    let given_up = Complete { token, loaded: Loaded::Abandoned };
+    assert_eq!(leader.ask(1, given_up), Response::Flag(true));
     let Response::Lease(passed) = late(&waiter).response() else { panic!("the lease passes on") };
     assert!(passed > token);
     heir.store.validate();
@@ -130,7 +132,7 @@ fn waits_that_end_and_namespaces_that_go_leave_nothing_behind() {
     let third = heir.heir();
     let mut user = third.joined("n");
     assert_eq!(fetch(&mut user, "k", 1_000), Response::Waiting, "it can move more than once");
-    user.ask(0, Request::Destroy);
+    user.ask(1, Destroy {});
     assert_eq!(late(&user), Response::Missing);
     third.store.validate();
 }

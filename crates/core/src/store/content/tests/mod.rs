@@ -1,6 +1,7 @@
 //! Content from one store into another, as users of both see it.
 
 mod entries;
+mod foreign;
 mod leases;
 mod model;
 mod scans;
@@ -11,11 +12,14 @@ use std::time::Duration;
 
 use super::{Export, Import, Imported};
 use crate::clock::ManualClock;
-use crate::protocol::message::{
-    Blob, Keep, NamespaceOptions, NewEntry, Request, Response, ScanFields, Stats,
-};
+use crate::operations::entries::{Get, ReadInfo, Set};
+use crate::operations::namespace::ReadStats;
+use crate::operations::scans::{BeginScan, ScanFields};
+use crate::protocol::Blob;
+use crate::protocol::answer::{PageItem, Response};
+use crate::protocol::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
 use crate::store::Store;
-use crate::testing::{Reply, User, manual_store, text_key, text_value};
+use crate::testing::{AnyRequest, Reply, User, any, manual_store, text_key, text_value};
 
 /// Microseconds of a millisecond.
 const MS: u64 = 1_000;
@@ -82,12 +86,11 @@ fn set(user: &mut User, key: &str, value: &str, keep: Keep) {
 }
 
 fn set_bytes(user: &mut User, key: &[u8], value: &[u8], keep: Keep) {
-    let entry = NewEntry { key: Blob(key), value: Blob(value), keep };
-    assert_eq!(user.ask(0, Request::Set(entry)), Response::Flag(true));
+    assert_eq!(user.ask(1, Set { key: Blob(key), value: Blob(value), keep }), Response::Flag(true));
 }
 
 fn get(user: &mut User, key: &str) -> Option<String> {
-    value_of(&user.ask(0, Request::Get(Blob(&text_key(key)))))
+    value_of(&user.ask(1, Get { key: Blob(&text_key(key)) }))
 }
 
 fn value_of(reply: &Reply) -> Option<String> {
@@ -100,10 +103,11 @@ fn value_of(reply: &Reply) -> Option<String> {
 
 /// All entries that are not stale, most recently used first.
 fn dump(user: &mut User) -> Vec<Dumped> {
-    let reply = user.ask(0, Request::Scan { fields: ScanFields::Dump, prefix: None, limit: 4_096 });
+    let reply = user.ask(1, BeginScan { fields: ScanFields::Dump, prefix: None, limit: 4_096 });
     let Response::Page { cursor: 0, items } = reply.response() else { panic!("{reply:?}") };
-    let entry = |item: &crate::protocol::message::PageItem<'_>| {
-        (item.key.0.to_vec(), item.value.unwrap().0.to_vec(), item.remaining, item.size)
+    let entry = |item: &PageItem<'_>| {
+        let facts = item.facts.read().unwrap();
+        (item.key.0.to_vec(), item.value.unwrap().0.to_vec(), facts.remaining, facts.size)
     };
     items.iter().map(entry).collect()
 }
@@ -115,15 +119,15 @@ fn keys(user: &mut User) -> Vec<String> {
 
 /// Milliseconds since the Unix epoch when it was stored.
 fn created(user: &mut User, key: &str) -> f64 {
-    match user.ask(0, Request::Info(Blob(&text_key(key)))).response() {
-        Response::Info { created, .. } => created,
+    match user.ask(1, ReadInfo { key: Blob(&text_key(key)) }).response() {
+        Response::Info(EntryInfo { created, .. }) => created,
         other => panic!("{other:?}"),
     }
 }
 
 /// What the namespace has counted, without what its host is.
 fn stats(user: &mut User) -> Stats {
-    match user.ask(0, Request::Stats).response() {
+    match user.ask(1, ReadStats {}).response() {
         Response::Stats(stats) => Stats { clients: 0, epoch: 0, uptime: 0, ..stats },
         other => panic!("{other:?}"),
     }

@@ -3,7 +3,10 @@
 //! `CONTENT_MODEL_SEED` repeats a run; a failure names the seed.
 
 use super::*;
-use crate::protocol::message::CountBy;
+use crate::operations::counters::Count;
+use crate::operations::entries::{Delete, Get, Has, ReadInfo, Restart, Set, Touch};
+use crate::operations::namespace::{PurgeStale, Tune};
+use crate::protocol::structures::CountBy;
 use crate::value::encode_number;
 
 const RUNS: u64 = 60;
@@ -57,22 +60,22 @@ fn operate(users: &mut [&mut User], random: &mut Random, wall_ms: f64) {
         length => vec![2; 1 + length as usize * 9],
     };
     let (choice, keep) = (random.below(12), random.keep(wall_ms));
-    let by = CountBy { amount: 1.0, ttl: keep.ttl, min: None, max: Some(5.0), size: keep.size };
+    let by = CountBy { ttl: keep.ttl, min: None, max: Some(5.0), size: keep.size };
     let tuned = NamespaceOptions { max: Some(3 + random.below(15)), ..NamespaceOptions::default() };
     let rare = random.below(10) == 0;
-    let request = || match choice {
-        0..=3 => Request::Set(NewEntry { key: Blob(&key), value: Blob(&value), keep }),
-        4..=6 => Request::Get(Blob(&key)),
-        7 => Request::Has(Blob(&key)),
-        8 => Request::Delete(Blob(&key)),
-        9 => Request::Count(Blob(&key), by),
-        10 if rare => Request::Tune(tuned),
-        10 => Request::Touch { key: Blob(&key), ttl: keep.ttl },
-        _ => Request::Info(Blob(&key)),
+    let request: AnyRequest<'_> = match choice {
+        0..=3 => any(Set { key: Blob(&key), value: Blob(&value), keep }),
+        4..=6 => any(Get { key: Blob(&key) }),
+        7 => any(Has { key: Blob(&key) }),
+        8 => any(Delete { key: Blob(&key) }),
+        9 => any(Count { key: Blob(&key), amount: 1.0, by }),
+        10 if rare => any(Tune { options: tuned }),
+        10 => any(Touch { key: Blob(&key), restart: Restart { ttl: keep.ttl } }),
+        _ => any(ReadInfo { key: Blob(&key) }),
     };
-    let mut replies = users.iter_mut().map(|user| user.ask(0, request()));
+    let mut replies = users.iter_mut().map(|user| user.ask(1, request.clone()));
     let first = replies.next().expect("somebody is asked");
-    replies.for_each(|reply| assert_eq!(reply.response(), first.response(), "{:?}", request()));
+    replies.for_each(|reply| assert_eq!(reply.response(), first.response(), "{request:?}"));
 }
 
 fn run(seed: u64) {
@@ -88,7 +91,7 @@ fn run(seed: u64) {
     }
     // What is stale and no value any more is as good as gone: let it be gone on both sides.
     if options.allow_stale != Some(true) {
-        user.ask(0, Request::PurgeStale);
+        user.ask(1, PurgeStale {});
     }
     let heir = Store::new(clock.clone());
     let mut import = Import::handover(&heir);

@@ -3,6 +3,9 @@
 use super::*;
 use crate::config::{MAX_MOVED_RUNS, MOVED_SCAN_LIFE};
 use crate::error::ErrorKind;
+use crate::operations::entries::Delete;
+use crate::operations::namespace::{Clear, Destroy, Tune};
+use crate::operations::scans::{BeginScan, EndScan, NextPage};
 use crate::store::content::departures::Departures;
 use crate::store::content::record::{LeftRecord, Record, ScanRecord, Totals};
 
@@ -16,11 +19,11 @@ fn page(reply: &Reply) -> (u64, Vec<String>) {
 }
 
 fn begin(user: &mut User, limit: u32) -> (u64, Vec<String>) {
-    page(&user.ask(0, Request::Scan { fields: ScanFields::Keys, prefix: None, limit }))
+    page(&user.ask(1, BeginScan { fields: ScanFields::Keys, prefix: None, limit }))
 }
 
 fn next(user: &mut User, cursor: u64, limit: u32) -> Reply {
-    user.ask(0, Request::ScanNext { cursor, limit })
+    user.ask(1, NextPage { cursor, limit })
 }
 
 /// All that is left of a scan.
@@ -42,7 +45,7 @@ fn filled(host: &Host, count: u32) -> User {
 }
 
 fn delete(user: &mut User, key: &str) {
-    assert_eq!(user.ask(0, Request::Delete(Blob(&text_key(key)))), Response::Flag(true));
+    assert_eq!(user.ask(1, Delete { key: Blob(&text_key(key)) }), Response::Flag(true));
 }
 
 fn descending(from: u32, to: u32) -> Vec<String> {
@@ -104,8 +107,8 @@ fn a_scan_shows_at_the_next_host_what_it_showed_before() {
     let host = Host::new(0);
     let mut user = filled(&host, 20);
     let prefix = text_key("1");
-    let request = Request::Scan { fields: ScanFields::Dump, prefix: Some(Blob(&prefix)), limit: 1 };
-    let (cursor, _) = page(&user.ask(0, request));
+    let request = BeginScan { fields: ScanFields::Dump, prefix: Some(Blob(&prefix)), limit: 1 };
+    let (cursor, _) = page(&user.ask(1, request));
 
     let heir = host.heir();
     let mut user = heir.joined("n");
@@ -120,7 +123,7 @@ fn a_scan_that_has_nothing_left_any_more_ends() {
     let host = Host::new(0);
     let mut user = filled(&host, 2);
     let (cursor, _) = begin(&mut user, 1);
-    user.ask(0, Request::Clear(None));
+    user.ask(1, Clear { prefix: None });
     let heir = host.heir();
     assert_eq!(page(&next(&mut heir.joined("n"), cursor, 1)), (0, vec![]));
 }
@@ -170,7 +173,7 @@ fn what_is_too_much_ends_and_leaves_the_others() {
     // Its rest is one run, that of the others is many.
     (0..98).step_by(2).for_each(|number| drop(get(&mut user, &number.to_string())));
     let fresh = begin(&mut user, 51).0;
-    user.ask(0, Request::ScanEnd(orderly));
+    user.ask(1, EndScan { cursor: orderly });
     for (scans, runs, expected) in [(9, 40, [false, false, true]), (2, 9_999, [true, true, false])] {
         let mut export = Export::handover(&host.store);
         export.scans = Some(Departures::bounded(scans, runs));
@@ -218,7 +221,7 @@ fn it_is_one_sessions_only_and_can_be_ended_by_anybody_before() {
     assert!(has_ended(&next(&mut heir.joined("other"), one, 1)), "it is of another namespace");
     assert_eq!(page(&next(&mut first, one, 1)), (one, vec!["7".to_owned()]));
     assert!(has_ended(&next(&mut second, one, 1)));
-    assert_eq!(second.ask(0, Request::ScanEnd(two)), Response::Flag(true));
+    assert_eq!(second.ask(1, EndScan { cursor: two }), Response::Flag(true));
     assert!(has_ended(&next(&mut first, two, 1)));
     drop(first);
     assert!(has_ended(&next(&mut second, one, 1)), "it went with its session");
@@ -252,9 +255,9 @@ fn it_goes_on_when_the_namespace_grows_or_is_destroyed_at_the_next_host() {
     let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
     let heir = host.heir();
     let mut user = heir.joined("n");
-    user.ask(0, Request::Tune(NamespaceOptions { max_size: Some(1 << 31), ..Default::default() }));
+    user.ask(1, Tune { options: NamespaceOptions { max_size: Some(1 << 31), ..Default::default() } });
     assert_eq!(rest(&mut user, one), descending(7, 0));
-    user.ask(0, Request::Destroy);
+    user.ask(1, Destroy {});
     assert!(has_ended(&next(&mut user, two, 1)));
 }
 

@@ -1,12 +1,14 @@
 //! Bytes on their way: cut, damaged, hostile.
 
 use super::super::record::{
-    Counters, EntryRecord, LeaseRecord, LeftRecord, NamespaceRecord, Record, ScanRecord, Totals, VERSION,
+    Counters, EntryFields, EntryRecord, LeaseRecord, LeftRecord, NamespaceRecord, Record, ScanRecord, Totals,
+    VERSION,
 };
 use super::*;
 use crate::config::MAX_CONTENT_NUMBER;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::codec;
+use crate::operations::loading::Fetch;
+use crate::operations::scans::BeginScan;
 
 /// A little of everything, and who leads the load in it as long as it lives.
 fn small() -> (Host, User) {
@@ -17,8 +19,8 @@ fn small() -> (Host, User) {
     set(&mut user, "b", "second", Keep { size: Some(300), ..ttl(0) });
     set(&mut other, "c", "third", ttl(500));
     let key = text_key("loading");
-    user.ask(0, Request::Fetch { key: Blob(&key), force: false, lease: 40 * MS });
-    user.ask(0, Request::Scan { fields: ScanFields::Keys, prefix: None, limit: 1 });
+    user.ask(1, Fetch { key: Blob(&key), force: false, lease: 40 * MS });
+    user.ask(1, BeginScan { fields: ScanFields::Keys, prefix: None, limit: 1 });
     (host, user)
 }
 
@@ -28,12 +30,16 @@ fn everything(host: &Host) -> Vec<Vec<Dumped>> {
 }
 
 fn feed(records: &[Record<'_>]) -> Result<Imported> {
-    let mut bytes = Vec::new();
-    records.iter().for_each(|record| record.append(&mut bytes).unwrap());
-    feed_bytes(&bytes)
+    feed_bytes(&bytes_of(records))
 }
 
-fn feed_bytes(bytes: &[u8]) -> Result<Imported> {
+pub(super) fn bytes_of(records: &[Record<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    records.iter().for_each(|record| record.append(&mut bytes).unwrap());
+    bytes
+}
+
+pub(super) fn feed_bytes(bytes: &[u8]) -> Result<Imported> {
     let heir = Host::new(5);
     let mut import = Import::handover(&heir.store);
     let fed = import.feed(bytes);
@@ -45,26 +51,26 @@ fn refused(records: &[Record<'_>]) -> Error {
     feed(records).unwrap_err()
 }
 
-fn begin() -> Record<'static> {
+pub(super) fn begin() -> Record<'static> {
     Record::Begin { version: VERSION, tokens: 50 }
 }
 
-fn namespace(name: &str) -> Record<'_> {
+pub(super) fn namespace(name: &str) -> Record<'_> {
     let (declared, effective) = (NamespaceOptions::default(), NamespaceOptions::default());
     let record =
         NamespaceRecord { name, declared, effective, presumed: false, counters: Counters::default() };
     Record::Namespace(Box::new(record))
 }
 
-fn entry<'a>(key: &'a [u8], value: &'a [u8]) -> EntryRecord<'a> {
-    EntryRecord { namespace: 0, remaining: None, ttl: 0, size: 0, age: 0, key: Blob(key), value: Blob(value) }
+pub(super) fn entry<'a>(key: &'a [u8], value: &'a [u8]) -> EntryRecord<'a> {
+    EntryRecord { namespace: 0, key: Blob(key), value: Blob(value), fields: EntryFields::default() }
 }
 
 fn lease(key: &[u8]) -> LeaseRecord<'_> {
     LeaseRecord { namespace: 0, key: Blob(key), token: 7, joinable: true, remaining: 9 }
 }
 
-fn end(entries: u64, leases: u64) -> Record<'static> {
+pub(super) fn end(entries: u64, leases: u64) -> Record<'static> {
     Record::End(Totals { entries, leases, left_out: 0 })
 }
 
@@ -128,7 +134,7 @@ fn bytes_that_are_no_content_are_refused_and_nothing_is_taken_after_an_error() {
     }
     let heir = Host::new(5);
     let mut import = Import::handover(&heir.store);
-    assert!(import.feed(&[1, 0, 0, 0, 99]).is_err());
+    assert!(import.feed(&[4, 0, 0, 0, 99, 0, 0, 0]).is_err());
     let whole = content(Export::handover(&small().0.store));
     assert_eq!(import.feed(&whole).unwrap_err().kind(), ErrorKind::Protocol);
     assert!(heir.store.namespaces().is_empty());
@@ -141,8 +147,8 @@ fn lengths_are_checked_before_anything_is_allocated_for_them() {
     let mut bytes = Vec::new();
     begin().append(&mut bytes).unwrap();
     namespace("n").append(&mut bytes).unwrap();
-    // An entry of namespace 0 without an end, whose key claims 2^56 bytes.
-    let mut claim = vec![3, 0, 0, 0, 0, 0, 253];
+    // An entry of namespace 0, whose key claims 2^56 bytes.
+    let mut claim = vec![3, 0, 0, 0, 0, 253];
     claim.extend_from_slice(&(1_u64 << 56).to_le_bytes());
     bytes.extend_from_slice(&(claim.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&claim);
@@ -153,7 +159,7 @@ fn lengths_are_checked_before_anything_is_allocated_for_them() {
 fn records_that_are_unknown_or_out_of_place_are_refused() {
     let mut unknown = Vec::new();
     begin().append(&mut unknown).unwrap();
-    unknown.extend_from_slice(&[1, 0, 0, 0, 5]);
+    unknown.extend_from_slice(&[4, 0, 0, 0, 7, 0, 0, 0]);
     assert_eq!(feed_bytes(&unknown).unwrap_err().kind(), ErrorKind::Protocol);
 
     let (key, value) = (text_key("k"), text_value("v"));
@@ -203,13 +209,14 @@ fn numbers_without_measure_do_no_harm() {
         let (declared, effective) = (options, options);
         Record::Namespace(Box::new(NamespaceRecord { name, declared, effective, presumed: false, counters }))
     };
+    let kept = |key, fields| Record::Entry(EntryRecord { fields, ..entry(key, &value) });
     let mut bytes = Vec::new();
     for record in [
         Record::Begin { version: VERSION, tokens: MAX_CONTENT_NUMBER },
         record("n"),
         Record::Lease(LeaseRecord { remaining: most, ..lease(&one) }),
-        Record::Entry(EntryRecord { remaining: Some(most), ttl: most, age: most, ..entry(&one, &value) }),
-        Record::Entry(EntryRecord { size: most, ..entry(&two, &value) }),
+        kept(&one, EntryFields { remaining: Some(most), ttl: most, age: most, size: 0 }),
+        kept(&two, EntryFields { size: most, ..EntryFields::default() }),
         Record::Entry(entry(&[9], &value)),
         Record::Entry(entry(&two, &[99])),
         end(4, 1),
@@ -248,16 +255,18 @@ fn the_bytes_are_those_of_this_version() {
         record.append(&mut bytes).unwrap();
         bytes[4..].to_vec()
     };
-    assert_eq!(bytes(&Record::Begin { version: 1, tokens: 9 }), [0, 1, 9]);
-    let mut named = vec![1, 1, b'n'];
-    named.extend_from_slice(&[0; 2 * 10 + 1 + 9]);
-    assert_eq!(bytes(&namespace("n")), named);
-    assert_eq!(bytes(&Record::Lease(lease(b"\x01k"))), [2, 0, 2, 1, b'k', 7, 1, 9]);
-    let whole = EntryRecord { remaining: Some(5), ttl: 6, size: 7, age: 8, ..entry(b"\x01k", b"\x02v") };
-    assert_eq!(bytes(&Record::Entry(whole)), [3, 0, 1, 5, 6, 7, 8, 2, 1, b'k', 2, 2, b'v']);
-    assert_eq!(bytes(&Record::End(Totals { entries: 1, leases: 2, left_out: 3 })), [4, 1, 2, 3]);
+    assert_eq!(bytes(&Record::Begin { version: 1, tokens: 9 }), [0, 0, 0, 0, 1, 9]);
+    assert_eq!(bytes(&namespace("n")), [1, 0, 0, 0, 1, b'n', 0, 0, 0]);
+    assert_eq!(bytes(&Record::Lease(lease(b"\x01k"))), [2, 0, 0, 0, 0, 2, 1, b'k', 7, 1, 9]);
+    let plain = entry(b"\x01k", b"\x02v");
+    let fields = EntryFields { remaining: Some(5), ttl: 6, size: 7, age: 8 };
+    let head = [3, 0, 0, 0, 0, 2, 1, b'k', 2, 2, b'v'];
+    assert_eq!(bytes(&Record::Entry(entry(b"\x01k", b"\x02v"))), head);
+    let whole = [&head[..], &[0b1111, 5, 6, 7, 8]].concat();
+    assert_eq!(bytes(&Record::Entry(EntryRecord { fields, ..plain })), whole);
+    let totals = Totals { entries: 1, leases: 0, left_out: 3 };
+    assert_eq!(bytes(&Record::End(totals)), [4, 0, 0, 0, 0b101, 1, 3]);
     let scan = ScanRecord { namespace: 0, cursor: 7, fields: ScanFields::Dump, patience: 9 };
-    assert_eq!(bytes(&Record::Scan(scan)), [5, 0, 7, 2, 9]);
-    assert_eq!(bytes(&Record::Left(LeftRecord { cursor: 7, runs: vec![(3, 4)] })), [6, 7, 1, 3, 4]);
-    assert!(codec::decode::<Record<'_>>(&[7]).is_err());
+    assert_eq!(bytes(&Record::Scan(scan)), [5, 0, 0, 0, 0, 7, 2, 9]);
+    assert_eq!(bytes(&Record::Left(LeftRecord { cursor: 7, runs: vec![(3, 4)] })), [6, 0, 0, 0, 7, 1, 3, 4]);
 }

@@ -3,15 +3,17 @@
 
 use clustered_cache_shm::Slot;
 
+use super::loading::Loaded;
 use crate::clock::{Clock, Moment};
-use crate::config::{MAX_BATCH, MAX_LEASE, MAX_PAGE, MAX_SEEN};
+use crate::config::{MAX_BATCH, MAX_LEASE, MAX_PAGE, MAX_REPORTED};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::message::{Blob, Loaded, NewEntry};
+use crate::protocol::Blob;
+use crate::protocol::structures::Keep;
 use crate::store::{Outcome, Terms};
 use crate::value::{check_key, check_value, key_tag};
 
 /// One read in a report of reads.
-const SEEN_BYTES: usize = 8;
+const READ_BYTES: usize = 8;
 
 /// # Errors
 /// [`ErrorKind::InvalidKey`].
@@ -57,11 +59,17 @@ pub(super) struct Checked<'a> {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidValue`], [`ErrorKind::InvalidOption`].
-pub(super) fn entry<'a>(entry: &NewEntry<'a>, clock: &Clock, now: Moment) -> Result<Checked<'a>> {
-    let key = key(&entry.key)?;
-    check_value(entry.value.0, true)?;
-    let terms = Terms::new(&entry.keep, clock, now)?;
-    Ok(Checked { key, value: entry.value.0, terms })
+pub(super) fn entry<'a>(
+    key: &Blob<'a>,
+    value: &Blob<'a>,
+    keep: &Keep,
+    clock: &Clock,
+    now: Moment,
+) -> Result<Checked<'a>> {
+    let key = self::key(key)?;
+    check_value(value.0, true)?;
+    let terms = Terms::new(keep, clock, now)?;
+    Ok(Checked { key, value: value.0, terms })
 }
 
 /// # Errors
@@ -70,7 +78,7 @@ pub(super) fn outcome<'a>(loaded: &Loaded<'a>, clock: &Clock, now: Moment) -> Re
     Ok(match loaded {
         Loaded::Value { value, keep } => {
             check_value(value.0, true)?;
-            Outcome::Value(value.0, Terms::new(keep, clock, now)?)
+            Outcome::Value(value.0, Terms::new(&keep.read()?, clock, now)?)
         }
         Loaded::Nothing => Outcome::Nothing,
         Loaded::Failed(error) => Outcome::Failed(error.0),
@@ -83,18 +91,18 @@ pub(super) fn outcome<'a>(loaded: &Loaded<'a>, clock: &Clock, now: Moment) -> Re
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`] for what is no list of them, [`ErrorKind::Limit`] for too many.
-pub(super) fn seen<'a>(reads: &Blob<'a>) -> Result<impl Iterator<Item = (Slot, u32)> + use<'a>> {
-    let (records, rest) = reads.0.as_chunks::<SEEN_BYTES>();
+pub(super) fn access_report<'a>(reads: &Blob<'a>) -> Result<impl Iterator<Item = (Slot, u32)> + use<'a>> {
+    let (records, rest) = reads.0.as_chunks::<READ_BYTES>();
     if !rest.is_empty() {
         let message = format!(
-            "a report of {} bytes holds no whole number of reads; each takes {SEEN_BYTES}",
+            "a report of {} bytes holds no whole number of reads; each takes {READ_BYTES}",
             reads.0.len()
         );
         return Err(Error::new(ErrorKind::Protocol, message));
     }
-    if records.len() > MAX_SEEN {
+    if records.len() > MAX_REPORTED {
         let message =
-            format!("a report of {} reads is over the limit of {MAX_SEEN}; split it", records.len());
+            format!("a report of {} reads is over the limit of {MAX_REPORTED}; split it", records.len());
         return Err(Error::new(ErrorKind::Limit, message));
     }
     Ok(records

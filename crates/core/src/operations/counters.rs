@@ -1,0 +1,32 @@
+//! Counters.
+
+use super::{Call, Reply, Run, checks};
+use crate::error::Result;
+use crate::message;
+use crate::protocol::Blob;
+use crate::protocol::answer::Response;
+use crate::protocol::structures::CountBy;
+use crate::session::Session;
+use crate::store::Change;
+
+message! {
+    /// Adds to a counter. → `Counted`
+    Count<'a>: Count {
+        /// Encoded key.
+        key: Blob<'a>,
+        /// What to add; negative to subtract.
+        amount: f64;
+        /// Bounds of the result, and how to keep a counter that this creates.
+        by: CountBy
+    }
+}
+
+impl Run for Count<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let (key, change) = (checks::key(&self.key)?, Change::new(self.amount, &self.by)?);
+        let counter = session.enter(call.handle, |state, _, now| state.count(key, &change, now))??;
+        let (value, remaining, created) = (counter.value, counter.remaining, counter.created);
+        reply(Response::Counted { value, remaining, created });
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! Operations on one entry.
+
+use super::{Call, Reply, Run, checks};
+use crate::clock::Moment;
+use crate::error::Result;
+use crate::mark::Mark;
+use crate::message;
+use crate::protocol::Blob;
+use crate::protocol::answer::Response;
+use crate::protocol::structures::{EntryInfo, Keep};
+use crate::session::Session;
+use crate::store::{Span, State};
+use crate::tagged;
+use crate::value::check_value;
+
+// --- reads ---------------------------------------------------------------------------------------------------------
+
+message! {
+    /// The value; counts, and the entry becomes the most recently used. → `Value` or `Missing`
+    Get<'a>: Get {
+        /// Encoded key.
+        key: Blob<'a>,
+    }
+}
+
+impl Run for Get<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let key = checks::key(&self.key)?;
+        value(session, call, reply, |state, out, now| state.get(key, out, now))
+    }
+}
+
+message! {
+    /// The value; touches nothing. → `Value` or `Missing`
+    Peek<'a>: Peek {
+        /// Encoded key.
+        key: Blob<'a>,
+    }
+}
+
+impl Run for Peek<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let key = checks::key(&self.key)?;
+        value(session, call, reply, |state, out, now| state.peek(key, out, now))
+    }
+}
+
+message! {
+    /// Is there a fresh entry? → `Flag`
+    Has<'a>: Has {
+        /// Encoded key.
+        key: Blob<'a>,
+    }
+}
+
+impl Run for Has<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let key = checks::key(&self.key)?;
+        session.flag(call, reply, |state, _, now| state.has(key, now))
+    }
+}
+
+message! {
+    /// What is known of an entry; touches nothing. → `Info` or `Missing`
+    ReadInfo<'a>: Info {
+        /// Encoded key.
+        key: Blob<'a>,
+    }
+}
+
+impl Run for ReadInfo<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let key = checks::key(&self.key)?;
+        let known = session.enter(call.handle, |state, _, now| state.info(key, now))?;
+        let Some(known) = known else {
+            reply(Response::Missing);
+            return Ok(());
+        };
+        let created = session.clock().wall_ms() - known.age as f64 / 1e3;
+        reply(Response::Info(EntryInfo { remaining: known.remaining, size: known.size, created }));
+        Ok(())
+    }
+}
+
+fn value(
+    session: &mut Session,
+    call: Call,
+    reply: Reply<'_>,
+    read: impl FnOnce(&mut State, &mut Vec<u8>, Moment) -> Option<Mark>,
+) -> Result<()> {
+    session.with_scratch(|session, value| {
+        let (mark, marks_hold) =
+            session.enter(call.handle, |state, _, now| (read(state, value, now), state.marks_hold()))?;
+        session.set_mark(mark.filter(|_| marks_hold));
+        reply(mark.map_or(Response::Missing, |_| Response::Value(Blob(value))));
+        Ok(())
+    })
+}
+
+// --- writes --------------------------------------------------------------------------------------------------------
+
+message! {
+    /// Stores an entry. → `Flag` (stored)
+    Set<'a>: Set {
+        /// Encoded key.
+        key: Blob<'a>,
+        /// Encoded value.
+        value: Blob<'a>;
+        /// How to keep it.
+        keep: Keep
+    }
+}
+
+impl Run for Set<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let clock = session.clock();
+        let checks::Checked { key, value, terms } =
+            checks::entry(&self.key, &self.value, &self.keep, clock, clock.now())?;
+        let stored = session.enter(call.handle, |state, _, now| {
+            check_value(value, state.keeps_null())?;
+            state.set(key, value, &terms, now)
+        })?;
+        reply(Response::Flag(stored?));
+        Ok(())
+    }
+}
+
+message! {
+    /// Stores an entry if there is no fresh one. → `Flag` (stored)
+    SetIfAbsent<'a>: SetIfAbsent {
+        /// Encoded key.
+        key: Blob<'a>,
+        /// Encoded value.
+        value: Blob<'a>;
+        /// How to keep it.
+        keep: Keep
+    }
+}
+
+impl Run for SetIfAbsent<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let clock = session.clock();
+        let checks::Checked { key, value, terms } =
+            checks::entry(&self.key, &self.value, &self.keep, clock, clock.now())?;
+        let stored = session.enter(call.handle, |state, _, now| {
+            check_value(value, state.keeps_null())?;
+            state.set_if_absent(key, value, &terms, now)
+        })?;
+        reply(Response::Flag(stored?));
+        Ok(())
+    }
+}
+
+message! {
+    /// Removes an entry. → `Flag` (was there)
+    Delete<'a>: Delete {
+        /// Encoded key.
+        key: Blob<'a>,
+    }
+}
+
+impl Run for Delete<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let key = checks::key(&self.key)?;
+        session.flag(call, reply, |state, _, _| state.delete(key))
+    }
+}
+
+message! {
+    /// Removes an entry and answers its value. → `Value` or `Missing`
+    GetAndDelete<'a>: GetAndDelete {
+        /// Encoded key.
+        key: Blob<'a>,
+    }
+}
+
+impl Run for GetAndDelete<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let key = checks::key(&self.key)?;
+        session.with_scratch(|session, value| {
+            let there = session.enter(call.handle, |state, _, now| state.get_and_delete(key, value, now))?;
+            reply(if there { Response::Value(Blob(value)) } else { Response::Missing });
+            Ok(())
+        })
+    }
+}
+
+tagged! {
+    /// How an entry's time to live is to be restarted.
+    #[derive(Copy)]
+    pub struct Restart, "touch": Refused {
+        /// Time to live in microseconds; 0 is none; `None` is the namespace's.
+        0 ttl: Option<u64>, since 0;
+    }
+}
+
+message! {
+    /// Restarts the time to live. → `Flag` (was there)
+    Touch<'a>: Touch {
+        /// Encoded key.
+        key: Blob<'a>;
+        /// For how long.
+        restart: Restart
+    }
+}
+
+impl Run for Touch<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let (key, span) = (checks::key(&self.key)?, Span::from_ttl(self.restart.ttl)?);
+        session.flag(call, reply, |state, _, now| state.touch(key, span, now))
+    }
+}

@@ -1,0 +1,84 @@
+//! Scans: what there is, page by page.
+
+use serde::{Deserialize, Serialize};
+
+use super::message::Needs;
+use super::{Call, Reply, Run, checks};
+use crate::error::Result;
+use crate::message;
+use crate::protocol::Blob;
+use crate::protocol::answer::Response;
+use crate::session::Session;
+use crate::store::Scan;
+
+/// What a page of a scan carries of each entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScanFields {
+    /// Keys only.
+    Keys,
+    /// Keys and values.
+    Entries,
+    /// Keys, values, remaining time and explicit size.
+    Dump,
+}
+
+impl Needs for ScanFields {}
+
+message! {
+    /// Begins a scan, most recently used first. An entry that is removed and stored again during the scan may be shown
+    /// or not. → `Page`
+    BeginScan<'a>: Scan {
+        /// What to return.
+        fields: ScanFields,
+        /// Only string keys that begin so (encoded prefix).
+        prefix: Option<Blob<'a>>,
+        /// Most entries in the page.
+        limit: u32,
+    }
+}
+
+impl Run for BeginScan<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let (prefix, limit) = (checks::prefix(self.prefix.as_ref())?, checks::page_limit(self.limit));
+        session.check_room_for_scan()?;
+        let left = session.enter(call.handle, |state, _, now| state.snapshot(prefix, now))?;
+        let (cursor, page) = session.begin_scan(call.handle, Scan { fields: self.fields, left }, limit)?;
+        reply(page.lend(cursor));
+        Ok(())
+    }
+}
+
+message! {
+    /// The next page of a scan. → `Page`
+    NextPage: ScanNext {
+        /// The cursor of the page before.
+        cursor: u64,
+        /// Most entries in the page.
+        limit: u32,
+    }
+}
+
+impl Run for NextPage {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let limit = checks::page_limit(self.limit);
+        let (cursor, page) = session.next_page(call.handle, self.cursor, limit)?;
+        reply(page.lend(cursor));
+        Ok(())
+    }
+}
+
+message! {
+    /// Ends a scan early. → `Flag(true)`
+    EndScan: ScanEnd {
+        /// Its cursor.
+        cursor: u64,
+    }
+}
+
+impl Run for EndScan {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        session.end_scan(call.handle, self.cursor)?;
+        reply(Response::Flag(true));
+        Ok(())
+    }
+}

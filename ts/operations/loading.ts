@@ -1,0 +1,68 @@
+/** Operations that load a key once for all processes. `fetch.ts` says how they go together. */
+
+import { Form, OperationNumber } from '../native.js';
+import type { KeepOptions } from '../options/calls.js';
+import { decode, type Encoded } from '../values/codec.js';
+import { unpackError } from '../values/remote-error.js';
+import { KEEP, micros } from '../wire/fields.js';
+import type { FrameWriter } from '../wire/frames.js';
+import { asFlag, asValue, type Read } from './answers.js';
+import type { Key } from './entries.js';
+import { REJECT, operation } from './operation.js';
+
+/** What a fetch finds. `thrown` is what another caller's fetcher threw; it is told apart from failures on the way. */
+export type Found = { lease: number } | { value: unknown } | { thrown: unknown };
+
+const asFound: Read<Found> = (form, value, numbers, at) => {
+  if (form === Form.Lease) return { lease: numbers[at] as number };
+  if (form === Form.Failed) {
+    const [errorForm, packed] = value as [Form, unknown];
+    return { thrown: unpackError(decode(errorForm, packed)) };
+  }
+  return { value: asValue(form, value, numbers, at) };
+};
+
+/** It may take a lease, but a lost lease frees itself: nothing is unknown about its outcome. */
+export const FETCH = operation({
+  number: OperationNumber.Fetch,
+  read: asFound,
+  withoutHost: REJECT,
+  write(frame, key: Key, force: boolean, lease: number) {
+    frame.key(key);
+    frame.flag(force);
+    frame.integer(micros(lease));
+  },
+});
+
+/** How a load ended. */
+export type Loaded =
+  | { end: 'value'; value: Encoded; keep: KeepOptions }
+  | { end: 'nothing' }
+  | { end: 'failed'; error: Encoded }
+  | { end: 'abandoned' };
+
+/** The numbers of the ends on the wire. */
+const ENDS = { value: 0, nothing: 1, failed: 2, abandoned: 3 } as const;
+
+export const COMPLETE = operation({
+  number: OperationNumber.Complete,
+  read: asFlag,
+  withoutHost: REJECT,
+  write(frame: FrameWriter, token: number, loaded: Loaded) {
+    frame.integer(token);
+    frame.byte(ENDS[loaded.end]);
+    if (loaded.end === 'value') {
+      frame.value(loaded.value);
+      KEEP.writeNested(frame, loaded.keep);
+    } else if (loaded.end === 'failed') {
+      frame.value(loaded.error);
+    }
+  },
+});
+
+export const CANCEL_WAIT = operation({
+  number: OperationNumber.CancelWait,
+  read: asFlag,
+  withoutHost: false,
+  write: (frame, request: number) => frame.integer(request),
+});

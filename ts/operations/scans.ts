@@ -1,0 +1,96 @@
+/** Scans: what there is, page by page. */
+
+import { OperationNumber, native } from '../native.js';
+import { checkCall } from '../options/calls.js';
+import { asFlag, asPage, type PageEntry } from './answers.js';
+import type { Key } from './entries.js';
+import { writePrefix } from './namespace.js';
+import { operation, step, type Steps } from './operation.js';
+
+/** What a scan returns of each entry: its number on the wire. */
+export enum ScanFields {
+  Keys = 0,
+  Entries = 1,
+  /** Keys, values, remaining time and explicit size. */
+  Dump = 2,
+}
+
+/** Entries asked for at a time. */
+const { PAGE_ENTRIES } = native;
+
+const EMPTY = { cursor: 0, entries: [] };
+
+export const SCAN = operation({
+  number: OperationNumber.Scan,
+  read: asPage,
+  withoutHost: EMPTY,
+  write(frame, fields: ScanFields, prefix?: string) {
+    frame.byte(fields);
+    writePrefix(frame, prefix);
+    frame.integer(PAGE_ENTRIES);
+  },
+});
+
+export const NEXT_PAGE = operation({
+  number: OperationNumber.ScanNext,
+  read: asPage,
+  withoutHost: EMPTY,
+  write(frame, cursor: number) {
+    frame.integer(cursor);
+    frame.integer(PAGE_ENTRIES);
+  },
+});
+
+export const END_SCAN = operation({
+  number: OperationNumber.ScanEnd,
+  read: asFlag,
+  withoutHost: false,
+  write: (frame, cursor: number) => frame.integer(cursor),
+});
+
+/** An entry of a snapshot. */
+export interface DumpedEntry<V = unknown> {
+  value: V;
+  /** Milliseconds it had left; absent without a time to live. */
+  ttl?: number;
+  /** Its size, if it was given one. */
+  size?: number;
+}
+
+/** A snapshot, most recently used first. JSON-safe as far as the values are. */
+export type Dump<K = Key, V = unknown> = [key: K, entry: DumpedEntry<V>][];
+
+/** All entries, most recently used first. */
+function* all(fields: ScanFields, prefix?: string): Steps<PageEntry[]> {
+  let { cursor, entries } = yield* step(SCAN, fields, prefix);
+  const found = entries;
+  while (cursor !== 0) {
+    ({ cursor, entries } = yield* step(NEXT_PAGE, cursor));
+    for (const entry of entries) found.push(entry);
+  }
+  return found;
+}
+
+export function* keys(given?: { prefix?: string }): Steps<Key[]> {
+  const { prefix } = checkCall(given, ['prefix']);
+  return (yield* all(ScanFields.Keys, prefix)).map(({ key }) => key);
+}
+
+export function* values(given?: { prefix?: string }): Steps<unknown[]> {
+  const { prefix } = checkCall(given, ['prefix']);
+  return (yield* all(ScanFields.Entries, prefix)).map(({ value }) => value);
+}
+
+export function* entries(given?: { prefix?: string }): Steps<[Key, unknown][]> {
+  const { prefix } = checkCall(given, ['prefix']);
+  return (yield* all(ScanFields.Entries, prefix)).map(({ key, value }) => [key, value]);
+}
+
+export function* dump(): Steps<Dump> {
+  return (yield* all(ScanFields.Dump)).map(({ key, value, remaining, size }) => {
+    const entry: DumpedEntry = { value };
+    if (remaining !== Infinity) entry.ttl = remaining;
+    if (size !== null) entry.size = size;
+    return [key, entry];
+  });
+}

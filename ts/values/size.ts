@@ -1,0 +1,21 @@
+/** How large values are once they are encoded. */
+
+import { Form, native } from '../native.js';
+import type { Encoded } from './codec.js';
+import { shapeBytes } from './shapes.js';
+
+const { MAX_ENTRY_BYTES, REQUEST_PART_BYTES } = native;
+
+/** Whether a value is over the bound of every namespace, so that it need not be sent to be refused. */
+export function isOversize(encoded: Encoded): boolean {
+  return encodedBytes(encoded) > MAX_ENTRY_BYTES;
+}
+
+/** Bytes of an encoded value; exact only where it matters, near the bound. */
+export function encodedBytes({ form, payload }: Encoded): number {
+  if (typeof payload === 'string') {
+    if (form >= Form.Record) return shapeBytes(form - Form.Record) + payload.length * 3;
+    return payload.length * 3 <= REQUEST_PART_BYTES ? payload.length : Buffer.byteLength(payload);
+  }
+  return ArrayBuffer.isView(payload) ? payload.byteLength : 16;
+}

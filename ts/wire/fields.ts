@@ -1,0 +1,105 @@
+/**
+ * Tagged fields: what a request has at its end, or in a batch for each entry. Which fields there are, with their bits and
+ * the version that brought them, is exported by native code.
+ */
+
+import { native } from '../native.js';
+import type { FrameWriter } from './frames.js';
+
+/** A field of a structure. */
+interface Field {
+  bit: number;
+  since: number;
+}
+
+const FIELDS = new Map<string, Field>(native.fields().map(({ name, bit, since }) => [name, { bit, since }]));
+
+/** How the value of a field crosses the wire. */
+type Kind = 'integer' | 'micros' | 'double' | 'flag';
+
+/** One field as JavaScript gives it. */
+interface FieldWriter extends Field {
+  option: string;
+  kind: Kind;
+}
+
+/** Writes the fields of one structure, from options of the same names. */
+export class Fields {
+  readonly #fields: readonly FieldWriter[];
+
+  /** `kinds`: the options of the structure `structure`, in the order of their bits. */
+  constructor(structure: string, kinds: Readonly<Record<string, Kind>>) {
+    this.#fields = Object.entries(kinds).map(([option, kind]) => {
+      const field = FIELDS.get(`${structure}.${snakeCase(option)}`);
+      if (!field) throw new Error(`there is no field for option ${option} of ${structure}`);
+      return { ...field, option, kind };
+    });
+  }
+
+  /** At the end of a frame: no bytes at all when no option is set. */
+  write(frame: FrameWriter, options: object | undefined): void {
+    const bits = this.#bits(options as Record<string, unknown> | undefined);
+    if (bits === 0) return;
+    frame.integer(bits);
+    this.#values(frame, options as Record<string, unknown>);
+  }
+
+  /** Within a frame: with their length in front. */
+  writeNested(frame: FrameWriter, options: object | undefined): void {
+    const given = options as Record<string, unknown> | undefined;
+    const bits = this.#bits(given);
+    if (bits === 0) return frame.integer(0);
+    frame.nested(() => {
+      frame.integer(bits);
+      this.#values(frame, given as Record<string, unknown>);
+    });
+  }
+
+  #bits(options: Record<string, unknown> | undefined): number {
+    let bits = 0;
+    if (options === undefined) return bits;
+    for (const { option, bit } of this.#fields) if (options[option] !== undefined) bits += 2 ** bit;
+    return bits;
+  }
+
+  #values(frame: FrameWriter, options: Record<string, unknown>): void {
+    for (const { option, kind, since } of this.#fields) {
+      const value = options[option];
+      if (value === undefined) continue;
+      frame.need(since);
+      if (kind === 'micros') frame.integer(micros(value as number));
+      else if (kind === 'integer') frame.integer(value as number);
+      else if (kind === 'double') frame.double(value as number);
+      else frame.flag(value as boolean);
+    }
+  }
+}
+
+const { MAX_TTL } = native;
+
+/** Microseconds of milliseconds. What is positive stays so: 0 means "none". */
+export function micros(milliseconds: number): number {
+  const whole = Math.round(Math.min(Math.max(milliseconds, 0), MAX_TTL) * 1e3);
+  return milliseconds > 0 ? Math.max(whole, 1) : whole;
+}
+
+const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+export const KEEP = new Fields('keep', { ttl: 'micros', expiresAt: 'double', size: 'integer' });
+
+export const COUNT_BY = new Fields('count by', { ttl: 'micros', min: 'double', max: 'double', size: 'integer' });
+
+export const RESTART = new Fields('touch', { ttl: 'micros' });
+
+export const NAMESPACE_FIELDS = new Fields('options', {
+  max: 'integer',
+  maxSize: 'integer',
+  maxEntrySize: 'integer',
+  ttl: 'micros',
+  allowStale: 'flag',
+  updateAgeOnGet: 'flag',
+  updateAgeOnHas: 'flag',
+  noDeleteOnStaleGet: 'flag',
+  ttlAutopurge: 'flag',
+  cacheNull: 'flag',
+});
