@@ -3,7 +3,6 @@
  * roles is in `docs/architecture.md`.
  */
 
-import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { codedError } from '../errors.js';
@@ -11,6 +10,7 @@ import { native } from '../native.js';
 import { invalidOption, show } from '../options/checks.js';
 import type { InstanceOptions } from '../options/instance.js';
 import { MAX_NAMESPACE_BYTES } from '../options/namespace.js';
+import { clusterInUse } from './cluster-module.js';
 import { electionKey } from './pm2.js';
 
 /** Names a host's socket for processes that the cluster module does not connect. */
@@ -164,7 +164,7 @@ function whyNoGuests(way: Way, hasEndpoint: boolean): string | undefined {
 
 /** Whether this process is a worker of the cluster module; `cluster.isWorker` is false in its threads. */
 export function isClusterWorker(): boolean {
-  if (isMainThread) return cluster.isWorker;
+  if (isMainThread) return clusterInUse()?.isWorker ?? false;
   if (native.isHosting()) return false;
   return native.attachment() !== null || startedAsClusterWorker();
 }

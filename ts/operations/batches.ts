@@ -1,6 +1,7 @@
 /** Operations on many keys: cut into requests that fit, put together again. Written once for both ways to run. */
 
-import { encode, type Encoded } from '../values/codec.js';
+import { encode } from '../values/codec.js';
+import type { Encoded } from '../values/plain.js';
 import { codedError } from '../errors.js';
 import { step, type Step, type Steps } from './operation.js';
 import { Form, type Fields, type NativeCache } from '../native.js';

@@ -4,7 +4,8 @@
  */
 
 import { asValue, type Read } from './answers.js';
-import { decode, encode, type Encoded } from '../values/codec.js';
+import { decode, encode } from '../values/codec.js';
+import type { Encoded } from '../values/plain.js';
 import { Form, LoadEnd } from '../native.js';
 import { giveBack, settleLease, type FetchContext } from './lease.js';
 import { isLinkFailure } from '../link/failures.js';

@@ -1,6 +1,6 @@
 /** The end of a lease: what the loader's process tells the host. */
 
-import type { Encoded } from '../values/codec.js';
+import type { Encoded } from '../values/plain.js';
 import { isLinkFailure } from '../link/failures.js';
 import type { Link } from '../link/link.js';
 import type { Policy } from './operation.js';
