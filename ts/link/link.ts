@@ -4,82 +4,45 @@
  */
 
 import { answeredError } from '../operations/answers.js';
-import { REJECT, type Operation, type Policy } from '../operations/operation.js';
+import type { Operation, Policy } from '../operations/operation.js';
 import { debug } from '../debug.js';
 import { codedError, fromNative, knownCode } from '../errors.js';
-import {
-  fallback,
-  isLinkFailure,
-  noHostMessage,
-  settle,
-  unknownOutcome,
-  withoutHost,
-  type Outcome,
-} from './failures.js';
-import { Form, LinkChange, MANY, Sharing, native, translated, type NativeCache, type NativeLink } from '../native.js';
-import { NearRegistry } from '../near/registry.js';
+import { fallback, noHostMessage, settle, unknownOutcome, withoutHost, type Outcome } from './failures.js';
+import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from '../native.js';
+import { NearRegistries, type NearRegistry } from '../near/registry.js';
 import { Pending, PendingRequests } from './pending.js';
 import { isolate } from '../discovery/isolate.js';
 import { shapeTable } from '../values/shapes.js';
 import { TurnBatch } from './batching.js';
+import { Handles, type LinkListener } from './handles.js';
+import { PROBE, Probe } from './probe.js';
+import { IMMEDIATE, drain, immediateForm, makeRegister, readMany, type TakeAnswer } from './register.js';
+import { LinkState } from './state.js';
 
 const log = debug('link');
 
 /** Ids from here on are native code's own: it opens namespaces again after a reconnect. */
 const REOPEN_BASE = 2 ** 52;
 
-/** Where in the register the forms of many values are. */
-const FORMS = 9;
-/** Where in the register a batch of answers begins; in front is the place of immediate ones. */
-const BATCH = FORMS + MANY;
-/** Answers taken from native code at a time, and the numbers of each: id, form and three that go with it. */
-const ANSWERS = 512;
-const ANSWER_NUMBERS = 5;
-
-/** Who wants to hear of the link. */
-export interface LinkListener {
-  degraded(error: Error): void;
-  restored(): void;
-  epoch(epoch: number): void;
-  /** The answer to opening the namespace again after a reconnect. */
-  reopened(error: Error | undefined): void;
-}
-
-/** The question whether the host still lives, asked while fetches wait for a load. */
-const PROBE: Operation<unknown> = { read: (_form, answer) => answer, degraded: REJECT, writes: false };
-
 export class Link {
   readonly isHost: boolean;
   readonly #native: NativeLink;
-  /** Native code writes here what needs no JavaScript value; see `src/answer.rs` and `src/link.rs`. */
-  readonly #register = new Float64Array(BATCH + 1 + ANSWERS * ANSWER_NUMBERS);
+  readonly #register = makeRegister();
   readonly #pending: PendingRequests;
   /** Requests whose callers have given up, but whose answers matter to others. */
   readonly #orphans = new Map<number, (form: Form, number: number) => void>();
-  readonly #listeners = new Map<number, LinkListener>();
-  readonly #caches = new Map<number, NativeCache>();
-  /** By namespace. */
-  readonly #nears = new Map<string, NearRegistry>();
+  readonly #handles: Handles;
+  readonly #nears = new NearRegistries();
   #lastId = 0;
-  #lastHandle = 0;
-  /** Numbers that the host knows to be free: native code keeps a place for each number there ever was. */
-  readonly #freeHandles: number[] = [];
   readonly #batch = new TurnBatch(
     () => this.#native.flush(),
     (first, by) => this.#pending.postpone(first, by),
   );
   #isDraining = false;
-  #isConnected = false;
-  #hasConnected = false;
+  readonly #state: LinkState;
+  readonly #probe = new Probe();
   /** Why there is no host, as far as it is known. */
-  #reason: string | undefined;
-  /** Nobody has told where the host is, for longer than the grace time: until somebody does, requests fail at once. */
-  #away: Error | undefined;
-  /** How long requests wait for a host, and until when they do now, in ms of `performance.now()`. */
-  readonly #grace: number;
-  #graceEnd: number;
-  #isDegraded = false;
-  #isProbing = false;
+  #blame: string | undefined;
   readonly #onIdle: () => void;
 
   /**
@@ -95,8 +58,7 @@ export class Link {
       overdue: (pending) => this.#expire(pending),
     });
     this.isHost = role === 'host';
-    this.#grace = grace;
-    this.#graceEnd = performance.now() + grace;
+    this.#state = new LinkState(grace);
     this.#onIdle = onIdle;
     const wake = () => this.#drain();
     this.#native = translated(() =>
@@ -104,19 +66,12 @@ export class Link {
         ? native.Link.host(wake, this.#register, shapeTable, isolate())
         : native.Link.client(wake, this.#register, shapeTable, grace, share, elected),
     );
+    this.#handles = new Handles(this.#native);
   }
 
   /** A native cache on this link, for an instance of `namespace`. */
   attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: NearRegistry } {
-    const handle = this.#freeHandles.pop() ?? ++this.#lastHandle;
-    const cache = new native.ClusteredCache(this.#native, handle) as NativeCache;
-    cache.accelerate();
-    this.#listeners.set(handle, listener);
-    this.#caches.set(handle, cache);
-    const nears = this.#nears.get(namespace) ?? new NearRegistry();
-    nears.instances += 1;
-    this.#nears.set(namespace, nears);
-    return { cache, handle, nears };
+    return { ...this.#handles.take(listener), nears: this.#nears.enter(namespace) };
   }
 
   /**
@@ -124,12 +79,9 @@ export class Link {
    * no answer to its former user is on its way.
    */
   detach(handle: number, namespace: string, isReleased: boolean): void {
-    this.#listeners.delete(handle);
-    if (!this.#caches.delete(handle)) return;
-    if (isReleased) this.#freeHandles.push(handle);
-    const nears = this.#nears.get(namespace);
-    if (nears && (nears.instances -= 1) === 0) this.#nears.delete(namespace);
-    if (this.#caches.size > 0 || this.isHost) return;
+    if (!this.#handles.giveBack(handle, isReleased)) return;
+    this.#nears.leave(namespace);
+    if (!this.#handles.isEmpty || this.isHost) return;
     this.#batch.end();
     this.#native.close();
     this.#pending.close();
@@ -147,17 +99,17 @@ export class Link {
 
   /** Tells why there is no host to connect to, for those who wait for it in vain; `undefined`: there is one. */
   blame(reason: string | undefined): void {
-    this.#reason = reason;
+    this.#blame = reason;
   }
 
   /** Tells that there is a host that may not be connected to: until it may, nobody waits for it. */
   refuse(error: Error): void {
-    this.#away = error;
+    const isNews = this.#state.refused(error);
     for (const { id } of this.#pending.all()) {
       this.#native.forget(id);
       this.#fail(id, error);
     }
-    this.#degrade(error);
+    if (isNews) this.#degrade(error);
   }
 
   /** A number for the next request; numbers grow, so that a late answer can never meet another request. */
@@ -167,11 +119,12 @@ export class Link {
 
   /** The outcome of request `id`, given native code's immediate answer. */
   outcome<T>(id: number, value: unknown, operation: Operation<T>, policy: Policy, holds = true): Promise<T> {
-    const form = this.#register[0] as Form;
+    const form = immediateForm(this.#register);
     if (form === Form.Pending || form === Form.Waiting) {
-      if (this.#away) {
+      const { reason } = this.#state;
+      if (reason) {
         this.#native.forget(id);
-        return withoutHost(this.#away, operation, policy);
+        return withoutHost(reason, operation, policy);
       }
       return new Promise<T>((resolve, reject) => {
         this.#keep(new Pending(id, operation, policy, resolve as never, reject, holds));
@@ -179,7 +132,7 @@ export class Link {
       });
     }
     try {
-      if (form !== Form.Error) return Promise.resolve(operation.read(form, value, this.#register, 1));
+      if (form !== Form.Error) return Promise.resolve(operation.read(form, value, this.#register, IMMEDIATE));
       return withoutHost(answeredError(value), operation, policy);
     } catch (error) {
       return Promise.reject(error as Error);
@@ -188,35 +141,24 @@ export class Link {
 
   /** The outcome of a request that native code has answered at once. */
   immediate<T>(value: unknown, operation: Operation<T>, policy: Policy): T {
-    const form = this.#register[0] as Form;
+    const form = immediateForm(this.#register);
     if (form === Form.Error) return settle(fallback(answeredError(value), operation, policy));
-    return operation.read(form, value, this.#register, 1);
+    return operation.read(form, value, this.#register, IMMEDIATE);
   }
 
   /** Adds the values of `keys` that `cache` has at hand to `values`, in order, and returns the other keys. */
   readMany<K>(cache: NativeCache, keys: K[], values: Map<K, unknown>, { read }: Operation<unknown>): K[] {
-    const left: K[] = [];
-    for (let from = 0; from < keys.length; from += MANY) {
-      const some = keys.length <= MANY ? keys : keys.slice(from, from + MANY);
-      const found = cache.readMany(gather, ...some);
-      for (let index = 0; index < some.length; index++) {
-        const key = some[index] as K;
-        const form = this.#register[FORMS + index] as Form;
-        if (form === Form.Pending) left.push(key);
-        values.set(key, form === Form.Pending ? undefined : read(form, found[index], this.#register, FORMS + index));
-      }
-    }
-    return left;
+    return readMany(cache, this.#register, keys, values, read);
   }
 
   /** Before a read at once: a caller that gives the event loop no turn learns here that there is a host again. */
   catchUp(): void {
-    if (!this.#isConnected && !this.isHost) this.#drain();
+    if (!this.#state.isConnected && !this.isHost) this.#drain();
   }
 
   /** Whether native code has just said that the answer comes later. */
   get isPending(): boolean {
-    return this.#register[0] === Form.Pending;
+    return immediateForm(this.#register) === Form.Pending;
   }
 
   /**
@@ -224,12 +166,13 @@ export class Link {
    * host is asked and this thread waits; where it never can, `refusal` is thrown.
    */
   awaited<T>(id: number, operation: Operation<T>, policy: Policy, cache: NativeCache, refusal: () => Error): T {
-    if (this.#isConnected && cache.sharing() !== Sharing.Without) return this.#block(id, operation, policy);
+    const { isConnected, hasConnected, reason } = this.#state;
+    if (isConnected && cache.sharing() !== Sharing.Without) return this.#block(id, operation, policy);
     this.#native.forget(id);
-    if (this.#away) return settle(fallback(this.#away, operation, policy));
-    if (this.#isConnected || !this.#hasConnected) throw refusal();
-    const reason = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
-    return settle(fallback(reason, operation, policy));
+    if (reason) return settle(fallback(reason, operation, policy));
+    if (isConnected || !hasConnected) throw refusal();
+    const lost = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
+    return settle(fallback(lost, operation, policy));
   }
 
   #block<T>(id: number, operation: Operation<T>, policy: Policy): T {
@@ -271,7 +214,7 @@ export class Link {
 
   /** For the end of the process: nothing asked or read before it is lost. */
   finish(): void {
-    for (const nears of this.#nears.values()) nears.report();
+    this.#nears.report();
     this.#native.finish();
   }
 
@@ -306,7 +249,7 @@ export class Link {
   #drain(): void {
     this.#isDraining = true;
     try {
-      this.#readAll();
+      drain(this.#native, this.#register, this.#onAnswer);
     } catch (error) {
       // What has arrived cannot be told: nobody knows to whom it would have been an answer.
       const failure = fromNative(error) as Error;
@@ -316,28 +259,11 @@ export class Link {
     }
   }
 
-  #readAll(): void {
-    const register = this.#register;
-    for (;;) {
-      const values = this.#native.drain();
-      const count = register[BATCH] as number;
-      const end = BATCH + 1 + count * ANSWER_NUMBERS;
-      let used = 0;
-      for (let at = BATCH + 1; at < end; at += ANSWER_NUMBERS) {
-        const form = register[at + 1] as Form;
-        const hasValue = form >= Form.Record || HAS_VALUE[form] || register[at] === 0;
-        const value = hasValue ? values[used++] : undefined;
-        this.#onAnswer(register[at] as number, form, value, register, at + 2);
-      }
-      if (count < ANSWERS) return;
-    }
-  }
-
-  #onAnswer(id: number, form: Form, value: unknown, numbers: Float64Array, at: number): void {
+  readonly #onAnswer: TakeAnswer = (id, form, value, numbers, at) => {
     if (id === 0) return this.#onChange(form as number, value as unknown[]);
     if (id >= REOPEN_BASE) return this.#onReopened(id - REOPEN_BASE, form, value);
     if (form === Form.Waiting) return this.#wait(id);
-    if (this.#isDegraded) this.#restore();
+    if (this.#state.isDegraded && this.#state.answered()) this.#restore();
     const pending = this.#pending.take(id);
     if (!pending) return this.#onOrphan(id, form, numbers[at] as number);
     try {
@@ -346,7 +272,7 @@ export class Link {
     } catch (error) {
       pending.reject(error);
     }
-  }
+  };
 
   /** The answer to a request that was given up. */
   #onOrphan(id: number, form: Form, number: number): void {
@@ -360,22 +286,12 @@ export class Link {
   }
 
   #onReopened(handle: number, form: Form, answer: unknown): void {
-    this.#listeners.get(handle)?.reopened(form === Form.Error ? answeredError(answer) : undefined);
+    this.#handles.listenerOf(handle)?.reopened(form === Form.Error ? answeredError(answer) : undefined);
   }
 
   #onChange(change: number, details: unknown[]): void {
-    if (change === LinkChange.Connected) {
-      const [epoch, changed] = details as [number, boolean];
-      log('connected, epoch %d', epoch);
-      this.#isConnected = true;
-      this.#hasConnected = true;
-      this.#away = undefined;
-      if (this.#isDegraded) this.#restore();
-      if (changed) this.#announce((listener) => listener.epoch(epoch));
-      return;
-    }
-    if (this.#isConnected) this.#graceEnd = performance.now() + this.#grace;
-    this.#isConnected = false;
+    if (change === LinkChange.Connected) return this.#onConnected(...(details as [number, boolean]));
+    const isNews = this.#state.lost();
     this.#orphans.clear();
     const [through, code, message] = details as [number, string, string];
     log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
@@ -383,7 +299,13 @@ export class Link {
     for (const { id } of this.#pending.all()) {
       if (id <= through) this.#fail(id, error, change === LinkChange.Lost);
     }
-    this.#degrade(error);
+    if (isNews) this.#degrade(error);
+  }
+
+  #onConnected(epoch: number, isChanged: boolean): void {
+    log('connected, epoch %d', epoch);
+    if (this.#state.connected()) this.#restore();
+    if (isChanged) this.#handles.announce((listener) => listener.epoch(epoch));
   }
 
   // --- deadlines -------------------------------------------------------------------------------------------------
@@ -395,19 +317,17 @@ export class Link {
     if (this.isHost) pending.deadline = Infinity;
   }
 
-  /** Asks the host for a sign of life; without one all waits end. One question at a time for all of them. */
-  #probe(policy: Policy): void {
-    const [cache] = this.#caches.values();
-    if (this.#isProbing || !cache) return;
-    this.#isProbing = true;
-    const id = this.nextId();
-    this.outcome(id, cache.ping(id), PROBE, { timeout: policy.timeout, failsafe: 'reject' })
-      .catch((error: Error) => {
-        // A refusal is a sign of life too.
-        if (!isLinkFailure(error)) return;
-        for (const { id, waits } of this.#pending.all()) if (waits) this.#fail(id, error);
-      })
-      .finally(() => (this.#isProbing = false));
+  /** Asks the host for a sign of life; without one all waits end. */
+  #askForLife({ timeout }: Policy): void {
+    const cache = this.#handles.anyCache();
+    if (!cache) return;
+    const ask = () => {
+      const id = this.nextId();
+      return this.outcome(id, cache.ping(id), PROBE, { timeout, failsafe: 'reject' });
+    };
+    this.#probe.start(ask, (error) => {
+      for (const { id, waits } of this.#pending.all()) if (waits) this.#fail(id, error);
+    });
   }
 
   #expire(pending: Pending): void {
@@ -415,16 +335,16 @@ export class Link {
     if (pending.waits) {
       pending.deadline = performance.now() + policy.timeout;
       this.#pending.arm(pending.deadline);
-      return this.#probe(policy);
+      return this.#askForLife(policy);
     }
     const sent = this.#native.forget(id);
-    const error = this.#isConnected
+    const error = this.#state.isConnected
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
-      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#reason));
-    if (!this.#isConnected && performance.now() >= this.#graceEnd) this.#away = error;
+      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#blame));
+    const isNews = this.#state.overdue(error);
     if (sent) this.#orphan(id, pending);
     this.#fail(id, error, sent);
-    this.#degrade(error);
+    if (isNews) this.#degrade(error);
   }
 
   // --- without a host --------------------------------------------------------------------------------------------
@@ -441,23 +361,10 @@ export class Link {
   }
 
   #degrade(error: Error): void {
-    if (this.#isDegraded) return;
-    this.#isDegraded = true;
-    this.#announce((listener) => listener.degraded(error));
+    this.#handles.announce((listener) => listener.degraded(error));
   }
 
   #restore(): void {
-    this.#isDegraded = false;
-    this.#announce((listener) => listener.restored());
-  }
-
-  #announce(tell: (listener: LinkListener) => void): void {
-    for (const listener of [...this.#listeners.values()]) tell(listener);
+    this.#handles.announce((listener) => listener.restored());
   }
 }
-
-const gather = (...values: unknown[]) => values;
-
-/** Forms whose answers have a value besides their numbers, by number; records have one too. */
-const HAS_VALUE: boolean[] = [];
-for (const form of [Form.Plain, Form.Json, Form.V8, Form.Error, Form.List, Form.Failed]) HAS_VALUE[form] = true;

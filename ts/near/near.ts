@@ -6,7 +6,6 @@
 
 import { asValue, type Read } from '../operations/answers.js';
 import { keepable } from '../values/frozen.js';
-import type { Link } from '../link/link.js';
 import type { NativeCache } from '../native.js';
 import type { Operation } from '../operations/operation.js';
 import { GET } from '../operations/table.js';
@@ -39,11 +38,20 @@ const HASH = 3;
 /** In the place of a version: the value ends, so there is more to look at. Versions of whole entries are even. */
 const ENDING = 1;
 
+/** What a near cache asks of its link. */
+export interface NearLink {
+  /** Memory whose number changes when the connection to the host is made or lost. */
+  generation(): Int32Array;
+  nextId(): number;
+  /** Sends what was asked, now. */
+  flush(): void;
+}
+
 export class Near {
   /** `get` that keeps what it finds; {@link asking} names the key first. */
   readonly get: Operation<unknown>;
   readonly #native: NativeCache;
-  readonly #link: Link;
+  readonly #link: NearLink;
   readonly #max: number;
   /** Where a key's value is, in the order in which they came. */
   readonly #places = new Map<Key, number>();
@@ -70,7 +78,7 @@ export class Near {
   #reported = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(native: NativeCache, link: Link, max: number) {
+  constructor(native: NativeCache, link: NearLink, max: number) {
     this.#native = native;
     this.#link = link;
     this.#max = max;
