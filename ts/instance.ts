@@ -2,7 +2,8 @@
 
 import { EventEmitter } from 'node:events';
 import { codedError } from './errors.js';
-import type { Link, LinkListener } from './link/link.js';
+import type { LinkListener } from './link/handles.js';
+import type { Link } from './link/link.js';
 import { linkFor } from './discovery/link-registry.js';
 import { scoped, transportWish } from './discovery/environment.js';
 import { Sharing, type NativeCache, type NativeOptions } from './native.js';

@@ -1,4 +1,4 @@
-// What loading the package costs, in processes that do nothing else.
+// What loading the package costs, in processes that do nothing else. With `--before`, an older state takes turns with it.
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -7,41 +7,50 @@ import { milliseconds, table } from '../support/table.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-const timed = (source) =>
-  `const begin = performance.now(); ${source}; process.stdout.write(String(performance.now() - begin))`;
+/** Prints the time that `source` takes, and the processor time of all threads, in ms. */
+const timed = (source) => `
+  const [cpu, begin] = [process.cpuUsage(), performance.now()];
+  ${source};
+  const [took, { user, system }] = [performance.now() - begin, process.cpuUsage(cpu)];
+  process.stdout.write(JSON.stringify({ inside: took, cpu: (user + system) / 1e3 }))`;
 
-const PROGRAMS = {
+const loading = (root) => timed(`require(${JSON.stringify(root)})`);
+
+const programs = (before) => ({
   'node alone': timed(''),
-  'with require()': timed(`require(${JSON.stringify(ROOT)})`),
+  'with require()': loading(ROOT),
+  ...(before && { 'with require(), before': loading(before) }),
   'with a cache used': timed(
     `const { ClusteredCache } = require(${JSON.stringify(ROOT)}); void new ClusteredCache().set('a', 1)`,
   ),
-};
+});
 
-export async function measureLoad({ processes }) {
-  const runs = Object.fromEntries(Object.keys(PROGRAMS).map((name) => [name, []]));
+const FIGURES = ['inside', 'cpu', 'life'];
+
+export async function measureLoad({ processes, before }) {
+  const all = Object.entries(programs(before));
+  const runs = Object.fromEntries(all.map(([name]) => [name, []]));
   for (let index = 0; index < processes; index++) {
-    for (const [name, program] of Object.entries(PROGRAMS)) runs[name].push(await runOnce(program));
+    for (const [name, program] of all) runs[name].push(await runOnce(program));
   }
   return Object.entries(runs).map(([name, list]) => ({
     name,
-    inside: median(list.map(({ inside }) => inside)),
-    life: median(list.map(({ life }) => life)),
+    ...Object.fromEntries(FIGURES.map((figure) => [figure, median(list.map((one) => one[figure]))])),
   }));
 }
 
-/** Resolves to the time the program took inside, and from start to exit. */
+/** Resolves to the time the program took inside, in processor time, and from start to exit. */
 function runOnce(program) {
   return new Promise((resolve, reject) => {
     const begin = performance.now();
     const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-    let inside = '';
+    let printed = '';
     let life;
-    child.stdout.on('data', (text) => (inside += text));
+    child.stdout.on('data', (text) => (printed += text));
     child.on('error', reject);
     child.on('exit', () => (life = performance.now() - begin));
     child.on('close', (code) => {
-      if (code === 0) resolve({ inside: Number(inside), life });
+      if (code === 0) resolve({ ...JSON.parse(printed), life });
       else reject(new Error(`a process that only loads the package ended with code ${code}`));
     });
   });
@@ -49,6 +58,6 @@ function runOnce(program) {
 
 export function showLoad(results) {
   console.log('\nLoading (medians of fresh processes)');
-  const rows = results.map(({ name, inside, life }) => [name, milliseconds(inside), milliseconds(life)]);
-  console.log(table([['', 'in the program', 'start to exit'], ...rows]));
+  const rows = results.map(({ name, ...figures }) => [name, ...FIGURES.map((figure) => milliseconds(figures[figure]))]);
+  console.log(table([['', 'in the program', 'of processor time', 'start to exit'], ...rows]));
 }

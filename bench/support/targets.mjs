@@ -63,6 +63,12 @@ const moreReads = (what, limit, ours, theirs) => atLeast(what, limit, quotient('
 
 const program = ({ load }, name) => load?.find((one) => one.name === name);
 
+/** What a program takes longer than one that does nothing. */
+const loadingTime = (results, figure, name) => {
+  const [alone, loaded] = [program(results, 'node alone'), program(results, name)];
+  return loaded && loaded[figure] - alone[figure];
+};
+
 const memoryOf = ({ memory }, bytes) => memory?.find((one) => one.bytes === bytes);
 
 // --- what was wanted ---------------------------------------------------------------------------------------------
@@ -171,10 +177,19 @@ const SOCKET = [
     const found = memoryOf(results, 1_024);
     return found && found.worker.used / 1024 ** 2;
   }),
-  atMost('require()', 15, ' ms', (results) => {
-    const [alone, loaded] = [program(results, 'node alone'), program(results, 'with require()')];
-    return loaded && loaded.inside - alone.inside;
-  }),
+  atMost('require()', 8, ' ms', (results) => loadingTime(results, 'inside', 'with require()')),
+  ...['inside', 'cpu'].map((figure) =>
+    atMost(
+      `require(), ${figure === 'cpu' ? 'processor time' : 'time'} against ${BEFORE}`,
+      0.6,
+      'x',
+      (results) => {
+        const before = loadingTime(results, figure, 'with require(), before');
+        return before && loadingTime(results, figure, 'with require()') / before;
+      },
+      2,
+    ),
+  ),
   atMost('process start and exit, longer by', 20, ' ms', (results) => {
     const [alone, used] = [program(results, 'node alone'), program(results, 'with a cache used')];
     return used && used.life - alone.life;

@@ -3,13 +3,13 @@
  * are explained in `docs/design/discovery.md`.
  */
 
-import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { codedError } from '../errors.js';
 import { native } from '../native.js';
 import { invalidOption, show } from '../options/checks.js';
 import type { InstanceOptions } from '../options/instance.js';
+import { clusterInUse } from './cluster-module.js';
 import { electionKey } from './pm2.js';
 
 const { MAX_NAMESPACE_BYTES } = native;
@@ -165,7 +165,7 @@ function whyNoGuests(way: Way, hasEndpoint: boolean): string | undefined {
 
 /** Whether this process is a worker of the cluster module; `cluster.isWorker` is false in its threads. */
 export function isClusterWorker(): boolean {
-  if (isMainThread) return cluster.isWorker;
+  if (isMainThread) return clusterInUse()?.isWorker ?? false;
   if (native.isHosting()) return false;
   return native.attachment() !== null || startedAsClusterWorker();
 }

@@ -7,6 +7,7 @@
 
 import process from 'node:process';
 import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads';
+import { hasOwnGlobals } from './cluster-module.js';
 import { isScopeGiven, sharingRunner } from './environment.js';
 import { native, type NativeIsolate } from '../native.js';
 
@@ -20,8 +21,7 @@ const runner = sharingRunner({
   env: process.env,
   isMainThread,
   script: process.argv[1],
-  // Node's own functions are of the thread's globals.
-  hasOwnGlobals: Object.getPrototypeOf(getEnvironmentData) !== Function.prototype,
+  hasOwnGlobals: hasOwnGlobals(),
   hasVitestState: '__vitest_worker__' in globalThis,
 });
 // Another one than any in this process, which is all it has to be.

@@ -3,13 +3,13 @@
  * host among themselves, whatever the cluster module says they are.
  */
 
-import cluster from 'node:cluster';
 import type { createHash as CreateHash } from 'node:crypto';
 import { readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
 import { native } from '../native.js';
+import { clusterInUse } from './cluster-module.js';
 
 let found: string | null | undefined;
 
@@ -54,7 +54,7 @@ function isInstance(home: string): boolean {
 function isLikelyInstance(): boolean {
   const { exec_mode: mode } = process.env;
   // In a thread `cluster` says nothing about the process; its environment is a copy of an instance's, or its child's.
-  const isWorker = isMainThread ? cluster.isWorker : mode === 'cluster_mode';
+  const isWorker = isMainThread ? (clusterInUse()?.isWorker ?? false) : mode === 'cluster_mode';
   return mode === 'cluster_mode' ? isWorker : mode === 'fork_mode' && !isWorker;
 }
 

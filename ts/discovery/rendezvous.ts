@@ -8,12 +8,13 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import cluster, { type Worker } from 'node:cluster';
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { Worker } from 'node:cluster';
+import diagnostics from 'node:diagnostics_channel';
 import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
 import { contentOf, overhear, wrapped } from './channel.js';
 import { debug } from '../debug.js';
+import { clusterInUse } from './cluster-module.js';
 import { isClusterWorker } from './environment.js';
 import { codedError } from '../errors.js';
 import { native, translated, type Attachment } from '../native.js';
@@ -38,14 +39,17 @@ type Answer = Attachment | { failure: string };
 
 // --- who is asked --------------------------------------------------------------------------------------------------
 
-/** Who answers the processes that this thread starts. It is kept where all copies of this package find it. */
+/**
+ * Who answers the processes that this thread starts. It is kept where all copies of this package find it: in a module of
+ * Node, which contexts of one thread share.
+ */
 interface Desk {
   isolate: string;
   leave(): void;
 }
 
 const DESK: unique symbol = Symbol.for('clustered-cache.desk') as never;
-const desks: typeof cluster & { [DESK]?: Desk } = cluster;
+const desks: typeof diagnostics & { [DESK]?: Desk } = diagnostics;
 
 /** A child knows whom it was started by: its host is in that one's isolate, whoever hears it ask. */
 const ANSWER: unique symbol = Symbol.for('clustered-cache.answer') as never;
@@ -66,18 +70,29 @@ export function answerChildren(): void {
 
 /** Listens to children. Returns how to stop, for all but those that are there. */
 function takeDesk(): () => void {
-  const onChild = (event: unknown) => hearOf((event as { process: Child }).process);
+  let stopHearing: (() => void) | undefined;
   const onMessage = ({ process: child }: Worker, message: unknown) => {
     const content = contentOf(message);
     if (isHello(content)) (child as Child)[ANSWER]?.(content);
   };
-  subscribe('child_process', onChild);
-  // Also in threads, which fork as primaries do.
-  if (cluster.isPrimary) cluster.on('message', onMessage);
-  for (const worker of Object.values(cluster.workers ?? {})) if (worker) announceTo(worker.process);
+  /** Hears workers from when the application uses the cluster module, which may be later. */
+  const hearWorkers = () => {
+    const cluster = clusterInUse();
+    // Also in threads, which fork as primaries do.
+    if (stopHearing || !cluster?.isPrimary) return;
+    cluster.on('message', onMessage);
+    stopHearing = () => cluster.off('message', onMessage);
+  };
+  const onChild = (event: unknown) => {
+    hearWorkers();
+    hearOf((event as { process: Child }).process);
+  };
+  diagnostics.subscribe('child_process', onChild);
+  hearWorkers();
+  for (const worker of workers()) announceTo(worker.process);
   return () => {
-    unsubscribe('child_process', onChild);
-    cluster.off('message', onMessage);
+    diagnostics.unsubscribe('child_process', onChild);
+    stopHearing?.();
   };
 }
 
@@ -179,7 +194,12 @@ export function passOn(endpoint: string): void {
 }
 
 function isOwnWorker(child: ChildProcess): boolean {
-  return Object.values(cluster.workers ?? {}).some((worker) => worker?.process === child);
+  return workers().some((worker) => worker.process === child);
+}
+
+/** The workers of the cluster module that this process has forked. */
+function workers(): Worker[] {
+  return Object.values(clusterInUse()?.workers ?? {}).filter((worker) => worker !== undefined);
 }
 
 function whereaboutsForHelpers(): Attachment {

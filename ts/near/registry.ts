@@ -45,3 +45,27 @@ export class NearRegistry {
     for (const near of this.#all) near.clear();
   }
 }
+
+/** The registries of all namespaces that are in use on one link. */
+export class NearRegistries {
+  readonly #byNamespace = new Map<string, NearRegistry>();
+
+  /** That of `namespace`, for one more instance of it. */
+  enter(namespace: string): NearRegistry {
+    const registry = this.#byNamespace.get(namespace) ?? new NearRegistry();
+    registry.instances += 1;
+    this.#byNamespace.set(namespace, registry);
+    return registry;
+  }
+
+  /** An instance of `namespace` is gone. */
+  leave(namespace: string): void {
+    const registry = this.#byNamespace.get(namespace);
+    if (registry && (registry.instances -= 1) === 0) this.#byNamespace.delete(namespace);
+  }
+
+  /** Tells the host of the hits that it does not know of. */
+  report(): void {
+    for (const registry of this.#byNamespace.values()) registry.report();
+  }
+}

@@ -2,7 +2,8 @@
 
 import { Form, OperationNumber } from '../native.js';
 import type { KeepOptions } from '../options/calls.js';
-import { decode, type Encoded } from '../values/codec.js';
+import { decode } from '../values/codec.js';
+import type { Encoded } from '../values/plain.js';
 import { unpackError } from '../values/remote-error.js';
 import { KEEP, micros } from '../wire/fields.js';
 import type { FrameWriter } from '../wire/frames.js';

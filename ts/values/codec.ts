@@ -4,18 +4,11 @@
  * serializer.
  */
 
-import { DefaultDeserializer, DefaultSerializer } from 'node:v8';
 import { codedError } from '../errors.js';
 import { Form } from '../native.js';
-import { encodePlain } from './plain.js';
+import { encodePlain, type Encoded } from './plain.js';
 import { readRecord } from './record.js';
-
-/** A value ready for native code. */
-export interface Encoded {
-  /** From {@link Form.Record} on it names the shape of a record too. */
-  form: Form;
-  payload: unknown;
-}
+import { deserialize, serialize } from './structured.js';
 
 /**
  * Encodes a value.
@@ -66,38 +59,6 @@ function isDetached(buffer: ArrayBufferLike): boolean {
   }
 }
 
-function serialize(value: object): Buffer {
-  const serializer = new DefaultSerializer();
-  try {
-    serializer.writeHeader();
-    serializer.writeValue(value);
-  } catch (error) {
-    throw isCloneFailure(error) ? codedError('ERR_CC_DATA_CLONE', error.message, { cause: error }) : error;
-  }
-  return serializer.releaseBuffer();
-}
-
-/** V8 reports what it cannot clone by errors of its own; what a getter threw is another's error and passes. */
-function isCloneFailure(error: unknown): error is Error {
-  return (
-    error instanceof Error && /could not be cloned|Unserializable host object|detached ArrayBuffer/.test(error.message)
-  );
-}
-
-/** V8's reader, except that bytes come back in memory of their own instead of as views of the whole message. */
-class Deserializer extends DefaultDeserializer {
-  // Node names the hook so; it is documented under v8.Deserializer.
-  _readHostObject(): unknown {
-    const read = (DefaultDeserializer.prototype as unknown as { _readHostObject(): ArrayBufferView })._readHostObject;
-    const view = read.call(this);
-    const memory = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength) as ArrayBuffer;
-    if (Buffer.isBuffer(view)) return Buffer.from(memory);
-    if (view instanceof DataView) return new DataView(memory);
-    const View = view.constructor as new (memory: ArrayBuffer) => ArrayBufferView;
-    return new View(memory);
-  }
-}
-
 /** The value that native code answered. */
 export function decode(form: Form, payload: unknown): unknown {
   switch (form) {
@@ -109,20 +70,5 @@ export function decode(form: Form, payload: unknown): unknown {
       return deserialize(payload as Buffer);
     default:
       return form >= Form.Record ? readRecord(form - Form.Record, payload) : undefined;
-  }
-}
-
-function deserialize(bytes: Buffer): unknown {
-  try {
-    const deserializer = new Deserializer(bytes);
-    deserializer.readHeader();
-    return deserializer.readValue();
-  } catch (cause) {
-    throw codedError(
-      'ERR_CC_DATA_CLONE',
-      `a cached value cannot be read by Node.js ${process.versions.node}; it was written by a newer version: ` +
-        'run all processes on one, or clear the cache',
-      { cause },
-    );
   }
 }

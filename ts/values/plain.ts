@@ -4,10 +4,16 @@
  * left to JSON.
  */
 
-import type { Encoded } from './codec.js';
 import { Form } from '../native.js';
 import { MAX_TEXT, arrayHead, booleanLeaf, nullLeaf, numberLeaf, objectHead, stringHead } from './record.js';
 import { NO_LISTS, areSame, type Keys, type Shape } from './shapes.js';
+
+/** A value ready for native code. */
+export interface Encoded {
+  /** From {@link Form.Record} on it names the shape of a record too. */
+  form: Form;
+  payload: unknown;
+}
 
 /** Nested objects up to which a value counts as plain; larger ones go to V8's serializer, which has no such bound. */
 const MAX_OBJECTS = 10_000;

@@ -1,7 +1,7 @@
 /** How large values are once they are encoded. */
 
 import { Form, native } from '../native.js';
-import type { Encoded } from './codec.js';
+import type { Encoded } from './plain.js';
 import { shapeBytes } from './shapes.js';
 
 const { MAX_ENTRY_BYTES, REQUEST_PART_BYTES } = native;

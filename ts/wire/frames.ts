@@ -6,7 +6,7 @@
 import { codedError } from '../errors.js';
 import { Form, KeyTag, ValueTag, native } from '../native.js';
 import { show } from '../options/checks.js';
-import type { Encoded } from '../values/codec.js';
+import type { Encoded } from '../values/plain.js';
 import { shapeDescriptor } from '../values/shapes.js';
 
 const { FRAME_LENGTH_BYTES, MAX_FRAME_BYTES, MAX_KEY_BYTES, REQUEST_HEAD_BYTES } = native;

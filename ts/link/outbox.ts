@@ -1,0 +1,69 @@
+/** Requests on their way to native code: written here by operations, taken over in batches. */
+
+import type { NativeLink } from '../native.js';
+import type { Operation, Settling } from '../operations/operation.js';
+import { FrameWriter } from '../wire/frames.js';
+
+/** Frames of so many bytes are taken over before the end of the turn, so that their memory is used again. */
+const LARGE = 256 * 1024;
+
+export class Outbox {
+  readonly #native: NativeLink;
+  readonly #frames = new FrameWriter();
+
+  constructor(native: NativeLink) {
+    this.#native = native;
+    native.defineSubmit();
+  }
+
+  /**
+   * Writes a request; returns the operation that is asked, which may be another one than was meant.
+   *
+   * @throws what the operation says of its arguments; nothing was written then.
+   */
+  write<T, A extends readonly unknown[]>(
+    id: number,
+    handle: number,
+    operation: Operation<T, A>,
+    first?: A[0],
+    second?: A[1],
+    third?: A[2],
+  ): Settling<T> {
+    const frames = this.#frames;
+    frames.begin(id, handle);
+    try {
+      const write = operation.write as (...args: unknown[]) => Operation<T> | undefined;
+      const asked = write(frames, first, second, third) ?? operation;
+      frames.end(asked.number, asked.since);
+      return asked;
+    } catch (error) {
+      frames.abort();
+      throw error;
+    }
+  }
+
+  /** There is so much that it should not wait for the end of the turn. */
+  get isLarge(): boolean {
+    return this.#frames.length > LARGE;
+  }
+
+  /** Hands all to native code. In the host the last request is answered at once. */
+  submit(): unknown {
+    const frames = this.#frames;
+    try {
+      return this.#native.submit(frames.bytes, frames.length);
+    } finally {
+      frames.clear();
+    }
+  }
+
+  /** Hands to native code what there is. */
+  takeOver(): void {
+    if (this.#frames.length > 0) this.submit();
+  }
+
+  /** Gives up what there is. */
+  discard(): void {
+    this.#frames.clear();
+  }
+}
