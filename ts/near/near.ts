@@ -27,16 +27,38 @@ const CHANCES = 16;
 /** Milliseconds by which `performance.now()` is behind the clock of the deadlines. */
 let clockOffset: number | undefined;
 
-/**
- * Numbers kept of each value: its slot, the version it was read with, the number of the hit that last found it (0 is
- * none), its hash.
- */
-const FIELDS = 4;
-const VERSION = 1;
-const FOUND = 2;
-const HASH = 3;
 /** In the place of a version: the value ends, so there is more to look at. Versions of whole entries are even. */
-const ENDING = 1;
+const ENDS = 1;
+
+/** When a value ends, in ms of `performance.now()`, and the version it was read with. */
+interface Ending {
+  version: number;
+  deadline: number;
+}
+
+/**
+ * A value that is kept: one object, so that a hit meets two lines of the processor's cache, the map's and this one. What
+ * a hit does not look at is kept elsewhere, or comes last.
+ */
+class Entry {
+  // Declared only: fields that begin as `undefined` are no plain integers to V8.
+  declare readonly value: unknown;
+  /** Where the version of its slot is among the slots. */
+  declare readonly at: number;
+  /** The version it was read with, or {@link ENDS}. */
+  declare readonly version: number;
+  /** The number of the hit that last found it, in 32 bits; 0 is none. */
+  declare found: number;
+  declare readonly hash: number;
+
+  constructor(value: unknown, at: number, version: number, hash: number) {
+    this.value = value;
+    this.at = at;
+    this.version = version;
+    this.found = 0;
+    this.hash = hash;
+  }
+}
 
 /** What a near cache asks of its link. */
 export interface NearLink {
@@ -53,20 +75,16 @@ export class Near {
   readonly #native: NativeCache;
   readonly #link: NearLink;
   readonly #max: number;
-  /** Where a key's value is, in the order in which they came. */
-  readonly #places = new Map<Key, number>();
-  // By place. Numbers in typed arrays take a quarter of the memory that objects would, and so of the processor's cache.
-  readonly #values: unknown[] = [];
-  #fields = new Int32Array(FIELDS * 64);
-  /** Version and deadline, in ms of `performance.now()`, of those that end. */
-  readonly #endings = new Map<number, { version: number; deadline: number }>();
-  readonly #freePlaces: number[] = [];
+  /** In the order in which they came. */
+  readonly #entries = new Map<Key, Entry>();
+  /** Of those that end. */
+  readonly #endings = new Map<Key, Ending>();
   /** Goes round the values in their order. An iterator of its own: a new one would pass all that were deleted in front. */
-  #hand = this.#places.entries();
+  #hand = this.#entries.entries();
   /**
-   * The slots of the table that the values were read of. Other threads change them, and the number of the connection,
-   * and both are read plainly, for `Atomics.load` is a call and costs as much as all the rest. It is as good: whatever
-   * tells this thread that a write was acknowledged is a call, and no engine carries a load over one.
+   * The slots of the table that the values were read of. The host changes their versions, and native code the number of
+   * the connection, while JavaScript reads both with plain loads: `Atomics.load` would cost as much as all the rest of a
+   * hit. `crates/shm/src/slots.rs` argues why a hit cannot miss a change that this thread has been told of.
    */
   #slots = new Int32Array(0);
   #table = 0;
@@ -93,27 +111,24 @@ export class Near {
 
   /** The value of `key`, counted as a hit, or `undefined`. */
   find(key: Key): unknown {
-    const place = this.#places.get(key);
-    if (place === undefined) return undefined;
-    const fields = this.#fields;
-    const at = place * FIELDS;
-    const version = this.#slots[((fields[at] as number) << STRIDE_BITS) >>> 0];
-    if (version !== fields[at + VERSION] || this.#generation[0] !== this.#connection) {
-      if (!this.#isValid(key, place, version)) return undefined;
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    const version = this.#slots[entry.at];
+    if (version !== entry.version || this.#generation[0] !== this.#connection) {
+      if (!this.#isValid(key, version)) return undefined;
     }
     if (this.#hits === this.#reported) this.#plan();
-    fields[at + FOUND] = ++this.#hits;
-    return this.#values[place];
+    entry.found = ++this.#hits | 0;
+    return entry.value;
   }
 
   /** The value of `key`, without counting it, or `undefined`. */
   peek(key: Key): unknown {
-    const place = this.#places.get(key);
-    if (place === undefined) return undefined;
-    const at = place * FIELDS;
-    const version = this.#slots[((this.#fields[at] as number) << STRIDE_BITS) >>> 0];
-    const isSame = version === this.#fields[at + VERSION] && this.#generation[0] === this.#connection;
-    return isSame || this.#isValid(key, place, version) ? this.#values[place] : undefined;
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    const version = this.#slots[entry.at];
+    const isSame = version === entry.version && this.#generation[0] === this.#connection;
+    return isSame || this.#isValid(key, version) ? entry.value : undefined;
   }
 
   /** Names the key that native code is about to be asked for. */
@@ -123,20 +138,14 @@ export class Near {
 
   /** Somebody here changes `key`: from now on the host is asked, until it has answered. */
   forget(key: Key): void {
-    const place = this.#places.get(key);
-    if (place === undefined) return;
-    this.#places.delete(key);
-    this.#values[place] = undefined;
-    this.#endings.delete(place);
-    this.#freePlaces.push(place);
+    this.#entries.delete(key);
+    if (this.#endings.size > 0) this.#endings.delete(key);
   }
 
   /** Forgets everything. */
   clear(): void {
-    this.#places.clear();
-    this.#values.length = 0;
+    this.#entries.clear();
     this.#endings.clear();
-    this.#freePlaces.length = 0;
   }
 
   /** Tells the host of the hits that it does not know of. */
@@ -166,12 +175,12 @@ export class Near {
   }
 
   /** What the first look leaves open: values that end, and a connection that is gone. What is not valid is dropped. */
-  #isValid(key: Key, place: number, version: number | undefined): boolean {
+  #isValid(key: Key, version: number | undefined): boolean {
     if (this.#generation[0] !== this.#connection) {
       this.#leave();
       return false;
     }
-    const ending = this.#endings.get(place);
+    const ending = this.#endings.get(key);
     if (ending !== undefined && ending.version === version && performance.now() < ending.deadline) return true;
     this.forget(key);
     return false;
@@ -189,25 +198,15 @@ export class Near {
 
   #store(key: Key, value: unknown, numbers: Float64Array): void {
     this.forget(key);
-    if (this.#places.size >= this.#max) this.#makeRoom();
-    const place = this.#freePlaces.pop() ?? this.#values.length;
-    const at = place * FIELDS;
-    if (at >= this.#fields.length) this.#grow();
-    const version = numbers[MARK + 1] as number;
+    if (this.#entries.size >= this.#max) this.#makeRoom();
+    // As integers of 32 bits: V8 keeps other numbers in objects of their own.
+    const at = (numbers[MARK] as number) >>> 0;
+    const version = (numbers[MARK + 1] as number) | 0;
     const deadline = numbers[MARK + 2] as number;
-    this.#places.set(key, place);
-    this.#values[place] = value;
-    this.#fields[at] = (numbers[MARK] as number) >>> STRIDE_BITS;
-    this.#fields[at + VERSION] = deadline === Infinity ? version : ENDING;
-    this.#fields[at + FOUND] = 0;
-    this.#fields[at + HASH] = numbers[MARK + 3] as number;
-    if (deadline !== Infinity) this.#endings.set(place, { version, deadline: toPerformanceTime(deadline) });
-  }
-
-  #grow(): void {
-    const fields = this.#fields;
-    this.#fields = new Int32Array(fields.length * 2);
-    this.#fields.set(fields);
+    const hash = (numbers[MARK + 3] as number) | 0;
+    const ends = deadline !== Infinity;
+    this.#entries.set(key, new Entry(value, at, ends ? ENDS : version, hash));
+    if (ends) this.#endings.set(key, { version, deadline: toPerformanceTime(deadline) });
   }
 
   /** Goes over to another table. */
@@ -234,16 +233,14 @@ export class Near {
     for (let chances = CHANCES; ; chances--) {
       let next = this.#hand.next();
       if (next.done) {
-        this.#hand = this.#places.entries();
+        this.#hand = this.#entries.entries();
         next = this.#hand.next();
         if (next.done) return;
       }
-      const [key, place] = next.value;
-      const at = place * FIELDS + FOUND;
-      const hit = this.#fields[at] as number;
-      if (chances <= 0 || hit === 0) return this.forget(key);
+      const [key, entry] = next.value;
+      if (chances <= 0 || entry.found === 0) return this.forget(key);
       // What the host has not been told of yet keeps its number.
-      if (!isAfter(hit, this.#reported)) this.#fields[at] = 0;
+      if (!isAfter(entry.found, this.#reported)) entry.found = 0;
     }
   }
 
@@ -259,13 +256,10 @@ export class Near {
 
   /** `slot, hash` of all values found since so many hits, in the order of their last ones. */
   #foundSince(hits: number): number[] {
-    const fields = this.#fields;
-    const found: number[] = [];
-    for (const place of this.#places.values()) {
-      if (isAfter(fields[place * FIELDS + FOUND] as number, hits)) found.push(place * FIELDS);
-    }
-    found.sort((one, other) => (fields[one + FOUND] as number) - (fields[other + FOUND] as number));
-    return found.flatMap((at) => [fields[at] as number, fields[at + HASH] as number]);
+    const found: Entry[] = [];
+    for (const entry of this.#entries.values()) if (isAfter(entry.found, hits)) found.push(entry);
+    found.sort((one, other) => (one.found - other.found) | 0);
+    return found.flatMap(({ at, hash }) => [at >>> STRIDE_BITS, hash]);
   }
 }
 
@@ -273,7 +267,6 @@ export class Near {
 const isAfter = (hit: number, hits: number) => hit !== 0 && ((hit - hits) | 0) > 0;
 
 function toPerformanceTime(deadline: number): number {
-  if (deadline === Infinity) return Infinity;
   // Both clocks are the machine's monotonic one, with different beginnings.
   clockOffset ??= Number(process.hrtime.bigint()) / 1e6 - performance.now();
   return deadline / 1e3 - clockOffset;
