@@ -13,6 +13,7 @@ import { checkCorrectness, withTeams } from './support/teams.mjs';
 import { BLOCKABLE, measureBlocked, showBlocked } from './sections/blocked.mjs';
 import { CHURNING, CHURN_WORKERS, measureChurn, showChurn } from './sections/churn.mjs';
 import { GROWING, growthSpaces, measureGrowth, showGrowth } from './sections/growth.mjs';
+import { KEEPING, keptSpaces, measureKept, showKept } from './sections/kept.mjs';
 import { WORKERS as READING_WORKERS, measureLatency, showLatency } from './sections/latency.mjs';
 import { measureLoad, showLoad } from './sections/load.mjs';
 import { measureMemory, showMemory } from './sections/memory.mjs';
@@ -79,7 +80,7 @@ async function main(args) {
  * The sections that contenders take part in: who, with how many workers, what has to be there, and what is done. Each
  * has processes of its own, so that none is measured with what another has left behind.
  */
-function comparisons({ counts, sizes, team, loadsFor, workloads, before }) {
+function comparisons({ counts, kept, sizes, team, loadsFor, workloads, before }) {
   return {
     latency: { workers: READING_WORKERS, measure: measureLatency, show: showLatency },
     throughput: {
@@ -96,6 +97,14 @@ function comparisons({ counts, sizes, team, loadsFor, workloads, before }) {
       spaces: growthSpaces(counts),
       measure: measureGrowth,
       show: showGrowth,
+    },
+    kept: {
+      among: KEEPING,
+      workers: 1,
+      names: [],
+      spaces: keptSpaces(kept),
+      measure: measureKept,
+      show: showKept,
     },
     workers: { workers: Math.max(...team), names: ['text'], measure: measureWorkers, show: showWorkers },
     sizes: { workers: 2, names: sizeSets(sizes), measure: measureSizes, show: showSizes },

@@ -12,4 +12,5 @@ export const host = () => ours.host(ClusteredCache);
 
 export const writer = () => ours.writer(ClusteredCache);
 
-export const connect = (_, { space }) => ours.connect(ClusteredCache, { space, transport: 'shared', near: true });
+export const connect = (_, { space, kept }) =>
+  ours.connect(ClusteredCache, { space, transport: 'shared', near: kept ? { max: kept } : true });

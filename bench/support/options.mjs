@@ -6,7 +6,18 @@ import { parseArgs } from 'node:util';
 import { CONTENDERS } from './contender.mjs';
 import { WORKLOADS } from './workloads.mjs';
 
-export const SECTIONS = ['latency', 'throughput', 'blocked', 'growth', 'workers', 'sizes', 'churn', 'memory', 'load'];
+export const SECTIONS = [
+  'latency',
+  'throughput',
+  'blocked',
+  'growth',
+  'kept',
+  'workers',
+  'sizes',
+  'churn',
+  'memory',
+  'load',
+];
 
 export const USAGE = `npm run bench -- [options]
 
@@ -30,6 +41,7 @@ const FULL = {
   workloads: Object.keys(WORKLOADS),
   loads: [1, 2, 4].flatMap((workers) => [1, 64].map((inFlight) => ({ workers, inFlight }))),
   counts: [1_000, 10_000, 100_000, 1_000_000],
+  kept: [1_000, 50_000],
   team: [1, 2, 4, 8],
   sizes: [16, 128, KIBI, 8 * KIBI, 64 * KIBI, 256 * KIBI, MEBI],
   memory: [KIBI, 250],
@@ -43,6 +55,7 @@ const QUICK = {
   workloads: Object.keys(WORKLOADS),
   loads: [{ workers: 2, inFlight: 64 }],
   counts: [1_000, 1_000_000],
+  kept: [1_000, 50_000],
   team: [1, 2, 8],
   sizes: [16, KIBI, 64 * KIBI, MEBI],
   memory: [KIBI, 250],

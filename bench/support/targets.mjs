@@ -140,6 +140,13 @@ const READS = [
     quotient('growth', 'ns', { contender: 'shared', entries: 1_000_000 }, { contender: 'shared', entries: 1_000 }),
     2,
   ),
+  ...[1_000, 50_000].map((entries) =>
+    atLeast(
+      `near: getSync among ${entries} kept values, against lru-cache`,
+      1,
+      quotient('kept', 'ns', { contender: 'lru-cache', entries }, { contender: 'near', entries }),
+    ),
+  ),
   ...['set-object', 'set-text'].map((workload) => faster('shared', workload, BEFORE, 0.85)),
   notSlowed('a worker that writes beside 2 readers, against one alone', { worker: 'other' }, 2),
   notSlowed('a worker that writes beside 2 readers, against one beside 2 busy processes', { worker: 'other' }, 2, 2),

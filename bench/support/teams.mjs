@@ -14,7 +14,8 @@ const CHANGES = 20;
  * @param contenders - names; those whose service this machine does not have are left out
  * @param workers - how many for each
  * @param names - sets of entries to be there; the usual ones if not given
- * @param spaces - content of their own to be there besides, as `{ space, names, entries }`
+ * @param spaces - content of their own to be there besides, as `{ space, names, entries, kept }`; `kept` is how many values a
+ *   near cache keeps
  */
 export async function withTeams({ contenders, services, workers, names, spaces = [] }, measure) {
   const teams = [];

@@ -31,14 +31,21 @@ async function timerFor({ space = 'bench', set: name, way }) {
 }
 
 answerCalls(process, {
-  async connect({ contender: name, addresses, space = 'bench', entries }) {
+  async connect({ contender: name, addresses, space = 'bench', entries, kept }) {
     contender ??= await load(name);
-    caches[space] = await contender.connect(addresses, { space, entries });
+    caches[space] = await contender.connect(addresses, { space, entries, kept });
   },
 
   /** Stores everything that the sets of these names have. */
   async fill({ names = Object.keys(sets), space = 'bench' } = {}) {
     for (const name of names) await fill(caches[space], setOf(name));
+  },
+
+  /** Reads everything of a set at once, in the order in which it was stored: a near cache keeps it from then on. */
+  keep({ space, set: name }) {
+    const { kind, count, key } = setOf(name);
+    const get = syncOf(space, kind);
+    for (let index = 0; index < count; index += 1) get(key(index));
   },
 
   /** Whether it is there. */

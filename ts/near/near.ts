@@ -36,19 +36,21 @@ interface Ending {
  * a hit does not look at is kept elsewhere, or comes last.
  */
 class Entry {
-  readonly value: unknown;
+  // Declared only: fields that begin as `undefined` are no plain integers to V8.
+  declare readonly value: unknown;
   /** Where the version of its slot is among the slots. */
-  readonly at: number;
+  declare readonly at: number;
   /** The version it was read with, or {@link ENDS}. */
-  readonly version: number;
+  declare readonly version: number;
   /** The number of the hit that last found it, in 32 bits; 0 is none. */
-  found = 0;
-  readonly hash: number;
+  declare found: number;
+  declare readonly hash: number;
 
   constructor(value: unknown, at: number, version: number, hash: number) {
     this.value = value;
     this.at = at;
     this.version = version;
+    this.found = 0;
     this.hash = hash;
   }
 }
