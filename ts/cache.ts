@@ -35,6 +35,7 @@ import {
   type Dump,
   type DumpedEntry,
 } from './operations/scans.js';
+import type { Operation } from './operations/operation.js';
 import type { CountOptions, FetchOptions, KeepOptions, ListenOptions, SetOptions } from './options/calls.js';
 import { checkListen } from './options/calls.js';
 import { invalidOption } from './options/checks.js';
@@ -384,6 +385,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * ```
    */
   mHas(keys: Iterable<K>): Promise<Map<K, boolean>> {
+    if (this.transport !== 'socket') return this.#mHasFromMemory(keys);
     return this.run(hasMany(keys)) as Promise<Map<K, boolean>>;
   }
 
@@ -645,17 +647,38 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   #mGetFromMemory(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
-    if (this.closedError) return Promise.reject(this.closedError);
-    const values = new Map<K, V | undefined>();
-    try {
-      const all = [...iterable('keys', keys)];
+    return this.#fromMemory(keys, (all, values: Map<K, V | undefined>) => {
       const left = this.near ? all : this.link.readMany(this.native, all, values, GET);
-      const asked = left.length > 0 ? this.#readEach(left, values) : left;
-      // Without a turn more than it needs: meanwhile all these values are in the collector's way.
-      return asked.length > 0 ? Promise.all(asked).then(() => values) : Promise.resolve(values);
-    } catch (error) {
-      return Promise.reject(error as Error);
-    }
+      return left.length > 0 ? this.#readEach(left, values) : [];
+    });
+  }
+
+  #mHasFromMemory(keys: Iterable<K>): Promise<Map<K, boolean>> {
+    const { link, native, near, policy } = this;
+    return this.#fromMemory(keys, (all, flags: Map<K, boolean>) => {
+      const asked: Promise<unknown>[] = [];
+      link.takeOver();
+      for (const key of all) {
+        const flag = near?.peek(key) !== undefined || native.has(key);
+        if (flag === true) flags.set(key, true);
+        else if (link.isPending) asked.push(this.#later(HAS, key, flags));
+        else flags.set(key, link.immediate(flag, HAS, policy));
+      }
+      return asked;
+    });
+  }
+
+  /** What `read` finds of the keys, once what it has to ask for is answered. */
+  async #fromMemory<T>(
+    keys: Iterable<K>,
+    read: (keys: K[], found: Map<K, T>) => readonly Promise<unknown>[],
+  ): Promise<Map<K, T>> {
+    if (this.closedError) throw this.closedError;
+    const found = new Map<K, T>();
+    const asked = read([...iterable('keys', keys)], found);
+    // Without a turn more than it needs: meanwhile all these values are in the collector's way.
+    if (asked.length > 0) await Promise.all(asked);
+    return found;
   }
 
   /** One by one; those that have to be asked go out together. */
@@ -669,15 +692,21 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
         near?.asking(key);
         link.takeOver();
         const answer = native.get(key);
-        if (link.isPending) {
-          const later = this.call(operation, key).then((found) => values.set(key, found as V));
-          // A key that is refused ends this call, and nothing waits for those before it then.
-          later.catch(() => {});
-          asked.push(later);
-        } else value = link.immediate(answer, operation, policy);
+        if (link.isPending) asked.push(this.#later(operation, key, values));
+        else value = link.immediate(answer, operation, policy);
       }
       values.set(key, value as V | undefined);
     }
     return asked;
+  }
+
+  /** Asks for one of several keys; what is answered takes its place in `found`. */
+  #later<T>(operation: Operation<unknown, [key: K]>, key: K, found: Map<K, T>): Promise<unknown> {
+    // The place in the order is taken now.
+    found.set(key, undefined as T);
+    const later = this.call(operation, key).then((answer) => found.set(key, answer as T));
+    // A key that is refused ends the whole call, and nothing waits for those before it then.
+    later.catch(() => {});
+    return later;
   }
 }
