@@ -196,6 +196,68 @@ each('a getter is asked once', async (t, { open }) => {
   t.is(asked, 1);
 });
 
+each('a getter is asked once, also where objects with its keys have come often', async (t, { open }) => {
+  const cache = await open();
+  for (let id = 0; id < 200; id++) await cache.set('key', { id, rest: 'text' });
+  for (const rest of ['text', new Date(0), 'x'.repeat(10_000), undefined, -0]) {
+    let asked = 0;
+    await cache.set('key', {
+      get id() {
+        return (asked += 1);
+      },
+      rest,
+    });
+    t.deepEqual(await cache.get('key'), { id: 1, rest }, String(rest).slice(0, 20));
+    t.is(asked, 1);
+  }
+});
+
+each('objects whose keys have come often are told from those that only look like them', async (t, { open }) => {
+  const cache = await open();
+  for (let id = 0; id < 200; id++) await cache.set('key', { id, name: 'text' });
+  const hidden = Object.defineProperty({ id: 1, name: 'x' }, 'secret', { value: 2, enumerable: false });
+  const others: [unknown, unknown][] = [
+    [
+      { id: 1, name: 'x' },
+      { id: 1, name: 'x' },
+    ],
+    [{ id: 1 }, { id: 1 }],
+    [
+      { id: 1, name: 'x', more: true },
+      { id: 1, name: 'x', more: true },
+    ],
+    [
+      { name: 'x', id: 1 },
+      { name: 'x', id: 1 },
+    ],
+    [hidden, { id: 1, name: 'x' }],
+    [Object.assign(Object.create({ name: 'inherited' }), { id: 1 }), { id: 1 }],
+    [
+      ['id', 'name'],
+      ['id', 'name'],
+    ],
+    [
+      { id: { id: 1, name: 'x' }, name: null },
+      { id: { id: 1, name: 'x' }, name: null },
+    ],
+    [
+      { id: 1, name: new Map([[1, 2]]) },
+      { id: 1, name: new Map([[1, 2]]) },
+    ],
+  ];
+  for (const [value, expected] of others) {
+    await cache.set('key', value);
+    const found = (await cache.get('key')) as object;
+    t.deepEqual(found, expected);
+    if (!Array.isArray(found)) t.deepEqual(Object.keys(found), Object.keys(expected as object));
+  }
+  const cyclic: Record<string, unknown> = { id: 1, name: 'x' };
+  cyclic.name = cyclic;
+  await cache.set('key', cyclic);
+  const found = (await cache.get('key')) as Record<string, unknown>;
+  t.is(found.name, found);
+});
+
 each('null and undefined are refused as values', async (t, { open }) => {
   const cache = await open();
   await failsWith(t, () => cache.set('key', undefined), 'ERR_CC_INVALID_VALUE');

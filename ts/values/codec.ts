@@ -37,8 +37,10 @@ function encodeObject(value: object): Encoded {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === Uint8Array.prototype) return { form: Form.Bytes, payload: attached(value as Uint8Array) };
   const isPlain = prototype === Object.prototype || prototype === Array.prototype;
-  return (isPlain ? encodePlain(value) : undefined) ?? { form: Form.V8, payload: serialize(value) };
+  return isPlain ? encodePlain(value, serialized) : serialized(value);
 }
+
+const serialized = (value: object): Encoded => ({ form: Form.V8, payload: serialize(value) });
 
 /** Refuses bytes whose memory was transferred away: they would silently be stored as empty. */
 function attached<T extends ArrayBufferView>(view: T): T {

@@ -6,6 +6,7 @@
 
 import { Form } from '../native.js';
 import { MAX_TEXT, arrayHead, booleanLeaf, nullLeaf, numberLeaf, objectHead, stringHead } from './record.js';
+import { copyOf, hasAccessor, met, readMembers, type Members } from './members.js';
 import { NO_LISTS, areSame, type Keys, type Shape } from './shapes.js';
 
 /** A value ready for native code. */
@@ -21,11 +22,16 @@ const MAX_DEPTH = 100;
 /** Up to this many nested objects a list is searched for shared ones; beyond it a set. */
 const LINEAR_SEARCH = 8;
 
-/** A plain value as a record or as JSON; `undefined` if it is not plain. */
-export function encodePlain(value: object): Encoded | undefined {
+/** A plain value as a record or as JSON; what is not plain is left to `otherwise`. */
+export function encodePlain(value: object, otherwise: (value: object) => Encoded): Encoded {
+  const members = Array.isArray(value) ? undefined : readMembers(value);
   const walk = new Walk();
-  if (!walk.accepts(value, 0)) return undefined;
-  return walk.record() ?? { form: Form.Json, payload: JSON.stringify(value) };
+  const isPlain = members ? walk.acceptsMembers(value, members) : walk.accepts(value, 0);
+  const record = isPlain ? walk.record() : undefined;
+  if (record) return record;
+  // What has been asked already is not asked again.
+  const whole = members && hasAccessor(value, members.keys) ? copyOf(members) : value;
+  return isPlain ? { form: Form.Json, payload: JSON.stringify(whole) } : otherwise(whole);
 }
 
 /**
@@ -51,11 +57,21 @@ class Walk {
     if (Object.getPrototypeOf(value) !== Object.prototype || 'toJSON' in value) return false;
     const keys = Object.keys(value);
     if (this.#shape) this.#writeObjectHead(this.#shape, keys);
+    // The shape's own list is the same one each time.
+    if (depth === 0 && this.#shape) met(this.#shape.lists[0] as Keys);
     for (const key of keys) {
       // By its descriptor: an accessor is asked once, as structured clone does it, and not by JSON again.
       const property = Object.getOwnPropertyDescriptor(value, key);
       if (property?.get !== undefined || !this.#acceptsMember(property?.value, depth)) return false;
     }
+    return true;
+  }
+
+  /** As {@link accepts}, for an object whose members were read. */
+  acceptsMembers(value: object, { keys, values }: Members): boolean {
+    if (Object.getPrototypeOf(value) !== Object.prototype || 'toJSON' in value || !this.#isNew(value)) return false;
+    if (this.#shape) this.#writeObjectHead(this.#shape, keys);
+    for (const member of values) if (!this.#acceptsMember(member, 0)) return false;
     return true;
   }
 
