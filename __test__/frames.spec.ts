@@ -17,8 +17,10 @@ const HEAD = native.FRAME_LENGTH_BYTES + native.REQUEST_HEAD_BYTES;
 /** The frame of one request. */
 function frame<A extends readonly unknown[]>(id: number, handle: number, operation: Operation<unknown, A>, ...args: A) {
   const frames = new FrameWriter();
+  const [first, second, ...rest] = args as readonly unknown[];
+  const write = operation.write as (...args: unknown[]) => void;
   frames.begin(id, handle);
-  operation.write(frames, ...args);
+  write(frames, first, operation.encodes ? encode(second) : second, ...rest);
   frames.end(operation.number, operation.since);
   return Buffer.from(frames.bytes.subarray(0, frames.length));
 }

@@ -1,7 +1,9 @@
 /** Requests on their way to native code: written here by operations, taken over in batches. */
 
+import { codedError } from '../errors.js';
 import type { NativeLink } from '../native.js';
 import type { Operation, Settling } from '../operations/operation.js';
+import { encodeOnce } from '../values/codec.js';
 import { FrameWriter } from '../wire/frames.js';
 
 /** Frames of so many bytes are taken over before the end of the turn, so that their memory is used again. */
@@ -10,6 +12,7 @@ const LARGE = 256 * 1024;
 export class Outbox {
   readonly #native: NativeLink;
   readonly #frames = new FrameWriter();
+  #isWriting = false;
 
   constructor(native: NativeLink) {
     this.#native = native;
@@ -19,7 +22,8 @@ export class Outbox {
   /**
    * Writes a request; returns the operation that is asked, which may be another one than was meant.
    *
-   * @throws what the operation says of its arguments; nothing was written then.
+   * @throws what the operation says of its arguments; nothing was written then. `ERR_CC_INVALID_ARGUMENT` where one of
+   * its options has a getter that uses the cache.
    */
   write<T, A extends readonly unknown[]>(
     id: number,
@@ -29,17 +33,31 @@ export class Outbox {
     second?: A[1],
     third?: A[2],
   ): Settling<T> {
+    const value = operation.encodes ? encodeOnce(second) : second;
     const frames = this.#frames;
+    this.#checkIdle();
+    this.#isWriting = true;
     frames.begin(id, handle);
     try {
       const write = operation.write as (...args: unknown[]) => Operation<T> | undefined;
-      const asked = write(frames, first, second, third) ?? operation;
+      const asked = write(frames, first, value, third) ?? operation;
       frames.end(asked.number, asked.since);
       return asked;
     } catch (error) {
       frames.abort();
       throw error;
+    } finally {
+      this.#isWriting = false;
     }
+  }
+
+  /** Only code of the application's that an operation runs while it writes can come here in between. */
+  #checkIdle(): void {
+    if (!this.#isWriting) return;
+    throw codedError(
+      'ERR_CC_INVALID_ARGUMENT',
+      'the cache was used by a getter of the options of another call; read the option before the call',
+    );
   }
 
   /** There is so much that it should not wait for the end of the turn. */
@@ -50,6 +68,7 @@ export class Outbox {
   /** Hands all to native code. In the host the last request is answered at once. */
   submit(): unknown {
     const frames = this.#frames;
+    this.#checkIdle();
     try {
       return this.#native.submit(frames.bytes, frames.length);
     } finally {

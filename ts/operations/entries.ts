@@ -2,13 +2,12 @@
 
 import { OperationNumber } from '../native.js';
 import { checkCall, type KeepOptions, type SetOptions } from '../options/calls.js';
-import { encode } from '../values/codec.js';
 import { isOversize } from '../values/size.js';
 import { KEEP, RESTART } from '../wire/fields.js';
 import type { FrameWriter } from '../wire/frames.js';
 import { asFlag, asInfo, asRemaining, asValue } from './answers.js';
 import { PING } from './namespace.js';
-import { REJECT, operation } from './operation.js';
+import { REJECT, operation, storing } from './operation.js';
 
 export type Key = string | number;
 
@@ -53,13 +52,12 @@ const PING_INSTEAD = { ...PING, read: () => false };
 const SET_OPTIONS = ['ttl', 'expiresAt', 'size'] as const;
 const KEEP_OPTIONS = ['ttl', 'size'] as const;
 
-export const SET = operation({
+export const SET = storing({
   number: OperationNumber.Set,
   read: asFlag,
   withoutHost: false,
-  write(frame, key: Key, value: unknown, given?: SetOptions) {
+  write(frame, key: Key, encoded, given?: SetOptions) {
     const options = checkCall(given, SET_OPTIONS);
-    const encoded = encode(value);
     frame.key(key);
     if (isOversize(encoded)) return DELETE_INSTEAD;
     frame.value(encoded);
@@ -68,13 +66,12 @@ export const SET = operation({
   },
 });
 
-export const SET_IF_ABSENT = operation({
+export const SET_IF_ABSENT = storing({
   number: OperationNumber.SetIfAbsent,
   read: asFlag,
   withoutHost: REJECT,
-  write(frame, key: Key, value: unknown, given?: KeepOptions) {
+  write(frame, key: Key, encoded, given?: KeepOptions) {
     const options = checkCall(given, KEEP_OPTIONS);
-    const encoded = encode(value);
     if (isOversize(encoded)) return PING_INSTEAD;
     frame.key(key);
     frame.value(encoded);

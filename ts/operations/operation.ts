@@ -2,6 +2,7 @@
 
 import { native, type Form, type OperationNumber } from '../native.js';
 import type { Failsafe } from '../options/instance.js';
+import type { Encoded } from '../values/plain.js';
 import type { FrameWriter } from '../wire/frames.js';
 import type { Read } from './answers.js';
 
@@ -19,6 +20,11 @@ export interface Operation<T, A extends readonly unknown[] = never> extends Sett
   readonly since: number;
   /** What it is about: with `'Key'` that is its first argument. */
   readonly scope: Scope;
+  /**
+   * Its second argument is a value, which {@link write} gets encoded: before the frame is begun, because encoding may run
+   * code of the application's, which may use the cache.
+   */
+  readonly encodes: boolean;
   /**
    * Checks the arguments and writes the payload. May say that another operation is asked instead, before it has written
    * anything that does not belong to that one.
@@ -60,7 +66,14 @@ export function operation<T, A extends readonly unknown[]>(definition: Definitio
   const row = TABLE.get(definition.number);
   if (!row) throw new Error(`the addon has no operation of number ${definition.number}`);
   const { scope, writes, since } = row;
-  return { ...definition, scope: scope as Scope, writes, since };
+  return { ...definition, scope: scope as Scope, writes, since, encodes: false };
+}
+
+/** Defines an operation on a key that stores a value, its second argument. */
+export function storing<T, K, O>(
+  definition: Definition<T, [key: K, value: Encoded, options?: O]>,
+): Operation<T, [key: K, value: unknown, options?: O]> {
+  return { ...operation(definition), encodes: true } as unknown as Operation<T, [key: K, value: unknown, options?: O]>;
 }
 
 /** One step of an operation that takes several: what is asked, and with which arguments. */

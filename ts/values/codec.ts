@@ -6,17 +6,24 @@
 
 import { codedError } from '../errors.js';
 import { Form } from '../native.js';
+import { isBody, keepBody, textOf } from './body.js';
 import { encodePlain, type Encoded } from './plain.js';
 import { readRecord } from './record.js';
 import { deserialize, serialize } from './structured.js';
 
+/** Encodes a value that is kept for a while; see {@link encodeOnce}. */
+export function encode(value: unknown): Encoded {
+  const encoded = encodeOnce(value);
+  return isBody(encoded.payload) ? { form: encoded.form, payload: keepBody(encoded.payload) } : encoded;
+}
+
 /**
- * Encodes a value.
+ * Encodes a value. What comes out is good until the next value is encoded.
  *
  * @throws TypeError `ERR_CC_INVALID_VALUE` for `undefined`, `ERR_CC_DATA_CLONE` for what cannot be cloned, with the
  * text of the DataCloneError. What a getter throws comes through as it is.
  */
-export function encode(value: unknown): Encoded {
+export function encodeOnce(value: unknown): Encoded {
   switch (typeof value) {
     case 'string':
     case 'number':
@@ -71,6 +78,7 @@ export function decode(form: Form, payload: unknown): unknown {
     case Form.V8:
       return deserialize(payload as Buffer);
     default:
-      return form >= Form.Record ? readRecord(form - Form.Record, payload) : undefined;
+      if (form < Form.Record) return undefined;
+      return readRecord(form - Form.Record, isBody(payload) ? textOf(payload) : payload);
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import { Form } from '../native.js';
-import { MAX_TEXT, arrayHead, booleanLeaf, nullLeaf, numberLeaf, objectHead, stringHead } from './record.js';
+import { BodyWriter, LEAF, MAX_TEXT } from './body.js';
 import { copyOf, hasAccessor, met, readMembers, type Members } from './members.js';
 import { NO_LISTS, areSame, type Keys, type Shape } from './shapes.js';
 
@@ -22,16 +22,24 @@ const MAX_DEPTH = 100;
 /** Up to this many nested objects a list is searched for shared ones; beyond it a set. */
 const LINEAR_SEARCH = 8;
 
-/** A plain value as a record or as JSON; what is not plain is left to `otherwise`. */
+/** Where bodies are written; `undefined` while one is, so that an accessor that encodes a value gets a writer of its own. */
+let writer: BodyWriter | undefined = new BodyWriter();
+
+/** A plain value as a record or as JSON; what is not plain is left to `otherwise`. A record's body is {@link Body}. */
 export function encodePlain(value: object, otherwise: (value: object) => Encoded): Encoded {
   const members = Array.isArray(value) ? undefined : readMembers(value);
-  const walk = new Walk();
-  const isPlain = members ? walk.acceptsMembers(value, members) : walk.accepts(value, 0);
-  const record = isPlain ? walk.record() : undefined;
-  if (record) return record;
-  // What has been asked already is not asked again.
-  const whole = members && hasAccessor(value, members.keys) ? copyOf(members) : value;
-  return isPlain ? { form: Form.Json, payload: JSON.stringify(whole) } : otherwise(whole);
+  const walk = new Walk(writer ?? new BodyWriter());
+  writer = undefined;
+  try {
+    const isPlain = members ? walk.acceptsMembers(value, members) : walk.accepts(value, 0);
+    const record = isPlain ? walk.record() : undefined;
+    if (record) return record;
+    // What has been asked already is not asked again.
+    const whole = members && hasAccessor(value, members.keys) ? copyOf(members) : value;
+    return isPlain ? { form: Form.Json, payload: JSON.stringify(whole) } : otherwise(whole);
+  } finally {
+    writer = walk.writer;
+  }
 }
 
 /**
@@ -39,16 +47,20 @@ export function encodePlain(value: object, otherwise: (value: object) => Encoded
  * `undefined`, -0, NaN, accessors, or an object that is reached twice.
  */
 class Walk {
+  readonly writer: BodyWriter;
   #seen: object[] | Set<object> = [];
   #count = 0;
   /** The shape of what was met so far; `undefined` once the value cannot be a record. */
   #shape: Shape | undefined = NO_LISTS;
-  /** What was met so far. */
-  #text = '';
+
+  constructor(writer: BodyWriter) {
+    writer.begin();
+    this.writer = writer;
+  }
 
   record(): Encoded | undefined {
     const number = this.#shape?.number ?? 0;
-    return number === 0 ? undefined : { form: (Form.Record + number) as Form, payload: this.#text };
+    return number === 0 ? undefined : { form: (Form.Record + number) as Form, payload: this.writer };
   }
 
   accepts(value: object, depth: number): boolean {
@@ -80,8 +92,7 @@ class Walk {
     const { length } = array;
     // Holes make fewer keys than elements, extra properties make more.
     if (Object.keys(array).length !== length) return false;
-    if (length > MAX_TEXT) this.#leaveToJson();
-    if (this.#shape) this.#write(arrayHead(length));
+    if (length > MAX_TEXT || (this.#shape && !this.writer.array(length))) this.#leaveToJson();
     for (let index = 0; index < length; index++) {
       if (!this.#acceptsMember(array[index], depth)) return false;
     }
@@ -94,15 +105,15 @@ class Walk {
         this.#writeString(member);
         return true;
       case 'boolean':
-        this.#write(booleanLeaf(member));
+        this.#constant(member ? LEAF.true : LEAF.false);
         return true;
       case 'number':
         if (!Number.isFinite(member) || Object.is(member, -0)) return false;
-        if (this.#shape) this.#write(numberLeaf(member));
+        if (this.#shape && !this.writer.number(member)) this.#leaveToJson();
         return true;
       case 'object':
         if (member !== null) return this.accepts(member, depth + 1);
-        this.#write(nullLeaf);
+        this.#constant(LEAF.null);
         return true;
       default:
         return false;
@@ -124,27 +135,23 @@ class Walk {
   #writeObjectHead(shape: Shape, keys: Keys): void {
     const { lists } = shape;
     for (let list = 0; list < lists.length; list++) {
-      if (areSame(lists[list] as Keys, keys)) return this.#write(objectHead(list));
+      if (areSame(lists[list] as Keys, keys)) return this.#constant(LEAF.object + list);
     }
     this.#shape = shape.with(keys);
-    this.#write(objectHead(lists.length));
+    this.#constant(LEAF.object + lists.length);
   }
 
   #writeString(string: string): void {
     if (this.#shape === undefined) return;
-    if (string.length > MAX_TEXT) return this.#leaveToJson();
-    this.#write(stringHead(string.length));
-    this.#write(string);
+    // JSON has an escape for lone surrogates, UTF-8 has not.
+    if (string.length > MAX_TEXT || !this.writer.string(string)) this.#leaveToJson();
   }
 
-  #write(text: string): void {
-    if (this.#shape === undefined) return;
-    this.#text += text;
-    if (this.#text.length > MAX_TEXT) this.#leaveToJson();
+  #constant(leaf: number): void {
+    if (this.#shape && !this.writer.constant(leaf)) this.#leaveToJson();
   }
 
   #leaveToJson(): void {
     this.#shape = undefined;
-    this.#text = '';
   }
 }

@@ -22,65 +22,16 @@
  */
 
 import { codedError } from '../errors.js';
+import { LEAF } from './body.js';
 import { MAX_LISTS, shapeTable, type Keys } from './shapes.js';
 
-/** Characters of a text. */
-export const MAX_TEXT = 4_096;
-
-const SHORT = 95;
-const LONG = 96;
-const NULL = 97;
-const TRUE = 98;
-const FALSE = 99;
-const DIGITS_1 = 100;
-const DIGITS_2 = 101;
-const DIGITS_4 = 102;
-const DOUBLE = 103;
-const ARRAY = 104;
-const OBJECT = 105;
+// As constants of this module, which the engine puts in the place of their names.
+const { short: SHORT, long: LONG, null: NULL, true: TRUE, false: FALSE } = LEAF;
+const { digits1: DIGITS_1, digits2: DIGITS_2, digits4: DIGITS_4, double: DOUBLE, array: ARRAY, object: OBJECT } = LEAF;
 
 /** A double, and its bits. */
 const double = new Float64Array(1);
 const bits = new Uint32Array(double.buffer);
-
-// --- writing -----------------------------------------------------------------------------------------------------
-
-const CHARACTERS = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code));
-const character = (code: number) => CHARACTERS[code] as string;
-
-export const nullLeaf = character(NULL);
-export const booleanLeaf = (boolean: boolean) => character(boolean ? TRUE : FALSE);
-
-/** What comes before a string, of at most {@link MAX_TEXT} units. */
-export function stringHead(length: number): string {
-  return length <= SHORT ? character(length) : String.fromCharCode(LONG, length & 127, length >>> 7);
-}
-
-/** A finite number but -0. */
-export function numberLeaf(number: number): string {
-  if (number >>> 0 !== number || number >= 2 ** 28) return doubleLeaf(number);
-  if (number < 2 ** 7) return String.fromCharCode(DIGITS_1, number);
-  if (number < 2 ** 14) return String.fromCharCode(DIGITS_2, number & 127, number >>> 7);
-  return String.fromCharCode(DIGITS_4, number & 127, (number >>> 7) & 127, (number >>> 14) & 127, number >>> 21);
-}
-
-// prettier-ignore
-function doubleLeaf(number: number): string {
-  double[0] = number;
-  const low = bits[0] as number;
-  const high = bits[1] as number;
-  return String.fromCharCode(
-    DOUBLE,
-    low & 127, (low >>> 7) & 127, (low >>> 14) & 127, (low >>> 21) & 127, low >>> 28,
-    high & 127, (high >>> 7) & 127, (high >>> 14) & 127, (high >>> 21) & 127, high >>> 28,
-  );
-}
-
-/** What comes before the elements of an array, of fewer than {@link MAX_TEXT}. */
-export const arrayHead = (length: number) => String.fromCharCode(ARRAY, length & 127, length >>> 7);
-
-/** What comes before the members of an object whose keys are list `list` of the shape. */
-export const objectHead = (list: number) => character(OBJECT + list);
 
 // --- reading -----------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import { Form, native } from '../native.js';
 import type { Encoded } from './plain.js';
+import type { Body } from './body.js';
 import { shapeBytes } from './shapes.js';
 
 const { MAX_ENTRY_BYTES, REQUEST_PART_BYTES } = native;
@@ -13,8 +14,8 @@ export function isOversize(encoded: Encoded): boolean {
 
 /** Bytes of an encoded value; exact only where it matters, near the bound. */
 export function encodedBytes({ form, payload }: Encoded): number {
+  if (form >= Form.Record) return shapeBytes(form - Form.Record) + (payload as Body).length;
   if (typeof payload === 'string') {
-    if (form >= Form.Record) return shapeBytes(form - Form.Record) + payload.length * 3;
     return payload.length * 3 <= REQUEST_PART_BYTES ? payload.length : Buffer.byteLength(payload);
   }
   return ArrayBuffer.isView(payload) ? payload.byteLength : 16;

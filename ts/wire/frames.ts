@@ -6,6 +6,7 @@
 import { codedError } from '../errors.js';
 import { Form, KeyTag, ValueTag, native } from '../native.js';
 import { show } from '../options/checks.js';
+import { isWellFormed, type Body } from '../values/body.js';
 import type { Encoded } from '../values/plain.js';
 import { shapeDescriptor } from '../values/shapes.js';
 
@@ -215,7 +216,7 @@ export class FrameWriter {
 
   /** An encoded value. */
   value({ form, payload }: Encoded): void {
-    if (form >= Form.Record) return this.#record(form - Form.Record, payload as string);
+    if (form >= Form.Record) return this.#record(form - Form.Record, payload as Body);
     switch (form) {
       case Form.Json:
         return this.#textValue(payload as string, ValueTag.JsonAscii, ValueTag.Json);
@@ -286,15 +287,15 @@ export class FrameWriter {
   }
 
   /** The descriptor of the shape, with its length, and the body. */
-  #record(shape: number, body: string): void {
+  #record(shape: number, body: Body): void {
     const descriptor = shapeDescriptor(shape);
-    const most = 3 + descriptor.length + body.length * 3;
+    const most = 3 + descriptor.length + body.length;
     const begin = this.#beginBytes(most);
-    const tag = this.#at++;
+    this.#bytes[this.#at++] = body.isAscii ? ValueTag.RecordAscii : ValueTag.Record;
     put16(this.#bytes, this.#at, descriptor.length);
     this.#at += 2;
     this.#raw(descriptor);
-    this.#bytes[tag] = this.#text(body) ? ValueTag.RecordAscii : ValueTag.Record;
+    this.#at += body.bytes.copy(this.#bytes, this.#at, 0, body.length);
     this.#endBytes(begin, most);
   }
 
@@ -390,6 +391,3 @@ function put32(bytes: Uint8Array, at: number, number: number): void {
   bytes[at + 2] = number >>> 16;
   bytes[at + 3] = number >>> 24;
 }
-
-/** Whether a text has no lone surrogates. */
-const isWellFormed = (text: string) => (text as unknown as { isWellFormed(): boolean }).isWellFormed();
