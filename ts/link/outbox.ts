@@ -4,7 +4,7 @@ import type { NativeLink } from '../native.js';
 import type { Operation, Settling } from '../operations/operation.js';
 import { FrameWriter } from '../wire/frames.js';
 
-/** Frames of so many bytes are taken over before the end of the turn, so that their memory is used again. */
+/** Frames of this many bytes are taken over before the end of the turn, so that their memory can be reused. */
 const LARGE = 256 * 1024;
 
 export class Outbox {
@@ -17,9 +17,9 @@ export class Outbox {
   }
 
   /**
-   * Writes a request; returns the operation that is asked, which may be another one than was meant.
+   * Writes a request; returns the operation that was written, which may differ from the one that was passed.
    *
-   * @throws what the operation says of its arguments; nothing was written then.
+   * @throws the operation's error for its arguments; then nothing was written.
    */
   write<T, A extends readonly unknown[]>(
     id: number,
@@ -42,12 +42,12 @@ export class Outbox {
     }
   }
 
-  /** There is so much that it should not wait for the end of the turn. */
+  /** Whether there is so much that it should not wait for the end of the turn. */
   get isLarge(): boolean {
     return this.#frames.length > LARGE;
   }
 
-  /** Hands all to native code. In the host the last request is answered at once. */
+  /** Hands all frames to native code. In the host the last request is answered at once. */
   submit(): unknown {
     const frames = this.#frames;
     try {
@@ -57,12 +57,12 @@ export class Outbox {
     }
   }
 
-  /** Hands to native code what there is. */
+  /** Hands the frames to native code, if there are any. */
   takeOver(): void {
     if (this.#frames.length > 0) this.submit();
   }
 
-  /** Gives up what there is. */
+  /** Discards all frames. */
   discard(): void {
     this.#frames.clear();
   }
