@@ -1,4 +1,6 @@
-/** The cache that users see. What each operation does is in `operations/`; here it is asked and explained. */
+/**
+ * The public cache class. The operations themselves are defined in `operations/`; this file calls and documents them.
+ */
 
 import { unscoped, whyNoHost } from './discovery/environment.js';
 import { isolate } from './discovery/isolate.js';
@@ -56,7 +58,7 @@ export type BatchEntry<K, V> = readonly [key: K, value: V] | readonly [key: K, v
 /**
  * One cache for every process of an application on one machine. In the process that hosts it, operations act on
  * memory; in every other one they go to the host over a private local socket. All instances of one namespace, in
- * whatever process, share one content.
+ * any process, share the same entries.
  *
  * @typeParam K - keys: `string`, `number` or both; `1` and `'1'` are two keys
  * @typeParam V - values: anything that structured clone accepts
@@ -94,8 +96,9 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * In a cluster's primary: hosts the cache from now on, and with options creates their namespace. Constructing a
-   * cache there does the same; twice is fine. In an instance of a PM2 app: takes part in the election of the host.
+   * In a cluster's primary: hosts the cache from now on and, if options are given, creates their namespace.
+   * Constructing a cache there does the same; calling it twice is fine. In an instance of a PM2 app: takes part in the
+   * election of the host.
    *
    * @throws `ERR_CC_NOT_HOST` in a cluster's worker; `ERR_CC_INVALID_OPTION` with `attach`.
    * @example
@@ -110,7 +113,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
         throw invalidOption('attach', true, 'nothing in bootstrap(), which makes this process the host');
       }
     }
-    // Closing gives back the instance; the namespace with its options stays. It comes first, for it may bring a snapshot.
+    // Closing releases the instance; the namespace keeps its options. It is opened first because it may load a
+    // snapshot.
     if (options) void new ClusteredCache(options).close();
     ensureHost();
   }
@@ -230,7 +234,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * The value, without touching recency or statistics.
+   * The value, without updating recency or statistics.
    *
    * @example
    * ```js
@@ -263,7 +267,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * What is known of an entry; touches nothing.
+   * Describes an entry without updating recency or statistics.
    *
    * @example
    * ```js
@@ -275,7 +279,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * Milliseconds an entry has left; `Infinity` without a time to live, 0 when there is none.
+   * Milliseconds an entry has left; `Infinity` without a time to live, 0 when there is no such entry.
    *
    * @example
    * ```js
@@ -301,7 +305,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   // --- counters --------------------------------------------------------------------------------------------------
 
   /**
-   * Adds to a counter and resolves its new value. A counter that is not there starts at 0; its `ttl` counts from
+   * Adds to a counter and resolves its new value. A missing counter starts at 0; its `ttl` counts from
    * its creation, so that a window is not extended. `min` and `max` clamp.
    *
    * @example
@@ -326,7 +330,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * As {@link incr}, resolving in the same atomic step what rate limiters need besides.
+   * As {@link incr}, but also resolves, in the same atomic step, what rate limiters need.
    *
    * @example
    * ```js
@@ -340,7 +344,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   // --- many keys -------------------------------------------------------------------------------------------------
 
   /**
-   * The values of many keys in one round trip, in the order of the keys; `undefined` for those that are not there.
+   * The values of many keys in one round trip, in the order of the keys; `undefined` for missing entries.
    *
    * @example
    * ```js
@@ -365,7 +369,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * Removes many entries and resolves how many there were.
+   * Removes many entries and resolves how many existed.
    *
    * @example
    * ```js
@@ -377,7 +381,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * Which of many keys there are, in the order of the keys.
+   * Which of many keys have a fresh entry, in the order of the keys.
    *
    * @example
    * ```js
@@ -438,7 +442,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * All entries, most recently used first, fetched in pages: the whole is never in this process's memory at once.
+   * All entries, most recently used first, fetched in pages, so that they are never all in this process's memory at
+   * once.
    *
    * @example
    * ```js
@@ -456,7 +461,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
       }
     } finally {
       const { cursor } = page;
-      // The loop was left early; the host need not remember the rest.
+      // The loop was left early: let the host drop the scan cursor.
       if (cursor !== 0 && !this.closedError) await this.call(END_SCAN, cursor).catch(() => {});
     }
   }
@@ -486,7 +491,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * Removes what is stale. Resolves whether there was anything.
+   * Removes stale entries. Resolves whether there were any.
    *
    * @example
    * ```js
@@ -524,9 +529,9 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   // --- loading ---------------------------------------------------------------------------------------------------
 
   /**
-   * The cached value, or the fetcher's. However many callers in however many processes ask at once, the fetcher
-   * runs once in the cluster; the others wait for its value, or take over when its process dies or takes too long.
-   * What it throws reaches all of them; `undefined` is handed out but not stored.
+   * The cached value, or the fetcher's. However many callers ask at once, in however many processes, the fetcher runs
+   * once in the cluster. The other callers wait for its value, or take over when its process dies or takes too long. An
+   * error that it throws reaches all of them; `undefined` is returned but not stored.
    *
    * @example
    * ```js
@@ -568,7 +573,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * Drops the namespace and everything in it, everywhere; later use creates it anew with this instance's options.
+   * Drops the namespace and all its entries, for all processes; later use creates it again with this instance's
+   * options.
    *
    * @example
    * ```js
@@ -580,7 +586,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * The most entries; with a value, changes it at once.
+   * The maximum number of entries; given a value, changes it at once.
    *
    * @example
    * ```js
@@ -592,7 +598,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * The most bytes, or units of `size`; with a value, changes it at once.
+   * The maximum number of bytes, or units of `size`; given a value, changes it at once.
    *
    * @example
    * ```js
@@ -604,7 +610,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * The default time to live in ms; with a value, changes it for entries to come.
+   * The default time to live in ms; given a value, changes it for entries stored later.
    *
    * @example
    * ```js
@@ -616,7 +622,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * Whether a stale entry is returned once before it goes; with a value, changes it.
+   * Whether a stale entry is returned once before it is removed; given a value, changes it.
    *
    * @example
    * ```js
@@ -668,7 +674,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
     });
   }
 
-  /** What `read` finds of the keys, once what it has to ask for is answered. */
+  /** The results of `read` for the keys, after the host has answered those that memory could not. */
   async #fromMemory<T>(
     keys: Iterable<K>,
     read: (keys: K[], found: Map<K, T>) => readonly Promise<unknown>[],
@@ -676,12 +682,12 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
     if (this.closedError) throw this.closedError;
     const found = new Map<K, T>();
     const asked = read([...iterable('keys', keys)], found);
-    // Without a turn more than it needs: meanwhile all these values are in the collector's way.
+    // No await beyond the necessary ones: until it returns, all these values burden the garbage collector.
     if (asked.length > 0) await Promise.all(asked);
     return found;
   }
 
-  /** One by one; those that have to be asked go out together. */
+  /** Reads the keys one by one; requests to the host leave in one batch. */
   #readEach(keys: K[], values: Map<K, V | undefined>): Promise<unknown>[] {
     const { near, link, native, policy } = this;
     const operation = near?.get ?? GET;
@@ -700,12 +706,12 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
     return asked;
   }
 
-  /** Asks for one of several keys; what is answered takes its place in `found`. */
+  /** Asks the host for one of several keys and puts the answer at its place in `found`. */
   #later<T>(operation: Operation<unknown, [key: K]>, key: K, found: Map<K, T>): Promise<unknown> {
-    // The place in the order is taken now.
+    // Inserted now, to keep the order of the keys.
     found.set(key, undefined as T);
     const later = this.call(operation, key).then((answer) => found.set(key, answer as T));
-    // A key that is refused ends the whole call, and nothing waits for those before it then.
+    // A refused key fails the whole call; the requests for earlier keys are then awaited by no caller.
     later.catch(() => {});
     return later;
   }

@@ -1,9 +1,9 @@
 /**
- * Errors as users meet them: one list of codes with the class of each. The codes come from the core's table
- * (`crates/core/src/error.rs`), their explanation is in `docs/errors.md`.
+ * The errors that users see: one list of codes with the class of each. The codes come from the core's table
+ * (`crates/core/src/error.rs`) and are explained in `docs/errors.md`.
  */
 
-/** The class that an error of each code has. Programming errors are the built-in ones, so that `instanceof` works. */
+/** The class of the error for each code. Programming errors have built-in classes, so that `instanceof` works. */
 const CLASS_OF_CODE = {
   ERR_CC_INVALID_OPTION: 'TypeError',
   ERR_CC_INVALID_ARGUMENT: 'TypeError',
@@ -37,7 +37,7 @@ const CLASS_OF_CODE = {
 /** A stable code; it never changes its meaning. */
 export type ErrorCode = keyof typeof CLASS_OF_CODE;
 
-/** Marks the errors of this package, whichever copy of it made them. */
+/** Marks the errors of this package, whichever copy of it created them. */
 const MARK: unique symbol = Symbol.for('clustered-cache.error') as never;
 
 /** What every error of this package has. */
@@ -46,7 +46,7 @@ export interface CodedError extends Error {
   readonly code: ErrorCode;
 }
 
-/** An error that is no mistake in a call: a limit, a lost host, a refused peer. Tell them apart by `code`. */
+/** An error that is not a mistake in the call: a limit, a lost host, a refused peer. Tell them apart by `code`. */
 export class ClusteredCacheError extends Error implements CodedError {
   readonly code: ErrorCode;
 
@@ -62,7 +62,7 @@ export class ClusteredCacheError extends Error implements CodedError {
 }
 
 /**
- * Whether a value is an error of this package, also one made by another copy of it.
+ * Whether a value is an error of this package, including one created by another copy of it.
  *
  * @example
  * ```js
@@ -81,7 +81,7 @@ export function isClusteredCacheError(value: unknown): value is CodedError {
   return typeof value === 'object' && value !== null && MARK in value;
 }
 
-/** An error of `code` in the class that belongs to it. */
+/** Creates the error for `code`, with the class that belongs to it. */
 export function codedError(code: ErrorCode, message: string, options?: ErrorOptions): CodedError {
   switch (CLASS_OF_CODE[code]) {
     case 'TypeError':
@@ -93,7 +93,7 @@ export function codedError(code: ErrorCode, message: string, options?: ErrorOpti
   }
 }
 
-/** An option's value that is of the right type but out of bounds. */
+/** The error for an option value that has the right type but is out of bounds. */
 export function rangeError(code: ErrorCode, message: string): CodedError {
   return withCode(new RangeError(message), code);
 }
@@ -103,7 +103,7 @@ export function knownCode(code: unknown): ErrorCode {
   return typeof code === 'string' && Object.hasOwn(CLASS_OF_CODE, code) ? (code as ErrorCode) : 'ERR_CC_INTERNAL';
 }
 
-/** What native code threw, as an error of this package. */
+/** Turns an error thrown by native code into an error of this package. */
 export function fromNative(error: unknown): unknown {
   if (!(error instanceof Error) || isClusteredCacheError(error)) return error;
   return codedError(knownCode((error as { code?: unknown }).code), error.message, { cause: error.cause });

@@ -18,5 +18,5 @@ export type { CountOptions, FetchOptions, KeepOptions, ListenOptions, SetOptions
 export type { CacheOptions, Failsafe, NearOptions, PersistOptions } from './options/instance.js';
 export type { NamespaceOptions } from './options/namespace.js';
 
-// An import is enough: workers find their host whether they come before it or after, helpers if they come after it.
+// An import is enough: workers find the host whether they start before or after it, helpers if they start after it.
 answerChildren();

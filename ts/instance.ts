@@ -1,4 +1,4 @@
-/** What every cache instance is, whatever it does: its link, its namespace, its life and its events. */
+/** The base of every cache instance: its link, its namespace, its life cycle and its events. */
 
 import { EventEmitter } from 'node:events';
 import { codedError } from './errors.js';
@@ -15,13 +15,13 @@ import { ACCESS_REPORT } from './operations/namespace.js';
 import { giveBack } from './operations/lease.js';
 import { checkOptions, type CacheOptions } from './options/instance.js';
 
-/** Events of a cache and what their listeners get. */
+/** Events of a cache and the arguments of their listeners. */
 export interface CacheEvents {
   /** The host cannot be reached: `failsafe` decides what operations do from now on. */
   degraded: [error: Error];
   /** The host is back. */
   restored: [];
-  /** The host lives a new life: what was cached before may be gone. */
+  /** A new host has taken over, or the host was restarted: earlier entries may be gone. */
   epoch: [epoch: number];
 }
 
@@ -34,14 +34,14 @@ export abstract class Instance {
   protected readonly link: Link;
   protected readonly native: NativeCache;
   protected readonly policy: Policy;
-  /** Values of this process's own, if asked for. */
+  /** The near cache, if the instance was opened with one. */
   protected near: Near | undefined;
-  /** Those of all instances of this namespace in this environment. */
+  /** The near caches of all instances of this namespace in this JavaScript environment. */
   protected readonly nears: NearRegistry;
-  /** Leases of loads that this instance leads just now. */
+  /** Leases of the loads that this instance is running. */
   protected readonly leases = new Set<number>();
   protected readonly handle: number;
-  /** The host's name of the namespace. */
+  /** The name by which the host knows the namespace. */
   readonly #name: string;
   readonly #events = new EventEmitter<CacheEvents>();
   readonly #ready: Promise<void>;
@@ -59,13 +59,13 @@ export abstract class Instance {
     this.nears = nears;
     if (instance.near > 0) nears.add((this.near = this.#newNear(instance.near)));
     this.#ready = this.#open(shared);
-    // Whoever does not look at `ready` learns of a refusal from the first operation.
+    // A caller that ignores `ready` learns of a refusal from the first operation.
     this.#ready.catch(() => {});
   }
 
-  /** Settles when the namespace is open on the host; rejects on conflicting options, or when no host answers. */
+  /** Resolves when the namespace is open on the host; rejects on conflicting options, or when no host answers. */
   get ready(): Promise<void> {
-    // The opening itself lets the process end; somebody who waits for it does not.
+    // Opening alone does not keep the process alive; waiting for it does.
     return this.link.isHost ? this.#ready : this.link.holdOpenWhile(this.#ready);
   }
 
@@ -76,7 +76,7 @@ export abstract class Instance {
 
   /**
    * How reads get to the data: `'direct'` in the host, `'shared'` in clients that read the host's memory, `'socket'` in
-   * those that have to ask.
+   * those that ask the host over the socket.
    */
   get transport(): 'direct' | 'shared' | 'socket' {
     if (this.link.isHost) return 'direct';
@@ -98,7 +98,7 @@ export abstract class Instance {
   }
 
   /**
-   * Listens to `'degraded'`, `'restored'` and `'epoch'`.
+   * Adds a listener for `'degraded'`, `'restored'` or `'epoch'`.
    *
    * @example
    * ```js
@@ -110,13 +110,13 @@ export abstract class Instance {
     return this;
   }
 
-  /** As {@link on}, for the next time only. */
+  /** As {@link on}, but for the next event only. */
   once<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
     this.#events.once(event, listener as never);
     return this;
   }
 
-  /** Ends what {@link on} or {@link once} began. */
+  /** Removes a listener that was added with {@link on} or {@link once}. */
   off<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
     this.#events.off(event, listener as never);
     return this;
@@ -124,13 +124,13 @@ export abstract class Instance {
 
   // --- for the operations ----------------------------------------------------------------------------------------
 
-  /** Why nothing can be asked any more, if so. */
+  /** The error for operations on a closed instance; `undefined` while it is open. */
   protected get closedError(): Error | undefined {
     if (this.#closing === undefined) return undefined;
     return codedError('ERR_CC_CLOSED', `the cache "${this.namespace}" is closed; open a new one`);
   }
 
-  /** Asks `operation` of the host. */
+  /** Runs `operation` on the host. */
   protected call<T, A extends readonly unknown[]>(
     operation: Operation<T, A>,
     first?: A[0],
@@ -143,7 +143,7 @@ export abstract class Instance {
     return link.ask(link.nextId(), handle, operation, policy, first, second, third);
   }
 
-  /** Asks `operation` of the host in this process, and returns its answer. */
+  /** Runs `operation` on the host in this process, and returns its answer. */
   protected callNow<T, A extends readonly unknown[]>(
     operation: Operation<T, A>,
     first?: A[0],
@@ -177,7 +177,7 @@ export abstract class Instance {
     return next.value;
   }
 
-  /** This process changes something: its near caches forget it, so that its own reads see the change. */
+  /** Called before this process changes entries: its near caches drop them, so that its own reads see the change. */
   #forget(operation: { scope: Scope }, about: unknown): void {
     switch (operation.scope) {
       case 'Key':
@@ -198,7 +198,7 @@ export abstract class Instance {
   async #open(shared: NativeOptions): Promise<void> {
     const { link, native, policy } = this;
     const id = link.nextId();
-    // It is native code's own, which opens the namespace again after a reconnect.
+    // This request belongs to native code, which opens the namespace again after a reconnect.
     link.takeOver();
     await link.outcome(id, native.open(id, this.#name, shared), OPEN, policy, false);
     if (transportWish() === 'shared' && this.transport === 'socket') {
@@ -211,7 +211,7 @@ export abstract class Instance {
   }
 
   async #close(): Promise<void> {
-    // What is being loaded here is another's to load: the next in line need not wait for the lease to end.
+    // Release the loads that run here, so that the next waiter need not wait until the lease expires.
     const { link, handle, native, policy, leases } = this;
     if (this.near) {
       this.near.close();
@@ -222,7 +222,7 @@ export abstract class Instance {
     const id = link.nextId();
     link.takeOver();
     const released = link.outcome(id, native.release(id), RELEASE, policy);
-    // Without a host there is nothing to give back.
+    // Without a host there is nothing to release.
     const isReleased = await released.catch(() => false);
     this.link.detach(this.handle, this.#name, isReleased);
     this.#events.removeAllListeners();
@@ -235,7 +235,7 @@ export abstract class Instance {
   }
 
   #listener(): LinkListener {
-    // Later: a listener that throws must not keep other callers from their answers.
+    // In a later task: a listener that throws must not prevent other callers from getting their answers.
     const emit = <E extends keyof CacheEvents>(event: E, ...args: CacheEvents[E]) =>
       process.nextTick(() => this.#events.emit(event, ...(args as never)));
     return {

@@ -4,15 +4,15 @@ import type { ClusteredCache } from './cache.js';
 import { codedError } from './errors.js';
 import type { FetchOptions } from './options/calls.js';
 
-/** What {@link memoize} needs of a cache; the views of `wrap` have it too. */
+/** The part of a cache that {@link memoize} needs; views made by `wrap` have it too. */
 export type FetchingCache<K extends string | number, V> = Pick<ClusteredCache<K, V>, 'fetch' | 'delete'>;
 
 /** A memoized function. */
 export interface Memoized<A extends unknown[], R> {
   (...args: A): Promise<R>;
-  /** Calls the function anew and caches what it returns. */
+  /** Calls the function again and caches what it returns. */
   refresh(...args: A): Promise<R>;
-  /** Forgets what is cached for these arguments. Resolves whether there was anything. */
+  /** Removes the cached result for these arguments. Resolves whether there was one. */
   forget(...args: A): Promise<boolean>;
 }
 
@@ -20,7 +20,7 @@ export interface Memoized<A extends unknown[], R> {
  * Wraps a function with `cache.fetch`: for each key it runs once in the cluster.
  *
  * @param cache - where results are kept
- * @param fn - the function; what it throws is not cached, nor is `undefined`
+ * @param fn - the function; errors and `undefined` are not cached
  * @param keyFn - the cache key for its arguments
  * @param options - as for `cache.fetch`
  * @example

@@ -1,4 +1,4 @@
-/** The only importer of the native binding. Every error it throws leaves here with its class and code. */
+/** The only module that imports the native binding. It gives every error that native code throws its class and code. */
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -21,9 +21,12 @@ interface Reads {
   get(key: unknown): unknown;
   peek(key: unknown): unknown;
   has(key: unknown): unknown;
-  /** As `get`, but what is not there is left open: the host says which process is to load it. */
+  /** As `get`, but a miss is left open: the host decides which process loads the value. */
   find(key: unknown): unknown;
-  /** What `gather` makes of the values of up to `MAX_READ_MANY` keys. Their forms go into the register. */
+  /**
+   * Calls `gather` with the values of up to `MAX_READ_MANY` keys and returns its result. The forms go into the
+   * register.
+   */
   readMany<T>(gather: (...values: unknown[]) => T, ...keys: unknown[]): T;
 }
 
@@ -39,12 +42,12 @@ interface Submit {
 /** The binding. */
 export const native: typeof Binding = load();
 
-// Numbers that stand for kinds of answers, changes of a link, operations, and tags of keys and values.
+// Numbers for the forms of answers, link events, operations, and tags of keys and values.
 export const { Form, KeyTag, Leaving, LinkChange, OperationNumber, Sharing, ValueTag } = native;
 export type Form = Binding.Form;
 export type OperationNumber = Binding.OperationNumber;
 
-/** Calls native code and gives what it throws its class and code. */
+/** Calls native code and gives any error that it throws its class and code. */
 export function translated<T>(call: () => T): T {
   try {
     return call();
@@ -55,29 +58,29 @@ export function translated<T>(call: () => T): T {
 
 function load(): typeof Binding {
   try {
-    // In this form, tools that look for the files of a program find it.
+    // Written like this, tools that trace the files of a program find it.
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- a failing import could not be explained
     return checked(require('../binding.js'));
   } catch (cause) {
     try {
-      // With loader hooks (tsx, for instance), the `require` of Node 20 fails in CommonJS that was imported, for JSON files; this one
-      // knows no hooks.
+      // With loader hooks (tsx, for instance), Node 20's own `require` fails on JSON files in CommonJS that was
+      // imported; this one bypasses hooks.
       if (!isBundled()) return checked(createRequire(__filename)('../binding.js'));
     } catch {
-      // The first reason is the one to show.
+      // The first error is the one worth showing.
     }
     throw missing(cause);
   }
 }
 
-/** Bundlers can make a path or an empty object of an addon. */
+/** Bundlers can replace an addon with a path or an empty object. */
 function checked(loaded: unknown): typeof Binding {
   const binding = loaded as typeof Binding;
-  if (typeof binding.isHosting !== 'function') throw new TypeError('what was loaded is not the addon');
+  if (typeof binding.isHosting !== 'function') throw new TypeError('the loaded module is not the addon');
   return binding;
 }
 
-/** Why there is no binding, and what to do about it. */
+/** Explains why the binding could not be loaded, and what to do about it. */
 function missing(cause: unknown): Error {
   const addon = `the native addon of clustered-cache for ${process.platform}-${process.arch} could not be loaded`;
   const remedy = isBundled()
@@ -88,7 +91,7 @@ function missing(cause: unknown): Error {
   return codedError('ERR_CC_NATIVE_MISSING', addon + remedy, { cause });
 }
 
-/** Whether this code runs from elsewhere than its package. An ES module that a bundler wrote has no `__dirname`. */
+/** Whether this code runs outside its package. An ES module that a bundler wrote has no `__dirname`. */
 function isBundled(): boolean {
   return typeof __dirname === 'undefined' || !existsSync(join(__dirname, '..', 'binding.js'));
 }

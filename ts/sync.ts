@@ -1,6 +1,6 @@
 /**
- * The synchronous half of a cache: the same operations without a promise. Reads answer from memory and so work
- * wherever the data can be read without a round trip; changes work in the host, which owns the data.
+ * The synchronous half of a cache: the same operations without a promise. Reads are answered from memory, so they work
+ * wherever the data can be read without a round trip; changes work only in the host, which owns the data.
  */
 
 import { codedError, type ErrorCode } from './errors.js';
@@ -156,7 +156,7 @@ export abstract class SyncOperations<K extends string | number, V> extends Insta
     return this.#change('purgeStaleSync', PURGE_STALE);
   }
 
-  // Without closures, each of which would cost as much as the look into memory.
+  // No closures here: each would cost as much as the read from memory.
 
   #get(key: K): V | undefined {
     if (this.closedError) throw this.closedError;

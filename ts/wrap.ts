@@ -12,8 +12,8 @@ export interface Codec<V, S = unknown> {
 }
 
 /**
- * How a view has each member of a cache: `'codec'` are those that handle values, `'passed'` those that do not and pass
- * through unchanged, `'absent'` those that a view does not have. A member that is not named here does not compile.
+ * How a view treats each member of a cache: `'codec'` members handle values, `'passed'` members do not and pass through
+ * unchanged, `'absent'` members do not exist on a view. Omitting a member here is a compile error.
  */
 const MEMBERS = {
   get: 'codec',
@@ -144,7 +144,7 @@ export function wrap<K extends string | number, V, S>(
   return { ...passed, ...new View(inner, codec).methods() };
 }
 
-/** What a view has of its own; a member that handles values and is missing here does not compile. */
+/** The members that a view implements itself; omitting one that handles values is a compile error. */
 type Own<K extends string | number, V, S> = Pick<WrappedCache<K, V, S>, Coded | 'cache' | typeof Symbol.asyncIterator>;
 
 class View<K extends string | number, V, S> {

@@ -1,4 +1,4 @@
-/** What the command line and the environment say, checked. */
+/** Parses and checks the command line and the environment. */
 
 import { parseArgs } from 'node:util';
 import { isClusteredCacheError } from '../errors.js';
@@ -6,10 +6,10 @@ import { snapshotInterval } from '../options/checks.js';
 import { checkOptions, type CacheOptions, type PersistSettings } from '../options/instance.js';
 import { LEVELS, type Level } from './log.js';
 
-/** What `serve` is to do. */
+/** The settings of `serve`. */
 export interface ServeSettings {
   endpoint: string;
-  /** Options of namespaces whose clients do not say otherwise. */
+  /** Namespace options that apply unless a client gives its own. */
   defaults: Pick<CacheOptions, 'max' | 'maxSize' | 'ttl'>;
   persist: PersistSettings | undefined;
   logLevel: Level;
@@ -18,14 +18,18 @@ export interface ServeSettings {
 
 export type Command = { run: 'serve'; settings: ServeSettings } | { run: 'help' } | { run: 'version' };
 
-/** The command line cannot be understood; the message says what is allowed. */
+/** The command line is invalid; the message says what is allowed. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** What can be given by an option, or for containers by a variable. */
+/** Settings that can be given by an option or, for containers, by a variable. */
 const OPTIONS = {
-  endpoint: { value: '<path>', variable: 'CLUSTERED_CACHE_ENDPOINT', text: 'path of the socket; clients get the same' },
+  endpoint: {
+    value: '<path>',
+    variable: 'CLUSTERED_CACHE_ENDPOINT',
+    text: 'path of the socket; clients use the same path',
+  },
   'max-entries': { value: '<n>', variable: 'CLUSTERED_CACHE_MAX_ENTRIES', text: 'most entries of a namespace' },
   'max-size': { value: '<size>', variable: 'CLUSTERED_CACHE_MAX_SIZE', text: 'most bytes of a namespace: 256mb, 1gb' },
   ttl: { value: '<ms>', variable: 'CLUSTERED_CACHE_TTL', text: 'time to live of entries' },
@@ -37,7 +41,7 @@ const OPTIONS = {
   'snapshot-interval': {
     value: '<ms>',
     variable: 'CLUSTERED_CACHE_SNAPSHOT_INTERVAL',
-    text: 'write it that often, not only at the end',
+    text: 'also write it this often, not only at the end',
   },
   'log-level': { value: '<level>', variable: 'CLUSTERED_CACHE_LOG_LEVEL', text: LEVELS.join(', ') },
   'ready-fd': { value: '<n>', variable: undefined, text: 'descriptor that gets a line when clients can connect' },
@@ -66,7 +70,7 @@ Limits hold for each namespace whose clients do not give their own. While anothe
 for its end. SIGINT and SIGTERM end it; the snapshot is written then.
 `;
 
-/** Understands the arguments behind the program's name. */
+/** Parses the arguments after the program's name. */
 export function parseCommand(args: string[], env: NodeJS.ProcessEnv): Command {
   const { positionals, values } = split(args);
   if (values['help']) return { run: 'help' };
@@ -78,7 +82,7 @@ export function parseCommand(args: string[], env: NodeJS.ProcessEnv): Command {
   return { run: 'serve', settings: settingsOf(gather(values, env)) };
 }
 
-/** What stands on the command line, not looked at yet. */
+/** The values from the command line, not checked yet. */
 interface Words {
   positionals: string[];
   values: Record<string, unknown>;
@@ -94,7 +98,7 @@ function split(args: string[]): Words {
     return parseArgs({ args, options, allowPositionals: true, strict: true });
   } catch (error) {
     const known = [...Object.keys(OPTIONS), 'help', 'version'].map((name) => `--${name}`).join(', ');
-    // What follows its first sentence speaks of a command line that takes anything.
+    // The sentences after the first describe positional arguments, which this program does not take.
     const [what] = (error as Error).message.split('. ');
     throw new UsageError(`${what}; allowed are ${known}`, { cause: error });
   }
@@ -149,7 +153,7 @@ function persistOf(file: { value: string; from: string }, every: Given[Name], in
     .persist as PersistSettings;
 }
 
-/** Runs a check of the library's; its refusal names the option as it was given here. */
+/** Runs one of the library's checks; its error names the option as it was given here. */
 function checked<T>(from: string, value: string, check: () => T): T {
   try {
     return check();
@@ -162,7 +166,7 @@ function checked<T>(from: string, value: string, check: () => T): T {
 
 function numberOf(given: Given[Name]): number | undefined {
   if (given === undefined) return undefined;
-  // What is no number becomes one that every check refuses.
+  // Anything that is not a number becomes a value that every check refuses.
   return given.value.trim() === '' ? NaN : Number(given.value);
 }
 

@@ -5,7 +5,7 @@ import process from 'node:process';
 export const LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 export type Level = (typeof LEVELS)[number];
 
-/** Writes what is at least as grave as the chosen level. */
+/** Writes messages that are at least as severe as the chosen level. */
 export class Log {
   readonly #level: number;
 

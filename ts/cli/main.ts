@@ -7,7 +7,7 @@ import { parseCommand, USAGE, UsageError, type Command } from './arguments.js';
 const FAILED = 1;
 const MISUSED = 2;
 
-/** Runs the program of that version with the arguments behind its name. */
+/** Runs the program, as this version, with the arguments after its name. */
 export function main(args: string[], version: string): void {
   const command = understand(args);
   switch (command?.run) {
@@ -18,7 +18,7 @@ export function main(args: string[], version: string): void {
       process.stdout.write(`${version}\n`);
       return;
     case 'serve':
-      // Only now: an addon that is missing is this command's failure, with its code.
+      // Loaded only now, so that a missing addon makes this command fail, with its exit code.
       import('./serve.js').then(({ serve }) => serve(command.settings)).catch(fail);
   }
 }

@@ -12,12 +12,12 @@ import { divertNotices } from '../process/snapshots.js';
 import type { ServeSettings } from './arguments.js';
 import { Log } from './log.js';
 
-/** How often a second host looks whether the first one has ended. */
+/** How often a second host checks whether the first one has ended. */
 const LOOK = 50;
 /** Node's longest timer. */
 const FOREVER = 2 ** 31 - 1;
 
-/** Hosts until a signal ends the process, which fails when that is not possible. */
+/** Hosts until a signal ends the process; the process fails if it cannot host. */
 export async function serve(settings: ServeSettings): Promise<void> {
   const log = new Log(settings.logLevel);
   try {
@@ -32,12 +32,12 @@ export async function serve(settings: ServeSettings): Promise<void> {
 async function host({ endpoint, defaults, persist, readyFd }: ServeSettings, log: Log): Promise<void> {
   divertNotices(({ code, message, warning }, ending) => {
     if (warning) log.warn(message);
-    // Those of an interval come again and again.
+    // Warnings about snapshots at intervals repeat.
     else if (code === 'CC_SNAPSHOT_WRITTEN' && !ending) log.debug(message);
     else log.info(message);
   });
   endOnSignals(log);
-  // Nothing of a host keeps a process alive: here it is all there is.
+  // A host does not keep its process alive, and this process has nothing else that would.
   setInterval(() => {}, FOREVER);
   await untilFree(endpoint, log);
   translated(() => native.setDefaults(sharedOptions(defaults)));
@@ -50,7 +50,7 @@ async function host({ endpoint, defaults, persist, readyFd }: ServeSettings, log
 async function untilFree(endpoint: string, log: Log): Promise<void> {
   let waits = false;
   while (!translated(() => isolate().reserve(endpoint))) {
-    if (!waits) log.info(`another host listens at ${endpoint}; waiting for its end`);
+    if (!waits) log.info(`another host listens at ${endpoint}; waiting until it ends`);
     waits = true;
     await sleep(LOOK);
   }
@@ -63,7 +63,7 @@ function endOnSignals(log: Log): void {
     process.exit(0);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop(signal));
-  // PM2's way to say it where there are no signals.
+  // PM2 sends this message where there are no signals.
   process.on('message', (message) => {
     if (message === 'shutdown') stop('shutdown');
   });

@@ -1,32 +1,35 @@
 /**
- * Node's own channel between a process and those it started, as this package uses it beside the application: nobody's
- * messages are lost because we listen too, and no process lives longer for it.
+ * Node's IPC channel between a process and its children, shared by this package and the application: no message of the
+ * application is lost because this package listens too, and no process is kept alive by it.
  */
 
 import process from 'node:process';
 
-/** The only property of our messages, so that applications can tell them apart. */
+/** The only property of this package's messages, so that applications can tell them apart. */
 const MESSAGE = 'clustered-cache';
 
-/** This process, which its parent talks to, or a child. */
+/** One end of a channel: this process, to which its parent sends messages, or a child. */
 type End = NodeJS.EventEmitter;
 
-/** What is in our messages. */
+/** The content of this package's messages. */
 type Taker = (content: unknown) => void;
 
-/** A message as our own. */
+/** Wraps content as a message of this package. */
 export function wrapped(content: unknown): object {
   return { [MESSAGE]: content };
 }
 
-/** What is in a message of ours; `undefined` for all others. */
+/** The content of a message of this package; `undefined` for any other message. */
 export function contentOf(message: unknown): unknown {
   return isOurs(message) ? message[MESSAGE] : undefined;
 }
 
 const ears = new WeakMap<End, Ear>();
 
-/** Calls `take` with the content of each message of ours that arrives at `end`. Returns how to stop. */
+/**
+ * Calls `take` with the content of each message of this package that arrives at `end`. Returns a function that stops
+ * it.
+ */
 export function overhear(end: End, take: Taker): () => void {
   let ear = ears.get(end);
   if (!ear) ears.set(end, (ear = new Ear(end)));
@@ -35,13 +38,13 @@ export function overhear(end: End, take: Taker): () => void {
 }
 
 /**
- * The one listener of ours at an end. Node keeps messages until somebody listens; since we do, the application's own
- * are kept here until the application does.
+ * This package's only listener at an end. Node keeps messages until there is a listener. As this package listens, it
+ * keeps the application's messages until the application listens too.
  */
 class Ear {
   readonly #end: End;
   readonly #takers = new Set<Taker>();
-  /** The application's messages that came before its first listener, or between two of them. */
+  /** The application's messages that arrived while it had no listener. */
   readonly #held: unknown[][] = [];
   #isPassing = false;
 
@@ -54,7 +57,7 @@ class Ear {
     if (this.#takers.size > 1) return;
     if (this.#held.length === 0) this.#end.prependListener('newListener', this.#onNewListener);
     this.#end.prependListener('message', this.#onMessage);
-    // A listener keeps this process alive, which is for the application to decide; children are alive by themselves.
+    // A listener would keep this process alive, which is the application's decision; children stay alive by themselves.
     if (this.#end === process) counted(process.channel)?.unrefCounted?.();
   }
 
@@ -73,7 +76,7 @@ class Ear {
   };
 
   readonly #onNewListener = (event: string | symbol, listener: unknown): void => {
-    // As Node does: when the turn that begins to listen is over.
+    // As Node does: after the code that adds the listener has run.
     if (event === 'message' && listener !== this.#onMessage) process.nextTick(() => this.#pass());
   };
 
@@ -95,13 +98,13 @@ class Ear {
     this.#rest();
   }
 
-  /** Nobody of ours listens, and nothing is left to pass on. */
+  /** This package has no listener left, and no message is left to pass on. */
   #rest(): void {
     if (this.#takers.size === 0 && this.#held.length === 0) this.#end.off('newListener', this.#onNewListener);
   }
 }
 
-/** A channel as it counts who needs it; an explicit `unref()` would hold for the application's listeners too. */
+/** A channel with Node's count of its users; an explicit `unref()` would affect the application's listeners too. */
 interface Counted {
   refCounted?(): void;
   unrefCounted?(): void;

@@ -1,19 +1,19 @@
 /**
- * Node's cluster module, where this process uses it. Loading it costs as much as a fifth of this package, and it says
- * nothing in a process that is no worker and has not loaded it.
+ * Node's cluster module, if this process uses it. Loading it costs a fifth of loading this package, and it is of no use
+ * in a process that is not a worker and has not loaded it.
  */
 
 import type cluster from 'node:cluster';
 import { subscribe } from 'node:diagnostics_channel';
 import process from 'node:process';
 
-/** How Node's list of what is loaded names it. */
+/** Its name in Node's list of loaded modules. */
 const NAME = 'NativeModule cluster';
 
 let found: typeof cluster | undefined;
 
 /**
- * The cluster module, if anything in this process uses it. A worker has it loaded before its own code runs; a primary
+ * The cluster module, if anything in this process uses it. A worker has loaded it before its own code runs; a primary
  * loads it before it forks.
  */
 export function clusterInUse(): typeof cluster | undefined {
@@ -28,7 +28,7 @@ function isInUse(): boolean {
   return !Array.isArray(loaded) || hasOwnGlobals() || loaded.includes(NAME);
 }
 
-/** Whether this code runs in a context of its own: Node's functions are of the globals of the thread. */
+/** Whether this code runs in a context of its own: Node's functions belong to the thread's globals. */
 export function hasOwnGlobals(): boolean {
   return Object.getPrototypeOf(subscribe) !== Function.prototype;
 }

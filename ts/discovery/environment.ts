@@ -1,5 +1,5 @@
 /**
- * Where this process stands: host or client, and of whom. The facts are read here and nowhere else; the roles
+ * The role of this process: host or client, and of which host. The facts are read only here; the roles
  * are explained in `docs/design/discovery.md`.
  */
 
@@ -17,27 +17,27 @@ const { MAX_NAMESPACE_BYTES } = native;
 /** Names a host's socket for processes that the cluster module does not connect. */
 const ENDPOINT_VARIABLE = 'CLUSTERED_CACHE_ENDPOINT';
 
-/** Says how clients get to the data: `socket` never reads the host's memory, `shared` insists on it. */
+/** Selects how clients read the data: `socket` never reads the host's memory, `shared` requires it. */
 const TRANSPORT_VARIABLE = 'CLUSTERED_CACHE_TRANSPORT';
 
-/** Keeps namespaces apart that have the same name: parts of a program that run side by side, such as tests. */
+/** Separates namespaces of the same name, for parts of a program that run side by side, such as tests. */
 const SCOPE_VARIABLE = 'CLUSTERED_CACHE_SCOPE';
 
 /**
- * What the host's names of namespaces begin with, for all that is opened here from now on. It is read each time: threads
- * and test files of one process have an environment each, and set it before they open anything.
+ * The prefix of the host's names for namespaces that are opened here. It is read each time: threads and test files of
+ * one process each have their own environment, and set it before they open a cache.
  */
 function scopePrefix(): string {
   const scope = process.env[SCOPE_VARIABLE];
   return scope === undefined || scope === '' ? '' : `${scope}/`;
 }
 
-/** Whether somebody has said which scope to use, be it none. */
+/** Whether the scope is set explicitly, even to the empty scope. */
 export function isScopeGiven(): boolean {
   return process.env[SCOPE_VARIABLE] !== undefined;
 }
 
-/** The name that the host knows a namespace by. */
+/** The name by which the host knows a namespace. */
 export function scoped(namespace: string): string {
   const prefix = scopePrefix();
   const name = prefix + namespace;
@@ -49,17 +49,17 @@ export function scoped(namespace: string): string {
   );
 }
 
-/** Those of the host's names that belong to this scope, as they are called here. */
+/** The host's names that belong to this scope, as callers here know them. */
 export function unscoped(names: readonly string[]): string[] {
   const prefix = scopePrefix();
   return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
 }
 
-/** What tells whether this code is in a test file that shares its process with others. */
+/** The facts that tell whether this code is in a test file that shares its process with others. */
 export interface RunnerFacts {
   env: NodeJS.ProcessEnv;
   isMainThread: boolean;
-  /** What this thread runs, or else the process: `process.argv[1]`. */
+  /** The script of this thread, or else of the process: `process.argv[1]`. */
   script: string | undefined;
   /** Whether this code has globals of its own, in a context that is not the thread's. */
   hasOwnGlobals: boolean;
@@ -71,20 +71,20 @@ export interface RunnerFacts {
 const AVA_WORKER = /[\\/]ava[\\/]lib[\\/]worker[\\/]base\.js$/;
 
 /**
- * The test runner that runs several files in one process, if this code is in one of these files. Variables alone do not
- * tell: what a file starts, such as the server it tests, has them too, and is an application as any other. Where a file has a
- * process of its own, as with `node --test`, nothing need be kept apart.
+ * The test runner that runs several files in one process, if this code is in one of these files. Environment variables
+ * alone do not tell: a process that a test file starts, such as the server it tests, inherits them and is an
+ * application like any other. Where each file has a process of its own, as with `node --test`, no separation is needed.
  */
 export function sharingRunner(facts: RunnerFacts): 'jest' | 'vitest' | 'ava' | undefined {
   const { env, isMainThread, script = '', hasOwnGlobals, hasVitestState } = facts;
-  // One file after another, each in a context.
+  // Jest runs one file after another, each in a context.
   if (env['JEST_WORKER_ID'] !== undefined && hasOwnGlobals) return 'jest';
   // The pools vmThreads and vmForks do the same; the pool threads starts a thread for each file.
   if (env['VITEST'] !== undefined && (hasOwnGlobals || (!isMainThread && hasVitestState))) return 'vitest';
   return !isMainThread && AVA_WORKER.test(script) ? 'ava' : undefined;
 }
 
-/** What was asked for by `CLUSTERED_CACHE_TRANSPORT`; `undefined` is "whatever works". */
+/** The value of `CLUSTERED_CACHE_TRANSPORT`; `undefined` selects whatever works. */
 export function transportWish(): 'socket' | 'shared' | undefined {
   const wish = process.env[TRANSPORT_VARIABLE];
   if (wish === undefined || wish === '') return undefined;
@@ -92,15 +92,15 @@ export function transportWish(): 'socket' | 'shared' | undefined {
   throw codedError('ERR_CC_INVALID_OPTION', `${TRANSPORT_VARIABLE} is ${show(wish)}; allowed is socket or shared`);
 }
 
-/** How an instance gets to its store. */
+/** How an instance reaches its store. */
 export type Way =
   /** The store is in this process. */
   | { to: 'here'; listenAt?: string }
-  /** The host is one of several equal processes; with `stands`, this may be the one. */
+  /** The host is elected among equal processes; with `stands`, this process may become the host. */
   | { to: 'elected'; key: string; stands: boolean }
-  /** The host is the cluster's primary; it tells its endpoint over Node's own IPC. */
+  /** The host is the cluster's primary, which sends its endpoint over Node's IPC. */
   | { to: 'primary' }
-  /** The host is that of the process which started this one, told in the same manner. */
+  /** The host is that of the parent process, which sends its endpoint in the same way. */
   | { to: 'parent' }
   /** The host listens at a known path. */
   | { to: 'endpoint'; endpoint: string };
@@ -110,7 +110,7 @@ export function wayFor(options: InstanceOptions): Way {
   const { endpoint = process.env[ENDPOINT_VARIABLE] || undefined, role, attach } = options;
   if (role === 'host') return endpoint === undefined ? { to: 'here' } : { to: 'here', listenAt: endpoint };
   if (endpoint !== undefined) return { to: 'endpoint', endpoint };
-  // Before anything the cluster module says: under PM2 every instance is a primary, or every one a worker.
+  // Checked before the cluster module's role: under PM2 either all instances are primaries, or all are workers.
   const key = electionKey();
   if (key !== undefined) return { to: 'elected', key, stands: role !== 'client' };
   if (isClusterWorker()) return { to: 'primary' };
@@ -133,8 +133,8 @@ export function wayFor(options: InstanceOptions): Way {
 }
 
 /**
- * Refuses `allowUids` where it would change nothing: other users come by what this process tells those that it starts, and by
- * nothing else.
+ * Refuses `allowUids` where it would have no effect: other users can connect only with what this process tells the
+ * processes that it starts.
  */
 export function checkGuests({ allowUids, endpoint }: InstanceOptions, way: Way): void {
   if (allowUids === undefined) return;
@@ -170,12 +170,12 @@ export function isClusterWorker(): boolean {
   return native.attachment() !== null || startedAsClusterWorker();
 }
 
-/** Whether there is a channel to a process that may know the host, or was; threads cannot tell. */
+/** Whether there is, or was, a channel to a process that may know the host; threads cannot tell. */
 function hasParent(): boolean {
   return !isMainThread || process.connected || native.attachment() !== null;
 }
 
-/** Why this process is not a host by itself, whatever it does; `undefined` where it is one or may be one. */
+/** Why this process can never be the host by itself; `undefined` where it is the host or may become it. */
 export function whyNoHost(): string | undefined {
   if (electionKey() !== undefined) {
     return (

@@ -1,8 +1,9 @@
 /**
- * Which of this process's stores the caches that are opened here have. An application has one. Where a test runner runs
- * several test files in one process, each evaluation of this package has another one, in an isolate that nobody else can name:
- * files that know nothing of each other do not meet. What a file starts itself is of its isolate. The entrance sees to it that there is
- * one evaluation in a file, however often it loads the package.
+ * Selects the store, in this process, of the caches that are opened here. An application has one store. Where a test
+ * runner runs several test files in one process, each evaluation of this package has a store of its own, in an isolate
+ * whose name no other file knows, so that independent files do not share a cache. Processes and threads that a file
+ * starts belong to its isolate. The package's entry point ensures one evaluation per file, however often the file loads
+ * the package.
  */
 
 import process from 'node:process';
@@ -11,10 +12,10 @@ import { hasOwnGlobals } from './cluster-module.js';
 import { isScopeGiven, sharingRunner } from './environment.js';
 import { native, type NativeIsolate } from '../native.js';
 
-/** Under which threads find the isolate of the file that started them. */
+/** The key under which threads find the isolate of the file that started them. */
 const NAME = 'clustered-cache.isolate';
 
-/** That of the process. */
+/** The isolate of the process. */
 const COMMON = '';
 
 const runner = sharingRunner({
@@ -24,19 +25,19 @@ const runner = sharingRunner({
   hasOwnGlobals: hasOwnGlobals(),
   hasVitestState: '__vitest_worker__' in globalThis,
 });
-// Another one than any in this process, which is all it has to be.
+// It only has to differ from all others in this process.
 const own = runner === undefined ? inherited() : `${performance.now()} ${Math.random()}`;
 const isolates = new Map<string, NativeIsolate>();
 
-/** The name of the isolate. Whoever sets a scope says himself who meets whom. */
+/** The name of the isolate. An explicit scope replaces isolates: it alone decides which files share a cache. */
 export function isolateName(): string {
   const name = isScopeGiven() ? COMMON : own;
-  // For threads that are started from now on. Those of a runner know better.
+  // For threads that are started from now on. Threads that a test runner starts set their own.
   if (runner !== undefined) setEnvironmentData(NAME, name === COMMON ? undefined : name);
   return name;
 }
 
-/** The isolate of what is opened here just now. */
+/** The isolate of a cache that is opened here now. */
 export function isolate(): NativeIsolate {
   const name = isolateName();
   let found = isolates.get(name);
@@ -44,7 +45,7 @@ export function isolate(): NativeIsolate {
   return found;
 }
 
-/** That of the test file which started this thread. */
+/** The isolate of the test file that started this thread. */
 function inherited(): string {
   const name = isMainThread ? undefined : getEnvironmentData(NAME);
   return typeof name === 'string' ? name : COMMON;

@@ -43,7 +43,7 @@ export function linkFor(options: InstanceOptions): Link {
       return client(PARENT, options, find, isOfInstance());
     }
     case 'elected': {
-      // Before: this may be the host at once.
+      // First, because this process may become the host at once.
       if (way.stands && options.persist) keep(options.persist, true);
       const endpoint = translated(() => native.elect(way.key, way.stands));
       if (way.stands && isMainThread) leaveAtEnd(options.handoverTimeout, finish);
@@ -65,30 +65,31 @@ export function linkFor(options: InstanceOptions): Link {
 
 /** Makes this process the host, at `listenAt` if that is given. */
 export function becomeHost(listenAt: string | undefined, persist: PersistSettings | undefined): void {
-  // A snapshot beside an endpoint that another host has is that host's: it is not loaded, and the listening says why.
+  // If another host already serves this endpoint, the snapshot is that host's: it is not loaded, and listening fails
+  // with the reason.
   const isFree = listenAt === undefined || translated(() => isolate().reserve(listenAt));
   if (persist && isFree) keep(persist, false);
   if (listenAt !== undefined) translated(() => isolate().listen(listenAt));
 }
 
-/** Lets processes of these users be clients of this one. */
+/** Allows processes of these users to be clients of this one. */
 function admit(users: number[]): void {
   translated(() => isolate().admit(users));
 }
 
 function keep(persist: PersistSettings, elected: boolean): void {
   keepSnapshots(persist, elected);
-  // A process that a signal ends does not exit by itself.
+  // A process that a signal ends emits no 'exit' event.
   atEnd(end);
 }
 
-/** The link to the store of this process, which is the host from then on. */
+/** The link to the store of this process, which becomes the host. */
 export function hostLink(): Link {
   const key = `${HERE} ${isolateName()}`;
   return linkOf(key, () => new Link('host', 0, false, () => links.delete(key)));
 }
 
-/** Has a host: this process, or one of those that elect it. */
+/** Takes part in the election of a host: this process or one of its peers. */
 export function ensureHost(): void {
   const key = electionKey();
   if (key === undefined) hostLink();
@@ -98,7 +99,7 @@ export function ensureHost(): void {
   }
 }
 
-/** A link to a host elsewhere; `find` begins to look for it and returns how to stop. */
+/** A link to a host in another process; `find` starts looking for it and returns a function that stops the search. */
 function client(key: string, { timeout }: InstanceOptions, find: (link: Link) => () => void, elected = false): Link {
   return linkOf(key, () => {
     let stop = () => {};
@@ -131,14 +132,14 @@ function linkOf(key: string, make: () => Link): Link {
   return link;
 }
 
-/** Sends what was asked and read so far. */
+/** Sends all requests and access reports that are still queued. */
 function finish(): void {
   for (const link of links.values()) link.finish();
 }
 
 /**
- * What was asked before the process ends is sent; an elected host hands its content to the next, or saves it; a host saves its
- * content and leaves no files. Twice is fine.
+ * Called before the process ends: queued requests are sent; an elected host hands its content to its successor, or
+ * saves it; any other host saves its content and removes its files. Calling it twice is fine.
  */
 export function end(): void {
   finish();

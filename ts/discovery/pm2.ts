@@ -1,6 +1,6 @@
 /**
- * PM2: the instances of an app have PM2's daemon for a parent, which runs no code of the app and cannot host. They elect a
- * host among themselves, whatever the cluster module says they are.
+ * PM2: the parent of an app's instances is PM2's daemon, which runs no code of the app and cannot host. They elect a
+ * host among themselves, whatever their role in the cluster module.
  */
 
 import type { createHash as CreateHash } from 'node:crypto';
@@ -15,13 +15,15 @@ let found: string | null | undefined;
 
 /** The key under which the instances of this PM2 app elect their host; `undefined` outside of PM2. */
 export function electionKey(): string | undefined {
-  // A thread may have been given another environment.
+  // A thread may have an environment of its own.
   if (!isMainThread) return native.electionKey() ?? keyOfInstance() ?? undefined;
   found = found === undefined ? keyOfInstance() : found;
   return found ?? undefined;
 }
 
-/** Whether this is an instance, or was started by one: then its environment says so, unless it was given another. */
+/**
+ * Whether this process is an instance or was started by one. Its environment tells, unless it was started with another.
+ */
 export function isOfInstance(): boolean {
   const { pm_id: id, PM2_HOME: home, name } = process.env;
   return id !== undefined && !!home && name !== undefined;
@@ -30,9 +32,9 @@ export function isOfInstance(): boolean {
 function keyOfInstance(): string | null {
   const { PM2_HOME: home = '', name = '', namespace = 'default' } = process.env;
   if (!isOfInstance() || !isInstance(home)) return null;
-  // Here, because loading it is a tenth of loading this package.
+  // Loaded here, because it would add a tenth to the time that this package takes to load.
   const { createHash } = require('node:crypto') as { createHash: typeof CreateHash };
-  // Nothing else is the same in all instances over reloads, restarts and resurrections, and differs between apps.
+  // Only these are the same in all instances, survive reloads, restarts and resurrections, and differ between apps.
   return createHash('sha256')
     .update(['v1', 'pm2', real(home), namespace, name].join('\0'))
     .digest('hex')

@@ -1,10 +1,10 @@
 /**
- * How processes learn from the one that started them where its host is, over Node's own IPC: they say hello, and are
- * answered path and secret. Workers of the cluster module do so by themselves, helpers of child_process when they are
- * told to attach. A primary that loads this package after its workers calls them.
+ * How processes learn, over Node's IPC, where the host of the process that started them is: they send a hello and
+ * receive the path and the secret. Cluster workers do so by themselves, helpers of child_process when they are told to
+ * attach. A primary that loads this package after its workers asks them to send their hello again.
  *
- * Who says that he runs as a user that the host does not serve is not told the secret. It would be of no use to him, whatever
- * he says: host and file system look at who he is.
+ * A process that names a user whom the host does not serve is not told the secret. A false name would not help it: the
+ * host and the file system check its real user.
  */
 
 import type { ChildProcess } from 'node:child_process';
@@ -23,25 +23,25 @@ import { isolate, isolateName } from './isolate.js';
 
 const log = debug('rendezvous');
 
-/** What a process asks with: the user it runs as, where there are users with numbers. */
+/** The request of a process: the user it runs as, on systems where users have numbers. */
 interface Hello {
   hello: number | null;
 }
 
-/** What is said to processes that may have asked in vain: ask now. */
+/** The message to processes that may have asked too early: ask again now. */
 const CALL = 'call';
-/** Who is not answered asks again after this time, doubled each time up to the second. */
+/** A process without an answer asks again after this time in ms, which doubles each time, up to `LAST_RETRY`. */
 const FIRST_RETRY = 25;
 const LAST_RETRY = 1_000;
 
 /** Where the host is, or why there is none. */
 type Answer = Attachment | { failure: string };
 
-// --- who is asked --------------------------------------------------------------------------------------------------
+// --- answering -----------------------------------------------------------------------------------------------------
 
 /**
- * Who answers the processes that this thread starts. It is kept where all copies of this package find it: in a module of
- * Node, which contexts of one thread share.
+ * The copy of this package that answers the processes that this thread starts. It is kept where all copies find it: in
+ * a module of Node, which all contexts of a thread share.
  */
 interface Desk {
   isolate: string;
@@ -51,14 +51,17 @@ interface Desk {
 const DESK: unique symbol = Symbol.for('clustered-cache.desk') as never;
 const desks: typeof diagnostics & { [DESK]?: Desk } = diagnostics;
 
-/** A child knows whom it was started by: its host is in that one's isolate, whoever hears it ask. */
+/**
+ * The copy that was current when a child was started: the child's host is in that copy's isolate, whichever copy
+ * receives its hello.
+ */
 const ANSWER: unique symbol = Symbol.for('clustered-cache.answer') as never;
 type Child = ChildProcess & { [ANSWER]?: (hello: Hello) => void };
 
 /**
- * Answers the processes that this thread starts with a channel from now on, if they ask, and tells workers that are there already. The
- * socket opens with the first answer. Where a thread runs test files one after another, whoever was evaluated last does
- * this, for it is of the file that runs now.
+ * Answers the processes that this thread starts with a channel, if they ask, and calls workers that exist already. The
+ * socket opens with the first answer. Where a thread runs test files one after another, the copy that was evaluated
+ * last does this, because it belongs to the file that is running.
  */
 export function answerChildren(): void {
   const name = isolateName();
@@ -68,14 +71,14 @@ export function answerChildren(): void {
   desks[DESK] = { isolate: name, leave: takeDesk() };
 }
 
-/** Listens to children. Returns how to stop, for all but those that are there. */
+/** Listens to children. Returns a function that stops listening to new ones; children that exist are still answered. */
 function takeDesk(): () => void {
   let stopHearing: (() => void) | undefined;
   const onMessage = ({ process: child }: Worker, message: unknown) => {
     const content = contentOf(message);
     if (isHello(content)) (child as Child)[ANSWER]?.(content);
   };
-  /** Hears workers from when the application uses the cluster module, which may be later. */
+  /** Listens to workers as soon as the application uses the cluster module, which may be later. */
   const hearWorkers = () => {
     const cluster = clusterInUse();
     // Also in threads, which fork as primaries do.
@@ -96,7 +99,7 @@ function takeDesk(): () => void {
   };
 }
 
-/** A worker that was forked before anybody here could hear of it. */
+/** A worker that was forked before this package was loaded. */
 function announceTo(child: Child): void {
   if (child[ANSWER]) return;
   child[ANSWER] = (hello) => answer(child, hello, whereabouts);
@@ -105,9 +108,9 @@ function announceTo(child: Child): void {
 
 function hearOf(child: Child): void {
   child[ANSWER] = (hello) => answer(child, hello, isOwnWorker(child) ? whereabouts : whereaboutsForHelpers);
-  // A child tells of itself before it has its channel, and the cluster module knows its workers after that.
+  // This event comes before a child has its channel, and the cluster module registers its workers even later.
   process.nextTick(() => {
-    // Workers are heard through the cluster module.
+    // Workers are handled through the cluster module.
     if (child.channel && !isOwnWorker(child))
       overhear(child, (content) => isHello(content) && child[ANSWER]?.(content));
   });
@@ -117,24 +120,24 @@ function isHello(content: unknown): content is Hello {
   return typeof content === 'object' && content !== null && 'hello' in content;
 }
 
-/** Sends `child` something of ours. One that is just dying needs no answer. */
+/** Sends a message of this package to `child`. A child that is just ending needs no answer. */
 function tell(child: ChildProcess, content: Answer | typeof CALL): void {
   if (child.connected) child.send(wrapped(content), () => {});
 }
 
-/** Where workers find the host: here, or where this process finds it itself. */
+/** Where this process's workers find the host: in this process, or where it finds its own host. */
 function whereabouts(): Attachment {
   const key = electionKey();
-  // One that was told to host serves its own workers, wherever it runs.
+  // A process that was told to host serves its own workers, wherever it runs.
   return key === undefined || native.isHosting() ? isolate().serveChildren() : ofThisUser(native.elect(key, true));
 }
 
-/** What a host is known by that serves nobody but processes of this user. */
+/** The attachment to a host that serves only processes of this user. */
 function ofThisUser(endpoint: string): Attachment {
   return { endpoint, ...(process.geteuid && { user: process.geteuid() }) };
 }
 
-/** Children that are answered as soon as this process has been answered itself. */
+/** Children that are answered as soon as this process has its own answer. */
 const waiting = new WeakSet<ChildProcess>();
 
 /** Tells `child` where the host is. */
@@ -145,7 +148,7 @@ function answer(child: ChildProcess, { hello: user }: Hello, whereabouts: () => 
   if (known) return reply(known);
   if (waiting.has(child)) return;
   waiting.add(child);
-  const stop = find('the process above it', {
+  const stop = find('its parent process', {
     onAnswer: (attachment) => {
       waiting.delete(child);
       child.off('disconnect', stop);
@@ -207,15 +210,15 @@ function whereaboutsForHelpers(): Attachment {
   return isElsewhere ? ofThisUser(endpointInUse as string) : whereabouts();
 }
 
-// --- who asks ------------------------------------------------------------------------------------------------------
+// --- asking --------------------------------------------------------------------------------------------------------
 
 let isAttaching = false;
 
-/** Who looks for the host. */
+/** The process, or thread, that looks for the host. */
 export interface Seeker {
-  /** It has been told where the host is; nobody is asked any more. */
+  /** It has been told where the host is; it stops asking. */
   onAnswer(attachment: Attachment): void;
-  /** It has been told why there is no host yet; with `isRefusal` there is one that serves other users only. */
+  /** It has been told why there is no host yet; with `isRefusal` there is a host, but it serves only other users. */
   onFailure(error: Error, isRefusal: boolean): void;
 }
 
@@ -224,7 +227,7 @@ export function findPrimary(seeker: Seeker): () => void {
   return find('the primary', seeker);
 }
 
-/** Looks for the host of the process that started this one, in the same manner. */
+/** Looks for the host of the process that started this one, in the same way. */
 export function findParent(seeker: Seeker): () => void {
   isAttaching = true;
   return find('the process that started this one', seeker);
@@ -251,7 +254,7 @@ function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
     if ('failure' in answer) {
       return onFailure(codedError('ERR_CC_NO_HOST', `${who} cannot listen: ${answer.failure}`), false);
     }
-    // It goes on asking: the host may come to allow this user.
+    // It continues to ask: the host may allow this user later.
     const refusal = refusalBy(answer);
     if (refusal) return onFailure(refusal, true);
     stop();
@@ -265,7 +268,7 @@ function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
   return stop;
 }
 
-/** The error for a host of another user that does not serve this one: this process could not even get at its socket. */
+/** The error for a host of another user that does not serve this one: this process could not even open its socket. */
 function refusalBy(answer: Attachment): Error | undefined {
   const own = process.geteuid?.() ?? null;
   if (serves(answer, own)) return undefined;
@@ -288,7 +291,7 @@ function awaitMainThread({ onAnswer }: Seeker): () => void {
   return stop;
 }
 
-/** Calls `act` now and again, ever more slowly, until stopped. */
+/** Calls `act` now and again at growing intervals, until stopped. */
 function repeat(act: () => void): () => void {
   let delay = FIRST_RETRY;
   let stopped = false;

@@ -1,11 +1,13 @@
-/** What one turn of the event loop asks of the host: it goes out in one write, when the turn's microtasks are done. */
+/**
+ * Batches the requests of one turn of the event loop: they are sent in one write, after the turn's microtasks have run.
+ */
 
 /**
- * So many requests go out without waiting for the end of the turn. It may be long, or never come: a loop in which
- * memory answers every `await` gives the event loop no turn.
+ * A batch of this size is sent before the turn ends. The end may be far off, or never come: a loop in which memory
+ * answers every `await` never returns to the event loop.
  */
 const MOST = 1_024;
-/** Ms after which a turn was so long that its requests must not pay for it with the time the host has for them. */
+/** If a turn takes longer than this, in ms, its duration is not counted against the timeouts of its requests. */
 const LONG = 10;
 
 export class TurnBatch {
@@ -17,15 +19,15 @@ export class TurnBatch {
   #begin = 0;
 
   /**
-   * `send` writes what has been asked; `delayed` is told by how many ms the requests from number `first` on go out later
-   * than the turn began.
+   * `send` writes the batch; `delayed` is told how many ms after the beginning of the turn the requests from number
+   * `first` on are sent.
    */
   constructor(send: () => void, delayed: (first: number, by: number) => void) {
     this.#send = send;
     this.#delayed = delayed;
   }
 
-  /** Takes request `id`. One look at the clock serves a whole turn: when it began, in ms of `performance.now()`. */
+  /** Adds request `id`. Returns when the turn began, in ms of `performance.now()`; the clock is read once per turn. */
   take(id: number): number {
     if (!this.#isOpen) {
       this.#isOpen = true;
@@ -38,12 +40,12 @@ export class TurnBatch {
     return this.#begin;
   }
 
-  /** It has gone on for so many requests that they should not wait any longer. */
+  /** Whether the batch is so large that it should be sent now. */
   get isFull(): boolean {
     return this.#requests >= MOST;
   }
 
-  /** Sends all that was asked. */
+  /** Sends the batch. */
   end(): void {
     if (this.#isOpen) {
       this.#isOpen = false;

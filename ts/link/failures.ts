@@ -1,4 +1,4 @@
-/** How requests end without an answer of the host. */
+/** How requests end without an answer from the host. */
 
 import { codedError, isClusteredCacheError, type ErrorCode } from '../errors.js';
 import { REJECT, type Policy, type Settling } from '../operations/operation.js';
@@ -6,26 +6,26 @@ import { REJECT, type Policy, type Settling } from '../operations/operation.js';
 /** How a request ended. */
 export type Outcome<T> = { value: T } | { error: unknown };
 
-/** The outcome to whoever waits for it in place. */
+/** Returns or throws the outcome, for a caller that waits synchronously. */
 export function settle<T>(outcome: Outcome<T>): T {
   if ('error' in outcome) throw outcome.error;
   return outcome.value;
 }
 
-/** What a request ends with that has failed for `error`: the instance's `failsafe` and the operation decide. */
+/** The outcome of a request that failed with `error`: the instance's `failsafe` and the operation decide. */
 export function fallback<T>(error: Error, { withoutHost: instead }: Settling<T>, { failsafe }: Policy): Outcome<T> {
   if (failsafe === 'reject' || instead === REJECT || !isLinkFailure(error)) return { error };
   return { value: instead };
 }
 
-/** The same for whoever awaits it. */
+/** The same, for a caller that awaits it. */
 export function withoutHost<T>(error: Error, operation: Settling<T>, policy: Policy): Promise<T> {
   const outcome = fallback(error, operation, policy);
   if ('error' in outcome) return Promise.reject(outcome.error as Error);
   return Promise.resolve(outcome.value);
 }
 
-/** Codes that say "the host could not be asked", as opposed to "the host said no". */
+/** Codes that mean "the host could not be reached", as opposed to "the host refused". */
 const LINK_FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_CC_NO_HOST',
   'ERR_CC_TIMEOUT',
@@ -36,12 +36,12 @@ const LINK_FAILURES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_CC_FOREIGN_PEER',
 ]);
 
-/** Does it say that the host could not be asked? */
+/** Whether the error means that the host could not be reached. */
 export function isLinkFailure(error: unknown): boolean {
   return isClusteredCacheError(error) && LINK_FAILURES.has(error.code);
 }
 
-/** A write that the host may have got failed for `cause`. */
+/** The error for a write that failed with `cause` after the host may have received it. */
 export function unknownOutcome(cause: Error): Error {
   return codedError(
     'ERR_CC_UNKNOWN_OUTCOME',
@@ -50,7 +50,7 @@ export function unknownOutcome(cause: Error): Error {
   );
 }
 
-/** Why nobody answers, and what to do. */
+/** Why no host answers, and what to do about it. */
 export function noHostMessage(timeout: number, reason?: string): string {
   if (reason !== undefined) return `the host cannot be reached: ${reason}`;
   return (

@@ -1,8 +1,8 @@
-/** Who uses a link: the handles that the host knows its instances by, and who hears of the connection. */
+/** The users of a link: the handles by which the host knows its instances, and the listeners for its connection. */
 
 import { native, type NativeCache, type NativeLink } from '../native.js';
 
-/** Who wants to hear of the link. */
+/** A listener for changes of the link. */
 export interface LinkListener {
   degraded(error: Error): void;
   restored(): void;
@@ -15,14 +15,16 @@ export class Handles {
   readonly #link: NativeLink;
   readonly #users = new Map<number, LinkListener>();
   #last = 0;
-  /** Numbers that the host knows to be free: native code keeps a place for each number there ever was. */
+  /**
+   * Handles that the host has released. They are reused, because native code keeps a slot for every number ever given.
+   */
   readonly #free: number[] = [];
 
   constructor(link: NativeLink) {
     this.#link = link;
   }
 
-  /** A native cache under a handle of its own. */
+  /** Creates a native cache under a handle of its own. */
   take(listener: LinkListener): { cache: NativeCache; handle: number } {
     const handle = this.#free.pop() ?? ++this.#last;
     const cache = new native.ClusteredCache(this.#link, handle) as NativeCache;
@@ -32,8 +34,8 @@ export class Handles {
   }
 
   /**
-   * Gives a handle back; `false` if it was given back before. With `isReleased` the host has said that it knows the handle
-   * no more, so that no answer to its former user is on its way.
+   * Releases a handle; `false` if it was released before. With `isReleased`, the host has confirmed the release, so no
+   * answer to the former user of the handle can still arrive.
    */
   giveBack(handle: number, isReleased: boolean): boolean {
     if (!this.#users.delete(handle)) return false;
@@ -49,7 +51,7 @@ export class Handles {
     return this.#users.get(handle);
   }
 
-  /** Tells all listeners; one of them may give its handle back meanwhile. */
+  /** Calls all listeners; one of them may release its handle while they are called. */
   announce(tell: (listener: LinkListener) => void): void {
     for (const listener of [...this.#users.values()]) tell(listener);
   }

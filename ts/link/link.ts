@@ -1,6 +1,6 @@
 /**
- * One JavaScript environment's way to a store. Requests are numbered here, kept until they are answered, and ended
- * by a deadline or by the loss of the host; native code carries them.
+ * One JavaScript environment's way to a store. Requests are numbered here, kept until they are answered, and ended by a
+ * deadline or by the loss of the host; native code transports them.
  */
 
 import { answeredError } from '../operations/answers.js';
@@ -27,17 +27,17 @@ const { REOPEN_BASE } = native;
 
 export class Link {
   readonly isHost: boolean;
-  /** Memory may answer reads. */
+  /** Whether reads may be answered from memory. */
   readonly canRead: boolean;
   readonly #native: NativeLink;
   readonly #register = makeRegister();
   readonly #pending: PendingRequests;
-  /** Requests whose callers have given up, but whose answers matter to others. */
+  /** Requests whose callers have given up, but whose answers matter to other callers. */
   readonly #orphans = new Map<number, (form: Form, number: number) => void>();
   readonly #handles: Handles;
   readonly #nears = new NearRegistries();
   #lastId = 0;
-  /** What was asked and native code has not taken over yet. */
+  /** Requests that native code has not taken over yet. */
   readonly #outbox: Outbox;
   readonly #batch = new TurnBatch(
     () => this.#send(),
@@ -46,19 +46,19 @@ export class Link {
   #isDraining = false;
   readonly #state: LinkState;
   readonly #probe = new Probe();
-  /** Why there is no host, as far as it is known. */
+  /** Why there is no host, if known. */
   #blame: string | undefined;
   readonly #onIdle: () => void;
 
   /**
-   * `share`: whether a client reads the host's tables by itself. `onIdle` is called when the last user has left; the
-   * link is closed then. `elected`: where a host ends, another one takes its place at once.
+   * `share`: whether a client reads the host's tables itself. `onIdle` is called when the last user has left; the link
+   * is then closed. `elected`: when a host ends, another one takes its place at once.
    */
   constructor(role: 'host' | 'client', grace: number, share: boolean, onIdle: () => void, elected = false) {
     this.#pending = new PendingRequests({
       hold: () => this.#native.ref(),
       release: () => this.#native.unref(),
-      // After a blocked loop timers run before the answers that arrived meanwhile.
+      // After the loop was blocked, timers run before the answers that arrived in the meantime.
       beforeDeadlines: () => this.#drain(),
       overdue: (pending) => this.#expire(pending),
     });
@@ -76,14 +76,14 @@ export class Link {
     this.#handles = new Handles(this.#native);
   }
 
-  /** A native cache on this link, for an instance of `namespace`. */
+  /** Creates a native cache on this link, for an instance of `namespace`. */
   attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: NearRegistry } {
     return { ...this.#handles.take(listener), nears: this.#nears.enter(namespace) };
   }
 
   /**
-   * Ends the use that {@link attach} began. With `isReleased` the host has said that it knows the handle no more, so that
-   * no answer to its former user is on its way.
+   * Ends the use that {@link attach} began. With `isReleased`, the host has confirmed the release of the handle, so no
+   * answer to its former user can still arrive.
    */
   detach(handle: number, namespace: string, isReleased: boolean): void {
     if (!this.#handles.giveBack(handle, isReleased)) return;
@@ -98,18 +98,20 @@ export class Link {
     this.#onIdle();
   }
 
-  /** Tells where the host is, and as which user it runs. */
+  /** Sets where the host is, and as which user it runs. */
   connect(endpoint: string, secret?: string, user?: number): void {
     log('connecting to %s', endpoint);
     translated(() => this.#native.connect(endpoint, secret, user));
   }
 
-  /** Tells why there is no host to connect to, for those who wait for it in vain; `undefined`: there is one. */
+  /**
+   * Sets why there is no host to connect to, for the errors of requests that wait in vain; `undefined`: there is one.
+   */
   blame(reason: string | undefined): void {
     this.#blame = reason;
   }
 
-  /** Tells that there is a host that may not be connected to: until it may, nobody waits for it. */
+  /** Reports a host that refuses this process: until it accepts it, requests fail at once. */
   refuse(error: Error): void {
     const isNews = this.#state.refused(error);
     for (const { id } of this.#pending.all()) {
@@ -119,7 +121,7 @@ export class Link {
     if (isNews) this.#degrade(error);
   }
 
-  /** A number for the next request; numbers grow, so that a late answer can never meet another request. */
+  /** The number for the next request; numbers only grow, so that a late answer never matches another request. */
   nextId(): number {
     return ++this.#lastId;
   }
@@ -127,8 +129,8 @@ export class Link {
   // --- asking ------------------------------------------------------------------------------------------------------
 
   /**
-   * Asks `operation` through `handle`, as request `id`. The host in this process answers at once; else the request is
-   * sent at the end of the turn. With `holds` the process stays alive until it is answered.
+   * Sends `operation` through `handle`, as request `id`. The host in this process answers at once; otherwise the
+   * request is sent with the batch of this turn. With `holds` the process stays alive until it is answered.
    */
   ask<T, A extends readonly unknown[]>(
     id: number,
@@ -151,7 +153,7 @@ export class Link {
     }
   }
 
-  /** As {@link ask}, in the host alone, which answers before this returns. */
+  /** As {@link ask}, but only in the host, and answered before this returns. */
   askNow<T, A extends readonly unknown[]>(
     handle: number,
     operation: Operation<T, A>,
@@ -164,7 +166,7 @@ export class Link {
     return this.immediate(this.#outbox.submit(), asked, policy);
   }
 
-  /** Tells something that wants no answer. It goes out with the next {@link flush}. */
+  /** Sends a message that has no answer, with the next {@link flush}. */
   tell<A extends readonly unknown[]>(
     handle: number,
     operation: Operation<unknown, A>,
@@ -175,7 +177,7 @@ export class Link {
     if (this.isHost) this.#outbox.submit();
   }
 
-  /** Hands what was written to native code: before it does anything else, so that requests keep their order. */
+  /** Hands the written frames to native code, before any other call into it, so that requests keep their order. */
   takeOver(): void {
     this.#outbox.takeOver();
   }
@@ -191,7 +193,7 @@ export class Link {
     this.#native.flush();
   }
 
-  /** No caller waits for request `id` any more. `true` when the host may have carried it out. */
+  /** Ends request `id` because its caller has given up. `true` when the host may have carried it out. */
   #forget(id: number): boolean {
     this.#outbox.takeOver();
     return this.#native.forget(id);
@@ -199,7 +201,7 @@ export class Link {
 
   // --- immediate answers -------------------------------------------------------------------------------------------
 
-  /** The outcome of request `id`, given native code's immediate answer. */
+  /** The outcome of request `id`, from native code's immediate answer. */
   outcome<T>(id: number, value: unknown, operation: Settling<T>, policy: Policy, holds = true): Promise<T> {
     const form = immediateForm(this.#register);
     if (form !== Form.Pending && form !== Form.Waiting) return this.settled(value, operation, policy);
@@ -223,14 +225,14 @@ export class Link {
     }
   }
 
-  /** The same for a caller that does not. */
+  /** The same, for a caller that does not await it. */
   immediate<T>(value: unknown, operation: Settling<T>, policy: Policy): T {
     const form = immediateForm(this.#register);
     if (form === Form.Error) return settle(fallback(answeredError(value), operation, policy));
     return operation.read(form, value, this.#register, IMMEDIATE);
   }
 
-  /** What memory says of the key, if it can answer `operation`, which loads what is not there. */
+  /** What memory holds for the key, if it can answer `operation`, which loads a missing value. */
   found<T>(cache: NativeCache, key: unknown, operation: Settling<T>): T | undefined {
     if (!this.canRead) return undefined;
     this.takeOver();
@@ -241,7 +243,7 @@ export class Link {
     return operation.read(form, value, this.#register, IMMEDIATE);
   }
 
-  /** Adds the values of `keys` that `cache` has at hand to `values`, in order, and returns the other keys. */
+  /** Adds the values of `keys` that `cache` can read from memory to `values`, in order, and returns the other keys. */
   readMany<K>(cache: NativeCache, keys: K[], values: Map<K, unknown>, { read }: Settling<unknown>): K[] {
     if (!this.canRead) return keys;
     this.takeOver();
@@ -249,22 +251,22 @@ export class Link {
   }
 
   /**
-   * Before a read at once: a caller that gives the event loop no turn learns here that there is a host again, and reads
-   * what it has written.
+   * Called before a synchronous read: a caller that never returns to the event loop learns here that there is a host
+   * again, and reads its own writes.
    */
   catchUp(): void {
     if (!this.#state.isConnected && !this.isHost) this.#drain();
     this.takeOver();
   }
 
-  /** Whether native code has just said that the answer comes later. */
+  /** Whether native code has just reported that the answer comes later. */
   get isPending(): boolean {
     return immediateForm(this.#register) === Form.Pending;
   }
 
   /**
-   * The outcome of a read of `cache` that memory cannot answer for the moment, before this returns: the host is asked and
-   * this thread waits. Where memory never can, `refusal` is thrown.
+   * The outcome of a synchronous read of `cache` that memory cannot answer at the moment: the host is asked and this
+   * thread blocks. Where memory can never answer, `refusal` is thrown.
    */
   awaited<T, K>(
     handle: number,
@@ -302,7 +304,7 @@ export class Link {
     }
   }
 
-  /** Memory whose number changes when the connection to the host is made or lost. */
+  /** Shared memory with a number that changes when the connection to the host is made or lost. */
   generation(): Int32Array {
     return new Int32Array(this.#native.generation() ?? new ArrayBuffer(4));
   }
@@ -317,19 +319,19 @@ export class Link {
     }
   }
 
-  /** Sends what was asked, now. */
+  /** Sends all queued requests now. */
   flush(): void {
     this.#batch.end();
   }
 
-  /** For the end of the process: nothing asked or read before it is lost. */
+  /** For the end of the process: no queued request or access report is lost. */
   finish(): void {
     this.#nears.report();
     this.takeOver();
     this.#native.finish();
   }
 
-  /** Ends the wait of request `id` without an outcome from the host. `false` when it has ended already. */
+  /** Ends request `id` without an answer from the host. `false` when it has already ended. */
   abandon(id: number, error: unknown): boolean {
     const pending = this.#pending.take(id);
     if (!pending) return false;
@@ -338,7 +340,7 @@ export class Link {
     return true;
   }
 
-  /** The host will not answer the abandoned request `id` any more. */
+  /** The host will not answer the abandoned request `id`. */
   disown(id: number): void {
     this.#orphans.delete(id);
   }
@@ -352,7 +354,7 @@ export class Link {
     if (this.#outbox.isLarge) this.takeOver();
     if (!this.#batch.isFull) return;
     this.#batch.end();
-    // In the midst of answers the others are next anyway.
+    // While answers are being taken, the remaining ones follow anyway.
     if (!this.#isDraining) this.#drain();
   }
 
@@ -363,7 +365,7 @@ export class Link {
     try {
       drain(this.#native, this.#register, this.#onAnswer);
     } catch (error) {
-      // What has arrived cannot be told: nobody knows to whom it would have been an answer.
+      // The answers cannot be read, so it is unknown which requests they would have ended.
       const failure = fromNative(error) as Error;
       for (const { id } of this.#pending.all()) this.#fail(id, failure, true);
     } finally {
@@ -386,7 +388,7 @@ export class Link {
     }
   };
 
-  /** The answer to a request that was given up. */
+  /** Takes the answer to a request whose caller has given up. */
   #onOrphan(id: number, form: Form, number: number): void {
     const take = this.#orphans.get(id);
     this.#orphans.delete(id);
@@ -429,7 +431,7 @@ export class Link {
     if (this.isHost) pending.deadline = Infinity;
   }
 
-  /** Asks the host for a sign of life; without one all waits end. */
+  /** Asks the host for a sign of life; without one, all waiting requests end. */
   #askForLife({ timeout }: Policy): void {
     const ask = () => this.ask(this.nextId(), HOST, PING_HOST, { timeout, failsafe: 'reject' });
     this.#probe.start(ask, (error) => {
@@ -456,7 +458,7 @@ export class Link {
 
   // --- without a host --------------------------------------------------------------------------------------------
 
-  /** Ends request `id` without an answer; `sent` when the host may have carried it out. */
+  /** Ends request `id` without an answer; `sent`: the host may have carried it out. */
   #fail(id: number, error: Error, sent = false): void {
     const pending = this.#pending.take(id);
     if (!pending) return;
@@ -474,7 +476,7 @@ export class Link {
   }
 }
 
-/** Ends a request that waits. */
+/** Ends a waiting request. */
 function end(pending: Pending, outcome: Outcome<unknown>): void {
   if ('error' in outcome) pending.reject(outcome.error);
   else pending.resolve(outcome.value as never);

@@ -6,7 +6,7 @@ import type { Operation, Settling } from '../operations/operation.js';
 import { encodeOnce } from '../values/codec.js';
 import { FrameWriter } from '../wire/frames.js';
 
-/** Frames of so many bytes are taken over before the end of the turn, so that their memory is used again. */
+/** Frames of this many bytes are taken over before the end of the turn, so that their memory can be reused. */
 const LARGE = 256 * 1024;
 
 export class Outbox {
@@ -20,9 +20,9 @@ export class Outbox {
   }
 
   /**
-   * Writes a request; returns the operation that is asked, which may be another one than was meant.
+   * Writes a request; returns the operation that was written, which may differ from the one that was passed.
    *
-   * @throws what the operation says of its arguments; nothing was written then. `ERR_CC_INVALID_ARGUMENT` where one of
+   * @throws the operation's error for its arguments; then nothing was written. `ERR_CC_INVALID_ARGUMENT` where one of
    * its options has a getter that uses the cache.
    */
   write<T, A extends readonly unknown[]>(
@@ -51,7 +51,7 @@ export class Outbox {
     }
   }
 
-  /** Only code of the application's that an operation runs while it writes can come here in between. */
+  /** Refuses application code that an operation runs while it writes, for example a getter of its options. */
   #checkIdle(): void {
     if (!this.#isWriting) return;
     throw codedError(
@@ -60,12 +60,12 @@ export class Outbox {
     );
   }
 
-  /** There is so much that it should not wait for the end of the turn. */
+  /** Whether there is so much that it should not wait for the end of the turn. */
   get isLarge(): boolean {
     return this.#frames.length > LARGE;
   }
 
-  /** Hands all to native code. In the host the last request is answered at once. */
+  /** Hands all frames to native code. In the host the last request is answered at once. */
   submit(): unknown {
     const frames = this.#frames;
     this.#checkIdle();
@@ -76,12 +76,12 @@ export class Outbox {
     }
   }
 
-  /** Hands to native code what there is. */
+  /** Hands the frames to native code, if there are any. */
   takeOver(): void {
     if (this.#frames.length > 0) this.submit();
   }
 
-  /** Gives up what there is. */
+  /** Discards all frames. */
   discard(): void {
     this.#frames.clear();
   }

@@ -2,18 +2,20 @@
 
 import type { Policy, Settling } from '../operations/operation.js';
 
-/** A request that waits. */
+/** A waiting request. */
 export class Pending {
   readonly id: number;
-  /** When it has taken too long, in ms of `performance.now()`. */
+  /** Its deadline, in ms of `performance.now()`. */
   deadline = 0;
-  /** The host has answered that another loads the key: how long that takes is the lease's affair. */
+  /**
+   * The host has answered that another caller loads the key: the lease, not this deadline, limits how long that takes.
+   */
   waits = false;
   readonly operation: Settling<unknown>;
   readonly policy: Policy;
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
-  /** It keeps the process alive. */
+  /** Whether it keeps the process alive. */
   readonly holds: boolean;
 
   constructor(
@@ -35,10 +37,10 @@ export class Pending {
 
 /**
  * Requests by number. Numbers rise by one and most requests are short, so a ring finds nearly all of them by the low
- * bits of their number; those that wait while the ring goes round are kept beside it.
+ * bits of their number; requests that outlast a round of the ring are moved to a map beside it.
  *
  * A `Map` alone would do, but it is rebuilt after every few deletions. Once it is old, so is every rebuilt table, and
- * a table that was thrown away keeps the answers of its time alive until the next full collection.
+ * a discarded table keeps the answers of its time alive until the next full collection.
  */
 class Ring {
   readonly #ring = new Array<Pending | undefined>(RING).fill(undefined);
@@ -70,16 +72,16 @@ class Ring {
   }
 }
 
-/** A power of two, more than most applications have in flight. */
+/** A power of two, larger than the number of requests that most applications have in flight. */
 const RING = 4_096;
 
-/** What the requests ask of their link. */
+/** What the requests need from their link. */
 export interface PendingOwner {
   /** Keep the process alive. */
   hold(): void;
   /** Let the process end. */
   release(): void;
-  /** A deadline may have passed: what has arrived meanwhile comes first. */
+  /** A deadline may have passed: answers that have arrived in the meantime are taken first. */
   beforeDeadlines(): void;
   /** The deadline of a request has passed. It is still kept. */
   overdue(pending: Pending): void;
@@ -107,7 +109,7 @@ export class PendingRequests {
     return this.#requests.get(id);
   }
 
-  /** Takes a request out: it has its answer, or will get none. */
+  /** Removes a request: it has its answer, or will get none. */
   take(id: number): Pending | undefined {
     const pending = this.#requests.get(id);
     if (!pending) return undefined;
@@ -116,12 +118,12 @@ export class PendingRequests {
     return pending;
   }
 
-  /** All that wait now; the table may change while they are gone through. */
+  /** All waiting requests; the table may change during the iteration. */
   all(): Pending[] {
     return this.#requests.all();
   }
 
-  /** Gives the requests from number `first` on so many ms more. */
+  /** Moves the deadlines of the requests from number `first` on by `by` ms. */
   postpone(first: number, by: number): void {
     for (const pending of this.all()) if (pending.id >= first) pending.deadline += by;
   }
@@ -135,7 +137,7 @@ export class PendingRequests {
     if (--this.#holding === 0) this.#owner.release();
   }
 
-  /** Looks at the deadlines no later than at `deadline`. The timer is reset only for an earlier one. */
+  /** Sets the timer so that deadlines are checked no later than at `deadline`. It is reset only for an earlier one. */
   arm(deadline: number): void {
     if (deadline >= this.#timerEnd) return;
     clearTimeout(this.#timer);

@@ -1,11 +1,11 @@
-/** The question whether the host still lives, asked while fetches wait for a load. */
+/** Checks whether the host is still alive while fetches wait for a load. */
 
 import { isLinkFailure } from './failures.js';
 
 export class Probe {
   #isAsking = false;
 
-  /** Asks with `ask`, one question at a time; calls `onSilence` when the host could not be asked. */
+  /** Asks with `ask`, one request at a time; calls `onSilence` when the host could not be reached. */
   start(ask: () => Promise<unknown>, onSilence: (error: Error) => void): void {
     if (this.#isAsking) return;
     this.#isAsking = true;

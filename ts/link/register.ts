@@ -1,6 +1,6 @@
 /**
- * Memory that native code writes answers to where they need no JavaScript value: forms and numbers. Its layout is
- * exported by native code.
+ * Memory to which native code writes the parts of answers that need no JavaScript value: forms and numbers. Its layout
+ * is exported by native code.
  */
 
 import { Form, native, type NativeCache, type NativeLink } from '../native.js';
@@ -8,7 +8,7 @@ import type { Read } from '../operations/answers.js';
 
 const { ANSWER_NUMBERS, MAX_READ_MANY, REGISTER_BATCH, REGISTER_FORMS } = native;
 
-/** Answers taken from native code at a time. */
+/** The number of answers taken from native code at a time. */
 const ANSWERS = 512;
 
 /** Takes one answer: its number and form, its value if it has one, and where its numbers are. */
@@ -17,7 +17,7 @@ export type TakeAnswer = (id: number, form: Form, value: unknown, numbers: Float
 /** Where an immediate answer's numbers are. */
 export const IMMEDIATE = 1;
 
-/** A register, for one link. */
+/** The register of one link. */
 export const makeRegister = (): Float64Array => new Float64Array(REGISTER_BATCH + 1 + ANSWERS * ANSWER_NUMBERS);
 
 /** The form of the immediate answer that native code has just given. */
@@ -40,7 +40,7 @@ export function drain(link: NativeLink, register: Float64Array, take: TakeAnswer
   }
 }
 
-/** Adds the values of `keys` that `cache` has at hand to `values`, in order, and returns the other keys. */
+/** Adds the values of `keys` that `cache` can read from memory to `values`, in order, and returns the other keys. */
 export function readMany<K>(
   cache: NativeCache,
   register: Float64Array,
@@ -64,6 +64,6 @@ export function readMany<K>(
 
 const gather = (...values: unknown[]) => values;
 
-/** Forms whose answers have a value besides their numbers, by number; records have one too. */
+/** Forms whose answers have a value in addition to their numbers, by number; records have one too. */
 const HAS_VALUE: boolean[] = [];
 for (const form of [Form.Plain, Form.Json, Form.V8, Form.Error, Form.List, Form.Failed]) HAS_VALUE[form] = true;

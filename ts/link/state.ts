@@ -1,6 +1,6 @@
 /**
- * Where a link stands with its host, as one machine with named transitions. Its counterpart for the connection itself is
- * in `crates/core/src/client/link.rs`.
+ * The state of a link's connection to its host, as one state machine with named transitions. Its counterpart for the
+ * connection itself is in `crates/core/src/client/link.rs`.
  *
  * | state | requests | ends |
  * |---|---|---|
@@ -15,7 +15,7 @@
 interface WithoutHost {
   /** Until when requests wait for a host, in ms of the clock. */
   readonly graceEnd: number;
-  /** There has been a connection before. */
+  /** Whether there has been a connection before. */
   readonly hasConnected: boolean;
 }
 
@@ -48,17 +48,17 @@ export class LinkState {
     return this.#state.is === 'connected';
   }
 
-  /** There is a connection, or has been one. */
+  /** Whether there is a connection, or has been one. */
   get hasConnected(): boolean {
     return this.#state.is === 'connected' || this.#state.hasConnected;
   }
 
-  /** What requests fail with at once, if they do. */
+  /** The error with which requests fail at once, if they do. */
   get reason(): Error | undefined {
     return this.#state.is === 'unreachable' ? this.#state.reason : undefined;
   }
 
-  /** Listeners have been told that the link is degraded. */
+  /** Whether listeners have been told that the link is degraded. */
   get isDegraded(): boolean {
     return this.#state.isDegraded;
   }

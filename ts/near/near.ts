@@ -1,7 +1,7 @@
 /**
  * The near cache: decoded values that one instance keeps in its own process. Each is valid as long as its slot in the
- * shared table shows the version that it was read with, which is one look into memory; so nobody has to be told of
- * changes, and a change of one key leaves all others as they are.
+ * shared table shows the version that it was read with, which takes one read from memory; so no process has to be
+ * notified of changes, and a change of one key does not affect others.
  */
 
 import { asValue, type Read } from '../operations/answers.js';
@@ -14,35 +14,35 @@ type Key = string | number;
 
 const { MAX_REPORTED, REGISTER_STAMP, REPORT_DELAY, SLOT_STRIDE } = addon;
 
-/** Where in the register the table of a value is. */
+/** The index in the register of the table that a value was read from. */
 const TABLE = REGISTER_STAMP + 4;
-/** Values that are given a second chance before one goes whatever its merits. */
+/** How many recently found values are spared before one is evicted anyway. */
 const CHANCES = 16;
 
 /** Milliseconds by which `performance.now()` is behind the clock of the deadlines. */
 let clockOffset: number | undefined;
 
-/** In the place of a version: the value ends, so there is more to look at. Versions of whole entries are even. */
+/** Used instead of a version: the value expires, so more has to be checked. Versions of complete entries are even. */
 const ENDS = 1;
 
-/** When a value ends, in ms of `performance.now()`, and the version it was read with. */
+/** When a value expires, in ms of `performance.now()`, and the version it was read with. */
 interface Ending {
   version: number;
   deadline: number;
 }
 
 /**
- * A value that is kept: one object, so that a hit meets two lines of the processor's cache, the map's and this one. What
- * a hit does not look at is kept elsewhere, or comes last.
+ * A kept value: one object, so that a hit touches two cache lines of the processor, the map's and this one. Fields that
+ * a hit does not read are kept elsewhere, or come last.
  */
 class Entry {
-  // Declared only: fields that begin as `undefined` are no plain integers to V8.
+  // Only declared: V8 does not store fields that begin as `undefined` as plain integers.
   declare readonly value: unknown;
-  /** Where the version of its slot is among the slots. */
+  /** The index of its slot's version in the slots. */
   declare readonly at: number;
   /** The version it was read with, or {@link ENDS}. */
   declare readonly version: number;
-  /** The number of the hit that last found it, in 32 bits; 0 is none. */
+  /** The number of its last hit, in 32 bits; 0 is none. */
   declare found: number;
   declare readonly hash: number;
 
@@ -55,13 +55,13 @@ class Entry {
   }
 }
 
-/** What a near cache asks of its link. */
+/** What a near cache needs from its link. */
 export interface NearLink {
-  /** Memory whose number changes when the connection to the host is made or lost. */
+  /** Shared memory with a number that changes when the connection to the host is made or lost. */
   generation(): Int32Array;
-  /** Tells the host of so many hits, and which values they met: `slot, hash` of each. */
+  /** Reports a number of hits to the host, and the values that were found: `slot, hash` of each. */
   report(hits: number, reads: Uint32Array): void;
-  /** Sends what was told, now. */
+  /** Sends the reports now. */
   flush(): void;
 }
 
@@ -71,20 +71,23 @@ export class Near {
   readonly #native: NativeCache;
   readonly #link: NearLink;
   readonly #max: number;
-  /** In the order in which they came. */
+  /** In insertion order. */
   readonly #entries = new Map<Key, Entry>();
-  /** Of those that end. */
+  /** The ends of the values that expire. */
   readonly #endings = new Map<Key, Ending>();
-  /** Goes round the values in their order. An iterator of its own: a new one would pass all that were deleted in front. */
+  /**
+   * Cycles through the values in their order. It is kept, because a new iterator would pass all deleted places at the
+   * front.
+   */
   #hand = this.#entries.entries();
   /**
-   * The slots of the table that the values were read of. The host changes their versions, and native code the number of
-   * the connection, while JavaScript reads both with plain loads: `Atomics.load` would cost as much as all the rest of a
-   * hit. `crates/shm/src/slots.rs` argues why a hit cannot miss a change that this thread has been told of.
+   * The slots of the table that the values were read from. The host changes their versions, and native code the number
+   * of the connection, while JavaScript reads both with plain loads: `Atomics.load` would cost as much as all the rest
+   * of a hit. `crates/shm/src/slots.rs` explains why a hit cannot miss a change that this thread has been notified of.
    */
   #slots = new Int32Array(0);
   #table = 0;
-  /** The connection that the table came over; what is kept counts only as long as it is there. */
+  /** The number of the connection over which the table was received; kept values are valid only while it lasts. */
   readonly #generation: Int32Array;
   #connection = 0;
   #key: Key = '';
@@ -100,7 +103,7 @@ export class Near {
     this.get = { ...GET, read: this.#keep };
   }
 
-  /** How often a value was found here. */
+  /** How many hits there were. */
   get hits(): number {
     return this.#hits;
   }
@@ -127,12 +130,12 @@ export class Near {
     return isSame || this.#isValid(key, version) ? entry.value : undefined;
   }
 
-  /** Names the key that native code is about to be asked for. */
+  /** Sets the key that native code is about to be asked for. */
   asking(key: Key): void {
     this.#key = key;
   }
 
-  /** Somebody here changes `key`: from now on the host is asked, until it has answered. */
+  /** This process changes `key`: reads go to the host until it has answered. */
   forget(key: Key): void {
     this.#entries.delete(key);
     if (this.#endings.size > 0) this.#endings.delete(key);
@@ -144,10 +147,10 @@ export class Near {
     this.#endings.clear();
   }
 
-  /** Tells the host of the hits that it does not know of. */
+  /** Reports to the host the hits that it does not know of. */
   report(): void {
     const hits = this.#hits - this.#reported;
-    // Only the host whose table was read is told; whether the next one is another, `disown` says.
+    // Only the host whose table was read gets the report; `disown` is called when another host has taken its place.
     if (hits === 0 || this.#generation[0] !== this.#connection) return;
     const found = this.#foundSince(this.#reported);
     this.#reported = this.#hits;
@@ -158,7 +161,7 @@ export class Near {
     this.#link.flush();
   }
 
-  /** Another host is there: it has no part in the hits that were not told yet. */
+  /** Another host has taken over: hits that have not been reported do not concern it. */
   disown(): void {
     this.#reported = this.#hits;
   }
@@ -170,7 +173,9 @@ export class Near {
     this.clear();
   }
 
-  /** What the first look leaves open: values that end, and a connection that is gone. What is not valid is dropped. */
+  /**
+   * Checks what the fast path leaves open: values that expire, and a lost connection. Drops a value that is not valid.
+   */
   #isValid(key: Key, version: number | undefined): boolean {
     if (this.#generation[0] !== this.#connection) {
       this.#leave();
@@ -182,13 +187,13 @@ export class Near {
     return false;
   }
 
-  /** Reads an answer; what native code found itself, just now, comes with a mark and is kept. */
+  /** Reads an answer; a value that native code has just read from the table comes with a version stamp and is kept. */
   readonly #keep: Read<unknown> = (form, answer, numbers, at) => {
     const value = asValue(form, answer, numbers, at);
     if (at !== 1 || (numbers[REGISTER_STAMP] as number) < 0 || value === undefined || !keepable(form, value))
       return value;
     if (numbers[TABLE] !== this.#table && !this.#adopt(numbers[TABLE] as number)) return value;
-    // A table may be larger than what JavaScript sees of it.
+    // A table may be larger than the part that JavaScript sees.
     if ((numbers[REGISTER_STAMP] as number) < this.#slots.length) this.#store(this.#key, value, numbers);
     return value;
   };
@@ -196,7 +201,7 @@ export class Near {
   #store(key: Key, value: unknown, numbers: Float64Array): void {
     this.forget(key);
     if (this.#entries.size >= this.#max) this.#makeRoom();
-    // As integers of 32 bits: V8 keeps other numbers in objects of their own.
+    // As 32-bit integers: V8 stores other numbers in objects of their own.
     const at = (numbers[REGISTER_STAMP] as number) >>> 0;
     const version = (numbers[REGISTER_STAMP + 1] as number) | 0;
     const deadline = numbers[REGISTER_STAMP + 2] as number;
@@ -206,10 +211,10 @@ export class Near {
     if (ends) this.#endings.set(key, { version, deadline: toPerformanceTime(deadline) });
   }
 
-  /** Goes over to another table. */
+  /** Switches to another table. */
   #adopt(table: number): boolean {
     this.#leave();
-    // Looked at first: if it changes meanwhile, nothing that is kept from here on counts.
+    // Read first: if it changes in the meantime, nothing that is kept from here on is valid.
     const connection = Atomics.load(this.#generation, 0);
     const found = this.#native.slots();
     if (found === null || found[1] !== table) return false;
@@ -225,7 +230,7 @@ export class Near {
     this.#slots = new Int32Array(0);
   }
 
-  /** A value goes that was not found since the hand last passed it. */
+  /** Evicts a value that has not been found since the hand last passed it. */
   #makeRoom(): void {
     for (let chances = CHANCES; ; chances--) {
       let next = this.#hand.next();
@@ -236,12 +241,12 @@ export class Near {
       }
       const [key, entry] = next.value;
       if (chances <= 0 || entry.found === 0) return this.forget(key);
-      // What the host has not been told of yet keeps its number.
+      // A hit that has not been reported yet keeps its number.
       if (!isAfter(entry.found, this.#reported)) entry.found = 0;
     }
   }
 
-  /** A first hit since the last report: the next one is due in a while. */
+  /** Schedules the next report, at the first hit since the last one. */
   #plan(): void {
     if (this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
@@ -251,7 +256,7 @@ export class Near {
     this.#timer.unref();
   }
 
-  /** `slot, hash` of all values found since so many hits, in the order of their last ones. */
+  /** `slot, hash` of all values found after hit number `since`, in the order of their last hits. */
   #foundSince(hits: number): number[] {
     const found: Entry[] = [];
     for (const entry of this.#entries.values()) if (isAfter(entry.found, hits)) found.push(entry);
@@ -260,11 +265,11 @@ export class Near {
   }
 }
 
-/** Whether a hit came after so many; its number is kept in 32 bits. */
+/** Whether a hit came after another; hit numbers are kept in 32 bits. */
 const isAfter = (hit: number, hits: number) => hit !== 0 && ((hit - hits) | 0) > 0;
 
 function toPerformanceTime(deadline: number): number {
-  // Both clocks are the machine's monotonic one, with different beginnings.
+  // Both are the machine's monotonic clock, with different origins.
   clockOffset ??= Number(process.hrtime.bigint()) / 1e6 - performance.now();
   return deadline / 1e3 - clockOffset;
 }

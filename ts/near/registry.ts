@@ -1,4 +1,4 @@
-/** Which near caches have to hear of what this process changes. */
+/** Finds the near caches that are affected by this process's changes. */
 
 import type { Near } from './near.js';
 
@@ -8,8 +8,8 @@ type Key = string | number;
 export type Changed = Key | { readonly key: Key };
 
 /**
- * The near caches of one namespace on one link. Whatever instance changes something, all of them forget it: a caller
- * sees its own changes, awaited or not, and through whichever instance it reads.
+ * The near caches of one namespace on one link. When any instance changes an entry, all of them drop it: a caller sees
+ * its own changes, awaited or not, through every instance.
  */
 export class NearRegistry {
   /** Instances of the namespace, with a near cache or without. */
@@ -29,7 +29,7 @@ export class NearRegistry {
     for (const near of this.#all) near.forget(key);
   };
 
-  /** Keys, or entries, are being changed. */
+  /** Several keys, or entries, are being changed. */
   forgetEach(changed: readonly Changed[]): void {
     if (this.#all.length === 0) return;
     for (const one of changed) this.forget(typeof one === 'object' ? one.key : one);
@@ -40,17 +40,17 @@ export class NearRegistry {
     for (const near of this.#all) near.report();
   }
 
-  /** Anything may be changed. */
+  /** Any entry may be changed. */
   clear(): void {
     for (const near of this.#all) near.clear();
   }
 }
 
-/** The registries of all namespaces that are in use on one link. */
+/** The registries of all namespaces in use on one link. */
 export class NearRegistries {
   readonly #byNamespace = new Map<string, NearRegistry>();
 
-  /** That of `namespace`, for one more instance of it. */
+  /** The registry of `namespace`, for one more instance of it. */
   enter(namespace: string): NearRegistry {
     const registry = this.#byNamespace.get(namespace) ?? new NearRegistry();
     registry.instances += 1;
@@ -58,7 +58,7 @@ export class NearRegistries {
     return registry;
   }
 
-  /** An instance of `namespace` is gone. */
+  /** An instance of `namespace` was closed. */
   leave(namespace: string): void {
     const registry = this.#byNamespace.get(namespace);
     if (registry && (registry.instances -= 1) === 0) this.#byNamespace.delete(namespace);

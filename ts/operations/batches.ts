@@ -1,4 +1,7 @@
-/** Operations on many keys: cut into requests that fit, put together again. Written once for both ways to run. */
+/**
+ * Operations on many keys: split into requests that fit in a frame, and joined again. Written once for both ways to
+ * run.
+ */
 
 import { codedError } from '../errors.js';
 import { OperationNumber, native } from '../native.js';
@@ -70,7 +73,7 @@ export function* getMany(keys: Iterable<Key>): Steps<Map<Key, unknown>> {
   const all = [...iterable('keys', keys)];
   const values: unknown[] = [];
   for (const chunk of chunks(all, keyBytes)) {
-    // A reply that would grow too large answers only the first of the keys.
+    // A reply that would become too large answers only the first keys.
     for (let rest = chunk; rest.length > 0;) {
       const part = yield* step(MANY_GET, rest);
       if (part.length === 0) break;
@@ -81,7 +84,7 @@ export function* getMany(keys: Iterable<Key>): Steps<Map<Key, unknown>> {
   return new Map(all.map((key, index) => [key, values[index]]));
 }
 
-/** Which of `keys` there are. */
+/** Which of `keys` have an entry. */
 export function* hasMany(keys: Iterable<Key>): Steps<Map<Key, boolean>> {
   const all = [...iterable('keys', keys)];
   const flags: boolean[] = [];
@@ -98,7 +101,7 @@ export function* deleteMany(keys: Iterable<Key>): Steps<number> {
 
 const KEEP_OPTIONS = ['ttl', 'size'] as const;
 
-/** How many of `entries` were stored. All are checked before the first is sent. */
+/** How many of `entries` were stored. All entries are checked before the first is sent. */
 export function* setMany(entries: Iterable<unknown>, given?: KeepOptions): Steps<number> {
   const options = checkCall(given, KEEP_OPTIONS);
   const ready = Array.from(iterable('entries', entries), (entry) => readyEntry(entry, options));
@@ -109,12 +112,12 @@ export function* setMany(entries: Iterable<unknown>, given?: KeepOptions): Steps
   )) {
     stored += yield* step(MANY_SET, chunk);
   }
-  // What is too large to store leaves no older value behind either.
+  // A value that is too large to store also removes the older value.
   for (const { key, encoded } of ready) if (isOversize(encoded)) yield* step(DELETE, key);
   return stored;
 }
 
-/** Loads a snapshot, the most recently used entry last, so that the order is as it was. */
+/** Loads a snapshot, the most recently used entry last, so that the order is preserved. */
 export function* load(dumped: Iterable<readonly [Key, DumpedEntry]>): Steps<number> {
   const loaded = Array.from(iterable('entries', dumped), (item) => {
     const [key, entry] = Array.isArray(item) ? (item as [Key, DumpedEntry | undefined]) : [];
@@ -127,7 +130,9 @@ export function* load(dumped: Iterable<readonly [Key, DumpedEntry]>): Steps<numb
   return yield* setMany(loaded.reverse());
 }
 
-/** The elements of an argument that must be iterable; a string is refused, because it would be cut into letters. */
+/**
+ * The elements of an argument that must be iterable; a string is refused, because it would be split into characters.
+ */
 export function iterable<T>(name: string, value: Iterable<T>): Iterable<T> {
   if (typeof value !== 'string' && typeof (value as Iterable<T> | undefined)?.[Symbol.iterator] === 'function') {
     return value;

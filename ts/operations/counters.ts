@@ -24,7 +24,7 @@ export const INCR = operation({ number: OperationNumber.Count, read: asNumber, w
 
 export const COUNT = operation({ number: OperationNumber.Count, read: asCounted, withoutHost: REJECT, write });
 
-/** The amount to add for one to subtract; what is no number stays so, to be refused by name. */
+/** Negates an amount to subtract; anything but a number is returned as it is, to be refused by name. */
 export const negated = (amount: number): number => (typeof amount === 'number' ? -amount : amount);
 
 function checkAmount(amount: unknown): void {

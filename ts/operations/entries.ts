@@ -46,7 +46,7 @@ export const DELETE = operation({ number: OperationNumber.Delete, read: asFlag, 
 
 /** What is too large to store leaves no older value behind either. */
 const DELETE_INSTEAD = { ...DELETE, read: () => false };
-/** Asked where the answer is known, so that a lost host is noticed all the same. */
+/** Sent even where the answer is known, so that a lost host is noticed. */
 const PING_INSTEAD = { ...PING, read: () => false };
 
 const SET_OPTIONS = ['ttl', 'expiresAt', 'size'] as const;

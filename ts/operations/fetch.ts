@@ -15,7 +15,7 @@ import type { Key } from './entries.js';
 import { completeLease, giveBack, type FetchContext } from './lease.js';
 import { CANCEL_WAIT, FETCH, type Found } from './loading.js';
 
-/** What a fetcher gets besides the key. */
+/** The second argument of a fetcher. */
 export interface FetcherContext {
   /** Aborts when the caller's own signal does. */
   signal: AbortSignal;
@@ -44,7 +44,7 @@ export async function fetchOnce<K extends string | number, V>(
     found = await find(context, key, options);
   } catch (error) {
     if (context.policy.failsafe === 'reject' || !isLinkFailure(error)) throw error;
-    // Without a host the read is a miss like any other; its value is nobody else's.
+    // Without a host the read is a miss like any other; the loaded value is for this caller only.
     return await load(key, fetcher, options.signal);
   }
   if ('thrown' in found) throw found.thrown;
@@ -65,7 +65,7 @@ function find(context: FetchContext, key: Key, options: FetchOptions): Promise<F
   return signal ? untilAborted(context, id, found, signal) : found;
 }
 
-/** The outcome of the fetch `id`, or the reason of the signal. */
+/** The outcome of the fetch `id`, or a rejection with the reason of the signal. */
 async function untilAborted<T>(context: FetchContext, id: number, found: Promise<T>, signal: AbortSignal): Promise<T> {
   const onAbort = () => {
     if (context.link.abandon(id, signal.reason)) cancelWait(context, id);
@@ -78,19 +78,19 @@ async function untilAborted<T>(context: FetchContext, id: number, found: Promise
   }
 }
 
-/** Tells the host that no caller waits any more. If the answer is on its way already, it is taken when it comes. */
+/** Tells the host that no caller waits any more. An answer that is already on its way is handled when it arrives. */
 function cancelWait({ link, handle, policy }: FetchContext, target: number): void {
   link.ask(link.nextId(), handle, CANCEL_WAIT, policy, target).then(
     (cancelled) => cancelled && link.disown(target),
-    // Without a host there is no wait left to cancel.
+    // Without a host there is no wait to cancel.
     () => {},
   );
 }
 
-/** A lease that came too late for its caller goes to the next in line. */
+/** Passes a lease that came too late for its caller on to the next waiter. */
 function returnLease(context: FetchContext, form: Form, lease: number): void {
   if (form !== Form.Lease) return;
-  // A lease that cannot be given back passes on by itself when its time is over.
+  // A lease that cannot be released passes on by itself after it has expired.
   giveBack(context, lease).catch(() => {});
 }
 
@@ -107,7 +107,7 @@ async function lead<K, V>(
   let loaded: Encoded | undefined;
   try {
     const value = await load(key, fetcher, signal);
-    // Encoded here, so that a value that cannot be cached fails for the leader and its waiters alike.
+    // Encoded here, so that a value that cannot be cached fails both for the leader and for its waiters.
     loaded = value === undefined ? undefined : encode(value);
   } catch (error) {
     if (signal?.aborted) await giveBack(context, token);
@@ -115,14 +115,14 @@ async function lead<K, V>(
     throw error;
   }
   if (!loaded) await completeLease(context, token, { end: 'nothing' });
-  // What is too large to be stored is too large to be handed on: each caller loads its own.
+  // A value that is too large to store is also too large to pass to waiters: each caller loads its own.
   else if (isOversize(loaded)) await giveBack(context, token);
   else await completeLease(context, token, { end: 'value', value: loaded, keep: { ttl, size } });
-  // A copy, as everybody else gets: the leader must not see a richer object than its waiters.
+  // A copy, as all other callers get: the leader must not see a richer object than its waiters.
   return loaded && (decodeOwn(loaded) as V);
 }
 
-/** Runs the fetcher; an abort of the signal ends the wait for it at once. */
+/** Runs the fetcher; aborting the signal ends the wait for it at once. */
 async function load<K, V>(key: K, fetcher: Fetcher<K, V>, signal?: AbortSignal): Promise<V | undefined> {
   if (!signal) return await fetcher(key, { signal: new AbortController().signal });
   signal.throwIfAborted();

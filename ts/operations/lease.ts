@@ -1,4 +1,4 @@
-/** The end of a lease: what the loader's process tells the host. */
+/** The completion of a lease: what the loading process reports to the host. */
 
 import { isLinkFailure } from '../link/failures.js';
 import type { Link } from '../link/link.js';
@@ -7,27 +7,27 @@ import type { Near } from '../near/near.js';
 import { COMPLETE, type Loaded } from './loading.js';
 import type { Policy } from './operation.js';
 
-/** What a fetch needs of its cache. */
+/** What a fetch needs from its cache. */
 export interface FetchContext {
   link: Link;
   handle: number;
   native: NativeCache;
   policy: Policy;
-  /** Leases of loads that this instance leads just now. */
+  /** Leases of the loads that this instance is running. */
   leases: Set<number>;
-  /** Values of this process's own. */
+  /** The near cache of the instance. */
   near?: Near | undefined;
 }
 
 /**
- * Tells the host how a load ended. A host that is lost meanwhile has lost the lease too, and one that was given back
- * is another's: the loaded value is this caller's all the same.
+ * Reports to the host how a load ended. If the host was lost in the meantime, so was the lease; if the lease was
+ * released, another caller holds it. In both cases this caller keeps the value that it has loaded.
  */
 export async function completeLease(context: FetchContext, token: number, loaded: Loaded): Promise<void> {
   if (context.leases.delete(token)) await complete(context, token, loaded);
 }
 
-/** Lets the next in line load. */
+/** Releases the lease, so that the next waiter loads. */
 export async function giveBack(context: FetchContext, token: number): Promise<void> {
   context.leases.delete(token);
   await complete(context, token, { end: 'abandoned' });

@@ -1,4 +1,4 @@
-/** Operations that load a key once for all processes. `fetch.ts` says how they go together. */
+/** Operations that load a key once for all processes. `fetch.ts` combines them. */
 
 import { Form, OperationNumber } from '../native.js';
 import type { KeepOptions } from '../options/calls.js';
@@ -11,7 +11,7 @@ import { asFlag, asValue, type Read } from './answers.js';
 import type { Key } from './entries.js';
 import { REJECT, operation } from './operation.js';
 
-/** What a fetch finds. `thrown` is what another caller's fetcher threw; it is told apart from failures on the way. */
+/** The result of a fetch. `thrown` is the error of another caller's fetcher, as opposed to a failure of the request. */
 export type Found = { lease: number } | { value: unknown } | { thrown: unknown };
 
 const asFound: Read<Found> = (form, value, numbers, at) => {
@@ -23,7 +23,7 @@ const asFound: Read<Found> = (form, value, numbers, at) => {
   return { value: asValue(form, value, numbers, at) };
 };
 
-/** It may take a lease, but a lost lease frees itself: nothing is unknown about its outcome. */
+/** It may take a lease, but a lost lease expires by itself, so its outcome is never unknown. */
 export const FETCH = operation({
   number: OperationNumber.Fetch,
   read: asFound,
@@ -42,7 +42,7 @@ export type Loaded =
   | { end: 'failed'; error: Encoded }
   | { end: 'abandoned' };
 
-/** The numbers of the ends on the wire. */
+/** The numbers of the outcomes on the wire. */
 const ENDS = { value: 0, nothing: 1, failed: 2, abandoned: 3 } as const;
 
 export const COMPLETE = operation({

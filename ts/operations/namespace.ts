@@ -19,7 +19,7 @@ export const STATS = operation({ number: OperationNumber.Stats, read: asStats, w
 /** Options that can be changed at run time. */
 export type Tunable = 'max' | 'maxSize' | 'ttl' | 'allowStale';
 
-/** Changes one option, then tells all of them. */
+/** Changes one option and returns all of them. */
 export const TUNE = operation({
   number: OperationNumber.Tune,
   read: asSettings,
@@ -30,7 +30,7 @@ export const TUNE = operation({
   },
 });
 
-/** Tells the options in force. */
+/** Returns the options in force. */
 export const SETTINGS = {
   ...operation({ number: OperationNumber.Tune, read: asSettings, withoutHost: REJECT, write: nothing }),
   writes: false,
@@ -46,7 +46,7 @@ export const CLEAR = operation({
   },
 });
 
-/** A prefix of string keys that may be left out. */
+/** Checks an optional prefix of string keys. */
 export function writePrefix(frame: FrameWriter, prefix: string | undefined): void {
   if (prefix === undefined) return frame.flag(false);
   if (typeof prefix !== 'string') throw codedError('ERR_CC_INVALID_ARGUMENT', '`prefix` must be a string');
@@ -68,7 +68,7 @@ export const DESTROY = operation({
   write: nothing,
 });
 
-/** Tells of reads that were not asked of the host: how many hits, and `slot, hash` of the values, each 32 bits. */
+/** Reports reads that did not go to the host: the number of hits, and `slot, hash` of the values, each 32 bits. */
 export const ACCESS_REPORT = operation({
   number: OperationNumber.AccessReport,
   read: asFlag,

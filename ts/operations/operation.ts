@@ -1,4 +1,6 @@
-/** What an operation is: how it is written and its answer read, and what becomes of it without a host. */
+/**
+ * The definition of an operation: how its request is written, how its answer is read, and its result without a host.
+ */
 
 import { native, type Form, type OperationNumber } from '../native.js';
 import type { Failsafe } from '../options/instance.js';
@@ -6,7 +8,7 @@ import type { Encoded } from '../values/plain.js';
 import type { FrameWriter } from '../wire/frames.js';
 import type { Read } from './answers.js';
 
-/** In the place of a value that no process may make up without the host. */
+/** Marks an operation that has no honest result without the host. */
 export const REJECT = Symbol('reject');
 
 /** What an operation is about; see the table of operations in `docs/protocol.md`. */
@@ -16,35 +18,35 @@ export type Scope = 'Host' | 'Namespace' | 'Key' | 'Keys' | 'Load' | 'Scan';
 export interface Operation<T, A extends readonly unknown[] = never> extends Settling<T> {
   /** Its number on the wire. */
   readonly number: OperationNumber;
-  /** The minor version of the protocol that brought it. */
+  /** The minor version of the protocol that introduced it. */
   readonly since: number;
   /** What it is about: with `'Key'` that is its first argument. */
   readonly scope: Scope;
   /**
-   * Its second argument is a value, which {@link write} gets encoded: before the frame is begun, because encoding may run
-   * code of the application's, which may use the cache.
+   * Whether its second argument is a value. {@link write} receives that value encoded: it is encoded before the frame is
+   * begun, because encoding may run application code, which may use the cache.
    */
   readonly encodes: boolean;
   /**
-   * Checks the arguments and writes the payload. May say that another operation is asked instead, before it has written
-   * anything that does not belong to that one.
+   * Checks the arguments and writes the payload. May return another operation to be sent instead, before it has written
+   * anything that does not belong to that operation.
    */
   readonly write: (frame: FrameWriter, ...args: A) => Operation<T> | undefined | void;
 }
 
-/** What is needed of an operation to settle a request: all but how it is asked. */
+/** The part of an operation that is needed to end a request: everything but how it is written. */
 export interface Settling<T> {
   /** Reads the answer. */
   readonly read: Read<T>;
-  /** What a `failsafe: 'resolve'` instance resolves to without a host, or {@link REJECT}. */
+  /** The result of a `failsafe: 'resolve'` instance without a host, or {@link REJECT}. */
   readonly withoutHost: T | typeof REJECT;
-  /** It may change entries: its loss on the way leaves the outcome unknown. */
+  /** Whether it may change entries: if such a request is lost on the way, its outcome is unknown. */
   readonly writes: boolean;
-  /** Takes an answer that comes after its caller has given up, where one must not be left lying: a lease. */
+  /** Handles an answer that arrives after its caller has given up, where it must not be ignored: a lease. */
   readonly orphaned?: (form: Form, number: number) => void;
 }
 
-/** What an instance says about its operations. */
+/** The settings of an instance that apply to its operations. */
 export interface Policy {
   timeout: number;
   failsafe: Failsafe;
@@ -53,7 +55,7 @@ export interface Policy {
 /** The core's table of operations, by number. */
 const TABLE = new Map(native.operations().map((row) => [row.number, row]));
 
-/** What one operation says beside the core's table. */
+/** The part of an operation that is not in the core's table. */
 interface Definition<T, A extends readonly unknown[]> {
   number: OperationNumber;
   read: Read<T>;
@@ -61,7 +63,7 @@ interface Definition<T, A extends readonly unknown[]> {
   write: (frame: FrameWriter, ...args: A) => Operation<T> | undefined | void;
 }
 
-/** Defines an operation: what it is about, whether it writes and since when it is there are in the core's table. */
+/** Defines an operation. Its scope, whether it writes, and the version that introduced it are in the core's table. */
 export function operation<T, A extends readonly unknown[]>(definition: Definition<T, A>): Operation<T, A> {
   const row = TABLE.get(definition.number);
   if (!row) throw new Error(`the addon has no operation of number ${definition.number}`);
@@ -76,16 +78,16 @@ export function storing<T, K, O>(
   return { ...operation(definition), encodes: true } as unknown as Operation<T, [key: K, value: unknown, options?: O]>;
 }
 
-/** One step of an operation that takes several: what is asked, and with which arguments. */
+/** One step of an operation that takes several: the operation to send, and its arguments. */
 export interface Step<T, A extends readonly unknown[] = readonly unknown[]> {
   operation: Operation<T, A>;
   args: A;
 }
 
-/** An operation of several steps, written once and run in both ways, awaited or at once. */
+/** An operation of several steps, written once and run in both ways, asynchronous and synchronous. */
 export type Steps<T> = Generator<Step<unknown, never>, T, never>;
 
-/** What `yield` in {@link Steps} gives back: `const flags = yield* step(HAS_MANY, keys)`. */
+/** Yields one step in {@link Steps} and returns its answer: `const flags = yield* step(HAS_MANY, keys)`. */
 export function* step<T, A extends readonly unknown[]>(
   operation: Operation<T, A>,
   ...args: A

@@ -1,4 +1,4 @@
-/** Scans: what there is, page by page. */
+/** Scans: the entries of a namespace, page by page. */
 
 import { OperationNumber, native } from '../native.js';
 import { checkCall } from '../options/calls.js';
@@ -7,15 +7,15 @@ import type { Key } from './entries.js';
 import { writePrefix } from './namespace.js';
 import { operation, step, type Steps } from './operation.js';
 
-/** What a scan returns of each entry: its number on the wire. */
+/** The parts of each entry that a scan returns, by their number on the wire. */
 export enum ScanFields {
   Keys = 0,
   Entries = 1,
-  /** Keys, values, remaining time and explicit size. */
+  /** Keys, values, remaining times and explicit sizes. */
   Dump = 2,
 }
 
-/** Entries asked for at a time. */
+/** Entries per page. */
 const { PAGE_ENTRIES } = native;
 
 const EMPTY = { cursor: 0, entries: [] };
@@ -51,7 +51,7 @@ export const END_SCAN = operation({
 /** An entry of a snapshot. */
 export interface DumpedEntry<V = unknown> {
   value: V;
-  /** Milliseconds it had left; absent without a time to live. */
+  /** Milliseconds until it expires; absent without a time to live. */
   ttl?: number;
   /** Its size, if it was given one. */
   size?: number;

@@ -21,7 +21,7 @@ export interface SetOptions {
   ttl?: number;
   /** Milliseconds since the Unix epoch at which the entry ends; wins over `ttl`. */
   expiresAt?: number;
-  /** Size to reckon with. Default: the bytes that key and value take. */
+  /** Size that counts against the bounds. Default: the bytes that key and value take. */
   size?: number;
 }
 
@@ -42,13 +42,13 @@ export interface FetchOptions extends KeepOptions {
   forceRefresh?: boolean;
   /** Time in ms for the load before the next waiter takes over. Default 30 000. */
   lease?: number;
-  /** Ends this caller's wait; another caller's load goes on. */
+  /** Ends this caller's wait; another caller's load continues. */
   signal?: AbortSignal;
 }
 
 /** Where to listen. */
 export interface ListenOptions {
-  /** Path of the socket, in a directory of this user that nobody else can enter. Default: a private one. */
+  /** Path of the socket, in a directory of this user that no other user can enter. Default: a private one. */
   endpoint?: string;
 }
 

@@ -1,8 +1,8 @@
-/** What single options may be, and how one that may not is refused. */
+/** The checks of single options, and the errors for invalid ones. */
 
 import { codedError, rangeError } from '../errors.js';
 
-/** Refuses what the option `name` may not be. */
+/** Throws if the value is not allowed for the option `name`. */
 export type Check = (name: string, value: unknown) => void;
 
 /** The longest delay a Node timer takes. */
@@ -87,7 +87,7 @@ export function oneOf(...allowed: string[]): (name: string, value: unknown) => v
 }
 
 export function abortSignal(name: string, value: unknown): void {
-  // By its shape, for test runners bring a class of their own.
+  // Checked by its shape, because test runners bring a class of their own.
   const signal = value as Partial<AbortSignal> | null;
   if (typeof signal?.aborted === 'boolean' && typeof signal.addEventListener === 'function') return;
   throw invalidOption(name, value, 'an AbortSignal');

@@ -1,4 +1,4 @@
-/** Options of an instance: what it opens, where its host is, and how it behaves in its own process. */
+/** Options of an instance: its namespace, where its host is, and how it behaves in its own process. */
 
 import { resolve } from 'node:path';
 import {
@@ -20,72 +20,79 @@ import { NAMESPACE_OPTIONS, sharedOptions, type NamespaceOptions } from './names
 /** What to do when the host cannot be reached. */
 export type Failsafe = 'resolve' | 'reject';
 
-/** Options of a cache. Those of the namespace are shared by all who name it; leaving one out never conflicts. */
+/** Options of a cache. Namespace options are shared by all instances of the namespace; omitting one never conflicts. */
 export interface CacheOptions extends NamespaceOptions {
-  /** Shared name, 1 to 256 bytes. Default `'default'`. A test file shares it with what it starts, and with no other file. */
+  /**
+   * Shared name, 1 to 256 bytes. Default `'default'`. A test file shares it with the processes and threads that it
+   * starts, and with no other file.
+   */
   namespace?: string;
   /**
    * Decoded values are kept in this process, coherent with all others: a value is used only while its entry is
-   * unchanged. `true` keeps 10 000 of them. Objects come back frozen; what cannot be frozen (bytes, `Date`, `Map`, `Set`,
-   * and what holds them) is not kept. Of this instance. Default: off.
+   * unchanged. `true` keeps 10 000 of them. Objects are returned frozen; values that cannot be frozen (bytes, `Date`,
+   * `Map`, `Set`, and objects that hold them) are not kept. Applies to this instance. Default: off.
    */
   near?: boolean | NearOptions;
-  /** Time in ms for each operation over the socket. Of this instance. Default 1000. */
+  /** Time in ms for each operation over the socket. Applies to this instance. Default 1000. */
   timeout?: number;
   /**
-   * `'resolve'`: without a host, reads are misses, `set` and `delete` resolve `false`, what cannot be answered
-   * honestly rejects. `'reject'`: everything rejects. Of this instance. Default `'resolve'`.
+   * `'resolve'`: without a host, reads are misses, `set` and `delete` resolve `false`, and operations that have no
+   * honest answer reject. `'reject'`: everything rejects. Applies to this instance. Default `'resolve'`.
    */
   failsafe?: Failsafe;
   /**
-   * Time in ms in which a host that was elected hands everything it holds to another process before its own ends; 0 is
-   * not to. The largest of a process's instances counts. PM2 kills a process 1 600 ms after it told it to end. Default
-   * 1000.
+   * Time in ms that an elected host has to hand its content to another process before its own process ends; 0 disables
+   * the handover. If instances of one process differ, the largest value counts. PM2 kills a process 1 600 ms after
+   * telling it to end. Default 1000.
    */
   handoverTimeout?: number;
-  /** Path of a host's socket, as `ClusteredCache.listen()` tells it. Default: found automatically. */
+  /** Path of a host's socket, as returned by `ClusteredCache.listen()`. Default: found automatically. */
   endpoint?: string;
-  /** Be the host or a client. Default: found automatically. In a PM2 app, `'client'` never becomes the host. */
+  /**
+   * Whether this process is the host or a client. Default: found automatically. In a PM2 app, a `'client'` never
+   * becomes the host.
+   */
   role?: 'host' | 'client';
   /**
-   * In a process that was started with `child_process.fork` (or with `'ipc'` in its `stdio`): use the cache of the process
-   * that started it, which has to load this package before that. In a worker of a cluster and in a PM2 app nothing changes.
+   * In a process that was started with `child_process.fork` (or with `'ipc'` in its `stdio`): use the cache of the
+   * process that started it, which has to load this package first. Has no effect in a cluster worker or a PM2 app.
    * Default `false`: such a process has a cache of its own.
    */
   attach?: boolean;
   /**
-   * Keeps the cache of this process in a file, so that its next start finds it: written at the end, and every `interval` ms;
-   * loaded once, with the time that is left to each entry. Of all namespaces that this process hosts: every instance that
-   * gives it gives the same, and the first one has to. In a client (a cluster's worker, say) it does nothing. Default: off.
+   * Saves the cache of this process in a file for its next start: written when the process ends and every `interval`
+   * ms; loaded once, with the remaining time of each entry. Applies to all namespaces that this process hosts: the
+   * first instance has to give it, and others must give the same or omit it. Has no effect in a client, such as a
+   * cluster worker. Default: off.
    */
   persist?: PersistOptions;
   /**
-   * User ids, besides this process's own, whose processes may use its cache: workers of a cluster that run as another user
-   * (`cluster.setupPrimary({ uid })`), and helpers with `attach: true`. They can read and write everything in it. Only in the
-   * process that hosts: in a cluster, in the primary. The lists of all its instances add up. Not with `endpoint`, in a PM2 app
-   * and on Windows. Default: none.
+   * Ids of other users whose processes may use the cache of this process: workers of a cluster that run as another user
+   * (`cluster.setupPrimary({ uid })`), and helpers with `attach: true`. They can read and write everything in it. Only
+   * in the process that hosts; in a cluster, that is the primary. The lists of all its instances are combined. Not with
+   * `endpoint`, in a PM2 app, or on Windows. Default: none.
    */
   allowUids?: readonly number[];
 }
 
-/** Where and how often the content of a host is saved. */
+/** Where and how often a host's content is saved. */
 export interface PersistOptions {
-  /** The file. Its directory has to exist; nobody but this user may be able to write there. */
+  /** The file. Its directory must exist, and no other user may be able to write to it. */
   path: string;
   /**
-   * Time in ms between two snapshots, 1000 at least; 0 is none. With it a crash brings back the state of the last one,
-   * without it a crash brings back nothing. Default 0.
+   * Time in ms between two snapshots, at least 1000; 0 is none. After a crash, the last snapshot is loaded; without an
+   * interval, nothing is. Default 0.
    */
   interval?: number;
 }
 
 /** How a near cache behaves. */
 export interface NearOptions {
-  /** Most values it keeps. Default 10 000. */
+  /** The maximum number of values. Default 10 000. */
   max?: number;
 }
 
-/** Options of an instance, all decided. */
+/** Options of an instance, with all defaults applied. */
 export interface InstanceOptions {
   namespace: string;
   timeout: number;
@@ -94,18 +101,18 @@ export interface InstanceOptions {
   endpoint: string | undefined;
   role: 'host' | 'client' | undefined;
   attach: boolean;
-  /** Most values in the near cache; 0 is none. */
+  /** The maximum number of values in the near cache; 0 disables it. */
   near: number;
   persist: PersistSettings | undefined;
-  /** Other users whose processes may be clients; `undefined` where nothing was said. */
+  /** Other users whose processes may be clients; `undefined` if the option was omitted. */
   allowUids: number[] | undefined;
 }
 
-/** Where and how often a host's content is saved, decided. */
+/** Where and how often a host's content is saved, with defaults applied. */
 export interface PersistSettings {
-  /** Absolute, for the process may change its directory. */
+  /** Absolute, because the process may change its directory. */
   path: string;
-  /** In ms; `undefined` is only at the end. */
+  /** In ms; `undefined` saves only at the end. */
   interval: number | undefined;
 }
 
@@ -118,7 +125,7 @@ export const DEFAULTS = {
   handoverTimeout: 1_000,
   near: 10_000,
 } as const;
-/** The next number is that of no user. */
+/** The next number, 2^32 - 1, is not a user id. */
 const MAX_USER = 2 ** 32 - 2;
 
 const INSTANCE_OPTIONS = {
@@ -134,7 +141,7 @@ const INSTANCE_OPTIONS = {
   allowUids: userIds,
 } as const satisfies Record<Exclude<keyof CacheOptions, keyof NamespaceOptions>, Check>;
 
-/** Checks all options; unknown names are refused, so that a typing error does not silently mean "default". */
+/** Checks all options; unknown names are refused, so that a typo does not silently mean "default". */
 export function checkOptions(options: CacheOptions = {}): { instance: InstanceOptions; shared: NativeOptions } {
   const given = plainObject('options', options);
   const known: Record<string, Check> = {
@@ -210,7 +217,7 @@ function persistence(name: string, value: unknown): void {
 function userIds(name: string, value: unknown): void {
   const allowed = 'an array of user ids, integers from 0 to 4294967294';
   if (!Array.isArray(value)) throw invalidOption(name, value, allowed);
-  // By index: a hole is no user either.
+  // By index, to refuse holes too.
   for (let index = 0; index < value.length; index++) {
     number(`${name}[${index}]`, value[index], allowed, (id) => Number.isInteger(id) && id >= 0 && id <= MAX_USER);
   }

@@ -1,29 +1,31 @@
-/** Options of a namespace: all who name it share them, and they can be changed at run time. Defaults are the core's. */
+/**
+ * Options of a namespace: all its instances share them, and some can be changed at run time. The core has the defaults.
+ */
 
 import type { NativeOptions } from '../native.js';
 import { boolean, duration, positiveInteger, type Check } from './checks.js';
 
 /** Options that all instances of a namespace share. */
 export interface NamespaceOptions {
-  /** Most entries. Default: no bound of its own. */
+  /** Maximum number of entries. Default: bounded only by `maxSize`. */
   max?: number;
-  /** Most bytes (keys and values), or units of `size` where entries are given one. Default 256 MiB. */
+  /** Maximum number of bytes (keys and values), or units of `size` where entries are given one. Default 256 MiB. */
   maxSize?: number;
   /** Largest entry in bytes (or units of `size`). Larger values are not stored. Default `maxSize`, at most 16 MiB. */
   maxEntrySize?: number;
-  /** Time to live in ms of entries that are not given one; 0 is none. Default 0. */
+  /** Time to live in ms of entries that are stored without one; 0 is none. Default 0. */
   ttl?: number;
-  /** A stale entry is returned once before it goes. Default `false`. */
+  /** A stale entry is returned once before it is removed. Default `false`. */
   allowStale?: boolean;
   /** A read restarts an entry's time to live. Default `false`. */
   updateAgeOnGet?: boolean;
   /** `has` restarts an entry's time to live. Default `false`. */
   updateAgeOnHas?: boolean;
-  /** A stale entry stays where a read met it. Default `false`. */
+  /** A read of a stale entry does not remove it. Default `false`. */
   noDeleteOnStaleGet?: boolean;
-  /** Stale entries go when their time is over, not when they are met. Default `false`. */
+  /** Entries are removed when they expire, not at the next read. Default `false`. */
   ttlAutopurge?: boolean;
-  /** `null` is a value. Default `false`. */
+  /** Whether `null` can be stored. Default `false`. */
   cacheNull?: boolean;
 }
 
@@ -40,7 +42,7 @@ export const NAMESPACE_OPTIONS = {
   cacheNull: boolean,
 } as const satisfies Record<keyof NamespaceOptions, Check>;
 
-/** The options that native code takes, from checked ones. */
+/** Converts checked options to those of native code. */
 export function sharedOptions(options: NamespaceOptions): NativeOptions {
   const shared: Record<string, unknown> = {};
   for (const name of Object.keys(NAMESPACE_OPTIONS) as (keyof NamespaceOptions)[]) {
@@ -49,7 +51,7 @@ export function sharedOptions(options: NamespaceOptions): NativeOptions {
   return shared;
 }
 
-/** Checks one option that is changed at run time. */
+/** Checks one option for a change at run time. */
 export function checkShared(name: keyof NamespaceOptions, value: unknown): void {
   NAMESPACE_OPTIONS[name](name, value);
 }

@@ -1,14 +1,14 @@
 /**
- * The end of a process that takes part in an election: where it is the host, another process goes on with all it holds.
+ * The end of a process that takes part in an election: if it is the host, another process takes over its content.
  *
  * | what ends the process | what happens here |
  * |---|---|
- * | SIGINT or SIGTERM, and the application does not listen | it leaves, then the signal does what it would have done |
+ * | SIGINT or SIGTERM, and the application does not listen | it leaves, then the signal has its default effect |
  * | SIGINT or SIGTERM, and the application listens | it leaves; the application ends the process when it wants to |
- * | PM2's message `shutdown` | the same: only an application that listens to messages is sent one |
- * | nothing left to do, `process.exit()`, an error | it leaves at 'exit' |
+ * | PM2's message `shutdown` | the same; PM2 sends it only to applications that listen to messages |
+ * | no work left, `process.exit()`, an error | it leaves at 'exit' |
  *
- * To leave is one call that blocks: nothing in JavaScript has to run meanwhile, so it works at 'exit' as well.
+ * Leaving is one blocking call. No JavaScript has to run in the meantime, so it also works at 'exit'.
  */
 
 import process from 'node:process';
@@ -21,47 +21,47 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 const OUTCOMES = {
   [Leaving.NotHosting]: 'hosted nothing, left',
   [Leaving.HandedOver]: 'handed over',
-  [Leaving.NoHeir]: 'found nobody to take over',
+  [Leaving.NoHeir]: 'found no process to take over',
 };
-/** What PM2 sends instead of a signal, with `shutdown_with_message`. */
+/** The message that PM2 sends instead of a signal, with `shutdown_with_message`. */
 const SHUTDOWN = 'shutdown';
 
-/** The time for a handover, in ms: the most that an instance of this process asked for. */
+/** The time for a handover, in ms: the maximum over the instances of this process. */
 let limit = 0;
 let isInstalled = false;
-/** Sends what has been asked, before nobody here is a host any more. */
+/** Sends queued requests, before this process stops hosting. */
 let finish = () => {};
 
 /**
- * From now on this process leaves before it ends, within `timeout` ms, and calls `flush` before that. For the main thread:
- * signals are nobody else's.
+ * Makes this process leave before it ends, within `timeout` ms, after calling `flush`. Main thread only: other threads
+ * do not receive signals.
  */
 export function leaveAtEnd(timeout: number, flush: () => void): void {
   limit = Math.max(limit, timeout);
   finish = flush;
   if (isInstalled || limit === 0) return;
   isInstalled = true;
-  // First of all: what the application does at the signal finds the next host. And others who end the process where
-  // nobody but them listens find that it is so.
+  // Runs before other listeners, so that operations in the application's own listeners reach the next host. Once it has
+  // removed itself, other packages that end the process only if no one else listens see the true count.
   for (const signal of SIGNALS) process.prependListener(signal, onSignal);
   process.on('newListener', followMessages).on('removeListener', followMessages);
   followMessages('message');
 }
 
-/** Hands over what this process hosts, if anything. Called at 'exit', and before. */
+/** Hands over the content that this process hosts, if any. Called at 'exit', and before. */
 export function leave(): void {
   if (limit === 0) return;
   finish();
   const start = performance.now();
   const left = native.leave(limit);
-  // With no heir what is held ends with the process; a snapshot is to be written here, at 'exit', where one is wanted.
+  // Without a successor the content ends with the process; a snapshot, if wanted, must be written now, at 'exit'.
   log('%s after %d ms', OUTCOMES[left], Math.round(performance.now() - start));
 }
 
 function onSignal(signal: NodeJS.Signals): void {
   leave();
   process.removeListener(signal, onSignal);
-  // Where nobody else listens, the process ends as it would have ended without this listener.
+  // If there is no other listener, the process ends as it would have ended without this one.
   if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
 }
 
@@ -70,12 +70,12 @@ function onMessage(message: unknown): void {
 }
 
 /**
- * Listens to messages exactly while the application does: the first listener keeps the process alive, which is not for this
- * package to decide, and a second one changes nothing.
+ * Listens to messages exactly while the application does: a first listener keeps the process alive, which this package
+ * must not do; a second one has no such effect.
  */
 function followMessages(event: string | symbol, listener?: unknown): void {
   if (event !== 'message' || listener === onMessage) return;
-  // The change is made when this turn is over.
+  // The change takes effect after the current code has run.
   process.nextTick(() => {
     const listeners = process.listeners('message');
     const isListening = listeners.includes(onMessage);

@@ -1,4 +1,4 @@
-/** Snapshots of the cache that this process hosts: asking for them, and telling what becomes of them. */
+/** Snapshots of the cache that this process hosts: requests for them, and notices of their results. */
 
 import process from 'node:process';
 import { debug } from '../debug.js';
@@ -8,13 +8,15 @@ import { isolate } from '../discovery/isolate.js';
 
 const log = debug('snapshot');
 
-/** Takes what there is to tell; with `ending` there will be no other occasion. */
+/** Takes notices; with `ending` this is the last call. */
 export type NoticeSink = (notice: SnapshotNotice, ending: boolean) => void;
 
 let sink: NoticeSink = warn;
 let listens = false;
 
-/** Asks for snapshots of the cache that this process hosts, or hosts while its app elects it. Blocks while one is loaded. */
+/**
+ * Requests snapshots of the cache that this process hosts, now or when its app elects it. Blocks while one is loaded.
+ */
 export function keepSnapshots({ path, interval }: PersistSettings, elected: boolean): void {
   if (!listens) {
     listens = true;
@@ -27,12 +29,12 @@ export function keepSnapshots({ path, interval }: PersistSettings, elected: bool
   }
 }
 
-/** Passes on what keepers have told. */
+/** Passes on the notices that native code has collected. */
 export function passNotices(ending: boolean): void {
   for (const notice of native.takeSnapshotNotices()) sink(notice, ending);
 }
 
-/** Gives all notices to somebody else. */
+/** Sends all notices to `to` instead. */
 export function divertNotices(to: NoticeSink): void {
   sink = to;
 }
@@ -41,7 +43,7 @@ function warn({ code, message, warning }: SnapshotNotice, ending: boolean): void
   log('%s: %s', code, message);
   if (!warning) return;
   const error = Object.assign(new Error(message), { name: 'ClusteredCacheWarning', code });
-  // A warning is told at the next tick, which does not come any more at the end of a process.
+  // A warning is emitted in the next tick, which never comes at the end of a process.
   if (ending) process.emit('warning', error);
   else process.emitWarning(error);
 }

@@ -1,7 +1,7 @@
 /**
- * Values to what native code takes, and back. Primitives and bytes go as they are; plain data goes as a record, the
- * fastest for small objects, or as JSON text; everything else that structured clone accepts goes through V8's
- * serializer.
+ * Converts values to the forms that native code takes, and back. Primitives and bytes are passed as they are; plain
+ * data becomes a record, the fastest form for small objects, or JSON text; everything else that structured clone
+ * accepts goes through V8's serializer.
  */
 
 import { codedError } from '../errors.js';
@@ -20,8 +20,8 @@ export function encode(value: unknown): Encoded {
 /**
  * Encodes a value. What comes out is good until the next value is encoded.
  *
- * @throws TypeError `ERR_CC_INVALID_VALUE` for `undefined`, `ERR_CC_DATA_CLONE` for what cannot be cloned, with the
- * text of the DataCloneError. What a getter throws comes through as it is.
+ * @throws TypeError `ERR_CC_INVALID_VALUE` for `undefined`, `ERR_CC_DATA_CLONE` for values that cannot be cloned, with
+ *   the text of the DataCloneError. Errors thrown by getters are passed on unchanged.
  */
 export function encodeOnce(value: unknown): Encoded {
   switch (typeof value) {
@@ -60,7 +60,7 @@ function attached<T extends ArrayBufferView>(view: T): T {
 
 function isDetached(buffer: ArrayBufferLike): boolean {
   try {
-    // A view on a detached buffer cannot be made; on an empty one it can.
+    // A view of a detached buffer cannot be created; a view of an empty one can.
     new Uint8Array(buffer);
     return false;
   } catch {
@@ -68,7 +68,7 @@ function isDetached(buffer: ArrayBufferLike): boolean {
   }
 }
 
-/** The value that native code answered. */
+/** Decodes a value that native code returned. */
 export function decode(form: Form, payload: unknown): unknown {
   switch (form) {
     case Form.Plain:

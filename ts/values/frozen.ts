@@ -1,14 +1,14 @@
-/** Values that many callers may share because nobody can change them. */
+/** Values that many callers may share because they are immutable. */
 
 import { Form } from '../native.js';
 
 /**
- * Whether a decoded value can be shared; if so, it is frozen through and through. Primitives need no freezing. Plain
- * objects and arrays can be frozen. Bytes, dates, maps and sets cannot, so whatever holds one is left as it is.
+ * Whether a decoded value can be shared; if so, it is deeply frozen. Primitives need no freezing. Plain
+ * objects and arrays can be frozen. Bytes, dates, maps and sets cannot, so a value that holds one is left as it is.
  */
 export function keepable(form: Form, value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true;
-  // JSON and records give plain objects only, and each of them once.
+  // JSON and records contain only plain objects, each of them once.
   if (form === Form.Json || form >= Form.Record) return freezePlain(value);
   if (form !== Form.V8) return false;
   const objects = new Set<object>();

@@ -1,7 +1,7 @@
 /**
- * Plain data: objects and arrays of what JSON has. One walk decides whether a value is plain through and through, and
- * writes it as a record if it can be one; a plain value that cannot, because it is large or has keys like no other, is
- * left to JSON.
+ * Plain data: objects and arrays of what JSON has. One walk decides whether a value is plain throughout, and writes it
+ * as a record if possible; a plain value that cannot be a record, because it is large or its keys are unique, is left
+ * to JSON.
  */
 
 import { Form } from '../native.js';
@@ -11,7 +11,7 @@ import { NO_LISTS, areSame, type Keys, type Shape } from './shapes.js';
 
 /** A value ready for native code. */
 export interface Encoded {
-  /** From {@link Form.Record} on it names the shape of a record too. */
+  /** Values from {@link Form.Record} on also contain the shape of the record. */
   form: Form;
   payload: unknown;
 }
@@ -19,7 +19,7 @@ export interface Encoded {
 /** Nested objects up to which a value counts as plain; larger ones go to V8's serializer, which has no such bound. */
 const MAX_OBJECTS = 10_000;
 const MAX_DEPTH = 100;
-/** Up to this many nested objects a list is searched for shared ones; beyond it a set. */
+/** Up to this many nested objects, shared ones are looked up in a list; beyond it, in a set. */
 const LINEAR_SEARCH = 8;
 
 /** Where bodies are written; `undefined` while one is, so that an accessor that encodes a value gets a writer of its own. */
@@ -43,14 +43,14 @@ export function encodePlain(value: object, otherwise: (value: object) => Encoded
 }
 
 /**
- * Decides whether a value would come back as it was: plain objects and arrays without holes, extra properties,
- * `undefined`, -0, NaN, accessors, or an object that is reached twice.
+ * Decides whether a value would survive a round trip unchanged: plain objects and arrays without holes, extra
+ * properties, `undefined`, -0, NaN, accessors, or objects that are reached twice.
  */
 class Walk {
   readonly writer: BodyWriter;
   #seen: object[] | Set<object> = [];
   #count = 0;
-  /** The shape of what was met so far; `undefined` once the value cannot be a record. */
+  /** The shape of the objects visited so far; `undefined` once the value cannot be a record. */
   #shape: Shape | undefined = NO_LISTS;
 
   constructor(writer: BodyWriter) {
@@ -72,7 +72,8 @@ class Walk {
     // The shape's own list is the same one each time.
     if (depth === 0 && this.#shape) met(this.#shape.lists[0] as Keys);
     for (const key of keys) {
-      // By its descriptor: an accessor is asked once, as structured clone does it, and not by JSON again.
+      // Read through its descriptor: an accessor must be called only once, as in structured clone, and not again by
+      // JSON.
       const property = Object.getOwnPropertyDescriptor(value, key);
       if (property?.get !== undefined || !this.#acceptsMember(property?.value, depth)) return false;
     }

@@ -1,13 +1,13 @@
 /**
- * Records: how most plain values are stored. The keys of a value's objects are in its shape (`shapes.ts`), and what is
- * left is one text. It is read without being parsed: strings are cut out of it, and objects are made by functions that
- * are compiled for their keys.
+ * Records: how most plain values are stored. The keys of a value's objects are in its shape (`shapes.ts`), and
+ * everything else is one text. It is read without a parser: strings are cut out of it, and objects are created by
+ * functions that are compiled for their keys.
  *
- * The text is a leaf for the value itself. A leaf is one character that says what it is, and what that needs:
+ * The text is one leaf, for the value itself. A leaf is one character that gives its kind, and what that kind needs:
  *
  * | character | what | followed by |
  * | --- | --- | --- |
- * | 0 to 95 | string of so many units | the string |
+ * | 0 to 95 | string of that many UTF-16 units | the string |
  * | 96 | longer string | its length in two digits, the string |
  * | 97, 98, 99 | `null`, `true`, `false` | |
  * | 100, 101, 102 | integer from 0 | one, two or four digits |
@@ -17,8 +17,8 @@
  *
  * A digit is a character of 7 bits, the lowest digit comes first; so a text without other strings is ASCII throughout.
  *
- * V8 lets a string of 13 characters or more that is cut out of another one refer to it: whoever keeps such a string
- * keeps the text it came from. That is why long texts are no records.
+ * In V8, a substring of 13 characters or more refers to the string it was cut from: a caller that keeps it keeps the
+ * whole text alive. That is why long texts are not stored as records.
  */
 
 import { codedError } from '../errors.js';
@@ -42,16 +42,16 @@ type ObjectReader = (text: string) => object;
 interface ShapeReader {
   lists: readonly Keys[];
   objects: ObjectReader[];
-  /** So many more texts, then it is compiled. */
+  /** How many more texts are read before it is compiled. */
   countdown: number;
 }
 
-/** A shape that was read so often is worth compiling, which takes as long as some hundred reads. */
+/** After this many reads a shape is compiled, which takes as long as about a hundred reads. */
 const READS_BEFORE_COMPILING = 100;
 
 /** By number of the shape. */
 const readers: (ShapeReader | undefined)[] = [];
-/** Where the text is being read. Reading calls no code but this module's, so there is one text at a time. */
+/** The position in the text. Reading calls only code of this module, so one text is read at a time. */
 let at = 0;
 let objects: ObjectReader[] = [];
 
@@ -79,7 +79,7 @@ function readWhole(text: string, reader: ShapeReader): unknown {
   return value;
 }
 
-/** Past the end there is no character, which is no leaf: whatever a damaged text says, reading ends with it. */
+/** Past the end there is no character, and so no leaf: reading ends there, however the text is damaged. */
 function readLeaf(text: string): unknown {
   const what = text.charCodeAt(at++);
   return what <= SHORT ? text.substring(at, (at += what)) : readOther(text, what);
@@ -126,7 +126,7 @@ const readHalf = (text: string) =>
 
 function readArray(text: string): unknown[] {
   const length = readDigit(text) | (readDigit(text) << 7);
-  // Literals are made at their size, without growing.
+  // Literals are allocated at their final size.
   if (length === 1) return [readLeaf(text)];
   if (length === 2) return [readLeaf(text), readLeaf(text)];
   if (length === 3) return [readLeaf(text), readLeaf(text), readLeaf(text)];
@@ -165,7 +165,7 @@ function interpreted(keys: Keys): ObjectReader {
     const object: Record<string, unknown> = {};
     for (const key of keys) {
       const value = readLeaf(text);
-      // What the prototype has as well, a setter perhaps, must be defined: it could not be assigned.
+      // A key that the prototype also has, perhaps as a setter, must be defined: it could not be assigned.
       if (key in object) Object.defineProperty(object, key, { value, ...ORDINARY });
       else object[key] = value;
     }
@@ -177,7 +177,7 @@ const ORDINARY = { writable: true, enumerable: true, configurable: true };
 
 let mayCompile = true;
 
-/** Puts compiled functions in the place of the others, which are half as fast; where that is forbidden, those stay. */
+/** Replaces the generic readers, which are half as fast, by compiled ones, unless code generation is forbidden. */
 function compile(reader: ShapeReader): void {
   if (!mayCompile) return;
   try {
@@ -188,9 +188,9 @@ function compile(reader: ShapeReader): void {
 }
 
 /**
- * A function whose text is an object literal: the engine makes such an object in one step, with all members in place.
- * All that goes into that text from outside are keys, each as a string literal of JSON, which JavaScript reads as JSON
- * does.
+ * Creates a function whose source is an object literal: the engine creates such an object in one step, with all members
+ * in place. The only outside input in the source are keys, each as a JSON string literal, which JavaScript reads as
+ * JSON does.
  */
 function compiled(keys: Keys): ObjectReader {
   const members = keys.map((key) => `${memberName(key)}: readLeaf(text)`);
@@ -198,5 +198,5 @@ function compiled(keys: Keys): ObjectReader {
   return new Function('readLeaf', source)(readLeaf) as ObjectReader;
 }
 
-/** Only in brackets is `__proto__` the name of a member; as it stands it would set the prototype. */
+/** `__proto__` is an ordinary key only in brackets; otherwise it would set the prototype. */
 const memberName = (key: string) => (key === '__proto__' ? '["__proto__"]' : JSON.stringify(key));

@@ -1,12 +1,12 @@
 /**
  * Errors of loaders on their way to the callers that waited in other processes: name, message, code, stack and the
- * chain of causes. What is no error is passed as it is if it can be cloned.
+ * chain of causes. Any other thrown value is passed as it is if it can be cloned.
  */
 
 import { isClusteredCacheError, codedError } from '../errors.js';
 import { encode } from './codec.js';
 
-/** How long a chain of causes is carried. */
+/** The maximum length of a chain of causes. */
 const MAX_CAUSES = 16;
 
 interface PackedError {
@@ -14,7 +14,7 @@ interface PackedError {
   message: string;
   stack?: string;
   code?: string | number;
-  /** One of ours: it keeps its class. */
+  /** Whether it is an error of this package, which keeps its class. */
   own?: boolean;
   cause?: Packed;
 }
@@ -31,7 +31,7 @@ const BUILT_IN: Record<string, ErrorConstructor> = {
   URIError,
 } as Record<string, ErrorConstructor>;
 
-/** What a loader threw, as a value that can be cached. */
+/** Converts an error thrown by a loader to a value that can be cached. */
 export function packError(thrown: unknown, causes = 0): Packed {
   if (!(thrown instanceof Error)) return { thrown: clonable(thrown) };
   const { name, message, stack, cause } = thrown;
@@ -44,7 +44,7 @@ export function packError(thrown: unknown, causes = 0): Packed {
   return { error: packed };
 }
 
-/** The error that {@link packError} packed. */
+/** Restores the error that {@link packError} packed. */
 export function unpackError(packed: unknown): unknown {
   const from = packed as Packed;
   if (!('error' in from)) return from.thrown;

@@ -1,29 +1,29 @@
 /**
  * Shapes of plain values, for records (`record.ts`). A shape is the lists of keys of the objects in a value, each list
  * once, in the order in which a walk meets them. Native code knows shapes by number; here they are a tree in which each
- * step adds a list, so that a walk finds the shape of a value without putting its keys into a text.
+ * step adds a list, so that a walk finds the shape of a value without joining its keys.
  */
 
 import { native } from '../native.js';
 
-/** Own enumerable keys of an object, in their order. */
+/** The own enumerable keys of an object, in order. */
 export type Keys = readonly string[];
 
-/** The numbers of shapes. They are this copy's of the package, in this thread; all its links answer with them. */
+/** The numbers of shapes. They belong to this copy of the package, in this thread; all its links use them. */
 export const shapeTable = new native.Shapes();
 
-/** Lists of one shape; their places go into one character each. */
+/** The maximum number of lists in a shape; a record refers to each by one character. */
 export const MAX_LISTS = 16;
 const MAX_KEYS = 64;
-/** Characters of all keys of a shape: a record carries them with it. */
+/** The maximum number of characters in all keys of a shape: each record carries them. */
 const MAX_KEY_CHARACTERS = 1_024;
-/** Shapes kept for writing, those that are only on the way to others included; native code numbers fewer. */
+/** The maximum number of shapes kept for writing, including inner nodes of the tree; native code numbers fewer. */
 const MAX_SHAPES = 4_096;
-/** Shapes that differ only in what is between the first and the last key of their last list; each is compared. */
+/** The maximum number of shapes that have the same first and last key in their last list; each has to be compared. */
 const MAX_SIMILAR = 32;
-/** A list of keys gets a shape when it has come so often. */
+/** How often a list of keys has to occur before it gets a shape. */
 const SIGHTINGS = 3;
-/** Lists whose sightings are counted at a time; a power of two. */
+/** How many lists are counted at a time; a power of two. */
 const SIGHTED = 8_192;
 
 /** Descriptors as they cross the wire, by number. */
@@ -33,7 +33,7 @@ let shapes = 0;
 export class Shape {
   readonly lists: readonly Keys[];
   readonly #characters: number;
-  /** Shapes of one more list, by its first and its last key. */
+  /** Shapes with one more list, by the first and last key of that list. */
   readonly #longer = new Map<string | undefined, Map<string | undefined, Shape[]>>();
   #number: number | undefined;
 
@@ -42,12 +42,12 @@ export class Shape {
     this.#characters = characters;
   }
 
-  /** What native code calls it; 0 when it has no room for it. */
+  /** Its number in native code; 0 when native code has no room for it. */
   get number(): number {
     return (this.#number ??= this.#name());
   }
 
-  /** The shape with one more list; `undefined` when there is none, and none is to be. */
+  /** The shape with one more list; `undefined` when there is none and none should be created. */
   with(keys: Keys): Shape | undefined {
     const similar = this.#longer.get(keys[0])?.get(keys[keys.length - 1]);
     if (similar) {
@@ -57,8 +57,8 @@ export class Shape {
   }
 
   /**
-   * Objects that serve as maps have other keys each time. They are not worth a shape, and must not use up the places of
-   * those that are.
+   * Objects that serve as maps have different keys each time. They are not worth a shape, and must not take the places
+   * of those that are.
    */
   #grow(keys: Keys, similar: Shape[] | undefined): Shape | undefined {
     if (shapes >= MAX_SHAPES || this.lists.length >= MAX_LISTS || keys.length > MAX_KEYS) return undefined;
@@ -86,16 +86,16 @@ export class Shape {
   }
 }
 
-/** Counts how often lists of keys came lately. */
+/** Counts how often lists of keys occurred recently. */
 class Sightings {
   readonly #hashes = new Int32Array(SIGHTED);
   readonly #counts = new Uint8Array(SIGHTED);
 
-  /** Counts one more; `true` when it has come often enough. */
+  /** Counts one occurrence; `true` when the list has occurred often enough. */
   areEnough(keys: Keys): boolean {
     const hash = hashOf(keys);
     const at = hash & (SIGHTED - 1);
-    // Whoever comes later takes the place: what comes often comes back before it is forgotten.
+    // A later list takes the place: a frequent list occurs again before it is replaced.
     const count = this.#hashes[at] === hash ? (this.#counts[at] as number) + 1 : 1;
     this.#hashes[at] = hash;
     this.#counts[at] = Math.min(count, SIGHTINGS);
@@ -113,7 +113,7 @@ export const shapeDescriptor = (number: number): Uint8Array => descriptors[numbe
 
 const NO_DESCRIPTOR = new Uint8Array(0);
 
-/** Bytes that a record of the shape `number` has beside its body. */
+/** Bytes that a record of the shape `number` has in addition to its body. */
 export const shapeBytes = (number: number) => shapeDescriptor(number).length;
 
 export function areSame(one: Keys, other: Keys): boolean {
@@ -122,7 +122,10 @@ export function areSame(one: Keys, other: Keys): boolean {
   return true;
 }
 
-/** A hash of the UTF-16 units, with an end after each key. Ids that count up must not meet, as in simpler ones they do. */
+/**
+ * A hash of the UTF-16 units, with an end after each key. Sequential ids must not collide, as they do in simpler
+ * hashes.
+ */
 function hashOf(keys: Keys): number {
   let hash = 0;
   for (const key of keys) {

@@ -1,4 +1,4 @@
-/** How large values are once they are encoded. */
+/** The sizes of encoded values. */
 
 import { Form, native } from '../native.js';
 import type { Encoded } from './plain.js';
@@ -7,7 +7,7 @@ import { shapeBytes } from './shapes.js';
 
 const { MAX_ENTRY_BYTES, REQUEST_PART_BYTES } = native;
 
-/** Whether a value is over the bound of every namespace, so that it need not be sent to be refused. */
+/** Whether a value exceeds the bound of every namespace, so that it can be refused without being sent. */
 export function isOversize(encoded: Encoded): boolean {
   return encodedBytes(encoded) > MAX_ENTRY_BYTES;
 }

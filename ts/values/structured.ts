@@ -20,7 +20,7 @@ export function serialize(value: object): Buffer {
   return serializer.releaseBuffer();
 }
 
-/** V8 reports what it cannot clone by errors of its own; what a getter threw is another's error and passes. */
+/** V8 reports values that it cannot clone with its own errors; errors thrown by getters are passed on unchanged. */
 function isCloneFailure(error: unknown): error is Error {
   return (
     error instanceof Error && /could not be cloned|Unserializable host object|detached ArrayBuffer/.test(error.message)
@@ -45,11 +45,11 @@ export function deserialize(bytes: Buffer): unknown {
 
 let Deserializer: ReturnType<typeof makeDeserializer> | undefined;
 
-/** V8's reader, except that bytes come back in memory of their own instead of as views of the whole message. */
+/** V8's reader, except that bytes are returned in memory of their own instead of as views of the whole message. */
 function makeDeserializer() {
   const { DefaultDeserializer } = v8();
   return class Deserializer extends DefaultDeserializer {
-    // Node names the hook so; it is documented under v8.Deserializer.
+    // Node prescribes the name of this hook; it is documented under v8.Deserializer.
     _readHostObject(): unknown {
       const read = (DefaultDeserializer.prototype as unknown as { _readHostObject(): ArrayBufferView })._readHostObject;
       const view = read.call(this);

@@ -1,6 +1,6 @@
 /**
- * Tagged fields: what a request has at its end, or in a batch for each entry. Which fields there are, with their bits and
- * the version that brought them, is exported by native code.
+ * Tagged fields: the options at the end of a request, or of each entry in a batch. Native code exports the fields, with
+ * their bits and the version that introduced them.
  */
 
 import { native } from '../native.js';
@@ -14,10 +14,10 @@ interface Field {
 
 const FIELDS = new Map<string, Field>(native.fields().map(({ name, bit, since }) => [name, { bit, since }]));
 
-/** How the value of a field crosses the wire. */
+/** How the value of a field is encoded. */
 type Kind = 'integer' | 'micros' | 'double' | 'flag';
 
-/** One field as JavaScript gives it. */
+/** One field and how to write its value. */
 interface FieldWriter extends Field {
   option: string;
   kind: Kind;
@@ -27,16 +27,16 @@ interface FieldWriter extends Field {
 export class Fields {
   readonly #fields: readonly FieldWriter[];
 
-  /** `kinds`: the options of the structure `structure`, in the order of their bits. */
+  /** `kinds`: the options of `structure`, in the order of their bits. */
   constructor(structure: string, kinds: Readonly<Record<string, Kind>>) {
     this.#fields = Object.entries(kinds).map(([option, kind]) => {
       const field = FIELDS.get(`${structure}.${snakeCase(option)}`);
-      if (!field) throw new Error(`there is no field for option ${option} of ${structure}`);
+      if (!field) throw new Error(`the addon has no field for option ${option} of ${structure}`);
       return { ...field, option, kind };
     });
   }
 
-  /** At the end of a frame: no bytes at all when no option is set. */
+  /** Writes the fields at the end of a frame: no bytes at all when no option is set. */
   write(frame: FrameWriter, options: object | undefined): void {
     const bits = this.#bits(options as Record<string, unknown> | undefined);
     if (bits === 0) return;
@@ -44,7 +44,7 @@ export class Fields {
     this.#values(frame, options as Record<string, unknown>);
   }
 
-  /** Within a frame: with their length in front. */
+  /** Writes the fields within a frame, with their length in front. */
   writeNested(frame: FrameWriter, options: object | undefined): void {
     const given = options as Record<string, unknown> | undefined;
     const bits = this.#bits(given);
@@ -77,7 +77,7 @@ export class Fields {
 
 const { MAX_TTL } = native;
 
-/** Microseconds of milliseconds. What is positive stays so: 0 means "none". */
+/** Converts milliseconds to microseconds. A positive time stays positive, because 0 means "none". */
 export function micros(milliseconds: number): number {
   const whole = Math.round(Math.min(Math.max(milliseconds, 0), MAX_TTL) * 1e3);
   return milliseconds > 0 ? Math.max(whole, 1) : whole;

@@ -1,6 +1,6 @@
 /**
- * Request frames in the making: each operation writes its fields here, and native code takes whole batches over. The
- * bytes are those of `docs/protocol.md`; numbers that vary in length are written as bincode does.
+ * A writer for request frames: each operation writes its fields here, and native code takes over whole batches. The
+ * bytes are those of `docs/protocol.md`; numbers of variable length are written as in bincode.
  */
 
 import { codedError } from '../errors.js';
@@ -12,7 +12,7 @@ import { shapeDescriptor } from '../values/shapes.js';
 
 const { FRAME_LENGTH_BYTES, MAX_FRAME_BYTES, MAX_KEY_BYTES, REQUEST_HEAD_BYTES } = native;
 
-/** Where the parts of a head are, from the beginning of a frame. */
+/** The offsets of the parts of a head, from the beginning of a frame. */
 const ID = FRAME_LENGTH_BYTES;
 const HANDLE = ID + 8;
 const OPERATION = HANDLE + 4;
@@ -22,10 +22,10 @@ const HEAD = FRAME_LENGTH_BYTES + REQUEST_HEAD_BYTES;
 /** The buffer's first size, and the largest it keeps when it is empty. */
 const SMALL = 16 * 1024;
 const KEPT = 256 * 1024;
-/** Up to so many characters a text is copied here; longer ones are handed to the engine, which is slower to start. */
+/** Texts up to this many characters are copied here; longer ones are left to the engine, which is slower to start. */
 const SHORT = 48;
 
-// Bincode's numbers: up to 250 one byte, else a mark and as many bytes as it says.
+// Bincode's numbers: one byte up to 250, otherwise a marker and as many bytes as it says.
 const ONE_BYTE = 250;
 const TWO_BYTES = 251;
 const FOUR_BYTES = 252;
@@ -33,9 +33,9 @@ const EIGHT_BYTES = 253;
 
 export class FrameWriter {
   #bytes = Buffer.allocUnsafeSlow(SMALL);
-  /** Where the next byte goes. */
+  /** The offset of the next byte. */
   #at = 0;
-  /** Where the frame in the making begins. */
+  /** The offset of the unfinished frame. */
   #start = 0;
   #needs = 0;
 
@@ -44,7 +44,7 @@ export class FrameWriter {
     return this.#bytes;
   }
 
-  /** Bytes of whole frames. */
+  /** The number of bytes of finished frames. */
   get length(): number {
     return this.#start;
   }
@@ -64,9 +64,9 @@ export class FrameWriter {
   }
 
   /**
-   * Ends the frame: from now on it counts.
+   * Finishes the frame.
    *
-   * @throws `ERR_CC_LIMIT` when it is larger than a frame may be; then there is none.
+   * @throws `ERR_CC_LIMIT` when it is larger than a frame may be; it is then discarded.
    */
   end(operation: number, since: number): void {
     const start = this.#start;
@@ -85,19 +85,19 @@ export class FrameWriter {
     this.#start = this.#at;
   }
 
-  /** Gives up the frame in the making. */
+  /** Discards the unfinished frame. */
   abort(): void {
     this.#at = this.#start;
   }
 
-  /** Forgets all frames. */
+  /** Discards all frames. */
   clear(): void {
     this.#at = 0;
     this.#start = 0;
     if (this.#bytes.length > KEPT) this.#bytes = Buffer.allocUnsafeSlow(SMALL);
   }
 
-  /** The frame in the making has something that only hosts of this minor version understand. */
+  /** Records that the unfinished frame needs a host of at least this minor version. */
   need(since: number): void {
     if (since > this.#needs) this.#needs = since;
   }
@@ -143,7 +143,7 @@ export class FrameWriter {
 
   // --- bytes with their length in front ----------------------------------------------------------------------------
 
-  /** Begins bytes of which there are at most `most`; returns what `#endBytes` takes. */
+  /** Begins at most `most` bytes; returns the argument for `#endBytes`. */
   #beginBytes(most: number): number {
     this.#reserve(most + 5);
     const begin = this.#at;
@@ -166,7 +166,7 @@ export class FrameWriter {
     }
   }
 
-  /** What `write` writes, of at most {@link ONE_BYTE} bytes. */
+  /** The output of `write`, at most {@link ONE_BYTE} bytes. */
   nested(write: () => void): void {
     const begin = this.#beginBytes(ONE_BYTE);
     write();
@@ -183,7 +183,7 @@ export class FrameWriter {
   /**
    * A key.
    *
-   * @throws `ERR_CC_INVALID_KEY` for what is neither a string nor a finite number, or too long.
+   * @throws `ERR_CC_INVALID_KEY` for a key that is neither a string nor a finite number, or is too long.
    */
   key(key: unknown): void {
     if (typeof key === 'string') {
@@ -198,7 +198,7 @@ export class FrameWriter {
     }
   }
 
-  /** A key that is a string, or what such keys begin with. */
+  /** A string key, or a prefix of string keys. */
   textKey(key: string): void {
     const most = 1 + key.length * 3;
     const begin = this.#beginBytes(most);
@@ -270,7 +270,7 @@ export class FrameWriter {
   }
 
   #textValue(text: string, ascii: number, other: number): void {
-    // Where it matters the length is measured: three bytes hold any unit, but most texts take one for each.
+    // The length is measured only where it matters: a unit takes up to three bytes, but in most texts only one.
     const most = 1 + (text.length > SHORT ? Buffer.byteLength(text) : text.length * 3);
     const begin = this.#beginBytes(most);
     const tag = this.#at++;
@@ -309,7 +309,7 @@ export class FrameWriter {
 
   // --- texts and memory --------------------------------------------------------------------------------------------
 
-  /** Writes a text as WTF-8 where there is room for it, and tells whether it is ASCII. */
+  /** Writes a text as WTF-8, for which there must be room, and returns whether it is ASCII. */
   #text(text: string): boolean {
     const { length } = text;
     if (length > SHORT) return this.#longText(text);
@@ -331,7 +331,7 @@ export class FrameWriter {
       this.#at += written;
       return true;
     }
-    // Lone surrogates have no UTF-8; they are written as if they had.
+    // Lone surrogates have no UTF-8 encoding; they are written by the same scheme.
     if (isWellFormed(text)) this.#at += written;
     else for (const character of text) this.#character(character.codePointAt(0) as number);
     return false;
@@ -361,7 +361,7 @@ export class FrameWriter {
     this.#at += raw.length;
   }
 
-  /** Makes room for so many bytes more. */
+  /** Makes room for this many more bytes. */
   #reserve(more: number): void {
     const needed = this.#at + more;
     if (needed <= this.#bytes.length) return;
@@ -371,13 +371,13 @@ export class FrameWriter {
   }
 }
 
-/** @throws `ERR_CC_INVALID_KEY` for what is neither a string nor a finite number. */
+/** @throws `ERR_CC_INVALID_KEY` for a key that is neither a string nor a finite number. */
 export function checkKey(key: unknown): void {
   if (typeof key === 'string' || (typeof key === 'number' && Number.isFinite(key))) return;
   throw codedError('ERR_CC_INVALID_KEY', `a key must be a string or a finite number, not ${show(key)}`);
 }
 
-/** Bytes of a length of up to `most`. */
+/** The number of bytes that encode a length of up to `most`. */
 const prefixBytes = (most: number) => (most <= ONE_BYTE ? 1 : most < 2 ** 16 ? 3 : 5);
 
 function put16(bytes: Uint8Array, at: number, number: number): void {
