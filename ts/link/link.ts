@@ -185,10 +185,10 @@ export class Link {
     holds = true,
   ): Promise<T> {
     try {
-      const asked = this.#write(id, handle, operation, first, second, third);
-      if (this.isHost) return this.outcome(id, this.#submit(), asked, policy, holds);
-      if (this.#away) return this.#unasked(this.#away, asked, policy);
-      return this.#promise(id, asked, policy, holds);
+      this.#write(id, handle, operation, first, second, third);
+      if (this.isHost) return this.outcome(id, this.#submit(), operation, policy, holds);
+      if (this.#away) return this.#unasked(this.#away, operation, policy);
+      return this.#promise(id, operation, policy, holds);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -203,8 +203,8 @@ export class Link {
     second?: A[1],
     third?: A[2],
   ): T {
-    const asked = this.#write(this.nextId(), handle, operation, first, second, third);
-    return this.immediate(this.#submit(), asked, policy);
+    this.#write(this.nextId(), handle, operation, first, second, third);
+    return this.immediate(this.#submit(), operation, policy);
   }
 
   /** Tells something that wants no answer. It goes out with the next {@link flush}. */
@@ -241,14 +241,13 @@ export class Link {
     first?: A[0],
     second?: A[1],
     third?: A[2],
-  ): Settling<T> {
+  ): void {
     const frames = this.#frames;
     frames.begin(id, handle);
     try {
-      const write = operation.write as (...args: unknown[]) => Operation<T> | void;
-      const asked = write(frames, first, second, third) ?? operation;
-      frames.end(asked.number, asked.since);
-      return asked;
+      const write = operation.write as (...args: unknown[]) => void;
+      write(frames, first, second, third);
+      frames.end(operation.number, operation.since);
     } catch (error) {
       frames.abort();
       throw error;
@@ -364,7 +363,8 @@ export class Link {
   ): T {
     if (this.#isConnected && cache.sharing() !== Sharing.Without) {
       const id = this.nextId();
-      return this.#block(id, this.#write(id, handle, operation, key), policy);
+      this.#write(id, handle, operation, key);
+      return this.#block(id, operation, policy);
     }
     const away = this.#away ?? this.#unreachable;
     if (away) return settle(fallback(away, operation, policy));

@@ -2,12 +2,11 @@
 
 import { OperationNumber } from '../native.js';
 import { checkCall, type KeepOptions, type SetOptions } from '../options/calls.js';
-import { encode } from '../values/codec.js';
-import { isOversize } from '../values/size.js';
+import { encode, type Encoded } from '../values/codec.js';
+import { OVERSIZE, UNSENT, isOversize } from '../values/size.js';
 import { KEEP, RESTART } from '../wire/fields.js';
 import type { FrameWriter } from '../wire/frames.js';
 import { asFlag, asInfo, asRemaining, asValue } from './answers.js';
-import { PING } from './namespace.js';
 import { REJECT, operation } from './operation.js';
 
 export type Key = string | number;
@@ -45,13 +44,19 @@ export const REMAINING = operation({
 
 export const DELETE = operation({ number: OperationNumber.Delete, read: asFlag, withoutHost: false, write: writeKey });
 
-/** What is too large to store leaves no older value behind either. */
-const DELETE_INSTEAD = { ...DELETE, read: () => false };
-/** Asked where the answer is known, so that a lost host is noticed all the same. */
-const PING_INSTEAD = { ...PING, read: () => false };
-
 const SET_OPTIONS = ['ttl', 'expiresAt', 'size'] as const;
 const KEEP_OPTIONS = ['ttl', 'size'] as const;
+
+function writeEntry(frame: FrameWriter, key: Key, encoded: Encoded, options: SetOptions): void {
+  frame.key(key);
+  if (isOversize(encoded)) {
+    frame.value(UNSENT);
+    KEEP.write(frame, { ...options, size: OVERSIZE });
+  } else {
+    frame.value(encoded);
+    KEEP.write(frame, options);
+  }
+}
 
 export const SET = operation({
   number: OperationNumber.Set,
@@ -59,12 +64,7 @@ export const SET = operation({
   withoutHost: false,
   write(frame, key: Key, value: unknown, given?: SetOptions) {
     const options = checkCall(given, SET_OPTIONS);
-    const encoded = encode(value);
-    frame.key(key);
-    if (isOversize(encoded)) return DELETE_INSTEAD;
-    frame.value(encoded);
-    KEEP.write(frame, options);
-    return undefined;
+    writeEntry(frame, key, encode(value), options);
   },
 });
 
@@ -74,12 +74,18 @@ export const SET_IF_ABSENT = operation({
   withoutHost: REJECT,
   write(frame, key: Key, value: unknown, given?: KeepOptions) {
     const options = checkCall(given, KEEP_OPTIONS);
-    const encoded = encode(value);
-    if (isOversize(encoded)) return PING_INSTEAD;
-    frame.key(key);
-    frame.value(encoded);
-    KEEP.write(frame, options);
-    return undefined;
+    writeEntry(frame, key, encode(value), options);
+  },
+});
+
+/** What it does to the entry is known without a host no more than what was there before. */
+export const GET_AND_SET = operation({
+  number: OperationNumber.GetAndSet,
+  read: asValue,
+  withoutHost: REJECT,
+  write(frame, key: Key, value: unknown, given?: SetOptions) {
+    const options = checkCall(given, SET_OPTIONS);
+    writeEntry(frame, key, encode(value), options);
   },
 });
 

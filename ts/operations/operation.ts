@@ -19,11 +19,8 @@ export interface Operation<T, A extends readonly unknown[] = never> extends Sett
   readonly since: number;
   /** What it is about: with `'Key'` that is its first argument. */
   readonly scope: Scope;
-  /**
-   * Checks the arguments and writes the payload. May say that another operation is asked instead, before it has written
-   * anything that does not belong to that one.
-   */
-  readonly write: (frame: FrameWriter, ...args: A) => Operation<T> | undefined | void;
+  /** Checks the arguments and writes the payload. */
+  readonly write: (frame: FrameWriter, ...args: A) => void;
 }
 
 /** What is needed of an operation to settle a request: all but how it is asked. */
@@ -52,7 +49,7 @@ interface Definition<T, A extends readonly unknown[]> {
   number: OperationNumber;
   read: Read<T>;
   withoutHost: T | typeof REJECT;
-  write: (frame: FrameWriter, ...args: A) => Operation<T> | undefined | void;
+  write: (frame: FrameWriter, ...args: A) => void;
 }
 
 /** Defines an operation: what it is about, whether it writes and since when it is there are in the core's table. */
