@@ -318,6 +318,7 @@ export declare enum OperationNumber {
   Delete = 206,
   GetAndDelete = 207,
   Touch = 208,
+  GetAndSet = 209,
   MGet = 300,
   MHas = 301,
   MSet = 302,

@@ -71,6 +71,7 @@ each('a value over maxEntrySize is not stored and leaves no older one', async (t
   t.is(await cache.get('key'), undefined);
   t.is(await cache.get('bystander'), 1, 'nothing is evicted for what cannot be stored');
   t.is(await cache.setIfAbsent('other', 'x'.repeat(1_001)), false);
+  t.is((await cache.stats()).refused, 2);
 });
 
 each('maxSize bounds the entry where maxEntrySize is left out', async (t, { open }) => {
@@ -87,6 +88,29 @@ each('no entry is over 16 MiB whatever the options say', async (t, { open }) => 
   t.is(await cache.has('key'), false);
   t.is(await cache.set('key', Buffer.alloc(64 * 2 ** 20), { size: 1 }), false);
   t.is(await cache.set('key', 'still alive'), true);
+});
+
+each('a value over 16 MiB is refused and counted, however large the bounds are', async (t, { open }) => {
+  const most = Number.MAX_SAFE_INTEGER;
+  const cache = await open({ maxSize: most, maxEntrySize: most });
+  const large = Buffer.alloc(16 * 2 ** 20 + 1);
+  await cache.set('present', 1);
+  t.is(await cache.setIfAbsent('present', large), false);
+  t.is((await cache.stats()).refused, 0, 'refused because there is a value');
+  t.is(await cache.setIfAbsent('absent', large), false);
+  t.is(await cache.set('present', large, { ttl: 5, size: 1 }), false);
+  t.is(
+    await cache.mSet([
+      ['many', large],
+      ['many', 'the later one wins'],
+      ['others', 'there before'],
+      ['others', large],
+    ]),
+    2,
+  );
+  t.deepEqual(await cache.entries(), [['many', 'the later one wins']]);
+  const { refused, sets, deletes } = await cache.stats();
+  t.deepEqual({ refused, sets, deletes }, { refused: 4, sets: 3, deletes: 0 });
 });
 
 each('sizes that are no positive integers are refused', async (t, { open }) => {

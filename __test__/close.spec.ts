@@ -29,6 +29,7 @@ each('every method rejects after close', async (t, { open }) => {
     () => cache.mHas(['key']),
     () => cache.mDelete(['key']),
     () => cache.getAndDelete('key'),
+    () => cache.getAndSet('key', 1),
     () => cache.keys(),
     () => cache.values(),
     () => cache.entries(),

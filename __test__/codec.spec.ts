@@ -37,6 +37,7 @@ each('every way of reading gives the same value', async (t, { open }) => {
     same(await cache.peek(name), value, `peek: ${name}`);
     same(entries.get(name), value, `entries: ${name}`);
     same(await cache.fetch(name, () => t.fail(name)), value, `fetch: ${name}`);
+    same(await cache.getAndSet(name, value), value, `getAndSet: ${name}`);
     same(await cache.getAndDelete(name), value, `getAndDelete: ${name}`);
   }
 });

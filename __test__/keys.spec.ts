@@ -120,6 +120,7 @@ each('what is neither string nor finite number is refused by every method', asyn
       ['mHas', () => cache.mHas([key])],
       ['mDelete', () => cache.mDelete(['good', key])],
       ['getAndDelete', () => cache.getAndDelete(key)],
+      ['getAndSet', () => cache.getAndSet(key, 1)],
       ['incr', () => cache.incr(key)],
       ['decr', () => cache.decr(key)],
       ['count', () => cache.count(key)],

@@ -35,7 +35,7 @@ function nextStep(model: Lru, random: Random): Step {
   const key = random.pick(KEYS);
   const value = random.pick(VALUES)(random);
   const step = (method: string, args: unknown[], expected: unknown): Step => ({ method, args, expected });
-  switch (random.below(18)) {
+  switch (random.below(19)) {
     case 0:
     case 1:
     case 2:
@@ -62,23 +62,28 @@ function nextStep(model: Lru, random: Random): Step {
       return step('getAndDelete', [key], found);
     }
     case 12: {
+      const found = model.peek(key);
+      model.set(key, value);
+      return step('getAndSet', [key, value], found);
+    }
+    case 13: {
       const keys = random.several(KEYS, 8);
       return step('mGet', [keys], new Map(keys.map((one) => [one, model.get(one)])));
     }
-    case 13: {
+    case 14: {
       const entries = random
         .several(KEYS, 8)
         .map((one): [string | number, unknown] => [one, random.pick(VALUES)(random)]);
       for (const [one, given] of entries) model.set(one, given);
       return step('mSet', [entries], entries.length);
     }
-    case 14: {
+    case 15: {
       const keys = random.several(KEYS, 5);
       return step('mDelete', [keys], keys.filter((one) => model.delete(one)).length);
     }
-    case 15:
+    case 16:
       return step('entries', [], model.entries());
-    case 16: {
+    case 17: {
       const prefix = `p${random.below(3)}:`;
       if (random.below(3) > 0) return step('keys', [{ prefix }], model.keys(prefix));
       return step('clear', [{ prefix }], model.keys(prefix).filter((one) => model.delete(one)).length);

@@ -365,6 +365,7 @@ each('a change of any kind, by any process, ends what is kept', async (t, { open
     ['set', ['key', { n: 1 }], { n: 1 }],
     ['delete', ['key'], undefined],
     ['getAndDelete', ['key'], undefined],
+    ['getAndSet', ['key', { n: 6 }], { n: 6 }],
     ['mSet', [[['key', { n: 3 }]]], { n: 3 }],
     ['mDelete', [['key']], undefined],
     ['clear', [], undefined],

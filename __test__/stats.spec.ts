@@ -17,6 +17,7 @@ each('stats start at nothing', async (t, { open }) => {
     deletes: 0,
     evictions: 0,
     expirations: 0,
+    refused: 0,
     fetches: { leads: 0, waits: 0, takeovers: 0 },
     near: { hits: 0 },
   });

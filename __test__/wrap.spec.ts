@@ -56,7 +56,9 @@ for (const [kind, codec] of [
     t.deepEqual(iterated, entries);
     t.deepEqual(await money.fetch('e', async () => new Money(9)), new Money(9));
     t.deepEqual(await money.fetch('e', () => t.fail() as never), new Money(9));
-    t.deepEqual(await money.getAndDelete('e'), new Money(9));
+    t.deepEqual(await money.getAndSet('e', new Money(10)), new Money(9));
+    t.deepEqual(await money.getAndDelete('e'), new Money(10));
+    t.is(await money.getAndSet('f', new Money(1)), undefined, 'what is not there is not decoded');
     t.is(await cache.get('a'), kind === 'sync' ? 5 : '5');
   });
 }

@@ -207,7 +207,8 @@ impl Compound<'_, '_> {
             stats.epoch,
         ];
         counters.iter().try_for_each(|counter| self.number(*counter as f64))?;
-        self.number(stats.uptime as f64 / 1e3)
+        self.number(stats.uptime as f64 / 1e3)?;
+        self.number(stats.refused as f64)
     }
 
     fn optional_value(&mut self, value: Option<Blob<'_>>) -> Result<()> {

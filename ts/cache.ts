@@ -15,6 +15,7 @@ import {
   DELETE,
   GET,
   GET_AND_DELETE,
+  GET_AND_SET,
   HAS,
   INFO,
   PEEK,
@@ -264,6 +265,20 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   getAndDelete(key: K): Promise<V | undefined> {
     return this.call(GET_AND_DELETE, key) as Promise<V | undefined>;
+  }
+
+  /**
+   * Stores a value as {@link set} does, and resolves with the one it replaces, atomically; with `undefined` when there
+   * was none, or it had expired.
+   *
+   * @throws `ERR_CC_UNSUPPORTED` while the host runs a version of the package that does not know it.
+   * @example
+   * ```js
+   * const previous = await cache.getAndSet('leader', process.pid, { ttl: 30_000 });
+   * ```
+   */
+  getAndSet(key: K, value: V, options?: SetOptions): Promise<V | undefined> {
+    return this.call(GET_AND_SET, key, value, options) as Promise<V | undefined>;
   }
 
   /**

@@ -12,6 +12,7 @@ import {
   DELETE,
   GET,
   GET_AND_DELETE,
+  GET_AND_SET,
   HAS,
   INFO,
   PEEK,
@@ -69,6 +70,11 @@ export abstract class SyncOperations<K extends string | number, V> extends Insta
   /** `getAndDelete`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
   getAndDeleteSync(key: K): V | undefined {
     return this.#change('getAndDeleteSync', GET_AND_DELETE, key) as V | undefined;
+  }
+
+  /** `getAndSet`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
+  getAndSetSync(key: K, value: V, options?: SetOptions): V | undefined {
+    return this.#change('getAndSetSync', GET_AND_SET, key, value, options) as V | undefined;
   }
 
   /** `clear`, at once. @throws `ERR_CC_NOT_HOST` in a client. */

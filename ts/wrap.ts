@@ -19,6 +19,7 @@ const MEMBERS = {
   get: 'codec',
   peek: 'codec',
   getAndDelete: 'codec',
+  getAndSet: 'codec',
   set: 'codec',
   setIfAbsent: 'codec',
   mGet: 'codec',
@@ -67,6 +68,7 @@ const MEMBERS = {
   setIfAbsentSync: 'absent',
   deleteSync: 'absent',
   getAndDeleteSync: 'absent',
+  getAndSetSync: 'absent',
   clearSync: 'absent',
   mGetSync: 'absent',
   mHasSync: 'absent',
@@ -99,6 +101,7 @@ export interface WrappedCache<K extends string | number, V, S = unknown> extends
   get(key: K): Promise<V | undefined>;
   peek(key: K): Promise<V | undefined>;
   getAndDelete(key: K): Promise<V | undefined>;
+  getAndSet(key: K, value: V, options?: SetOptions): Promise<V | undefined>;
   set(key: K, value: V, options?: SetOptions): Promise<boolean>;
   setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean>;
   mGet(keys: Iterable<K>): Promise<Map<K, V | undefined>>;
@@ -163,6 +166,8 @@ class View<K extends string | number, V, S> {
       get: async (key) => this.#decode(await cache.get(key)),
       peek: async (key) => this.#decode(await cache.peek(key)),
       getAndDelete: async (key) => this.#decode(await cache.getAndDelete(key)),
+      getAndSet: async (key, value, options) =>
+        this.#decode(await cache.getAndSet(key, await this.#codec.encode(value), options)),
       set: async (key, value, options) => cache.set(key, await this.#codec.encode(value), options),
       setIfAbsent: async (key, value, options) => cache.setIfAbsent(key, await this.#codec.encode(value), options),
       mGet: async (keys) => new Map(await this.#decodePairs([...(await cache.mGet(keys))])),

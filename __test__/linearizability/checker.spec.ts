@@ -337,6 +337,9 @@ function carryOut(content: Map<string, any>, { key, kind, argument }: Operation)
     case 'getAndDelete':
       content.delete(key);
       return before;
+    case 'getAndSet':
+      content.set(key, argument);
+      return before;
     case 'clear':
       content.clear();
       return undefined;
@@ -355,7 +358,18 @@ function explains(operations: readonly Operation[], content = new Map<string, an
   });
 }
 
-const KINDS: readonly Kind[] = ['get', 'get', 'has', 'set', 'delete', 'incr', 'setIfAbsent', 'getAndDelete', 'clear'];
+const KINDS: readonly Kind[] = [
+  'get',
+  'get',
+  'has',
+  'set',
+  'delete',
+  'incr',
+  'setIfAbsent',
+  'getAndDelete',
+  'getAndSet',
+  'clear',
+];
 
 interface Simulation {
   count: number;
@@ -375,7 +389,7 @@ function simulate(random: Random, { count, span, longest, values, unanswered }: 
     const from = random.below(span);
     const length = random.below(longest + 1);
     const written = 100 + (values === Infinity ? index : random.below(values));
-    const argument = kind === 'incr' ? random.below(3) + 1 : kind.startsWith('set') ? written : undefined;
+    const argument = kind === 'incr' ? random.below(3) + 1 : /set/i.test(kind) ? written : undefined;
     const silent = unanswered !== Infinity && random.below(unanswered) === 0;
     // Without an answer: at any time later, or never.
     const effect = silent

@@ -1,7 +1,7 @@
 /** What a key holds; `undefined` when there is nothing. */
 export type Value = string | number | undefined;
 
-export type Kind = 'get' | 'has' | 'set' | 'delete' | 'incr' | 'setIfAbsent' | 'getAndDelete' | 'clear';
+export type Kind = 'get' | 'has' | 'set' | 'delete' | 'incr' | 'setIfAbsent' | 'getAndDelete' | 'getAndSet' | 'clear';
 
 /** One operation on one key, as the process that asked for it saw it. */
 export interface Operation {
@@ -9,7 +9,7 @@ export interface Operation {
   /** The process, and how it reads. */
   readonly who: string;
   readonly kind: Kind;
-  /** Value of `set` and `setIfAbsent`, amount of `incr`. */
+  /** Value of `set`, `setIfAbsent` and `getAndSet`, amount of `incr`. */
   readonly argument?: string | number;
   /** `undefined` is an answer too: nothing there. That of `clear` tells of no single key and is left out. */
   readonly answer?: string | number | boolean;
@@ -26,6 +26,7 @@ export function reply({ kind, argument }: Operation, value: Value): Operation['a
   switch (kind) {
     case 'get':
     case 'getAndDelete':
+    case 'getAndSet':
       return value;
     case 'has':
     case 'delete':
@@ -49,6 +50,7 @@ export function effect({ kind, argument }: Operation, value: Value): Value {
     case 'has':
       return value;
     case 'set':
+    case 'getAndSet':
       return argument;
     case 'setIfAbsent':
       return value ?? argument;
@@ -73,6 +75,7 @@ export function observes({ kind, answer, to }: Operation): boolean {
     case 'getAndDelete':
       return to !== Infinity && answer === undefined;
     case 'set':
+    case 'getAndSet':
     case 'incr':
     case 'clear':
       return false;

@@ -14,6 +14,7 @@ export const KINDS = [
   'incr',
   'setIfAbsent',
   'getAndDelete',
+  'getAndSet',
   'clear',
 ] as const satisfies readonly Kind[];
 
@@ -30,6 +31,7 @@ const ON_REGISTERS: readonly (readonly [Kind, number])[] = [
   ['delete', 8],
   ['setIfAbsent', 12],
   ['getAndDelete', 6],
+  ['getAndSet', 6],
 ];
 const ON_COUNTERS: readonly (readonly [Kind, number])[] = [
   ['get', 34],
@@ -39,6 +41,8 @@ const ON_COUNTERS: readonly (readonly [Kind, number])[] = [
   ['delete', 4],
   ['getAndDelete', 4],
 ];
+const WRITES_ITS_ARGUMENT: ReadonlySet<Kind> = new Set(['set', 'setIfAbsent', 'getAndSet']);
+const ANSWERS_A_VALUE: ReadonlySet<Kind> = new Set(['get', 'getAndDelete', 'getAndSet', 'incr']);
 /** One operation of so many clears the whole cache. */
 const CLEARS = 400;
 /** Most operations that a member has in flight at a time; each burst takes one of these. One at a time is sharpest. */
@@ -81,7 +85,7 @@ export class Planner {
 
   #argument(kind: Kind): number {
     if (kind === 'incr') return this.#random.below(9) + 1;
-    return kind === 'set' || kind === 'setIfAbsent' ? ++this.#values : NaN;
+    return WRITES_ITS_ARGUMENT.has(kind) ? ++this.#values : NaN;
   }
 }
 
@@ -107,5 +111,5 @@ export function operationsOf(plan: Float64Array, records: Float64Array, names: r
 }
 
 function answerOf(kind: Kind, answer: number): number | boolean {
-  return kind === 'get' || kind === 'getAndDelete' || kind === 'incr' ? answer : answer === 1;
+  return ANSWERS_A_VALUE.has(kind) ? answer : answer === 1;
 }

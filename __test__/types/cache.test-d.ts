@@ -61,6 +61,8 @@ void new ClusteredCache({ near: nearOptions });
 expectTypeOf(users.get('1')).resolves.toEqualTypeOf<User | undefined>();
 expectTypeOf(users.peek('1')).resolves.toEqualTypeOf<User | undefined>();
 expectTypeOf(users.getAndDelete('1')).resolves.toEqualTypeOf<User | undefined>();
+expectTypeOf(users.getAndSet('1', { id: 1, name: 'Ada' }, { expiresAt: 5 })).resolves.toEqualTypeOf<User | undefined>();
+expectTypeOf(users.getAndSetSync('1', { id: 1, name: 'Ada' })).toEqualTypeOf<User | undefined>();
 expectTypeOf(users.set('1', { id: 1, name: 'Ada' })).resolves.toBeBoolean();
 expectTypeOf(users.setIfAbsent('1', { id: 1, name: 'Ada' }, { ttl: 5 })).resolves.toBeBoolean();
 expectTypeOf(users.delete('1')).resolves.toBeBoolean();

@@ -142,12 +142,12 @@ export class Link {
     third?: A[2],
   ): Promise<T> {
     try {
-      const asked = this.#outbox.write(id, handle, operation, first, second, third);
-      if (this.isHost) return this.outcome(id, this.#outbox.submit(), asked, policy);
+      this.#outbox.write(id, handle, operation, first, second, third);
+      if (this.isHost) return this.outcome(id, this.#outbox.submit(), operation, policy);
       const { reason } = this.#state;
-      if (reason === undefined) return this.#promise(id, asked, policy, true);
+      if (reason === undefined) return this.#promise(id, operation, policy, true);
       this.#outbox.discard();
-      return withoutHost(reason, asked, policy);
+      return withoutHost(reason, operation, policy);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -162,8 +162,8 @@ export class Link {
     second?: A[1],
     third?: A[2],
   ): T {
-    const asked = this.#outbox.write(this.nextId(), handle, operation, first, second, third);
-    return this.immediate(this.#outbox.submit(), asked, policy);
+    this.#outbox.write(this.nextId(), handle, operation, first, second, third);
+    return this.immediate(this.#outbox.submit(), operation, policy);
   }
 
   /** Sends a message that has no answer, with the next {@link flush}. */
@@ -279,7 +279,8 @@ export class Link {
     const { isConnected, hasConnected, reason } = this.#state;
     if (isConnected && cache.sharing() !== Sharing.Without) {
       const id = this.nextId();
-      return this.#block(id, this.#outbox.write(id, handle, operation, key), policy);
+      this.#outbox.write(id, handle, operation, key);
+      return this.#block(id, operation, policy);
     }
     if (reason) return settle(fallback(reason, operation, policy));
     if (isConnected || !hasConnected) throw refusal();

@@ -2,7 +2,7 @@
 
 import { codedError } from '../errors.js';
 import type { NativeLink } from '../native.js';
-import type { Operation, Settling } from '../operations/operation.js';
+import type { Operation } from '../operations/operation.js';
 import { encodeOnce } from '../values/codec.js';
 import { FrameWriter } from '../wire/frames.js';
 
@@ -20,7 +20,7 @@ export class Outbox {
   }
 
   /**
-   * Writes a request; returns the operation that was written, which may differ from the one that was passed.
+   * Writes a request.
    *
    * @throws the operation's error for its arguments; then nothing was written. `ERR_CC_INVALID_ARGUMENT` where one of
    * its options has a getter that uses the cache.
@@ -32,17 +32,16 @@ export class Outbox {
     first?: A[0],
     second?: A[1],
     third?: A[2],
-  ): Settling<T> {
+  ): void {
     const value = operation.encodes ? encodeOnce(second) : second;
     const frames = this.#frames;
     this.#checkIdle();
     this.#isWriting = true;
     frames.begin(id, handle);
     try {
-      const write = operation.write as (...args: unknown[]) => Operation<T> | undefined;
-      const asked = write(frames, first, value, third) ?? operation;
-      frames.end(asked.number, asked.since);
-      return asked;
+      const write = operation.write as (...args: unknown[]) => void;
+      write(frames, first, value, third);
+      frames.end(operation.number, operation.since);
     } catch (error) {
       frames.abort();
       throw error;

@@ -83,6 +83,8 @@ export interface HostStats {
   evictions: number;
   /** Entries removed because their time was over. */
   expirations: number;
+  /** Values that were not stored because they are too large; a host of an older version does not count them. */
+  refused: number;
   fetches: {
     /** Loads begun. */
     leads: number;
@@ -166,7 +168,7 @@ export const asSettings: Read<Settings> = (_form, answer) => {
 
 export const asStats: Read<HostStats> = (_form, answer) => {
   const [size, calculatedSize, hits, misses, sets, deletes, evictions, expirations, ...rest] = answer as StatsFields;
-  const [leads, waits, takeovers, clients, epoch, uptime] = rest;
+  const [leads, waits, takeovers, clients, epoch, uptime, refused] = rest;
   return {
     size,
     calculatedSize,
@@ -176,6 +178,7 @@ export const asStats: Read<HostStats> = (_form, answer) => {
     deletes,
     evictions,
     expirations,
+    refused,
     fetches: { leads, waits, takeovers },
     clients,
     epoch,
@@ -187,5 +190,5 @@ export const asStats: Read<HostStats> = (_form, answer) => {
 type StatsFields = [
   size: number, calculatedSize: number, hits: number, misses: number, sets: number, deletes: number,
   evictions: number, expirations: number, leads: number, waits: number, takeovers: number, clients: number,
-  epoch: number, uptime: number,
+  epoch: number, uptime: number, refused: number,
 ];

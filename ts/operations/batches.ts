@@ -9,11 +9,11 @@ import { checkCall, type KeepOptions } from '../options/calls.js';
 import { show } from '../options/checks.js';
 import { encode } from '../values/codec.js';
 import type { Encoded } from '../values/plain.js';
-import { encodedBytes, isOversize } from '../values/size.js';
+import { OVERSIZE, UNSENT, encodedBytes, isOversize } from '../values/size.js';
 import { KEEP } from '../wire/fields.js';
 import { checkKey, type FrameWriter } from '../wire/frames.js';
 import { asFlags, asNumber, asValues } from './answers.js';
-import { DELETE, type Key } from './entries.js';
+import type { Key } from './entries.js';
 import { operation, step, type Steps } from './operation.js';
 import type { DumpedEntry } from './scans.js';
 
@@ -106,14 +106,7 @@ export function* setMany(entries: Iterable<unknown>, given?: KeepOptions): Steps
   const options = checkCall(given, KEEP_OPTIONS);
   const ready = Array.from(iterable('entries', entries), (entry) => readyEntry(entry, options));
   let stored = 0;
-  for (const chunk of chunks(
-    ready.filter(({ encoded }) => !isOversize(encoded)),
-    entryBytes,
-  )) {
-    stored += yield* step(MANY_SET, chunk);
-  }
-  // A value that is too large to store also removes the older value.
-  for (const { key, encoded } of ready) if (isOversize(encoded)) yield* step(DELETE, key);
+  for (const chunk of chunks(ready, entryBytes)) stored += yield* step(MANY_SET, chunk);
   return stored;
 }
 
@@ -150,7 +143,9 @@ function readyEntry(entry: unknown, defaults: KeepOptions): Ready {
   const [key, value, own] = entry as [Key, unknown, KeepOptions | undefined];
   // The frame checks keys too; a batch is checked as a whole before any of it is sent.
   checkKey(key);
-  return { key, encoded: encode(value), options: { ...defaults, ...checkCall(own, KEEP_OPTIONS) } };
+  const [encoded, options] = [encode(value), { ...defaults, ...checkCall(own, KEEP_OPTIONS) }];
+  if (isOversize(encoded)) return { key, encoded: UNSENT, options: { ...options, size: OVERSIZE } };
+  return { key, encoded, options };
 }
 
 function* chunks<T>(items: T[], bytesOf: (item: T) => number): Generator<T[]> {

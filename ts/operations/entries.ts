@@ -2,11 +2,11 @@
 
 import { OperationNumber } from '../native.js';
 import { checkCall, type KeepOptions, type SetOptions } from '../options/calls.js';
-import { isOversize } from '../values/size.js';
+import type { Encoded } from '../values/plain.js';
+import { OVERSIZE, UNSENT, isOversize } from '../values/size.js';
 import { KEEP, RESTART } from '../wire/fields.js';
 import type { FrameWriter } from '../wire/frames.js';
 import { asFlag, asInfo, asRemaining, asValue } from './answers.js';
-import { PING } from './namespace.js';
 import { REJECT, operation, storing } from './operation.js';
 
 export type Key = string | number;
@@ -44,13 +44,19 @@ export const REMAINING = operation({
 
 export const DELETE = operation({ number: OperationNumber.Delete, read: asFlag, withoutHost: false, write: writeKey });
 
-/** What is too large to store leaves no older value behind either. */
-const DELETE_INSTEAD = { ...DELETE, read: () => false };
-/** Sent even where the answer is known, so that a lost host is noticed. */
-const PING_INSTEAD = { ...PING, read: () => false };
-
 const SET_OPTIONS = ['ttl', 'expiresAt', 'size'] as const;
 const KEEP_OPTIONS = ['ttl', 'size'] as const;
+
+function writeEntry(frame: FrameWriter, key: Key, encoded: Encoded, options: SetOptions): void {
+  frame.key(key);
+  if (isOversize(encoded)) {
+    frame.value(UNSENT);
+    KEEP.write(frame, { ...options, size: OVERSIZE });
+  } else {
+    frame.value(encoded);
+    KEEP.write(frame, options);
+  }
+}
 
 export const SET = storing({
   number: OperationNumber.Set,
@@ -58,11 +64,7 @@ export const SET = storing({
   withoutHost: false,
   write(frame, key: Key, encoded, given?: SetOptions) {
     const options = checkCall(given, SET_OPTIONS);
-    frame.key(key);
-    if (isOversize(encoded)) return DELETE_INSTEAD;
-    frame.value(encoded);
-    KEEP.write(frame, options);
-    return undefined;
+    writeEntry(frame, key, encoded, options);
   },
 });
 
@@ -72,11 +74,18 @@ export const SET_IF_ABSENT = storing({
   withoutHost: REJECT,
   write(frame, key: Key, encoded, given?: KeepOptions) {
     const options = checkCall(given, KEEP_OPTIONS);
-    if (isOversize(encoded)) return PING_INSTEAD;
-    frame.key(key);
-    frame.value(encoded);
-    KEEP.write(frame, options);
-    return undefined;
+    writeEntry(frame, key, encoded, options);
+  },
+});
+
+/** Without a host, neither what it does to the entry nor the value that was there before is known. */
+export const GET_AND_SET = storing({
+  number: OperationNumber.GetAndSet,
+  read: asValue,
+  withoutHost: REJECT,
+  write(frame, key: Key, encoded, given?: SetOptions) {
+    const options = checkCall(given, SET_OPTIONS);
+    writeEntry(frame, key, encoded, options);
   },
 });
 

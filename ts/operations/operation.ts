@@ -27,11 +27,8 @@ export interface Operation<T, A extends readonly unknown[] = never> extends Sett
    * begun, because encoding may run application code, which may use the cache.
    */
   readonly encodes: boolean;
-  /**
-   * Checks the arguments and writes the payload. May return another operation to be sent instead, before it has written
-   * anything that does not belong to that operation.
-   */
-  readonly write: (frame: FrameWriter, ...args: A) => Operation<T> | undefined | void;
+  /** Checks the arguments and writes the payload. */
+  readonly write: (frame: FrameWriter, ...args: A) => void;
 }
 
 /** The part of an operation that is needed to end a request: everything but how it is written. */
@@ -60,7 +57,7 @@ interface Definition<T, A extends readonly unknown[]> {
   number: OperationNumber;
   read: Read<T>;
   withoutHost: T | typeof REJECT;
-  write: (frame: FrameWriter, ...args: A) => Operation<T> | undefined | void;
+  write: (frame: FrameWriter, ...args: A) => void;
 }
 
 /** Defines an operation. Its scope, whether it writes, and the version that introduced it are in the core's table. */

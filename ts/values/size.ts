@@ -12,6 +12,11 @@ export function isOversize(encoded: Encoded): boolean {
   return encodedBytes(encoded) > MAX_ENTRY_BYTES;
 }
 
+/** Sent in the place of a value that {@link isOversize}; with {@link OVERSIZE} the host refuses it as it would that one. */
+export const UNSENT: Encoded = { form: Form.Plain, payload: '' };
+/** A size that no bound of a namespace reaches. */
+export const OVERSIZE = 2 ** 63;
+
 /** Bytes of an encoded value; exact only where it matters, near the bound. */
 export function encodedBytes({ form, payload }: Encoded): number {
   if (form >= Form.Record) return shapeBytes(form - Form.Record) + (payload as Body).length;

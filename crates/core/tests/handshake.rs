@@ -13,9 +13,9 @@ use clustered_cache_core::config::MAX_HELLO_BYTES;
 use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::operations::host::PingHost;
 use clustered_cache_core::operations::namespace::{Open, Ping};
-use clustered_cache_core::protocol::HOST;
 use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::protocol::handshake::{ClientHello, HostChallenge};
+use clustered_cache_core::protocol::{HOST, PROTOCOL_MINOR};
 use clustered_cache_core::testing::TempDir;
 use support::{Host, LONG, Raw, TestClient, introduction, own_listener, watch};
 
@@ -64,7 +64,8 @@ fn a_client_of_another_major_version_is_answered_in_words_it_can_read() {
     let mut raw = host.raw();
     raw.send(b"CCHE\x07\x00\x01\x00 and whatever version 7 adds");
     let refusal = raw.receive(MAX_HELLO_BYTES).unwrap();
-    assert_eq!(&refusal[..9], b"CCHE\x01\x00\x00\x00\x01");
+    let minor = PROTOCOL_MINOR.to_le_bytes();
+    assert_eq!(refusal[..9], [b"CCHE\x01\x00", &minor[..], &[1]].concat());
     assert!(String::from_utf8_lossy(&refusal[9..]).contains("speaks protocol 1, the client 7"));
     raw.expect_end();
 }
@@ -81,7 +82,7 @@ fn a_host_of_another_major_version_is_reported_at_once_with_both_versions() {
     raw.send(b"CCHE\x02\x00\x05\x00\x01package 2.5.0");
     let (_, kind, message) = client.unreachable();
     assert_eq!(kind, ErrorKind::ProtocolVersion);
-    for part in ["protocol 2.5", "1.0", "package 2.5.0", "restart"] {
+    for part in ["protocol 2.5", &format!("1.{PROTOCOL_MINOR}"), "package 2.5.0", "restart"] {
         assert!(message.contains(part), "{message} lacks {part}");
     }
 }

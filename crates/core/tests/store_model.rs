@@ -14,7 +14,7 @@ use clustered_cache_core::operations::NewEntry;
 use clustered_cache_core::operations::batches::{MDelete, MGet, MHas, MSet};
 use clustered_cache_core::operations::counters::Count;
 use clustered_cache_core::operations::entries::{
-    Delete, Get, GetAndDelete, Has, Peek, ReadInfo, Restart, Set, SetIfAbsent, Touch,
+    Delete, Get, GetAndDelete, GetAndSet, Has, Peek, ReadInfo, Restart, Set, SetIfAbsent, Touch,
 };
 use clustered_cache_core::operations::namespace::{Clear, Open, PurgeStale, ReadStats, Tune};
 use clustered_cache_core::operations::scans::{BeginScan, ScanFields};
@@ -203,6 +203,7 @@ impl Model {
     fn put(&mut self, new: Kept) -> bool {
         self.kept.retain(|kept| kept.key != new.key);
         if !self.fits(&new) {
+            self.stats.refused += 1;
             return false;
         }
         self.kept.insert(0, new);
@@ -238,6 +239,12 @@ impl Model {
         }
         self.stats.expirations += 1;
         None
+    }
+
+    fn get_and_set(&mut self, key: &[u8], value: &[u8], keep: &Keep) -> Option<Vec<u8>> {
+        let before = self.fresh(key).map(|at| self.kept[at].value.clone());
+        self.set(key, value, keep);
+        before
     }
 
     fn clear(&mut self, prefix: Option<&[u8]>) -> u64 {
@@ -281,6 +288,7 @@ impl Model {
         kept.value = encode_number(value).to_vec();
         kept.size = by.size.or(kept.size);
         if !self.fits(&kept) {
+            self.stats.refused += 1;
             return Err("ERR_CC_LIMIT");
         }
         let remaining = kept.remaining(self.now);
@@ -353,6 +361,7 @@ impl Run {
             52..57 => self.set(true),
             57..63 => self.delete(),
             63..66 => self.get_and_delete(),
+            93..96 => self.get_and_set(),
             66..74 => self.count(),
             74..78 => self.touch(),
             78..82 => self.info(),
@@ -408,6 +417,14 @@ impl Run {
         let key = self.random.key();
         let value = self.model.get_and_delete(&key);
         self.expect(GetAndDelete { key: Blob(&key) }, &value_or_missing(value.as_deref()));
+    }
+
+    fn get_and_set(&mut self) {
+        let (key, value) = (self.random.key(), self.random.value());
+        let keep = self.random.keep(self.model.wall_ms);
+        let before = self.model.get_and_set(&key, &value, &keep);
+        let request = GetAndSet { key: Blob(&key), value: Blob(&value), keep };
+        self.expect(request, &value_or_missing(before.as_deref()));
     }
 
     fn count(&mut self) {

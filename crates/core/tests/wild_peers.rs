@@ -19,7 +19,7 @@ use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::operations::batches::{MDelete, MGet, MHas, MSet};
 use clustered_cache_core::operations::counters::Count;
 use clustered_cache_core::operations::entries::{
-    Delete, Get, GetAndDelete, Has, Peek, ReadInfo, Restart, Set, SetIfAbsent, Touch,
+    Delete, Get, GetAndDelete, GetAndSet, Has, Peek, ReadInfo, Restart, Set, SetIfAbsent, Touch,
 };
 use clustered_cache_core::operations::host::{PingHost, Ready, StandBy};
 use clustered_cache_core::operations::loading::{CancelWait, Complete, Fetch, Loaded};
@@ -133,6 +133,7 @@ fn requests() -> Vec<Vec<u8>> {
         any(SetIfAbsent { key: blob, value: Blob(&number), keep: kept }),
         any(Delete { key: blob }),
         any(GetAndDelete { key: blob }),
+        any(GetAndSet { key: blob, value: Blob(&long), keep: kept }),
         any(Clear { prefix: Some(Blob(prefix)) }),
         any(Clear { prefix: None }),
         any(MGet { keys: vec![blob, Blob(&other), blob] }),

@@ -152,6 +152,34 @@ impl Run for SetIfAbsent<'_> {
 }
 
 message! {
+    /// Stores an entry and answers the fresh value that was there before. → `Value` or `Missing`
+    GetAndSet<'a>: GetAndSet {
+        /// Encoded key.
+        key: Blob<'a>,
+        /// Encoded value.
+        value: Blob<'a>;
+        /// How to keep it.
+        keep: Keep
+    }
+}
+
+impl Run for GetAndSet<'_> {
+    fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
+        let clock = session.clock();
+        let checks::Checked { key, value, terms } =
+            checks::entry(&self.key, &self.value, &self.keep, clock, clock.now())?;
+        session.with_scratch(|session, before| {
+            let there = session.enter(call.handle, |state, _, now| {
+                check_value(value, state.keeps_null())?;
+                state.get_and_set(key, value, &terms, before, now)
+            })?;
+            reply(if there? { Response::Value(Blob(before)) } else { Response::Missing });
+            Ok(())
+        })
+    }
+}
+
+message! {
     /// Removes an entry. → `Flag` (was there)
     Delete<'a>: Delete {
         /// Encoded key.

@@ -197,6 +197,7 @@ macro_rules! for_each_operation {
             206 Delete Key Writes Host since 0 entries::Delete<'_>;
             207 GetAndDelete Key Writes Host since 0 entries::GetAndDelete<'_>;
             208 Touch Key Writes Host since 0 entries::Touch<'_>;
+            209 GetAndSet Key Writes Host since 1 entries::GetAndSet<'_>;
 
             300 MGet Keys Reads Host since 0 batches::MGet<'_>;
             301 MHas Keys Reads Host since 0 batches::MHas<'_>;
@@ -238,7 +239,6 @@ pub(crate) fn carry_out(
 
 /// The operation that is asked for, if this build knows it and the handle fits it.
 fn check_head(head: &RequestHead) -> Result<Operation> {
-    #[expect(clippy::absurd_extreme_comparisons, reason = "the first minor version is 0; later ones need it")]
     let is_understood = head.needs <= PROTOCOL_MINOR;
     let Some(operation) = Operation::from_number(head.operation).filter(|_| is_understood) else {
         return Err(unsupported(head, PROTOCOL_MINOR));

@@ -2,7 +2,9 @@
 
 use super::batches::{MDelete, MGet, MHas, MSet};
 use super::counters::Count;
-use super::entries::{Delete, Get, GetAndDelete, Has, Peek, ReadInfo, Restart, Set, SetIfAbsent, Touch};
+use super::entries::{
+    Delete, Get, GetAndDelete, GetAndSet, Has, Peek, ReadInfo, Restart, Set, SetIfAbsent, Touch,
+};
 use super::host::{PingHost, Ready, StandBy};
 use super::loading::{CancelWait, Complete, Fetch, Loaded};
 use super::namespace::{AccessReport, Clear, Destroy, Open, Ping, PurgeStale, ReadStats, Release, Tune};
@@ -53,6 +55,7 @@ macro_rules! for_each_example {
             Delete { key: KEY },
             GetAndDelete { key: KEY },
             Touch { key: KEY, restart: Restart { ttl: Some(70_000) } },
+            GetAndSet { key: KEY, value: VALUE, keep: KEEP },
             MGet { keys: vec![KEY, VALUE] },
             MHas { keys: vec![KEY] },
             MSet { entries: vec![NewEntry { key: KEY, value: VALUE, keep: KEEP.into() }] },
@@ -278,6 +281,7 @@ fn options_at_the_end_of_a_message_that_has_none_are_refused_by_name() {
             Operation::Set,
             Operation::SetIfAbsent,
             Operation::Touch,
+            Operation::GetAndSet,
             Operation::Count,
         ];
         if tagged.contains(&operation) {
@@ -289,7 +293,7 @@ fn options_at_the_end_of_a_message_that_has_none_are_refused_by_name() {
         assert!(message.contains(&format!("`{}`", operation.name())), "{message}");
         seen += 1;
     }
-    assert_eq!(seen, Operation::ALL.len() - 6);
+    assert_eq!(seen, Operation::ALL.len() - 7);
 }
 
 /// A structure with one field that no build knows, and its value.
@@ -311,6 +315,7 @@ fn a_field_that_is_not_known_is_refused_with_the_structure_and_nothing_is_stored
     for (message, structure) in [
         (&set(KEY.0, VALUE.0) as &dyn Request, "keep"),
         (&SetIfAbsent { key, value: VALUE, keep: Keep::default() }, "keep"),
+        (&GetAndSet { key, value: VALUE, keep: Keep::default() }, "keep"),
         (&Count { key, amount: 1.0, by: CountBy::default() }, "count by"),
         (&Touch { key, restart: Restart::default() }, "touch"),
         (&Open { name: "other", options }, "options"),

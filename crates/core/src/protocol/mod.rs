@@ -26,7 +26,7 @@ pub use self::fields::Minor;
 pub const PROTOCOL_MAJOR: u16 = 1;
 /// Minor version: it only adds, and both sides use the smaller one. An operation or a field that comes later says since
 /// which minor version it is there.
-pub const PROTOCOL_MINOR: Minor = 0;
+pub const PROTOCOL_MINOR: Minor = 1;
 /// First bytes of every hello, whatever its version.
 pub const MAGIC: [u8; 4] = *b"CCHE";
 

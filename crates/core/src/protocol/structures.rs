@@ -132,6 +132,8 @@ tagged! {
         12 epoch: u64, since 0;
         /// Microseconds the host has lived.
         13 uptime: u64, since 0;
+        /// Values that were not stored because they are too large.
+        14 refused: u64, since 1;
     }
 }
 

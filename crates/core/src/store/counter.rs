@@ -89,6 +89,7 @@ impl State {
         let config = self.options.config();
         let most = config.max_entry_size.min(config.max_size);
         if !new.fits(config) || !self.store(&new)? {
+            self.refuse();
             return Err(too_large(new.size(), most));
         }
         let remaining = (deadline != NEVER).then(|| deadline - now);

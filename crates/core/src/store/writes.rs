@@ -21,8 +21,8 @@ impl State {
             deadline,
             meta: Meta { ttl, stored: now, explicit: terms.size },
         });
-        let stored = match new.filter(|new| new.fits(config)) {
-            Some(new) => self.store(&new)?,
+        let stored = match new {
+            Some(new) => new.fits(config) && self.store(&new)? || self.refuse(),
             None => false,
         };
         if !stored {
@@ -45,6 +45,12 @@ impl State {
         Ok(stored)
     }
 
+    /// A value is too large: counts it, and tells that it was not stored.
+    pub(super) fn refuse(&mut self) -> bool {
+        self.counters.refused += 1;
+        false
+    }
+
     /// [`Self::set`] if there is no entry that is not stale.
     ///
     /// # Errors
@@ -60,6 +66,24 @@ impl State {
             Some(_) => Ok(false),
             None => self.set(key, value, terms, now),
         }
+    }
+
+    /// [`Self::set`], and appends the value that was there before; a stale one counts as none. `false` when there was
+    /// none. Whether the new one was stored is not told.
+    ///
+    /// # Errors
+    /// See [`Self::set`].
+    pub(crate) fn get_and_set(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        terms: &Terms,
+        out: &mut Vec<u8>,
+        now: Moment,
+    ) -> Result<bool> {
+        let before = self.entries.find_fresh(key, now).map(|slot| self.entries.read(slot, out));
+        self.set(key, value, terms, now)?;
+        Ok(before.is_some())
     }
 
     /// Removes the entry, stale or not.

@@ -100,10 +100,6 @@ impl Agreed {
 }
 
 /// Both sides speak the smaller minor version.
-#[expect(
-    clippy::unnecessary_min_or_max,
-    reason = "the first minor version is 0; later ones need the minimum"
-)]
 fn common_minor(theirs: u16) -> u16 {
     theirs.min(PROTOCOL_MINOR)
 }

@@ -1,8 +1,12 @@
 use super::*;
 use crate::error::ErrorKind;
-use crate::operations::entries::{Delete, Get, GetAndDelete, Has, Restart, Set, SetIfAbsent, Touch};
+use crate::operations::counters::Count;
+use crate::operations::entries::{
+    Delete, Get, GetAndDelete, GetAndSet, Has, Restart, Set, SetIfAbsent, Touch,
+};
 use crate::operations::loading::Fetch;
 use crate::operations::namespace::Clear;
+use crate::protocol::structures::CountBy;
 use crate::testing::{set, set_if_absent};
 use crate::value::value_tag;
 
@@ -56,6 +60,77 @@ fn set_if_absent_stores_once() {
     bench.advance(10);
     assert!(bench.flag(set_if_absent(&key, &two)), "a stale entry is absent");
     assert_eq!(bench.get("k").as_deref(), Some("two"));
+}
+
+/// What was there before, as the operation answers it.
+fn swap(bench: &mut Bench, value: &str, keep: Keep) -> Option<String> {
+    let (key, value) = (text_key("k"), text_value(value));
+    value_of(&bench.ask(GetAndSet { key: Blob(&key), value: Blob(&value), keep }))
+}
+
+#[test]
+fn get_and_set_answers_what_was_there_before() {
+    let mut bench = Bench::plain();
+    assert_eq!(swap(&mut bench, "one", Keep::default()), None);
+    assert_eq!(swap(&mut bench, "two", ttl(10)).as_deref(), Some("one"));
+    assert_eq!(bench.remaining("k"), Some(Some(10_000)));
+    assert_eq!(bench.get("k").as_deref(), Some("two"));
+    bench.advance(10);
+    assert_eq!(swap(&mut bench, "three", Keep::default()), None, "a stale entry is absent");
+    assert_eq!(bench.get("k").as_deref(), Some("three"));
+    assert_eq!(bench.remaining("k"), Some(None));
+    let stats = bench.stats();
+    assert_eq!((stats.size, stats.sets, stats.hits, stats.misses), (1, 3, 2, 0), "it is no read");
+}
+
+#[test]
+fn get_and_set_does_not_answer_a_stale_value_where_reads_do() {
+    let mut bench = Bench::new(NamespaceOptions { allow_stale: Some(true), ..Default::default() });
+    bench.set_for("k", "old", ttl(10));
+    bench.advance(10);
+    assert_eq!(bench.peek("k").as_deref(), Some("old"));
+    assert_eq!(swap(&mut bench, "new", Keep::default()), None);
+    assert_eq!(bench.get("k").as_deref(), Some("new"));
+}
+
+#[test]
+fn what_get_and_set_cannot_store_leaves_no_older_value() {
+    let mut bench = Bench::new(NamespaceOptions { max_entry_size: Some(10), ..Default::default() });
+    bench.set("k", "old");
+    assert_eq!(swap(&mut bench, "far too large", Keep::default()).as_deref(), Some("old"));
+    assert_eq!(bench.get("k"), None);
+    bench.set("k", "old");
+    let over = Keep { expires_at: Some(0.0), ..Keep::default() };
+    assert_eq!(swap(&mut bench, "new", over).as_deref(), Some("old"));
+    assert_eq!(bench.get("k"), None);
+    assert_eq!(bench.stats().refused, 1, "what had expired was not too large");
+}
+
+#[test]
+fn a_value_that_get_and_set_must_not_store_changes_nothing() {
+    let mut bench = Bench::plain();
+    bench.set("k", "old");
+    let (key, keep) = (text_key("k"), Keep::default());
+    for (value, size) in [(&[value_tag::NULL][..], None), (b"\x02v", Some(0)), (b"", None)] {
+        let keep = Keep { size, ..keep };
+        assert!(bench.ask(GetAndSet { key: Blob(&key), value: Blob(value), keep }).error().is_some());
+    }
+    assert_eq!(bench.get("k").as_deref(), Some("old"));
+}
+
+#[test]
+fn values_that_are_too_large_are_counted() {
+    let mut bench = Bench::new(NamespaceOptions { max_entry_size: Some(10), ..Default::default() });
+    let (key, large) = (text_key("k"), text_value("far too large"));
+    assert!(!bench.set("k", "far too large"));
+    assert!(!bench.flag(set_if_absent(&key, &large)));
+    bench.set("k", "v");
+    assert!(!bench.flag(set_if_absent(&key, &large)), "refused because there is a value");
+    let by = CountBy { size: Some(11), ..CountBy::default() };
+    let counted = bench.ask(Count { key: Blob(&text_key("n")), amount: 1.0, by });
+    assert_eq!(counted.error(), Some(ErrorKind::Limit));
+    let stats = bench.stats();
+    assert_eq!((stats.refused, stats.sets), (3, 1));
 }
 
 #[test]

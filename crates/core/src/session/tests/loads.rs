@@ -1,7 +1,7 @@
 use super::*;
 use crate::error::ErrorKind;
 use crate::operations::batches::MSet;
-use crate::operations::entries::Delete;
+use crate::operations::entries::{Delete, GetAndSet};
 use crate::operations::loading::{CancelWait, Complete, Fetch, Loaded};
 use crate::operations::namespace::{Clear, Destroy, Open, Release};
 use crate::protocol::LeaseToken;
@@ -169,9 +169,10 @@ fn a_lease_that_ends_wakes_the_store() {
 fn a_write_during_a_load_is_not_overwritten_by_it() {
     let key = text_key("k");
     let value = text_value("written");
-    let writes: [AnyRequest<'_>; 5] = [
+    let writes: [AnyRequest<'_>; 6] = [
         any(set(&key, &value)),
         any(set_if_absent(&key, &value)),
+        any(GetAndSet { key: Blob(&key), value: Blob(&value), keep: Keep::default() }),
         any(MSet { entries: vec![new_entry(&key, &value)] }),
         any(Delete { key: Blob(&key) }),
         any(Clear { prefix: None }),

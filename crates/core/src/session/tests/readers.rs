@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{BUFFER_KEPT, MAX_REPORTED};
 use crate::error::ErrorKind;
 use crate::operations::batches::MGet;
-use crate::operations::entries::{Get, GetAndDelete, Has, Peek};
+use crate::operations::entries::{Get, GetAndDelete, GetAndSet, Has, Peek};
 use crate::operations::loading::Fetch;
 use crate::operations::namespace::{AccessReport, Destroy, Open, Tune};
 use crate::store::flags::{GET_ASKS, HAS_ASKS, STALE_ASKS};
@@ -53,6 +53,9 @@ fn a_value_that_was_read_leaves_a_mark_until_the_next_request() {
     assert_eq!(bench.user.session.mark(), None, "the request failed");
     bench.ask(MGet { keys: vec![Blob(&key)] });
     assert_eq!(bench.user.session.mark(), None);
+    let value = text_value("v");
+    bench.ask(GetAndSet { key: Blob(&key), value: Blob(&value), keep: Keep::default() });
+    assert_eq!(bench.user.session.mark(), None, "it answers what is no longer there");
     bench.ask(GetAndDelete { key: Blob(&key) });
     assert_eq!(bench.user.session.mark(), None);
 }

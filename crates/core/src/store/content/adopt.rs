@@ -66,6 +66,7 @@ impl State {
             leads: stats.leads,
             waits: stats.waits,
             takeovers: stats.takeovers,
+            refused: stats.refused,
         }
     }
 
@@ -79,6 +80,7 @@ impl State {
             (&mut counters.sets, counted.sets),
             (&mut counters.deletes, counted.deletes),
             (&mut counters.expirations, counted.expirations),
+            (&mut counters.refused, counted.refused),
             (&mut self.entries.evictions, counted.evictions),
         ] {
             *counter = counter.saturating_add(known(more));

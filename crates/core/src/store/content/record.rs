@@ -169,6 +169,7 @@ tagged! {
         6 leads: u64, since 0;
         7 waits: u64, since 0;
         8 takeovers: u64, since 0;
+        9 refused: u64, since 1;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::operations::entries::Delete;
+use crate::operations::entries::{Delete, Set};
 use crate::operations::namespace::{Destroy, Open, Tune};
 use crate::value::{encode_number, key_tag, value_tag};
 
@@ -206,8 +206,16 @@ fn counters_go_on_and_an_export_changes_nothing() {
     get(&mut user, "b");
     get(&mut user, "a");
     user.ask(1, Delete { key: Blob(&text_key("c")) });
+    let size = Some(1 << 60);
+    user.ask(
+        1,
+        Set { key: Blob(&text_key("e")), value: Blob(b"\x02v"), keep: Keep { size, ..Keep::default() } },
+    );
     let (before, order) = (stats(&mut user), keys(&mut user));
-    assert_eq!((before.hits, before.misses, before.evictions, before.deletes), (1, 1, 1, 1));
+    assert_eq!(
+        (before.hits, before.misses, before.evictions, before.deletes, before.refused),
+        (1, 1, 1, 1, 1)
+    );
 
     let heir = host.heir();
     assert_eq!((stats(&mut user), keys(&mut user)), (before, order));

@@ -202,6 +202,7 @@ fn numbers_without_measure_do_no_harm() {
         leads: most,
         waits: most,
         takeovers: most,
+        refused: most,
     };
     let (one, two, value) = (text_key("1"), text_key("2"), text_value("v"));
     let record = |name| {
