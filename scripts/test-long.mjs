@@ -1,5 +1,5 @@
 // Everything that has a long form, in that form: more operations, more seeds, more rounds. The shared table comes first,
-// unless arguments pick tests of the ava suite; other tools come last.
+// unless arguments pick tests of the ava suite; an older build and other tools come last.
 
 import figures from './support/figures.cjs';
 import { at, main, mustRun, run } from './support/project.mjs';
@@ -42,6 +42,8 @@ await main(async () => {
   });
   process.exitCode = code;
   if (code !== 0 || selection.length > 0) return;
+  console.log('# this build and an older one in one application');
+  await mustRun([process.execPath, at('scripts', 'versions.mjs')], { onLine: undefined });
   console.log('# the package under other tools');
   await mustRun([process.execPath, at('scripts', 'tools.mjs')], { onLine: undefined });
 });
