@@ -9,7 +9,7 @@ use crate::config::{MAX_BATCH, MAX_LEASE, MAX_PAGE, MAX_REPORTED};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::Blob;
 use crate::protocol::structures::Keep;
-use crate::store::{Outcome, Terms};
+use crate::store::{LoadOutcome, Terms};
 use crate::value::{check_key, check_value, key_tag};
 
 /// One read in a report of reads.
@@ -74,15 +74,15 @@ pub(super) fn entry<'a>(
 
 /// # Errors
 /// [`ErrorKind::InvalidValue`], [`ErrorKind::InvalidOption`].
-pub(super) fn outcome<'a>(loaded: &Loaded<'a>, clock: &Clock, now: Moment) -> Result<Outcome<'a>> {
+pub(super) fn outcome<'a>(loaded: &Loaded<'a>, clock: &Clock, now: Moment) -> Result<LoadOutcome<'a>> {
     Ok(match loaded {
         Loaded::Value { value, keep } => {
             check_value(value.0, true)?;
-            Outcome::Value(value.0, Terms::new(&keep.read()?, clock, now)?)
+            LoadOutcome::Value(value.0, Terms::new(&keep.read()?, clock, now)?)
         }
-        Loaded::Nothing => Outcome::Nothing,
-        Loaded::Failed(error) => Outcome::Failed(error.0),
-        Loaded::Abandoned => Outcome::Abandoned,
+        Loaded::Nothing => LoadOutcome::Nothing,
+        Loaded::Failed(error) => LoadOutcome::Failed(error.0),
+        Loaded::Abandoned => LoadOutcome::Abandoned,
     })
 }
 

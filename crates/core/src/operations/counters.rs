@@ -7,7 +7,7 @@ use crate::protocol::Blob;
 use crate::protocol::answer::Response;
 use crate::protocol::structures::CountBy;
 use crate::session::Session;
-use crate::store::Change;
+use crate::store::Addition;
 
 message! {
     /// Adds to a counter. → `Counted`
@@ -23,8 +23,8 @@ message! {
 
 impl Run for Count<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
-        let (key, change) = (checks::key(&self.key)?, Change::new(self.amount, &self.by)?);
-        let counter = session.enter(call.handle, |state, _, now| state.count(key, &change, now))??;
+        let (key, addition) = (checks::key(&self.key)?, Addition::new(self.amount, &self.by)?);
+        let counter = session.enter(call.handle, |state, _, now| state.count(key, &addition, now))??;
         let (value, remaining, created) = (counter.value, counter.remaining, counter.created);
         reply(Response::Counted { value, remaining, created });
         Ok(())

@@ -13,7 +13,7 @@ use crate::protocol::fields::Nested;
 use crate::protocol::structures::Keep;
 use crate::protocol::{Blob, LeaseToken, Minor, RequestId, UNASKED};
 use crate::session::Session;
-use crate::store::{Ask, Fetched, Outcome, Turn};
+use crate::store::{Ask, Fetched, Joined, LoadOutcome};
 
 message! {
     /// The value, or the right to load it, or (later) what another caller loads.
@@ -45,11 +45,11 @@ impl Run for Fetch<'_> {
                     session.set_mark(Some(mark).filter(|_| marks_hold));
                     reply(Response::Value(Blob(value)));
                 }
-                Fetched::Turn(turn) => {
+                Fetched::Joined(joined) => {
                     session.note_loading(call.handle)?;
-                    reply(match turn {
-                        Turn::Lead(token) => Response::Lease(token),
-                        Turn::Wait => Response::Waiting,
+                    reply(match joined {
+                        Joined::AsLeader(token) => Response::Lease(token),
+                        Joined::AsWaiter => Response::Waiting,
                     });
                 }
             }
@@ -103,11 +103,11 @@ impl Run for Complete<'_> {
         let clock = session.clock();
         let (loaded, refused) = match checks::outcome(&self.loaded, clock, clock.now()) {
             Ok(outcome) => (outcome, None),
-            Err(error) => (Outcome::Abandoned, Some(error)),
+            Err(error) => (LoadOutcome::Abandoned, Some(error)),
         };
         let member = Arc::clone(session.member());
         let held = session.enter(call.handle, |state, effects, now| {
-            state.settle(&member, self.token, loaded, effects, now)
+            state.complete(&member, self.token, loaded, effects, now)
         })?;
         if let Some(error) = refused {
             return Err(error);

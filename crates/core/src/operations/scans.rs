@@ -1,7 +1,5 @@
 //! Scans: what there is, page by page.
 
-use serde::{Deserialize, Serialize};
-
 use super::message::Needs;
 use super::{Call, Reply, Run, checks};
 use crate::error::Result;
@@ -11,16 +9,7 @@ use crate::protocol::answer::Response;
 use crate::session::Session;
 use crate::store::Scan;
 
-/// What a page of a scan carries of each entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ScanFields {
-    /// Keys only.
-    Keys,
-    /// Keys and values.
-    Entries,
-    /// Keys, values, remaining time and explicit size.
-    Dump,
-}
+pub use crate::store::ScanFields;
 
 impl Needs for ScanFields {}
 
@@ -41,7 +30,7 @@ impl Run for BeginScan<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
         let (prefix, limit) = (checks::prefix(self.prefix.as_ref())?, checks::page_limit(self.limit));
         session.check_room_for_scan()?;
-        let left = session.enter(call.handle, |state, _, now| state.snapshot(prefix, now))?;
+        let left = session.enter(call.handle, |state, _, now| state.scan(prefix, now))?;
         let (cursor, page) = session.begin_scan(call.handle, Scan { fields: self.fields, left }, limit)?;
         reply(page.lend(cursor));
         Ok(())

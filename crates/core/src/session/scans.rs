@@ -10,11 +10,10 @@ use super::Session;
 use crate::clock::Moment;
 use crate::config::{KEYS_PER_TURN, MAX_SCANS_PER_SESSION, REPLY_PART_BYTES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::operations::scans::ScanFields;
 use crate::protocol::answer::{PageItem, Response};
 use crate::protocol::structures::ItemFacts;
 use crate::protocol::{Blob, Handle};
-use crate::store::{Namespace, Place, Scan, Snapshot, State, Store};
+use crate::store::{Namespace, Place, Scan, ScanCursor, ScanFields, State, Store};
 
 /// Entries as a scan shows them, before they are lent to a response. All bytes are in one buffer.
 #[derive(Default)]
@@ -87,7 +86,7 @@ fn page(scan: &mut Scan, store: &Store, namespace: &Arc<Namespace>, limit: usize
 }
 
 /// Moves entries to an empty page, as far as it goes in one turn.
-fn fill(page: &mut Page, left: &mut Snapshot, limit: usize, mut add: impl FnMut(&mut Page, Place) -> bool) {
+fn fill(page: &mut Page, left: &mut ScanCursor, limit: usize, mut add: impl FnMut(&mut Page, Place) -> bool) {
     for _ in 0..KEYS_PER_TURN.max(limit) {
         let Some(place) = left.next() else { return };
         if !add(page, place) {
@@ -181,14 +180,14 @@ impl Scans {
             Some((_, namespace)) => {
                 let namespace = Arc::clone(namespace);
                 self.0.remove(&cursor);
-                match store.enter(&namespace, |state, _, _| state.scans.take(cursor)) {
+                match store.enter(&namespace, |state, _, _| state.scans().take(cursor)) {
                     Some(scan) => (namespace, scan),
                     // The namespace was destroyed: everything is gone.
                     None => return Ok((0, Page::default())),
                 }
             }
             None => {
-                (Arc::clone(there), store.enter(there, |state, _, _| state.scans.claim(cursor)).flatten())
+                (Arc::clone(there), store.enter(there, |state, _, _| state.scans().claim(cursor)).flatten())
             }
         };
         let scan = scan.ok_or_else(ended)?;
@@ -210,7 +209,7 @@ impl Scans {
         }
         let cursor = cursor();
         // Nothing is left to keep if the namespace was destroyed just now; then the next page says so.
-        store.enter(namespace, |state, _, _| state.scans.put(cursor, scan));
+        store.enter(namespace, |state, _, _| state.scans().put(cursor, scan));
         self.0.insert(cursor, (handle, Arc::clone(namespace)));
         (cursor, page)
     }
@@ -220,7 +219,7 @@ impl Scans {
         match self.0.get(&cursor) {
             Some((owner, _)) if *owner != handle => {}
             Some(_) => self.forget(store, |found, _| found == cursor),
-            None => drop(store.enter(there, |state, _, _| state.scans.claim(cursor))),
+            None => drop(store.enter(there, |state, _, _| state.scans().claim(cursor))),
         }
     }
 
@@ -239,7 +238,7 @@ impl Scans {
             let keep = !doomed(*cursor, *handle);
             if !keep {
                 // What it held is freed here, outside the lock.
-                drop(store.enter(namespace, |state, _, _| state.scans.take(*cursor)));
+                drop(store.enter(namespace, |state, _, _| state.scans().take(*cursor)));
             }
             keep
         });

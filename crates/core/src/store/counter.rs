@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use clustered_cache_shm::Slot;
 
-use super::entry::{Candidate, Meta, NEVER, Span, explicit_size};
+use super::kernel::{Candidate, Meta, NEVER, Span, explicit_size};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +13,7 @@ use crate::value::{NUMBER_BYTES, decode_number, encode_number};
 
 /// An amount and a [`CountBy`] that were checked.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Change {
+pub(crate) struct Addition {
     amount: f64,
     span: Span,
     min: Option<f64>,
@@ -21,7 +21,7 @@ pub(crate) struct Change {
     size: Option<NonZeroU64>,
 }
 
-impl Change {
+impl Addition {
     /// Checks what came over the wire.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Change {
     }
 }
 
-/// A counter after a change.
+/// A counter after an addition.
 pub(crate) struct Counter {
     pub(crate) value: f64,
     pub(crate) remaining: Option<u64>,
@@ -71,25 +71,28 @@ impl State {
     /// # Errors
     /// [`ErrorKind::NotANumber`], [`ErrorKind::OutOfRange`], [`ErrorKind::Limit`] for one that cannot be stored,
     /// [`ErrorKind::Memory`]. Nothing has changed then.
-    pub(crate) fn count(&mut self, key: &[u8], change: &Change, now: Moment) -> Result<Counter> {
+    pub(crate) fn count(&mut self, key: &[u8], addition: &Addition, now: Moment) -> Result<Counter> {
         let older = self.entries.find_fresh(key, now).and_then(|slot| self.entries.view(slot));
         let (created, slot) = (older.is_none(), older.map(|older| older.slot()));
         let (deadline, kept) = match older {
             Some(older) => (older.deadline(), *older.meta()),
             None => {
-                let resolved = change.span.resolve(self.options.config().ttl, now);
-                let (deadline, ttl) = resolved.expect("a counter has no absolute end that could be over");
+                let resolved = addition.span.resolve(self.options.config().ttl, now);
+                let (deadline, ttl) = resolved.expect("a counter has no absolute end that could be past");
                 (deadline, Meta { ttl, stored: now, explicit: None })
             }
         };
         let before = slot.map_or(Ok(0.0), |slot| self.number(slot).ok_or_else(not_a_number))?;
-        let value = change.apply(before)?;
-        let meta = Meta { explicit: change.size.or(kept.explicit), ..kept };
+        let value = addition.apply(before)?;
+        let meta = Meta { explicit: addition.size.or(kept.explicit), ..kept };
         let new = Candidate { key, value: &encode_number(value), deadline, meta };
         let config = self.options.config();
         let most = config.max_entry_size.min(config.max_size);
-        if !new.fits(config) || !self.store(&new)? {
-            self.refuse();
+        if !new.fits(config) {
+            self.parts.statistics.refuse();
+            return Err(too_large(new.size(), most));
+        }
+        if !self.entries.store(&new, config, &mut self.parts)? {
             return Err(too_large(new.size(), most));
         }
         let remaining = (deadline != NEVER).then(|| deadline - now);

@@ -1,42 +1,40 @@
-//! What follows from a change and must not happen under the namespace's lock: answering waiters, announcing
+//! What follows from a change and must not happen under the namespace's lock: answering callers that wait, announcing
 //! deadlines, freeing what takes long.
 
 use std::sync::Arc;
 
-use super::entries::Discarded;
-use super::lease::Member;
-use super::scans::Scans;
+use super::member::Member;
 use crate::clock::Moment;
 use crate::protocol::answer::Response;
 use crate::protocol::{Blob, LeaseToken, RequestId};
 
 /// How a wait ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum LateAnswer {
     /// The leader loaded it.
     Value(Arc<[u8]>),
-    /// The leader's loader gave nothing, or the namespace is gone.
+    /// The leader's loader gave nothing, or the namespace was destroyed.
     Missing,
     /// The leader's loader threw.
     Failed(Arc<[u8]>),
-    /// The waiter leads now.
+    /// The caller that waited leads now.
     Lease(LeaseToken),
 }
 
-/// An answer on its way to a waiter.
+/// An answer on its way to a caller that waits.
 pub(crate) struct Delivery {
     pub(crate) member: Arc<Member>,
     pub(crate) request: RequestId,
-    pub(crate) answer: Answer,
+    pub(crate) answer: LateAnswer,
 }
 
 impl Delivery {
     fn send(&self) {
         let response = match &self.answer {
-            Answer::Value(value) => Response::Value(Blob(value)),
-            Answer::Missing => Response::Missing,
-            Answer::Failed(error) => Response::Failed(Blob(error)),
-            Answer::Lease(token) => Response::Lease(*token),
+            LateAnswer::Value(value) => Response::Value(Blob(value)),
+            LateAnswer::Missing => Response::Missing,
+            LateAnswer::Failed(error) => Response::Failed(Blob(error)),
+            LateAnswer::Lease(token) => Response::Lease(*token),
         };
         self.member.mailbox().deliver(self.request, response);
     }
@@ -48,18 +46,21 @@ pub(crate) struct Effects {
     pub(crate) deliveries: Vec<Delivery>,
     /// A deadline earlier than the namespace has announced before.
     pub(crate) announce: Option<Moment>,
-    /// A section that leaves such things behind does so once.
-    pub(crate) discarded: Option<Discarded>,
-    /// Scans that were under way.
-    pub(crate) ended: Option<Scans>,
+    /// Held to be freed.
+    discarded: Vec<Box<dyn Send>>,
 }
 
 impl Effects {
-    /// Answers the waiters and frees what was left behind. The caller holds no lock.
+    /// Leaves behind what takes long to free.
+    pub(crate) fn discard(&mut self, what: impl Send + 'static) {
+        self.discarded.push(Box::new(what));
+    }
+
+    /// Answers the callers that wait and frees what was left behind. The caller holds no lock.
     pub(crate) fn carry_out(self) {
         for delivery in &self.deliveries {
             delivery.send();
         }
-        drop((self.discarded, self.ended));
+        drop(self.discarded);
     }
 }

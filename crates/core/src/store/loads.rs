@@ -1,11 +1,12 @@
-//! Operations that load a key once for everybody.
+//! Operations that load a key once for all callers.
 
 use std::sync::Arc;
 
-use super::effects::{Answer, Delivery, Effects};
-use super::entry::Terms;
-use super::lease::{Ask, Member, Turn};
+use super::effects::{Delivery, Effects, LateAnswer};
+use super::kernel::Terms;
+use super::member::Member;
 use super::namespace::State;
+use super::parts::loading::{Ask, Joined};
 use crate::clock::Moment;
 use crate::error::Result;
 use crate::mark::Mark;
@@ -16,12 +17,12 @@ use crate::value::value_tag;
 pub(crate) enum Fetched {
     /// There is a value, which was appended.
     Value(Mark),
-    /// There is none yet.
-    Turn(Turn),
+    /// There is none: the caller is to load it, or waits.
+    Joined(Joined),
 }
 
 /// How a load ended, checked.
-pub(crate) enum Outcome<'a> {
+pub(crate) enum LoadOutcome<'a> {
     /// A value, to be kept so.
     Value(&'a [u8], Terms),
     /// The loader gave nothing.
@@ -32,13 +33,13 @@ pub(crate) enum Outcome<'a> {
     Abandoned,
 }
 
-impl Outcome<'_> {
-    /// What those hear who waited. Copied out of the frame once for all of them.
-    fn answer(&self) -> Answer {
+impl LoadOutcome<'_> {
+    /// What callers that waited are answered. Copied out of the frame once for all of them.
+    fn answer(&self) -> LateAnswer {
         match self {
-            Self::Value(value, _) => Answer::Value(Arc::from(*value)),
-            Self::Failed(error) => Answer::Failed(Arc::from(*error)),
-            Self::Nothing | Self::Abandoned => Answer::Missing,
+            Self::Value(value, _) => LateAnswer::Value(Arc::from(*value)),
+            Self::Failed(error) => LateAnswer::Failed(Arc::from(*error)),
+            Self::Nothing | Self::Abandoned => LateAnswer::Missing,
         }
     }
 }
@@ -49,7 +50,7 @@ impl State {
     /// A stale entry counts as none; it stays, for reads that allow it, until the load replaces it.
     ///
     /// # Errors
-    /// See `Flights::fetch`; nothing has changed then.
+    /// See `Loading::join`; nothing has changed then.
     pub(crate) fn fetch(
         &mut self,
         ask: &Ask<'_>,
@@ -60,36 +61,36 @@ impl State {
         if !force && let Some(slot) = self.entries.find_fresh(ask.key, now) {
             return Ok(Fetched::Value(self.get_fresh(slot, out, now)));
         }
-        let turn = self.flights.fetch(ask, force, now)?;
-        self.counters.misses += 1;
-        Ok(Fetched::Turn(turn))
+        let joined = self.parts.loading.join(ask, force, now)?;
+        self.parts.statistics.miss();
+        Ok(Fetched::Joined(joined))
     }
 
-    /// Ends a load; `false` when the lease does not hold any more: then nothing is stored and nobody is answered.
+    /// Ends a load; `false` when the lease has passed on: then nothing is stored and no caller is answered.
     ///
     /// What cannot be kept, for its size or for want of memory, is handed out all the same.
-    pub(crate) fn settle(
+    pub(crate) fn complete(
         &mut self,
         member: &Member,
         token: LeaseToken,
-        outcome: Outcome<'_>,
+        outcome: LoadOutcome<'_>,
         effects: &mut Effects,
         now: Moment,
     ) -> bool {
-        if matches!(outcome, Outcome::Abandoned) {
-            return self.flights.abandon(member, token, now, &mut effects.deliveries);
+        if matches!(outcome, LoadOutcome::Abandoned) {
+            return self.parts.loading.abandon(member, token, now, &mut effects.deliveries);
         }
-        let Some(landed) = self.flights.land(member, token) else { return false };
-        if let Outcome::Value(value, terms) = &outcome
-            && landed.current
+        let Some(completed) = self.parts.loading.complete(member, token) else { return false };
+        if let LoadOutcome::Value(value, terms) = &outcome
+            && completed.current
             && self.keeps(value)
         {
-            // Who loads has the value, whether it was kept or not.
-            let _kept = self.set(&landed.key, value, terms, now);
+            // The leader has the value, whether it was kept or not.
+            let _kept = self.set(&completed.key, value, terms, now);
         }
-        if !landed.waiters.is_empty() {
+        if !completed.waiters.is_empty() {
             let answer = outcome.answer();
-            let waiters = landed.waiters.into_iter();
+            let waiters = completed.waiters.into_iter();
             effects.deliveries.extend(waiters.map(|(member, request)| Delivery {
                 member,
                 request,
@@ -106,11 +107,6 @@ impl State {
 
     /// Forgets a wait; `false` when that request waits for nothing (any more).
     pub(crate) fn cancel_wait(&mut self, member: &Member, request: RequestId) -> bool {
-        self.flights.cancel_wait(member, request)
-    }
-
-    /// Forgets all waits of `member` and passes its leases on. Returns the requests that waited.
-    pub(crate) fn leave(&mut self, member: &Member, effects: &mut Effects, now: Moment) -> Vec<RequestId> {
-        self.flights.leave(member, now, &mut effects.deliveries)
+        self.parts.loading.cancel_wait(member, request)
     }
 }

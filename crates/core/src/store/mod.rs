@@ -1,32 +1,36 @@
-//! The host's entries: namespaces, bounds, expiry, counters, leases. No sockets, no requests; `session` speaks to
-//! users.
+//! What a host holds: namespaces with their entries, and what follows the entries. No sockets, no requests; `session`
+//! speaks to users.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `kernel` | the entries of a namespace; reports each change once |
+//! | `parts` | what follows the changes: loading, scans, statistics |
+//! | `namespace`, `options` | one namespace: its lock, its kernel and parts, its options |
+//! | `reads`, `writes`, `counter`, `loads` | the operations of a namespace |
+//! | `member`, `mailbox`, `effects` | users and where their answers go; what happens after the lock |
+//! | `content` | all of it on its way to another host or a snapshot |
+//! | `agenda`, `vigil` | when a namespace is due next; whether the host was awake |
+//!
+//! Arrows run one way: operations use `namespace`, that uses `parts` and `kernel`, and these use `effects`. The store
+//! names neither `session` nor `server`; both name it.
 //!
 //! Keys and values are in the table of their namespace and nowhere else; what is beside it goes by slots.
 //!
-//! Locks, none of which is held while another is taken, a waiter is answered or a whole table is freed: the map of
-//! names, the agenda, and one per namespace.
+//! Locks, none of which is held while another is taken, a caller that waits is answered or a whole table is freed: the
+//! map of names, the timer queue, and one per namespace.
 
 mod agenda;
 pub mod content;
 mod counter;
-mod deadlines;
 mod effects;
-mod entries;
-mod entry;
-pub mod flags;
-mod lease;
+mod kernel;
 mod loads;
 mod mailbox;
+mod member;
 mod namespace;
 mod options;
-mod order;
-#[cfg(test)]
-pub(crate) mod probe;
+mod parts;
 mod reads;
-mod refit;
-mod scans;
-mod snapshot;
-mod table;
 mod vigil;
 mod writes;
 
@@ -36,17 +40,21 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use ahash::{HashMap, HashMapExt};
 
 use self::agenda::Agenda;
-pub(crate) use self::counter::Change;
+pub(crate) use self::counter::Addition;
 pub(crate) use self::effects::Effects;
-use self::entry::NEVER;
-pub(crate) use self::entry::{Span, Terms};
-pub(crate) use self::lease::{Ask, Member, Turn};
-pub(crate) use self::loads::{Fetched, Outcome};
+use self::kernel::NEVER;
+pub use self::kernel::flags;
+#[cfg(test)]
+pub(crate) use self::kernel::probe;
+pub(crate) use self::kernel::{Place, ScanCursor, Span, Terms};
+pub(crate) use self::loads::{Fetched, LoadOutcome};
 pub use self::mailbox::Mailbox;
+pub(crate) use self::member::Member;
 pub(crate) use self::namespace::{Namespace, State};
 use self::options::Options;
-pub(crate) use self::scans::Scan;
-pub(crate) use self::snapshot::{Place, Snapshot};
+pub(crate) use self::parts::loading::{Ask, Joined};
+pub(crate) use self::parts::scans::Scan;
+pub use self::parts::scans::ScanFields;
 use self::vigil::Vigil;
 use crate::clock::{Clock, Moment};
 use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, NamespaceConfig, TICK_STEPS};

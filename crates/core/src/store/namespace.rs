@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use clustered_cache_shm::{Handover, SlotsView};
 
 use super::effects::Effects;
-use super::entries::Entries;
-use super::entry::NEVER;
-use super::lease::Flights;
+use super::kernel::{Entries, NEVER};
+use super::member::Member;
 use super::options::Options;
-use super::scans::Scans;
+use super::parts::scans::Scans;
+use super::parts::{Part, Parts};
 use crate::clock::Moment;
 use crate::error::Result;
+use crate::protocol::RequestId;
 use crate::protocol::structures::{NamespaceOptions, Settings, Stats};
 
 /// A namespace behind its lock. Reached through `Store::enter` only, which carries out what follows from a change.
@@ -32,20 +33,18 @@ impl Namespace {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic is a bug of ours, but one request's bug must not take the namespace away from everybody.
+        // A panic is a bug of this library, but one request's bug must not take the namespace away from all users.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the lock guards. The operations are in `reads`, `writes`, `counter` and `loads`.
+/// What the lock guards: the kernel, and the parts that follow its changes. The operations are in `reads`, `writes`,
+/// `counter` and `loads`; none of them counts or detaches anything because of a change, the parts do.
 pub(crate) struct State {
     pub(super) options: Options,
     pub(super) entries: Entries,
-    pub(super) flights: Flights,
-    pub(crate) scans: Scans,
-    /// Only the counters of this file's siblings; what can be asked for elsewhere is filled in by [`Self::stats`].
-    pub(super) counters: Stats,
-    /// Dropped from the store: whoever comes with an old handle opens the name anew.
+    pub(super) parts: Parts,
+    /// No longer in the store: an old handle opens its name again.
     pub(super) destroyed: bool,
     /// The earliest deadline the store was told of.
     pub(super) announced: Moment,
@@ -60,10 +59,8 @@ impl State {
     pub(super) fn new(options: Options, tokens: Arc<AtomicU64>) -> Result<Self> {
         Ok(Self {
             entries: Entries::new(options.config())?,
-            flights: Flights::new(tokens),
-            scans: Scans::new(),
+            parts: Parts::new(tokens),
             options,
-            counters: Stats::default(),
             destroyed: false,
             announced: NEVER,
             scratch: Vec::new(),
@@ -72,7 +69,7 @@ impl State {
         })
     }
 
-    /// Another one opens the namespace.
+    /// A user opens the namespace with `options`.
     ///
     /// # Errors
     /// [`crate::ErrorKind::OptionsConflict`], [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`];
@@ -99,7 +96,7 @@ impl State {
     }
 
     fn reconfigure(&mut self, changed: Options, effects: &mut Effects) -> Result<Settings> {
-        self.entries.refit(changed.config(), effects)?;
+        self.entries.refit(changed.config(), effects, &mut self.parts)?;
         self.options = changed;
         Ok(self.options.settings())
     }
@@ -125,47 +122,58 @@ impl State {
 
     /// What this namespace has counted; the store's part is left at 0.
     pub(crate) fn stats(&self) -> Stats {
-        let loads = self.flights.counts();
-        Stats {
+        let mut stats = Stats {
             size: self.entries.len() as u64,
             calculated_size: self.entries.size(),
-            evictions: self.entries.evictions(),
-            leads: loads.leads,
-            waits: loads.waits,
-            takeovers: loads.takeovers,
-            ..self.counters
-        }
+            ..Stats::default()
+        };
+        self.parts.stats(&mut stats);
+        stats
     }
 
-    /// Empties the namespace for good, and leaves those who wait for a load as they are.
+    /// The scans of this namespace.
+    pub(crate) fn scans(&mut self) -> &mut Scans {
+        &mut self.parts.scans
+    }
+
+    /// Gives up what `member` holds here. Returns those of its requests that waited.
+    pub(crate) fn leave(&mut self, member: &Member, effects: &mut Effects, now: Moment) -> Vec<RequestId> {
+        self.parts.member_left(member, effects, now)
+    }
+
+    /// Empties the namespace for good because another host continues with it: no part hears that entries go, and
+    /// callers that wait are not answered.
     pub(super) fn close(&mut self, effects: &mut Effects) {
-        self.destroyed = true;
-        // First of all: to those who read the table by themselves nothing is missing in one that is over.
-        self.entries.retire();
-        self.entries.remove_all(effects);
-        effects.ended = Some(self.scans.end_all());
+        self.retire();
+        self.entries.clear(None, effects, &mut ());
+        self.parts.close(effects);
     }
 
     /// Empties the namespace for good.
     pub(crate) fn destroy(&mut self, effects: &mut Effects) {
-        self.close(effects);
-        self.flights.end_all(&mut effects.deliveries);
+        self.retire();
+        self.entries.clear(None, effects, &mut self.parts);
+        self.parts.close(effects);
+        self.parts.destroy(effects);
+    }
+
+    /// First of all: a process that reads the table by itself finds nothing missing in one that has ended.
+    fn retire(&mut self) {
+        self.destroyed = true;
+        self.entries.retire();
     }
 
     // --- time --------------------------------------------------------------------------------------------------
 
     /// The moment at which [`Self::tick`] has something to do, or [`NEVER`].
     pub(super) fn due(&self) -> Moment {
-        self.entries.due().min(self.flights.due()).min(self.scans.due())
+        self.entries.due().min(self.parts.due())
     }
 
     /// Does what time demands, in at most `most` steps; returns how many it took.
     pub(crate) fn tick(&mut self, most: usize, effects: &mut Effects, now: Moment) -> usize {
-        let passed = self.flights.pass_overruns(now, most, &mut effects.deliveries);
-        let purged = self.entries.purge_due(now, most - passed);
-        self.counters.expirations += purged as u64;
-        self.scans.expire(now);
-        passed + purged
+        let taken = self.parts.tick(most, effects, now);
+        taken + self.entries.purge_due(now, most - taken, &mut self.parts)
     }
 }
 
@@ -182,7 +190,7 @@ impl Namespace {
     pub(crate) fn validate(&self) {
         let state = self.lock();
         state.entries.validate(state.options.config());
-        state.flights.validate();
+        state.parts.validate(state.entries.len() as u64);
         assert!(state.announced <= state.due(), "no deadline is unknown to the store");
     }
 }

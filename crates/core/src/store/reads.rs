@@ -1,14 +1,15 @@
 //! Operations that store nothing.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use clustered_cache_shm::Slot;
 
-use super::entry::{Span, View};
+use super::kernel::{EntryView, Place, ScanCursor, Span};
 use super::namespace::State;
-use super::snapshot::{Place, Snapshot};
+use super::parts::scans::Received;
 use crate::clock::Moment;
-use crate::config::{MAX_COUNTED, REPLY_PART_BYTES};
+use crate::config::REPLY_PART_BYTES;
 use crate::mark::Mark;
 
 /// What is known of an entry.
@@ -35,7 +36,7 @@ impl State {
         if self.options.config().update_age_on_get {
             self.entries.restart(slot, now);
         }
-        self.counters.hits += 1;
+        self.parts.statistics.hit();
         self.entries.read(slot, out)
     }
 
@@ -46,20 +47,19 @@ impl State {
         if mark.is_none() {
             return self.miss();
         }
-        self.counters.hits += 1;
+        self.parts.statistics.hit();
         mark
     }
 
     /// A read met a stale entry.
     fn meet_stale(&mut self, slot: Slot) {
         if !self.options.config().no_delete_on_stale_get {
-            self.entries.remove(slot);
-            self.counters.expirations += 1;
+            self.entries.expire(slot, &mut self.parts);
         }
     }
 
     fn miss<T>(&mut self) -> Option<T> {
-        self.counters.misses += 1;
+        self.parts.statistics.miss();
         None
     }
 
@@ -90,7 +90,7 @@ impl State {
         Some(self.entries.read(slot, out))
     }
 
-    /// May who has read a value go by its [`Mark`]? Not where reads restart the time to live.
+    /// May a client that has read a value go by its [`Mark`]? Not where reads restart the time to live.
     pub(crate) fn marks_hold(&self) -> bool {
         let config = self.options.config();
         !config.update_age_on_get && !config.update_age_on_has
@@ -119,11 +119,10 @@ impl State {
         true
     }
 
-    // --- reads of others ---------------------------------------------------------------------------------------
+    // --- reads of clients --------------------------------------------------------------------------------------
 
-    /// Takes note of what others have read from the table by themselves: so many hits and misses, and which entries
-    /// they met, oldest first, each by its slot and the low half of its key's hash. What is gone meanwhile is passed
-    /// over.
+    /// Takes note of what clients have read from the table by themselves: how many hits and misses, and which entries
+    /// they met, oldest first, each by its slot and the low half of its key's hash. What is gone meanwhile is skipped.
     pub(crate) fn seen(
         &mut self,
         hits: u64,
@@ -131,9 +130,7 @@ impl State {
         reads: impl Iterator<Item = (Slot, u32)>,
         now: Moment,
     ) {
-        for (counter, more) in [(&mut self.counters.hits, hits), (&mut self.counters.misses, misses)] {
-            *counter = counter.saturating_add(more).min(MAX_COUNTED);
-        }
+        self.parts.statistics.add_reads(hits, misses);
         for (slot, low) in reads {
             if self.entries.low_hash(slot) != Some(low) {
                 continue;
@@ -150,15 +147,20 @@ impl State {
     // --- scans -------------------------------------------------------------------------------------------------
 
     /// The entries that a scan may show, most recently used first.
-    pub(crate) fn snapshot(&self, prefix: Option<&[u8]>, now: Moment) -> Snapshot {
-        self.entries.snapshot(|entry| {
+    pub(crate) fn scan(&self, prefix: Option<&[u8]>, now: Moment) -> ScanCursor {
+        self.entries.scan(|entry| {
             self.shows(entry.slot(), now) && prefix.is_none_or(|prefix| entry.key_starts_with(prefix))
         })
     }
 
     /// The entry as a scan shows it now.
-    pub(crate) fn show(&self, place: Place, now: Moment) -> Option<View<'_>> {
+    pub(crate) fn show(&self, place: Place, now: Moment) -> Option<EntryView<'_>> {
         self.entries.view_at(place).filter(|entry| self.shows(entry.slot(), now))
+    }
+
+    /// The entries that came from an earlier host, for the scans that came with them.
+    pub(crate) fn received(&self, places: Vec<(u32, Place)>) -> Arc<Received> {
+        Arc::new(Received::new(Arc::clone(self.entries.era()), places))
     }
 
     pub(super) fn shows(&self, slot: Slot, now: Moment) -> bool {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::*;
+use crate::config::MAX_COUNTED;
 use crate::protocol::structures::NamespaceOptions;
 use crate::store::Terms;
 use crate::store::options::Options;
@@ -41,7 +42,7 @@ impl Scene {
 
     /// Most recently used first.
     fn keys(&self) -> Vec<String> {
-        let key = |entry: View<'_>| {
+        let key = |entry: EntryView<'_>| {
             let mut key = Vec::new();
             entry.read_key(&mut key);
             String::from_utf8(key).unwrap()

@@ -1,15 +1,15 @@
-//! Operations that store or remove entries. Each detaches what is being loaded for its key: the result of a load
-//! that began before a write may not overwrite it.
+//! Operations that store or remove entries. What else follows from a change is up to the parts, which hear of it from the
+//! kernel.
 
 use super::effects::Effects;
-use super::entry::{Candidate, Meta, Terms};
+use super::kernel::{Candidate, Meta, Terms};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::Result;
 
 impl State {
-    /// Stores the value; `false` when it is too large or its time is over: then nothing is stored, and an older
-    /// value is gone as well.
+    /// Stores the value; `false` when it is too large or has expired already: then nothing is stored, and an older
+    /// value goes as well.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Memory`]: nothing is stored, and an older value is still there.
@@ -21,34 +21,12 @@ impl State {
             deadline,
             meta: Meta { ttl, stored: now, explicit: terms.size },
         });
-        let stored = match new {
-            Some(new) => new.fits(config) && self.store(&new)? || self.refuse(),
-            None => false,
-        };
-        if !stored {
-            self.flights.detach(key);
-            self.discard(key);
+        match new {
+            Some(new) if new.fits(config) => return self.entries.store(&new, config, &mut self.parts),
+            Some(_) => self.entries.refuse(key, &mut self.parts),
+            None => self.entries.lapse(key, &mut self.parts),
         }
-        Ok(stored)
-    }
-
-    /// Stores an entry that fits; `false` when there was no room for it all the same.
-    ///
-    /// # Errors
-    /// See [`Self::set`].
-    pub(super) fn store(&mut self, new: &Candidate<'_>) -> Result<bool> {
-        let stored = self.entries.store(new, self.options.config())?;
-        if stored {
-            self.flights.detach(new.key);
-            self.counters.sets += 1;
-        }
-        Ok(stored)
-    }
-
-    /// A value is too large: counts it, and tells that it was not stored.
-    pub(super) fn refuse(&mut self) -> bool {
-        self.counters.refused += 1;
-        false
+        Ok(false)
     }
 
     /// [`Self::set`] if there is no entry that is not stale.
@@ -88,51 +66,32 @@ impl State {
 
     /// Removes the entry, stale or not.
     pub(crate) fn delete(&mut self, key: &[u8]) -> bool {
-        self.flights.detach(key);
-        let there = self.discard(key);
-        self.counters.deletes += u64::from(there);
-        there
-    }
-
-    fn discard(&mut self, key: &[u8]) -> bool {
-        let slot = self.entries.find(key);
-        if let Some(slot) = slot {
-            self.entries.remove(slot);
-        }
-        slot.is_some()
+        self.entries.delete(key, &mut self.parts)
     }
 
     /// Removes the entry and appends its value; a stale one's only where stale ones are allowed. `false` when there is
     /// no value.
     pub(crate) fn get_and_delete(&mut self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> bool {
-        self.flights.detach(key);
-        let Some(slot) = self.entries.find(key) else { return false };
-        let shown = self.shows(slot, now);
-        if shown {
-            self.entries.read(slot, out);
-            self.counters.deletes += 1;
-        } else {
-            self.counters.expirations += 1;
+        match self.entries.find(key) {
+            Some(slot) if self.shows(slot, now) => {
+                self.entries.read(slot, out);
+                self.entries.delete_found(slot, key, &mut self.parts);
+                return true;
+            }
+            Some(slot) => self.entries.expire(slot, &mut self.parts),
+            None => {}
         }
-        self.entries.remove(slot);
-        shown
+        // The key was deleted all the same, although there was nothing under it.
+        self.entries.delete(key, &mut self.parts)
     }
 
     /// Removes all entries whose keys begin so, or all; returns how many.
     pub(crate) fn clear(&mut self, prefix: Option<&[u8]>, effects: &mut Effects) -> u64 {
-        self.flights.detach_prefix(prefix);
-        let removed = match prefix {
-            Some(prefix) => self.entries.remove_where(|entry| entry.key_starts_with(prefix)),
-            None => self.entries.remove_all(effects),
-        };
-        self.counters.deletes += removed;
-        removed
+        self.entries.clear(prefix, effects, &mut self.parts)
     }
 
     /// Removes all that is stale; `true` when that was anything.
     pub(crate) fn purge_stale(&mut self, now: Moment) -> bool {
-        let removed = self.entries.remove_where(|entry| entry.is_stale(now));
-        self.counters.expirations += removed;
-        removed > 0
+        self.entries.purge(now, &mut self.parts) > 0
     }
 }

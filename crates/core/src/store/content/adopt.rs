@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::record::{Counters, EntryFields, EntryRecord, LeaseRecord};
 use crate::clock::Moment;
-use crate::config::{MAX_CONTENT_NUMBER, MAX_LEASE, MAX_TTL, NamespaceConfig};
-use crate::store::entries::Entries;
-use crate::store::entry::{Candidate, Meta, NEVER};
-use crate::store::lease::{LoadCounts, Underway};
+use crate::config::{MAX_CONTENT_NUMBER, MAX_LEASE, MAX_TTL};
+use crate::protocol::structures::Stats;
+use crate::store::kernel::{Candidate, Meta, NEVER};
+use crate::store::parts::Part;
+use crate::store::parts::loading::InFlight;
 use crate::store::{Place, State};
 use crate::value::{check_key, check_value};
 
@@ -26,7 +27,7 @@ pub(super) struct Base {
 }
 
 impl Base {
-    /// When something ends that had `remaining` microseconds left; `start` if its time is over.
+    /// When something ends that had `remaining` microseconds left; `start` if it has ended.
     fn end_of(&self, remaining: u64, most: u64) -> Moment {
         self.start + remaining.min(most).saturating_sub(self.elapsed)
     }
@@ -36,7 +37,7 @@ impl Base {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Kept(Place),
-    /// Its time is over.
+    /// It has expired.
     Expired,
     /// There is no room, or an entry of that key.
     Skipped,
@@ -70,32 +71,28 @@ impl State {
         }
     }
 
-    /// Goes on counting where another host stopped.
+    /// Continues to count where another host stopped.
     pub(super) fn resume(&mut self, counted: &Counters) {
         let known = |counter: u64| counter.min(MAX_CONTENT_NUMBER);
-        let counters = &mut self.counters;
-        for (counter, more) in [
-            (&mut counters.hits, counted.hits),
-            (&mut counters.misses, counted.misses),
-            (&mut counters.sets, counted.sets),
-            (&mut counters.deletes, counted.deletes),
-            (&mut counters.expirations, counted.expirations),
-            (&mut counters.refused, counted.refused),
-            (&mut self.entries.evictions, counted.evictions),
-        ] {
-            *counter = counter.saturating_add(known(more));
-        }
-        self.flights.resume(LoadCounts {
+        self.parts.resume(&Stats {
+            hits: known(counted.hits),
+            misses: known(counted.misses),
+            sets: known(counted.sets),
+            deletes: known(counted.deletes),
+            evictions: known(counted.evictions),
+            expirations: known(counted.expirations),
+            refused: known(counted.refused),
             leads: known(counted.leads),
             waits: known(counted.waits),
             takeovers: known(counted.takeovers),
+            ..Stats::default()
         });
     }
 
-    /// Goes on with a load; `false` when there is one of that token already.
+    /// Continues a load; `false` when there is one of that token already.
     pub(super) fn adopt(&mut self, lease: &LeaseRecord<'_>, base: &Base) -> bool {
         let overrun = base.end_of(lease.remaining, MAX_LEASE_MICROS);
-        self.flights.adopt(Underway {
+        self.parts.loading.adopt(InFlight {
             key: Arc::from(lease.key.0),
             token: lease.token,
             joinable: lease.joinable,
@@ -122,31 +119,7 @@ impl State {
             explicit: NonZeroU64::new(size),
         };
         self.entries
-            .admit(&Candidate { key, value, deadline, meta }, config)
+            .admit(&Candidate { key, value, deadline, meta }, config, &mut self.parts)
             .map_or(Fate::Skipped, Fate::Kept)
-    }
-}
-
-impl Entries {
-    /// Stores an entry as the least recently used one, if its key is not there and nothing has to go for it.
-    fn admit(&mut self, new: &Candidate<'_>, config: &NamespaceConfig) -> Option<Place> {
-        let size = new.size();
-        let has_room = new.fits(config)
-            && config.max.is_none_or(|max| (self.len() as u64) < max)
-            && size <= config.max_size.saturating_sub(self.size);
-        if !has_room || self.find(new.key).is_some() {
-            return None;
-        }
-        if size != new.bytes() {
-            self.table.count_units(config);
-        }
-        let slot = self.table.insert(new).ok()?;
-        self.order.put(slot, new.meta);
-        self.order.demote(&slot);
-        if let Some(deadlines) = &mut self.deadlines {
-            deadlines.link(new.deadline, slot);
-        }
-        self.size += size;
-        Some((slot, self.table.hash(slot)))
     }
 }

@@ -9,9 +9,8 @@ use super::record::{LeftRecord, ScanRecord};
 use crate::clock::Moment;
 use crate::config::{MAX_MOVED_RUNS, MAX_MOVED_SCANS, MOVED_SCAN_LIFE};
 use crate::error::Result;
-use crate::operations::scans::ScanFields;
-use crate::store::scans::{Moved, Run};
-use crate::store::{Namespace, Place, Store};
+use crate::store::parts::scans::{Moved, Run};
+use crate::store::{Namespace, Place, ScanFields, Store};
 
 const MAX_PATIENCE: u64 = MOVED_SCAN_LIFE.as_micros() as u64;
 
@@ -87,8 +86,8 @@ impl Arrivals {
         Ok(())
     }
 
-    /// Nothing more will come: leaves each scan with its namespace; returns how many those are.
-    pub(super) fn settle(
+    /// Nothing more will come: leaves each scan to its namespace; returns how many those are.
+    pub(super) fn arrive(
         &mut self,
         store: &Store,
         namespaces: &[Option<Arc<Namespace>>],
@@ -98,7 +97,7 @@ impl Arrivals {
         for (cursor, arrival) in self.scans.drain() {
             scans.entry(arrival.namespace).or_default().push((cursor, arrival));
         }
-        let mut settled = 0;
+        let mut arrived_scans = 0;
         for (number, arrived) in self.arrived.drain() {
             let Some(Some(namespace)) = namespaces.get(number as usize) else { continue };
             let scans = scans.remove(&number).unwrap_or_default();
@@ -108,11 +107,11 @@ impl Arrivals {
                     let Some(runs) = runs else { continue };
                     let until = start + patience.min(MAX_PATIENCE);
                     let received = Arc::clone(&received);
-                    state.scans.adopt(cursor, Moved { fields, received, runs, until });
-                    settled += 1;
+                    state.scans().adopt(cursor, Moved { fields, received, runs, until });
+                    arrived_scans += 1;
                 }
             });
         }
-        settled
+        arrived_scans
     }
 }

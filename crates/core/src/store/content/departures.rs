@@ -12,7 +12,7 @@ use super::record::{LeftRecord, Record, ScanRecord};
 use crate::clock::Moment;
 use crate::config::{MAX_MOVED_RUNS, MAX_MOVED_SCANS, MOVED_SCAN_LIFE, PLACES_PER_PART, RUNS_PER_RECORD};
 use crate::error::Result;
-use crate::store::scans::Run;
+use crate::store::parts::scans::Run;
 use crate::store::{Namespace, Place, State, Store};
 
 /// The scans of all namespaces that were written.
@@ -44,7 +44,7 @@ impl Departures {
         began: Moment,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let scans = state.scans.list();
+        let scans = state.parts.scans.list();
         for (cursor, fields, until) in scans.into_iter().take(self.scans) {
             let patience =
                 until.map_or(MOVED_SCAN_LIFE.as_micros() as u64, |until| until.saturating_sub(began));
@@ -83,7 +83,7 @@ impl Departures {
         let Some(survey) = self.surveys.get(&number) else { return Ok(0) };
         let (mut looked, room, mut runs) = (0, self.runs, Vec::new());
         let there = store.enter(&survey.namespace, |state, _, _| {
-            state.scans.each_left(cursor, |place| {
+            state.scans().each_left(cursor, |place| {
                 looked += 1;
                 if let Some(entry) = survey.number(place).filter(|_| runs.len() <= room) {
                     extend(&mut runs, entry);

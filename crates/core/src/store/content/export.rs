@@ -12,8 +12,8 @@ use crate::clock::Moment;
 use crate::config::{CONTENT_PART_BYTES, CONTENT_RUN};
 use crate::error::Result;
 use crate::protocol::{Blob, Minor, PROTOCOL_MINOR};
-use crate::store::entry::View;
-use crate::store::{Namespace, Snapshot, State, Store};
+use crate::store::kernel::EntryView;
+use crate::store::{Namespace, ScanCursor, State, Store};
 
 /// Writes the content of a store, hottest first, as fast as it is asked for. Nothing in the store changes: neither the
 /// order of use nor any counter.
@@ -49,7 +49,7 @@ enum Progress {
 struct Source {
     number: u32,
     namespace: Arc<Namespace>,
-    left: Snapshot,
+    left: ScanCursor,
 }
 
 impl Export {
@@ -159,7 +159,7 @@ impl Export {
         let Self { purpose, named: number, began, store, scans, minor, totals, .. } = self;
         let (purpose, number, began, minor) = (*purpose, *number, *began, *minor);
         let named = store.enter(&namespace, |state, _, now| {
-            let left = state.snapshot(None, now);
+            let left = state.scan(None, now);
             // Without entries a snapshot has nothing to say of it.
             if purpose == Purpose::Snapshot && left.is_empty() {
                 return Ok(None);
@@ -238,19 +238,19 @@ fn describe<'a>(state: &State, name: &'a str, purpose: Purpose) -> NamespaceReco
     }
 }
 
-/// Writes the loads under way; returns how many.
+/// Writes the loads in flight; returns how many.
 fn lend(state: &State, namespace: u32, began: Moment, out: &mut Vec<u8>) -> Result<u64> {
-    let underway = state.flights.underway();
-    for flight in &underway {
-        let remaining = flight.overrun.saturating_sub(began);
-        let (key, token, joinable) = (Blob(&flight.key), flight.token, flight.joinable);
+    let in_flight = state.parts.loading.in_flight();
+    for load in &in_flight {
+        let remaining = load.overrun.saturating_sub(began);
+        let (key, token, joinable) = (Blob(&load.key), load.token, load.joinable);
         Record::Lease(LeaseRecord { namespace, key, token, joinable, remaining }).append(out)?;
     }
-    Ok(underway.len() as u64)
+    Ok(in_flight.len() as u64)
 }
 
 fn record_of<'a>(
-    entry: &View<'_>,
+    entry: &EntryView<'_>,
     namespace: u32,
     began: Moment,
     scratch: &'a mut Vec<u8>,

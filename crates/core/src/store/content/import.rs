@@ -310,7 +310,7 @@ impl Import {
         if (entries, leases) != (self.received.entries, self.received.leases) {
             return Err(malformed("does not hold what its end says"));
         }
-        self.taken.scans = self.scans.settle(&self.store, &self.namespaces, self.base.start);
+        self.taken.scans = self.scans.arrive(&self.store, &self.namespaces, self.base.start);
         self.taken.left_out = left_out;
         self.taken.complete = true;
         Ok(())

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::{Error, ErrorKind, Result};
-use crate::operations::scans::ScanFields;
 use crate::protocol::fields::{self, Nested, Tagged};
 use crate::protocol::structures::NamespaceOptions;
 use crate::protocol::{Blob, LeaseToken, Minor, codec, frame};
-use crate::store::scans::Run;
+use crate::store::ScanFields;
+use crate::store::parts::scans::Run;
 use crate::tagged;
 
 /// Version of the records: a reader that does not know it takes none of them.

@@ -34,13 +34,13 @@ impl Era {
 /// The entries that a scan has still to show. One that is removed and stored again meanwhile may be among them or not:
 /// nothing tells it from the one that was there, unless it has got another slot.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct ScanCursor {
     era: Arc<Era>,
     /// The next one last.
     places: Vec<Place>,
 }
 
-impl Snapshot {
+impl ScanCursor {
     /// `places` in the order in which they are to be shown.
     pub(crate) fn new(era: Arc<Era>, mut places: Vec<Place>) -> Self {
         places.reverse();

@@ -145,7 +145,7 @@ impl Table {
         self.writer.clear();
     }
 
-    /// Tells readers that this table is over.
+    /// Tells readers that this table has ended.
     pub(crate) fn retire(&mut self) {
         #[cfg(test)]
         probe::retire();

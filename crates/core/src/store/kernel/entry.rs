@@ -33,7 +33,7 @@ impl Meta {
     }
 
     /// Microseconds since it was stored. What was stored before the clock began (it came out of a snapshot, after the
-    /// machine was started anew) has a moment before zero, so the difference wraps.
+    /// machine was started again) has a moment before zero, so the difference wraps.
     pub(crate) fn age(&self, now: Moment) -> u64 {
         let age = now.wrapping_sub(self.stored);
         if age > i64::MAX as u64 { 0 } else { age }
@@ -69,13 +69,13 @@ impl Candidate<'_> {
 
 /// An entry where it is. Everything is looked up when it is asked for.
 #[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
+pub(crate) struct EntryView<'a> {
     pub(super) table: &'a Table,
     pub(super) slot: Slot,
     pub(super) meta: &'a Meta,
 }
 
-impl View<'_> {
+impl EntryView<'_> {
     pub(crate) fn slot(&self) -> Slot {
         self.slot
     }
@@ -131,7 +131,7 @@ impl View<'_> {
         self.table.read_value(self.slot, out);
     }
 
-    /// The entry as it could be stored anew; `buffer` takes its bytes.
+    /// The entry as it could be stored again; `buffer` takes its bytes.
     pub(crate) fn copy<'b>(&self, buffer: &'b mut Vec<u8>) -> Candidate<'b> {
         buffer.clear();
         self.read_key(buffer);
@@ -150,7 +150,7 @@ pub(crate) enum Span {
     Ttl(u64),
     /// Until this moment, whatever reads do.
     Until(Moment),
-    /// Its end is over already.
+    /// It has expired already.
     Past,
 }
 
@@ -176,7 +176,7 @@ impl Span {
         Ok(if micros > 0.0 { Self::Until(now + micros.ceil() as u64) } else { Self::Past })
     }
 
-    /// Deadline and restartable ttl of an entry stored `now`; `None` when its time is over already.
+    /// Deadline and restartable ttl of an entry stored `now`; `None` when it has expired already.
     pub(crate) fn resolve(self, default_ttl: u64, now: Moment) -> Option<(Moment, u64)> {
         match self {
             Self::Default => Some((deadline(default_ttl, now), default_ttl)),

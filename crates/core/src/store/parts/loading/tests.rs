@@ -1,5 +1,7 @@
 use super::*;
+use crate::config::{MAX_LEASES_PER_SESSION, MAX_WAITS_PER_SESSION};
 use crate::protocol::answer::Response;
+use crate::store::mailbox::Mailbox;
 
 struct Nowhere;
 
@@ -9,9 +11,9 @@ impl Mailbox for Nowhere {
 
 const LEASE: u64 = 1_000;
 
-/// Flights with some members, a clock and the answers so far. Every step is followed by a self-check.
+/// Loading with some members, a clock and the answers so far. Every step is followed by a self-check.
 struct Scene {
-    flights: Flights,
+    loading: Loading,
     members: Vec<Arc<Member>>,
     now: Moment,
     out: Vec<Delivery>,
@@ -19,16 +21,16 @@ struct Scene {
 
 impl Scene {
     fn new(members: u64) -> Self {
-        let flights = Flights::new(Arc::new(AtomicU64::new(1)));
+        let loading = Loading::new(Arc::new(AtomicU64::new(1)));
         let members = (0..members).map(|id| Member::new(id, Arc::new(Nowhere))).collect();
-        Self { flights, members, now: 0, out: Vec::new() }
+        Self { loading, members, now: 0, out: Vec::new() }
     }
 
-    fn try_fetch(&mut self, member: usize, request: RequestId, key: &str, force: bool) -> Result<Turn> {
+    fn try_fetch(&mut self, member: usize, request: RequestId, key: &str, force: bool) -> Result<Joined> {
         let member = Arc::clone(&self.members[member]);
         let ask = Ask { member: &member, request, key: key.as_bytes(), lease: LEASE };
-        let turn = self.flights.fetch(&ask, force, self.now);
-        self.flights.validate();
+        let turn = self.loading.join(&ask, force, self.now);
+        self.loading.validate();
         turn
     }
 
@@ -42,56 +44,71 @@ impl Scene {
 
     fn turn_to_lead(&mut self, member: usize, key: &str, force: bool) -> LeaseToken {
         match self.try_fetch(member, 0, key, force).unwrap() {
-            Turn::Lead(token) => token,
-            Turn::Wait => panic!("somebody else leads {key}"),
+            Joined::AsLeader(token) => token,
+            Joined::AsWaiter => panic!("somebody else leads {key}"),
         }
     }
 
     fn wait(&mut self, member: usize, request: RequestId, key: &str) {
-        assert_eq!(self.try_fetch(member, request, key, false).unwrap(), Turn::Wait);
+        assert_eq!(self.try_fetch(member, request, key, false).unwrap(), Joined::AsWaiter);
     }
 
-    fn land(&mut self, member: usize, token: LeaseToken) -> Option<(bool, Vec<(u64, RequestId)>)> {
-        let landed = self.flights.land(&self.members[member], token);
-        self.flights.validate();
-        let waiters = |landed: Landed| landed.waiters.iter().map(|(who, id)| (who.id, *id)).collect();
-        landed.map(|landed| (landed.current, waiters(landed)))
+    /// Nothing or something was written under the key.
+    fn write(&mut self, key: &str) {
+        self.change(Subject::Key(key.as_bytes()), Cause::Removed);
+    }
+
+    fn clear(&mut self, prefix: Option<&str>) {
+        self.change(Subject::Prefix(prefix.map(str::as_bytes)), Cause::Cleared);
+    }
+
+    fn change(&mut self, subject: Subject<'_>, cause: Cause) {
+        self.loading.changed(&Change { cause, subject, entry: None, entries: 0 });
+        self.loading.validate();
+    }
+
+    fn complete(&mut self, member: usize, token: LeaseToken) -> Option<(bool, Vec<(u64, RequestId)>)> {
+        let completed = self.loading.complete(&self.members[member], token);
+        self.loading.validate();
+        let waiters =
+            |completed: Completed| completed.waiters.iter().map(|(who, id)| (who.id, *id)).collect();
+        completed.map(|completed| (completed.current, waiters(completed)))
     }
 
     fn abandon(&mut self, member: usize, token: LeaseToken) -> bool {
-        let held = self.flights.abandon(&self.members[member], token, self.now, &mut self.out);
-        self.flights.validate();
+        let held = self.loading.abandon(&self.members[member], token, self.now, &mut self.out);
+        self.loading.validate();
         held
     }
 
     fn leave(&mut self, member: usize) -> Vec<RequestId> {
-        let mut waited = self.flights.leave(&self.members[member], self.now, &mut self.out);
-        self.flights.validate();
+        let mut waited = self.loading.leave(&self.members[member], self.now, &mut self.out);
+        self.loading.validate();
         waited.sort_unstable();
         waited
     }
 
     fn pass_overruns(&mut self) -> usize {
-        let passed = self.flights.pass_overruns(self.now, usize::MAX, &mut self.out);
-        self.flights.validate();
+        let passed = self.loading.pass_overruns(self.now, usize::MAX, &mut self.out);
+        self.loading.validate();
         passed
     }
 
     /// The only answer so far, which is a lease: who got it, for which request.
     fn takeover(&mut self) -> (u64, RequestId, LeaseToken) {
         assert_eq!(self.out.len(), 1);
-        let Some(Delivery { member, request, answer: Answer::Lease(token) }) = self.out.pop() else {
+        let Some(Delivery { member, request, answer: LateAnswer::Lease(token) }) = self.out.pop() else {
             panic!("the answer is no lease")
         };
         (member.id, request, token)
     }
 
     fn is_empty(&self) -> bool {
-        let Flights { flights, joinable, holdings, overruns, .. } = &self.flights;
+        let Loading { loads, joinable, holdings, overruns, .. } = &self.loading;
         let idle = |member: &Arc<Member>| {
-            member.leads.load(Ordering::Relaxed) == 0 && member.waits.load(Ordering::Relaxed) == 0
+            member.loads.owned.load(Ordering::Relaxed) == 0 && member.loads.waits.load(Ordering::Relaxed) == 0
         };
-        flights.is_empty()
+        loads.is_empty()
             && joinable.is_empty()
             && holdings.is_empty()
             && overruns.is_empty()
@@ -106,9 +123,9 @@ fn the_first_leads_and_the_others_wait_for_its_result_in_order() {
     scene.wait(1, 7, "k");
     scene.wait(2, 5, "k");
     scene.wait(0, 9, "k");
-    assert_eq!(scene.land(0, token), Some((true, vec![(1, 7), (2, 5), (0, 9)])));
+    assert_eq!(scene.complete(0, token), Some((true, vec![(1, 7), (2, 5), (0, 9)])));
     assert!(scene.is_empty());
-    let LoadCounts { leads, waits, takeovers } = scene.flights.counts();
+    let LoadCounts { leads, waits, takeovers } = scene.loading.counts;
     assert_eq!((leads, waits, takeovers), (1, 3, 0));
 }
 
@@ -117,8 +134,8 @@ fn other_keys_have_flights_of_their_own() {
     let mut scene = Scene::new(2);
     let (one, other) = (scene.lead(0, "a"), scene.lead(1, "b"));
     assert_ne!(one, other);
-    assert_eq!(scene.land(1, other), Some((true, vec![])));
-    assert_eq!(scene.land(0, one), Some((true, vec![])));
+    assert_eq!(scene.complete(1, other), Some((true, vec![])));
+    assert_eq!(scene.complete(0, one), Some((true, vec![])));
     assert!(scene.is_empty());
 }
 
@@ -126,11 +143,11 @@ fn other_keys_have_flights_of_their_own() {
 fn a_lease_is_settled_once_and_only_by_the_one_who_holds_it() {
     let mut scene = Scene::new(2);
     let token = scene.lead(0, "k");
-    assert_eq!(scene.land(1, token), None);
+    assert_eq!(scene.complete(1, token), None);
     assert!(!scene.abandon(1, token));
-    assert_eq!(scene.land(0, token + 1), None);
-    assert!(scene.land(0, token).is_some());
-    assert_eq!(scene.land(0, token), None);
+    assert_eq!(scene.complete(0, token + 1), None);
+    assert!(scene.complete(0, token).is_some());
+    assert_eq!(scene.complete(0, token), None);
     assert!(!scene.abandon(0, token));
 }
 
@@ -143,10 +160,10 @@ fn who_gives_up_passes_the_lease_to_the_first_waiter_and_the_rest_go_on_waiting(
     assert!(scene.abandon(0, first));
     let (member, request, token) = scene.takeover();
     assert_eq!((member, request), (1, 1));
-    assert_eq!(scene.land(0, first), None);
-    assert_eq!(scene.land(1, token), Some((true, vec![(2, 2)])));
+    assert_eq!(scene.complete(0, first), None);
+    assert_eq!(scene.complete(1, token), Some((true, vec![(2, 2)])));
     assert!(scene.is_empty());
-    assert_eq!((scene.flights.counts().leads, scene.flights.counts().takeovers), (2, 1));
+    assert_eq!((scene.loading.counts.leads, scene.loading.counts.takeovers), (2, 1));
 }
 
 #[test]
@@ -162,25 +179,25 @@ fn who_gives_up_alone_leaves_nothing_behind() {
 fn an_overrun_lease_passes_on_exactly_at_its_end() {
     let mut scene = Scene::new(3);
     let first = scene.lead(0, "k");
-    assert_eq!(scene.flights.due(), NEVER, "without a waiter nobody can take over");
+    assert_eq!(scene.loading.due(), NEVER, "without a waiter nobody can take over");
     scene.now = 400;
     scene.wait(1, 1, "k");
     scene.wait(2, 2, "k");
-    assert_eq!(scene.flights.due(), LEASE);
+    assert_eq!(scene.loading.due(), LEASE);
     scene.now = LEASE - 1;
     assert_eq!(scene.pass_overruns(), 0);
     scene.now = LEASE;
     assert_eq!(scene.pass_overruns(), 1);
     let (member, _, second) = scene.takeover();
     assert_eq!(member, 1);
-    assert_eq!(scene.flights.due(), 2 * LEASE, "the new leader has its own time");
-    assert_eq!(scene.land(0, first), None, "the late leader's lease does not hold");
+    assert_eq!(scene.loading.due(), 2 * LEASE, "the new leader has its own time");
+    assert_eq!(scene.complete(0, first), None, "the late leader's lease does not hold");
     scene.now = 2 * LEASE;
     assert_eq!(scene.pass_overruns(), 1);
     let (member, _, third) = scene.takeover();
-    assert_eq!((member, scene.flights.due()), (2, NEVER));
-    assert_eq!(scene.land(1, second), None);
-    assert_eq!(scene.land(2, third), Some((true, vec![])));
+    assert_eq!((member, scene.loading.due()), (2, NEVER));
+    assert_eq!(scene.complete(1, second), None);
+    assert_eq!(scene.complete(2, third), Some((true, vec![])));
     assert!(scene.is_empty());
 }
 
@@ -190,7 +207,7 @@ fn a_leader_that_is_late_but_not_replaced_still_holds_its_lease() {
     let token = scene.lead(0, "k");
     scene.now = 10 * LEASE;
     assert_eq!(scene.pass_overruns(), 0);
-    assert_eq!(scene.land(0, token), Some((true, vec![])));
+    assert_eq!(scene.complete(0, token), Some((true, vec![])));
 }
 
 #[test]
@@ -199,8 +216,8 @@ fn who_meets_an_overrun_flight_without_waiters_begins_a_fresh_one() {
     let old = scene.lead(0, "k");
     scene.now = LEASE;
     let fresh = scene.lead(1, "k");
-    assert_eq!(scene.land(0, old), None);
-    assert_eq!(scene.land(1, fresh), Some((true, vec![])));
+    assert_eq!(scene.complete(0, old), None);
+    assert_eq!(scene.complete(1, fresh), Some((true, vec![])));
     assert!(scene.is_empty());
 }
 
@@ -211,8 +228,8 @@ fn a_forced_load_supersedes_the_older_one_which_goes_on_for_its_own_waiters() {
     scene.wait(1, 1, "k");
     let new = scene.force(2, "k");
     scene.wait(3, 3, "k");
-    assert_eq!(scene.land(0, old), Some((false, vec![(1, 1)])));
-    assert_eq!(scene.land(2, new), Some((true, vec![(3, 3)])));
+    assert_eq!(scene.complete(0, old), Some((false, vec![(1, 1)])));
+    assert_eq!(scene.complete(2, new), Some((true, vec![(3, 3)])));
     assert!(scene.is_empty());
 }
 
@@ -221,8 +238,8 @@ fn an_older_load_that_lands_last_is_not_stored_either() {
     let mut scene = Scene::new(2);
     let old = scene.lead(0, "k");
     let new = scene.force(1, "k");
-    assert_eq!(scene.land(1, new), Some((true, vec![])));
-    assert_eq!(scene.land(0, old), Some((false, vec![])));
+    assert_eq!(scene.complete(1, new), Some((true, vec![])));
+    assert_eq!(scene.complete(0, old), Some((false, vec![])));
     assert!(scene.is_empty());
 }
 
@@ -231,10 +248,10 @@ fn a_written_key_is_loaded_for_the_waiters_only_and_nobody_joins_any_more() {
     let mut scene = Scene::new(3);
     let old = scene.lead(0, "k");
     scene.wait(1, 1, "k");
-    scene.flights.detach(b"k");
+    scene.write("k");
     let new = scene.lead(2, "k");
-    assert_eq!(scene.land(0, old), Some((false, vec![(1, 1)])));
-    assert_eq!(scene.land(2, new), Some((true, vec![])));
+    assert_eq!(scene.complete(0, old), Some((false, vec![(1, 1)])));
+    assert_eq!(scene.complete(2, new), Some((true, vec![])));
     assert!(scene.is_empty());
 }
 
@@ -243,10 +260,10 @@ fn a_detached_flight_still_passes_its_lease_on() {
     let mut scene = Scene::new(2);
     let old = scene.lead(0, "k");
     scene.wait(1, 1, "k");
-    scene.flights.detach(b"k");
+    scene.write("k");
     assert!(scene.abandon(0, old));
     let (_, _, token) = scene.takeover();
-    assert_eq!(scene.land(1, token), Some((false, vec![])));
+    assert_eq!(scene.complete(1, token), Some((false, vec![])));
     assert!(scene.is_empty());
 }
 
@@ -254,12 +271,12 @@ fn a_detached_flight_still_passes_its_lease_on() {
 fn a_removed_prefix_detaches_the_keys_under_it() {
     let mut scene = Scene::new(1);
     let (inside, outside) = (scene.lead(0, "user:1"), scene.lead(0, "post:1"));
-    scene.flights.detach_prefix(Some(b"user:"));
-    assert_eq!(scene.land(0, inside), Some((false, vec![])));
-    assert_eq!(scene.land(0, outside), Some((true, vec![])));
+    scene.clear(Some("user:"));
+    assert_eq!(scene.complete(0, inside), Some((false, vec![])));
+    assert_eq!(scene.complete(0, outside), Some((true, vec![])));
     let any = scene.lead(0, "k");
-    scene.flights.detach_prefix(None);
-    assert_eq!(scene.land(0, any), Some((false, vec![])));
+    scene.clear(None);
+    assert_eq!(scene.complete(0, any), Some((false, vec![])));
 }
 
 #[test]
@@ -274,8 +291,8 @@ fn who_leaves_passes_every_lease_on_and_waits_no_more() {
     assert_eq!(scene.leave(0), [2, 3]);
     let (member, request, token) = scene.takeover();
     assert_eq!((member, request), (1, 1));
-    assert_eq!(scene.land(1, token), Some((true, vec![])));
-    assert_eq!(scene.land(1, kept), Some((true, vec![])));
+    assert_eq!(scene.complete(1, token), Some((true, vec![])));
+    assert_eq!(scene.complete(1, kept), Some((true, vec![])));
     assert!(scene.is_empty());
     assert_eq!(scene.leave(0), [] as [RequestId; 0]);
 }
@@ -297,14 +314,14 @@ fn a_cancelled_wait_is_answered_no_more_and_passes_nothing_on() {
     scene.wait(1, 1, "k");
     scene.wait(2, 2, "k");
     let (one, two) = (Arc::clone(&scene.members[1]), Arc::clone(&scene.members[2]));
-    assert!(scene.flights.cancel_wait(&one, 1));
-    assert!(!scene.flights.cancel_wait(&one, 1));
-    assert!(!scene.flights.cancel_wait(&one, 2), "requests are numbered by each member for itself");
-    scene.flights.validate();
-    assert_eq!(scene.flights.due(), LEASE);
-    assert!(scene.flights.cancel_wait(&two, 2));
-    assert_eq!(scene.flights.due(), NEVER);
-    assert_eq!(scene.land(0, token), Some((true, vec![])));
+    assert!(scene.loading.cancel_wait(&one, 1));
+    assert!(!scene.loading.cancel_wait(&one, 1));
+    assert!(!scene.loading.cancel_wait(&one, 2), "requests are numbered by each member for itself");
+    scene.loading.validate();
+    assert_eq!(scene.loading.due(), LEASE);
+    assert!(scene.loading.cancel_wait(&two, 2));
+    assert_eq!(scene.loading.due(), NEVER);
+    assert_eq!(scene.complete(0, token), Some((true, vec![])));
     assert!(scene.is_empty());
 }
 
@@ -324,24 +341,24 @@ fn a_namespace_that_goes_answers_everybody() {
     scene.wait(1, 1, "k");
     scene.force(2, "k");
     scene.wait(1, 2, "k");
-    scene.flights.end_all(&mut scene.out);
+    scene.loading.end_all(&mut scene.out);
     let mut answered: Vec<_> = scene.out.iter().map(|one| (one.member.id, one.request)).collect();
     answered.sort_unstable();
     assert_eq!(answered, [(1, 1), (1, 2)]);
-    assert!(scene.out.iter().all(|one| one.answer == Answer::Missing));
-    assert_eq!(scene.land(0, token), None);
+    assert!(scene.out.iter().all(|one| one.answer == LateAnswer::Missing));
+    assert_eq!(scene.complete(0, token), None);
     assert!(scene.is_empty());
 }
 
 #[test]
 fn leases_and_waits_are_limited_and_loads_that_hang_make_room_once_overrun() {
     let mut scene = Scene::new(2);
-    scene.members[0].leads.store(MAX_LEASES_PER_SESSION - 1, Ordering::Relaxed);
+    scene.members[0].loads.owned.store(MAX_LEASES_PER_SESSION - 1, Ordering::Relaxed);
     scene.lead(0, "a");
     assert_eq!(scene.try_fetch(0, 0, "b", false).unwrap_err().kind(), ErrorKind::Limit);
     scene.now = LEASE;
     scene.lead(0, "b");
-    scene.members[1].waits.store(MAX_WAITS_PER_SESSION, Ordering::Relaxed);
+    scene.members[1].loads.waits.store(MAX_WAITS_PER_SESSION, Ordering::Relaxed);
     assert_eq!(scene.try_fetch(1, 1, "b", false).unwrap_err().kind(), ErrorKind::Limit);
 }
 
@@ -354,8 +371,8 @@ fn a_crowd_of_overruns_is_passed_on_in_bounded_parts() {
     }
     scene.now = LEASE;
     for expected in [4, 4, 2, 0] {
-        assert_eq!(scene.flights.pass_overruns(scene.now, 4, &mut scene.out), expected);
-        scene.flights.validate();
+        assert_eq!(scene.loading.pass_overruns(scene.now, 4, &mut scene.out), expected);
+        scene.loading.validate();
     }
     assert_eq!(scene.out.len(), 10);
 }
@@ -377,12 +394,12 @@ fn no_order_of_events_loses_a_waiter_or_answers_one_twice() {
         let (member, key) = (random(4) as usize, format!("k{}", random(3)));
         match random(12) {
             0..5 => match scene.try_fetch(member, request, &key, random(5) == 0).unwrap() {
-                Turn::Lead(token) => leases.push((member, token)),
-                Turn::Wait => assert!(waiting.insert((member as u64, request))),
+                Joined::AsLeader(token) => leases.push((member, token)),
+                Joined::AsWaiter => assert!(waiting.insert((member as u64, request))),
             },
             5..8 if !leases.is_empty() => {
                 let (leader, token) = leases.swap_remove(random(leases.len() as u64) as usize);
-                for answered in scene.land(leader, token).map_or(Vec::new(), |(_, waiters)| waiters) {
+                for answered in scene.complete(leader, token).map_or(Vec::new(), |(_, waiters)| waiters) {
                     assert!(waiting.remove(&answered), "answered once");
                 }
             }
@@ -390,7 +407,7 @@ fn no_order_of_events_loses_a_waiter_or_answers_one_twice() {
                 let (leader, token) = leases.swap_remove(random(leases.len() as u64) as usize);
                 scene.abandon(leader, token);
             }
-            9 => scene.flights.detach(key.as_bytes()),
+            9 => scene.write(&key),
             10 => {
                 for request in scene.leave(member) {
                     assert!(waiting.remove(&(member as u64, request)));
@@ -403,10 +420,10 @@ fn no_order_of_events_loses_a_waiter_or_answers_one_twice() {
         }
         for Delivery { member, request, answer } in std::mem::take(&mut scene.out) {
             assert!(waiting.remove(&(member.id, request)), "answered once");
-            let Answer::Lease(token) = answer else { panic!("only leases are delivered here") };
+            let LateAnswer::Lease(token) = answer else { panic!("only leases are delivered here") };
             leases.push((member.id as usize, token));
         }
-        let held: usize = scene.flights.holdings.values().map(|one| one.waits.len()).sum();
+        let held: usize = scene.loading.holdings.values().map(|one| one.waits.len()).sum();
         assert_eq!(held, waiting.len(), "nobody is forgotten");
     }
     (0..4).for_each(|member| drop(scene.leave(member)));

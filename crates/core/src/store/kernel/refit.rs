@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use ahash::HashMap;
 
+use super::changes::Listener;
 use super::deadlines::Deadlines;
 use super::entries::Entries;
+use super::flags;
 use super::order::new_order;
-use super::snapshot::Place;
+use super::places::Place;
 use super::table::into_io;
-use super::{Effects, flags};
 use crate::config::NamespaceConfig;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::effects::Effects;
 
 impl Entries {
     /// Follows other options: the least recently used entries go until the bounds hold. Where the table is too small
@@ -20,7 +22,12 @@ impl Entries {
     ///
     /// # Errors
     /// [`ErrorKind::Memory`]; nothing has changed then.
-    pub(crate) fn refit(&mut self, config: &NamespaceConfig, effects: &mut Effects) -> Result<()> {
+    pub(crate) fn refit(
+        &mut self,
+        config: &NamespaceConfig,
+        effects: &mut Effects,
+        listener: &mut impl Listener,
+    ) -> Result<()> {
         let flags = flags::of(config);
         if self.table.is_too_small(config) {
             self.relocate(config, flags, effects).map_err(|source| cannot_grow(config.max_size, source))?;
@@ -28,7 +35,7 @@ impl Entries {
             self.table.set_flags(flags);
         }
         self.set_autopurge(config.ttl_autopurge);
-        self.evict(config.max.unwrap_or(u64::MAX), config.max_size, self.table.bound_under(config));
+        self.evict(config.max.unwrap_or(u64::MAX), config.max_size, self.table.bound_under(config), listener);
         self.table.rebound(config);
         if self.table.is_over_bound() {
             // Memory goes back with its table only. Without memory for another one this one serves on.
@@ -37,7 +44,7 @@ impl Entries {
         Ok(())
     }
 
-    /// Moves all entries to another table and ends this one.
+    /// Moves all entries to another table and ends this one. No entry changes, so nothing is reported.
     fn relocate(&mut self, config: &NamespaceConfig, flags: u32, effects: &mut Effects) -> io::Result<()> {
         let mut table = self.table.successor(config, flags)?;
         let mut order = new_order();
@@ -62,11 +69,11 @@ impl Entries {
         let table = std::mem::replace(&mut self.table, table);
         let order = std::mem::replace(&mut self.order, order);
         let deadlines = std::mem::replace(&mut self.deadlines, deadlines);
-        effects.discarded = Some(Box::new((order, deadlines, Some(table))));
+        effects.discard((order, deadlines, table));
         Ok(())
     }
 
-    /// Begins or ends to keep the order in which entries end.
+    /// Starts or stops keeping the order in which entries expire.
     fn set_autopurge(&mut self, autopurge: bool) {
         if autopurge == self.deadlines.is_some() {
             return;

@@ -1,27 +1,39 @@
-//! The scans of one namespace that have entries left to show. Each is a session's, by its cursor; those that were begun
-//! at an earlier host are nobody's until they are asked for.
+//! The scans of one namespace that have entries left to show. Each belongs to a session, which knows its number; one
+//! that began at an earlier host belongs to the first session that asks for it.
 //!
-//! A cursor names its scan in one life of the cache: no other one has its number, also at the next host. So whoever has
-//! it is the one who began, over whatever connection.
+//! A number names its scan in one life of the cache: no other scan has it, not even at the next host. So the client that
+//! has the number is the one that began the scan, over whatever connection.
 
 use std::sync::Arc;
 
 use ahash::{HashMap, HashMapExt};
 
-use super::entry::NEVER;
-use super::namespace::State;
-use super::snapshot::{Era, Place, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use super::Part;
 use crate::clock::Moment;
-use crate::operations::scans::ScanFields;
+use crate::store::effects::Effects;
+use crate::store::kernel::{Change, Era, Listener, NEVER, Place, ScanCursor};
+
+/// What a page of a scan carries of each entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScanFields {
+    /// Keys only.
+    Keys,
+    /// Keys and values.
+    Entries,
+    /// Keys, values, remaining time and explicit size.
+    Dump,
+}
 
 /// Entries that a scan has still to show, and what it shows of them.
 #[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) fields: ScanFields,
-    pub(crate) left: Snapshot,
+    pub(crate) left: ScanCursor,
 }
 
-/// Entries one behind the other: the number of the first one, and how many.
+/// Consecutive entries: the number of the first one, and how many.
 pub(crate) type Run = (u32, u32);
 
 /// The entries that came from an earlier host, by the numbers they had on the way. All scans that came with them share
@@ -34,8 +46,13 @@ pub(crate) struct Received {
 }
 
 impl Received {
+    /// `places` in the order of their numbers.
+    pub(crate) fn new(era: Arc<Era>, places: Vec<(u32, Place)>) -> Self {
+        Self { era, places }
+    }
+
     /// The kept ones among those of `runs`.
-    fn pick(&self, runs: &[Run]) -> Snapshot {
+    fn pick(&self, runs: &[Run]) -> ScanCursor {
         let mut picked = Vec::new();
         for (first, count) in runs {
             let end = first.saturating_add(*count);
@@ -43,17 +60,17 @@ impl Received {
             let run = self.places[start..].iter().take_while(|(number, _)| *number < end);
             picked.extend(run.map(|(_, place)| *place));
         }
-        Snapshot::new(Arc::clone(&self.era), picked)
+        ScanCursor::new(Arc::clone(&self.era), picked)
     }
 }
 
-/// A scan that was begun at an earlier host, and that nobody has asked for since.
+/// A scan that began at an earlier host, and that no client has asked for since.
 #[derive(Debug)]
 pub(crate) struct Moved {
     pub(crate) fields: ScanFields,
     pub(crate) received: Arc<Received>,
     pub(crate) runs: Vec<Run>,
-    /// When nobody will ask for it any more.
+    /// When it is forgotten.
     pub(crate) until: Moment,
 }
 
@@ -62,7 +79,7 @@ pub(crate) struct Moved {
 pub(crate) struct Scans {
     open: HashMap<u64, Scan>,
     moved: HashMap<u64, Moved>,
-    /// No moved one ends earlier.
+    /// No moved scan is forgotten earlier.
     soonest: Moment,
 }
 
@@ -81,36 +98,16 @@ impl Scans {
         self.open.remove(&cursor)
     }
 
-    /// One that was begun at an earlier host. It is the caller's from now on.
+    /// A scan that began at an earlier host. It belongs to the caller from here on.
     pub(crate) fn claim(&mut self, cursor: u64) -> Option<Scan> {
         let Moved { fields, received, runs, .. } = self.moved.remove(&cursor)?;
         Some(Scan { fields, left: received.pick(&runs) })
     }
 
-    /// Keeps one that was begun at an earlier host.
+    /// Keeps a scan that began at an earlier host.
     pub(crate) fn adopt(&mut self, cursor: u64, moved: Moved) {
         self.soonest = self.soonest.min(moved.until);
         self.moved.insert(cursor, moved);
-    }
-
-    /// Ends all of them; what they held is to be freed outside the lock.
-    pub(crate) fn end_all(&mut self) -> Self {
-        std::mem::replace(self, Self::new())
-    }
-
-    // --- time --------------------------------------------------------------------------------------------------
-
-    /// When [`Self::expire`] has something to do, or [`NEVER`].
-    pub(crate) fn due(&self) -> Moment {
-        self.soonest
-    }
-
-    /// Forgets those that nobody has asked for in time.
-    pub(crate) fn expire(&mut self, now: Moment) {
-        if now >= self.soonest {
-            self.moved.retain(|_, moved| now < moved.until);
-            self.soonest = self.moved.values().map(|moved| moved.until).min().unwrap_or(NEVER);
-        }
     }
 
     // --- moving to another host --------------------------------------------------------------------------------
@@ -134,9 +131,27 @@ impl Scans {
     }
 }
 
-impl State {
-    /// The entries that came from an earlier host, for the scans that came with them.
-    pub(crate) fn received(&self, places: Vec<(u32, Place)>) -> Arc<Received> {
-        Arc::new(Received { era: Arc::clone(&self.entries.era), places })
+/// A scan looks its entries up when it shows them.
+impl Listener for Scans {
+    fn changed(&mut self, _: &Change<'_>) {}
+}
+
+impl Part for Scans {
+    fn due(&self) -> Moment {
+        self.soonest
+    }
+
+    /// Forgets those that no client has asked for in time.
+    fn tick(&mut self, _most: usize, _effects: &mut Effects, now: Moment) -> usize {
+        if now >= self.soonest {
+            self.moved.retain(|_, moved| now < moved.until);
+            self.soonest = self.moved.values().map(|moved| moved.until).min().unwrap_or(NEVER);
+        }
+        0
+    }
+
+    /// Ends all of them.
+    fn close(&mut self, effects: &mut Effects) {
+        effects.discard(std::mem::replace(self, Self::new()));
     }
 }

@@ -1,4 +1,4 @@
-//! The order in which entries end, for namespaces that purge by themselves. Others do not pay for it.
+//! The order in which entries expire, for namespaces that purge by themselves. Others do not pay for it.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::clock::Moment;
 pub(crate) struct Deadlines(BTreeSet<(Moment, Slot)>);
 
 impl Deadlines {
-    /// Adds an entry, unless it never ends.
+    /// Adds an entry, unless it never expires.
     pub(crate) fn link(&mut self, deadline: Moment, slot: Slot) {
         if deadline != NEVER {
             self.0.insert((deadline, slot));
@@ -31,7 +31,7 @@ impl Deadlines {
         self.0.first().map_or(NEVER, |(deadline, _)| *deadline)
     }
 
-    /// An entry whose time is over.
+    /// An entry that has expired.
     pub(crate) fn overdue(&self, now: Moment) -> Option<Slot> {
         self.0.first().filter(|(deadline, _)| now >= *deadline).map(|(_, slot)| *slot)
     }

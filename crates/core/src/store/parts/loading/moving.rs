@@ -6,19 +6,20 @@ use std::sync::atomic::Ordering;
 
 use ahash::{HashMap, HashMapExt};
 
-use super::{Flight, Flights, Holdings, LoadCounts, Member};
+use super::{Holdings, Load, Loading};
 use crate::clock::Moment;
 use crate::protocol::answer::Response;
 use crate::protocol::{LeaseToken, RequestId};
-use crate::store::Mailbox;
+use crate::store::mailbox::Mailbox;
+use crate::store::member::Member;
 
-/// Leads the flights that began under another host, whose leaders this one does not know. No member has this id:
+/// Leads the loads that began under another host, whose leaders this one does not know. No member has this id:
 /// a store counts its members up.
 pub(super) const ADOPTED: u64 = u64::MAX;
 
 /// A load on its way from one host to the next.
 #[derive(Debug)]
-pub(crate) struct Underway {
+pub(crate) struct InFlight {
     pub(crate) key: Arc<[u8]>,
     pub(crate) token: LeaseToken,
     pub(crate) joinable: bool,
@@ -33,28 +34,28 @@ impl Mailbox for Nobody {
     fn deliver(&self, _: RequestId, _: Response<'_>) {}
 }
 
-impl Flights {
+impl Loading {
     /// Everything that is being loaded, the oldest lease first.
-    pub(crate) fn underway(&self) -> Vec<Underway> {
+    pub(crate) fn in_flight(&self) -> Vec<InFlight> {
         let mut all: Vec<_> = self
-            .flights
+            .loads
             .iter()
-            .map(|(id, flight)| Underway {
-                key: Arc::clone(&flight.key),
-                token: flight.token,
-                joinable: self.joinable.get(&flight.key) == Some(id),
-                overrun: flight.overrun,
+            .map(|(id, load)| InFlight {
+                key: Arc::clone(&load.key),
+                token: load.token,
+                joinable: self.joinable.get(&load.key) == Some(id),
+                overrun: load.overrun,
             })
             .collect();
-        all.sort_unstable_by_key(|flight| flight.token);
+        all.sort_unstable_by_key(|load| load.token);
         all
     }
 
     /// Goes on with a load that began under another host. Its leader is whoever settles it with its token; that one may
-    /// be gone without anybody hearing of it, so the flight ends when its time is over. `false` when the token is known.
-    pub(crate) fn adopt(&mut self, underway: Underway) -> bool {
-        let Underway { key, token, joinable, overrun } = underway;
-        if self.flights.contains_key(&token) {
+    /// be gone without anybody hearing of it, so the load ends when its time is over. `false` when the token is known.
+    pub(crate) fn adopt(&mut self, in_flight: InFlight) -> bool {
+        let InFlight { key, token, joinable, overrun } = in_flight;
+        if self.loads.contains_key(&token) {
             return false;
         }
         if joinable {
@@ -66,21 +67,9 @@ impl Flights {
             waits: HashMap::new(),
         });
         nobody.leads.insert(token, token);
-        nobody.member.leads.fetch_add(1, Ordering::Relaxed);
+        nobody.member.loads.owned.fetch_add(1, Ordering::Relaxed);
         self.overruns.insert((overrun, token));
-        self.flights.insert(token, Flight { key, leader: ADOPTED, token, overrun, waiters: BTreeMap::new() });
+        self.loads.insert(token, Load { key, leader: ADOPTED, token, overrun, waiters: BTreeMap::new() });
         true
-    }
-
-    /// Goes on counting where another host stopped.
-    pub(crate) fn resume(&mut self, counts: LoadCounts) {
-        let LoadCounts { leads, waits, takeovers } = counts;
-        for (counter, more) in [
-            (&mut self.counts.leads, leads),
-            (&mut self.counts.waits, waits),
-            (&mut self.counts.takeovers, takeovers),
-        ] {
-            *counter = counter.saturating_add(more);
-        }
     }
 }

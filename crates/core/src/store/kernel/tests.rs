@@ -1,13 +1,36 @@
+use clustered_cache_shm::NoRoom;
+
+use super::probe::{Probe, exhausted};
 use super::*;
-use crate::config::{DEFAULT_MAX_SIZE, MAX_TABLE_BYTES};
-use crate::protocol::structures::NamespaceOptions;
-use crate::store::probe::{Probe, exhausted};
+use crate::clock::Moment;
+use crate::config::{DEFAULT_MAX_SIZE, MAX_TABLE_BYTES, NamespaceConfig};
+use crate::error::{ErrorKind, Result};
+use crate::protocol::structures::{NamespaceOptions, Stats};
+use crate::store::Effects;
+use crate::store::parts::Part;
+use crate::store::parts::audit::Audit;
+use crate::store::parts::statistics::Statistics;
 
 /// Entries of some namespace. Every step is followed by a self-check.
 struct Scene {
     entries: Entries,
+    heard: Heard,
     config: NamespaceConfig,
     probe: Probe,
+}
+
+/// What was reported.
+#[derive(Default)]
+struct Heard {
+    statistics: Statistics,
+    audit: Audit,
+}
+
+impl Listener for Heard {
+    fn changed(&mut self, change: &Change<'_>) {
+        self.statistics.changed(change);
+        self.audit.changed(change);
+    }
 }
 
 fn config(options: NamespaceOptions) -> NamespaceConfig {
@@ -21,15 +44,16 @@ fn with_max_size(max_size: u64) -> NamespaceOptions {
 impl Scene {
     fn new(options: NamespaceOptions) -> Self {
         let (probe, config) = (Probe::new(), config(options));
-        Self { entries: Entries::new(&config).unwrap(), config, probe }
+        Self { entries: Entries::new(&config).unwrap(), heard: Heard::default(), config, probe }
     }
 
     fn store(&mut self, key: &str, value: &str, explicit: Option<u64>, deadline: Moment) -> Result<bool> {
         let explicit = explicit.map(|size| size.try_into().unwrap());
         let meta = Meta { ttl: 0, stored: 7, explicit };
         let (key, value) = (key.as_bytes(), value.as_bytes());
-        let stored = self.entries.store(&Candidate { key, value, deadline, meta }, &self.config);
-        self.entries.validate(&self.config);
+        let new = Candidate { key, value, deadline, meta };
+        let stored = self.entries.store(&new, &self.config, &mut self.heard);
+        self.validate();
         stored
     }
 
@@ -39,12 +63,31 @@ impl Scene {
 
     fn refit(&mut self, options: NamespaceOptions) -> Result<()> {
         let changed = config(options);
-        let refitted = self.entries.refit(&changed, &mut Effects::default());
+        let refitted = self.entries.refit(&changed, &mut Effects::default(), &mut self.heard);
         if refitted.is_ok() {
             self.config = changed;
         }
-        self.entries.validate(&self.config);
+        self.validate();
         refitted
+    }
+
+    fn validate(&self) {
+        self.entries.validate(&self.config);
+        self.heard.audit.validate(&self.stats(), self.entries.len() as u64);
+    }
+
+    fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.heard.statistics.stats(&mut stats);
+        stats
+    }
+
+    fn evictions(&self) -> u64 {
+        self.stats().evictions
+    }
+
+    fn delete(&mut self, key: &str) {
+        assert!(self.entries.delete(key.as_bytes(), &mut self.heard));
     }
 
     fn get(&self, key: &str) -> Option<String> {
@@ -56,7 +99,7 @@ impl Scene {
 
     /// Most recently used first.
     fn keys(&self) -> Vec<String> {
-        let key = |entry: View<'_>| {
+        let key = |entry: EntryView<'_>| {
             let mut key = Vec::new();
             entry.read_key(&mut key);
             String::from_utf8(key).unwrap()
@@ -82,7 +125,7 @@ fn a_full_table_takes_an_entry_when_the_least_recently_used_have_gone() {
     scene.entries.promote(slot);
     assert!(scene.set("d", "4444"));
     assert_eq!(scene.keys(), ["d", "a"]);
-    assert_eq!(scene.entries.evictions(), 2);
+    assert_eq!(scene.evictions(), 2);
 }
 
 #[test]
@@ -95,7 +138,7 @@ fn others_go_for_an_overwrite_before_the_older_value_does() {
     assert!(scene.set("a", "4444"));
     assert_eq!(scene.keys(), ["a"]);
     assert_eq!(scene.get("a").as_deref(), Some("4444"));
-    assert_eq!(scene.entries.evictions(), 2);
+    assert_eq!(scene.evictions(), 2);
 }
 
 #[test]
@@ -106,7 +149,7 @@ fn an_overwrite_whose_values_do_not_fit_side_by_side_takes_the_older_ones_place(
     scene.set("b", "1");
     assert!(scene.store("a", "77777777", None, 60).unwrap());
     assert_eq!(scene.get("a").as_deref(), Some("77777777"));
-    assert_eq!((scene.entries.due(), scene.entries.evictions()), (60, 1));
+    assert_eq!((scene.entries.due(), scene.evictions()), (60, 1));
 }
 
 #[test]
@@ -138,7 +181,7 @@ fn without_memory_nothing_is_stored_evicted_or_touched() {
     assert_eq!(scene.keys(), ["b", "a"]);
     assert_eq!(scene.get("a").as_deref(), Some("old"));
     assert!(scene.entries.is_stale(scene.entries.find(b"a").unwrap(), 50));
-    assert_eq!(scene.entries.evictions(), 0);
+    assert_eq!(scene.evictions(), 0);
     scene.probe.relent();
     assert!(scene.set("c", "1"));
     assert_eq!(scene.keys(), ["c", "b"]);
@@ -152,7 +195,7 @@ fn the_older_value_is_put_back_when_there_is_no_memory_in_its_place_either() {
     scene.probe.refuse(move |_, _| refusals.pop());
     assert_eq!(scene.store("a", "newer", None, 60).unwrap_err().kind(), ErrorKind::Memory);
     assert_eq!(scene.get("a").as_deref(), Some("older"));
-    assert_eq!((scene.entries.size(), scene.entries.due(), scene.entries.evictions()), (3, 50, 0));
+    assert_eq!((scene.entries.size(), scene.entries.due(), scene.evictions()), (3, 50, 0));
 }
 
 #[test]
@@ -162,7 +205,7 @@ fn an_older_value_that_cannot_be_put_back_counts_as_evicted() {
     let mut refusals = vec![exhausted(), exhausted(), NoRoom::Bound];
     scene.probe.refuse(move |_, _| refusals.pop());
     assert_eq!(scene.store("a", "newer", None, NEVER).unwrap_err().kind(), ErrorKind::Memory);
-    assert_eq!((scene.get("a"), scene.entries.size(), scene.entries.evictions()), (None, 0, 1));
+    assert_eq!((scene.get("a"), scene.entries.size(), scene.evictions()), (None, 0, 1));
 }
 
 // --- bounds of the table ---------------------------------------------------------------------------------------
@@ -187,7 +230,7 @@ fn the_first_size_in_other_units_frees_the_bytes_of_the_bound_in_units_for_good(
     assert_eq!(scene.bound(), 300, "a size that is the number of bytes is none");
     scene.store("a", "22", Some(1), NEVER).unwrap();
     assert_eq!(scene.bound(), DEFAULT_MAX_SIZE);
-    scene.entries.remove_all(&mut Effects::default());
+    scene.entries.clear(None, &mut Effects::default(), &mut scene.heard);
     scene.refit(with_max_size(200)).unwrap();
     assert_eq!(scene.bound(), DEFAULT_MAX_SIZE);
     scene.refit(with_max_size(DEFAULT_MAX_SIZE + 5)).unwrap();
@@ -216,7 +259,7 @@ fn a_larger_table_takes_over_entries_order_deadlines_and_sizes() {
     assert_eq!(scene.entries.table.capacity(), LARGE);
     assert_eq!(scene.keys(), ["a", "c", "b"]);
     assert_eq!((scene.entries.size(), scene.entries.due()), (33, 48));
-    assert_eq!(scene.entries.purge_due(49, 9), 2);
+    assert_eq!(scene.entries.purge_due(49, 9, &mut scene.heard), 2);
     assert_eq!(scene.keys(), ["a"]);
     let slot = scene.entries.find(b"a").unwrap();
     assert_eq!(scene.entries.view(slot).unwrap().meta().stored, 7);
@@ -246,59 +289,57 @@ fn a_table_that_cannot_be_had_or_filled_changes_nothing() {
     scene.probe.refuse(|stored, _| (stored > 0).then(exhausted));
     assert_eq!(scene.refit(grown()).unwrap_err().kind(), ErrorKind::Memory);
     assert_eq!((scene.keys(), scene.bound()), (vec!["b".to_owned(), "a".to_owned()], 100));
-    assert_eq!((scene.entries.evictions(), scene.probe.retired()), (0, 0));
+    assert_eq!((scene.evictions(), scene.probe.retired()), (0, 0));
     scene.probe.relent();
     scene.refit(grown()).unwrap();
     assert_eq!(scene.keys(), ["b"]);
 }
 
-// --- snapshots -------------------------------------------------------------------------------------------------
+// --- scans -----------------------------------------------------------------------------------------------------
 
 impl Scene {
-    /// What a scan finds of a snapshot.
-    fn found(&self, mut snapshot: Snapshot) -> Vec<String> {
-        snapshot.follow();
+    /// What a scan finds of a cursor.
+    fn found(&self, mut cursor: ScanCursor) -> Vec<String> {
+        cursor.follow();
         let mut found = Vec::new();
-        while let Some(place) = snapshot.next() {
+        while let Some(place) = cursor.next() {
             if let Some(entry) = self.entries.view_at(place) {
                 let mut key = Vec::new();
                 entry.read_key(&mut key);
                 found.push(String::from_utf8(key).unwrap());
             }
-            snapshot.pass();
+            cursor.pass();
         }
         found
     }
 }
 
 #[test]
-fn a_snapshot_does_not_take_another_key_in_the_same_slot_for_its_own() {
+fn a_scan_does_not_take_another_key_in_the_same_slot_for_its_own() {
     let mut scene = Scene::new(NamespaceOptions::default());
     for key in ["a", "b", "c"] {
         scene.set(key, "1");
     }
-    let snapshot = scene.entries.snapshot(|_| true);
-    let slot = scene.entries.find(b"b").unwrap();
-    scene.entries.remove(slot);
+    let cursor = scene.entries.scan(|_| true);
+    scene.delete("b");
     scene.set("new", "1");
     scene.set("a", "2");
-    assert_eq!(scene.found(snapshot), ["c", "a"]);
+    assert_eq!(scene.found(cursor), ["c", "a"]);
 }
 
 #[test]
-fn a_snapshot_finds_its_entries_in_every_later_table() {
+fn a_scan_finds_its_entries_in_every_later_table() {
     let mut scene = Scene::new(NamespaceOptions::default());
     for key in ["a", "b", "c"] {
         scene.set(key, "1");
     }
-    let first = scene.entries.snapshot(|_| true);
-    let slot = scene.entries.find(b"b").unwrap();
-    scene.entries.remove(slot);
+    let first = scene.entries.scan(|_| true);
+    scene.delete("b");
     scene.refit(with_max_size(LARGE)).unwrap();
     scene.set("later", "1");
-    let second = scene.entries.snapshot(|_| true);
+    let second = scene.entries.scan(|_| true);
     scene.refit(with_max_size(2 * LARGE)).unwrap();
     assert_eq!(scene.found(first), ["c", "a"]);
     assert_eq!(scene.found(second), ["later", "c", "a"]);
-    assert_eq!(scene.found(scene.entries.snapshot(|_| true)), ["later", "c", "a"]);
+    assert_eq!(scene.found(scene.entries.scan(|_| true)), ["later", "c", "a"]);
 }

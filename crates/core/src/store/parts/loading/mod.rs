@@ -1,7 +1,7 @@
-//! Loading once: per key one flight, led by one caller, waited for by others. No lock and no clock in here.
+//! Loading once: per key one load, led by one caller, waited for by others. No lock and no clock in here.
 //!
-//! A flight lives from the first lease to the settlement. Its lease passes on to the next waiter when the leader
-//! gives up, leaves, or takes longer than it may. At most one flight of a key is *joinable*; it is the one whose
+//! A load lives from the first lease to the settlement. Its lease passes on to the next waiter when the leader
+//! gives up, leaves, or takes longer than it may. At most one load of a key is *joinable*; it is the one whose
 //! result is stored. A write to the key, or a forced load, detaches it: it goes on for its own waiters only.
 
 mod bookkeeping;
@@ -11,42 +11,26 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::{HashMap, HashMapExt};
 
 use self::bookkeeping::holdings;
-pub(crate) use self::moving::Underway;
-use super::effects::{Answer, Delivery};
-use super::entry::NEVER;
+pub(crate) use self::moving::InFlight;
+use super::Part;
 use crate::clock::Moment;
 use crate::config::{MAX_LEASES_PER_SESSION, MAX_WAITS_PER_SESSION};
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::structures::Stats;
 use crate::protocol::{LeaseToken, RequestId};
-use crate::store::mailbox::Mailbox;
+use crate::store::effects::{Delivery, Effects, LateAnswer};
+use crate::store::kernel::{Cause, Change, Listener, NEVER, Subject};
+use crate::store::member::Member;
 
-/// The first token of a flight names it for life.
-type FlightId = LeaseToken;
+/// The first token of a load names it for life.
+type LoadId = LeaseToken;
 /// Places waiters in the order of their arrival.
 type Arrival = u64;
-
-/// One user of the store: where its answers go, and how much it holds in all namespaces together.
-pub(crate) struct Member {
-    id: u64,
-    mailbox: Arc<dyn Mailbox>,
-    leads: AtomicUsize,
-    waits: AtomicUsize,
-}
-
-impl Member {
-    pub(crate) fn new(id: u64, mailbox: Arc<dyn Mailbox>) -> Arc<Self> {
-        Arc::new(Self { id, mailbox, leads: AtomicUsize::new(0), waits: AtomicUsize::new(0) })
-    }
-
-    pub(crate) fn mailbox(&self) -> &dyn Mailbox {
-        &*self.mailbox
-    }
-}
 
 /// Who asks for which key, and how long it may take if it is to load it.
 pub(crate) struct Ask<'a> {
@@ -59,15 +43,15 @@ pub(crate) struct Ask<'a> {
 
 /// What becomes of an [`Ask`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Joined {
     /// The caller loads.
-    Lead(LeaseToken),
-    /// Another loads; the caller is answered later.
-    Wait,
+    AsLeader(LeaseToken),
+    /// Another caller loads; this one is answered later.
+    AsWaiter,
 }
 
-/// A settled flight.
-pub(crate) struct Landed {
+/// A settled load.
+pub(crate) struct Completed {
     pub(crate) key: Arc<[u8]>,
     /// Nothing was written under the key and no other load was forced: the result may be stored.
     pub(crate) current: bool,
@@ -81,7 +65,7 @@ struct Waiter {
     lease: u64,
 }
 
-struct Flight {
+struct Load {
     key: Arc<[u8]>,
     leader: u64,
     token: LeaseToken,
@@ -93,8 +77,8 @@ struct Flight {
 /// What one member holds in this namespace. Kept only while it holds something.
 struct Holdings {
     member: Arc<Member>,
-    leads: BTreeMap<LeaseToken, FlightId>,
-    waits: HashMap<RequestId, (FlightId, Arrival)>,
+    leads: BTreeMap<LeaseToken, LoadId>,
+    waits: HashMap<RequestId, (LoadId, Arrival)>,
 }
 
 /// Counters since the namespace was created.
@@ -106,25 +90,25 @@ pub(crate) struct LoadCounts {
     pub(crate) takeovers: u64,
 }
 
-/// The flights of one namespace.
-pub(crate) struct Flights {
+/// The loads of one namespace.
+pub(crate) struct Loading {
     /// Shared by all namespaces of a store: a token never names two leases of one host's life.
     tokens: Arc<AtomicU64>,
-    flights: HashMap<FlightId, Flight>,
-    joinable: HashMap<Arc<[u8]>, FlightId>,
+    loads: HashMap<LoadId, Load>,
+    joinable: HashMap<Arc<[u8]>, LoadId>,
     holdings: HashMap<u64, Holdings>,
-    /// Flights with waiters, by the moment their leader has overrun. Without waiters nobody can take over; adopted ones
+    /// Loading with waiters, by the moment their leader has overrun. Without waiters nobody can take over; adopted ones
     /// are here all the same, since nobody would hear that their leader is gone.
-    overruns: BTreeSet<(Moment, FlightId)>,
+    overruns: BTreeSet<(Moment, LoadId)>,
     arrivals: Arrival,
     counts: LoadCounts,
 }
 
-impl Flights {
+impl Loading {
     pub(crate) fn new(tokens: Arc<AtomicU64>) -> Self {
         Self {
             tokens,
-            flights: HashMap::new(),
+            loads: HashMap::new(),
             joinable: HashMap::new(),
             holdings: HashMap::new(),
             overruns: BTreeSet::new(),
@@ -133,22 +117,13 @@ impl Flights {
         }
     }
 
-    pub(crate) fn counts(&self) -> LoadCounts {
-        self.counts
-    }
-
-    /// The moment at which the first lease has to pass on, or [`NEVER`].
-    pub(crate) fn due(&self) -> Moment {
-        self.overruns.first().map_or(NEVER, |(moment, _)| *moment)
-    }
-
     // --- beginning ---------------------------------------------------------------------------------------------
 
-    /// Joins the flight of the key, or begins one. `force` never joins.
+    /// Joins the load of the key, or begins one. `force` never joins.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] when the member holds too much, [`ErrorKind::Protocol`] when the request waits already.
-    pub(crate) fn fetch(&mut self, ask: &Ask<'_>, force: bool, now: Moment) -> Result<Turn> {
+    pub(crate) fn join(&mut self, ask: &Ask<'_>, force: bool, now: Moment) -> Result<Joined> {
         let joinable = self.joinable.get(ask.key).copied();
         match joinable {
             Some(id) if !force && !self.is_overdue_alone(id, now) => self.wait(id, ask),
@@ -156,8 +131,8 @@ impl Flights {
         }
     }
 
-    fn wait(&mut self, id: FlightId, ask: &Ask<'_>) -> Result<Turn> {
-        if ask.member.waits.load(Ordering::Relaxed) >= MAX_WAITS_PER_SESSION {
+    fn wait(&mut self, id: LoadId, ask: &Ask<'_>) -> Result<Joined> {
+        if ask.member.loads.waits.load(Ordering::Relaxed) >= MAX_WAITS_PER_SESSION {
             return Err(over_limit("fetches of this process wait for loads", MAX_WAITS_PER_SESSION));
         }
         let holdings = holdings(&mut self.holdings, ask.member);
@@ -165,26 +140,26 @@ impl Flights {
             let message = format!("request {} waits already; number each request anew", ask.request);
             return Err(Error::new(ErrorKind::Protocol, message));
         }
-        let flight = self.flights.get_mut(&id).expect("only live flights are joinable");
+        let load = self.loads.get_mut(&id).expect("only live loads are joinable");
         self.arrivals += 1;
         holdings.waits.insert(ask.request, (id, self.arrivals));
-        if flight.waiters.is_empty() {
-            self.overruns.insert((flight.overrun, id));
+        if load.waiters.is_empty() {
+            self.overruns.insert((load.overrun, id));
         }
         let waiter = Waiter { member: ask.member.id, request: ask.request, lease: ask.lease };
-        flight.waiters.insert(self.arrivals, waiter);
-        ask.member.waits.fetch_add(1, Ordering::Relaxed);
+        load.waiters.insert(self.arrivals, waiter);
+        ask.member.loads.waits.fetch_add(1, Ordering::Relaxed);
         self.counts.waits += 1;
-        Ok(Turn::Wait)
+        Ok(Joined::AsWaiter)
     }
 
-    fn lead(&mut self, ask: &Ask<'_>, older: Option<FlightId>, now: Moment) -> Result<Turn> {
-        if ask.member.leads.load(Ordering::Relaxed) >= MAX_LEASES_PER_SESSION
+    fn lead(&mut self, ask: &Ask<'_>, older: Option<LoadId>, now: Moment) -> Result<Joined> {
+        if ask.member.loads.owned.load(Ordering::Relaxed) >= MAX_LEASES_PER_SESSION
             && !self.end_overdue_of(ask.member, now)
         {
             return Err(over_limit("leases are held by this process", MAX_LEASES_PER_SESSION));
         }
-        // An older flight that nobody waits for and that took too long ends here; any other goes on detached.
+        // An older load that nobody waits for and that took too long ends here; any other goes on detached.
         if let Some(older) = older.filter(|id| self.is_overdue_alone(*id, now)) {
             self.end(older);
         }
@@ -192,16 +167,16 @@ impl Flights {
         let token = self.issue(ask.member, None);
         self.joinable.insert(Arc::clone(&key), token);
         let overrun = now + ask.lease;
-        let flight = Flight { key, leader: ask.member.id, token, overrun, waiters: BTreeMap::new() };
-        self.flights.insert(token, flight);
-        Ok(Turn::Lead(token))
+        let load = Load { key, leader: ask.member.id, token, overrun, waiters: BTreeMap::new() };
+        self.loads.insert(token, load);
+        Ok(Joined::AsLeader(token))
     }
 
-    fn is_overdue_alone(&self, id: FlightId, now: Moment) -> bool {
-        self.flights.get(&id).is_some_and(|flight| flight.waiters.is_empty() && now >= flight.overrun)
+    fn is_overdue_alone(&self, id: LoadId, now: Moment) -> bool {
+        self.loads.get(&id).is_some_and(|load| load.waiters.is_empty() && now >= load.overrun)
     }
 
-    /// Ends the flights that `member` leads for too long and that nobody waits for: loaders that hang may not
+    /// Ends the loads that `member` leads for too long and that nobody waits for: loaders that hang may not
     /// use up its leases for good. Searched only at the limit. `true` when that made room.
     fn end_overdue_of(&mut self, member: &Member, now: Moment) -> bool {
         let Some(holdings) = self.holdings.get(&member.id) else { return false };
@@ -213,18 +188,18 @@ impl Flights {
 
     // --- ending ------------------------------------------------------------------------------------------------
 
-    /// Ends the flight that `member` leads under `token`; `None` when the lease passed on or never was.
-    pub(crate) fn land(&mut self, member: &Member, token: LeaseToken) -> Option<Landed> {
+    /// Ends the load that `member` leads under `token`; `None` when the lease passed on or never was.
+    pub(crate) fn complete(&mut self, member: &Member, token: LeaseToken) -> Option<Completed> {
         let id = self.led(member, token)?;
-        let flight = self.remove(id)?;
-        self.drop_lead(flight.leader, token);
-        let current = self.forget_joinable(&flight.key, id);
-        let waiters = flight.waiters.values();
+        let load = self.remove(id)?;
+        self.drop_lead(load.leader, token);
+        let current = self.forget_joinable(&load.key, id);
+        let waiters = load.waiters.values();
         let waiters = waiters.filter_map(|waiter| Some((self.drop_wait(waiter)?, waiter.request))).collect();
-        Some(Landed { key: flight.key, current, waiters })
+        Some(Completed { key: load.key, current, waiters })
     }
 
-    /// The leader gives up: the next waiter leads, or the flight ends. `false` when the lease does not hold.
+    /// The leader gives up: the next waiter leads, or the load ends. `false` when the lease does not hold.
     pub(crate) fn abandon(
         &mut self,
         member: &Member,
@@ -246,7 +221,7 @@ impl Flights {
     }
 
     /// Forgets all waits of `member` and passes its leases on. Returns the requests that waited.
-    pub(crate) fn leave(&mut self, member: &Member, now: Moment, out: &mut Vec<Delivery>) -> Vec<RequestId> {
+    fn leave(&mut self, member: &Member, now: Moment, out: &mut Vec<Delivery>) -> Vec<RequestId> {
         let Some(holdings) = self.holdings.get(&member.id) else { return Vec::new() };
         let led: Vec<_> = holdings.leads.values().copied().collect();
         let waited: Vec<_> = holdings.waits.keys().copied().collect();
@@ -260,7 +235,7 @@ impl Flights {
     }
 
     /// Passes on up to `most` leases whose leaders took too long; returns how many.
-    pub(crate) fn pass_overruns(&mut self, now: Moment, most: usize, out: &mut Vec<Delivery>) -> usize {
+    fn pass_overruns(&mut self, now: Moment, most: usize, out: &mut Vec<Delivery>) -> usize {
         let mut passed = 0;
         while passed < most
             && let Some(&(moment, id)) = self.overruns.first()
@@ -272,34 +247,66 @@ impl Flights {
         passed
     }
 
-    /// Ends all flights, every waiter with [`Answer::Missing`]: the namespace goes.
-    pub(crate) fn end_all(&mut self, out: &mut Vec<Delivery>) {
-        let ids: Vec<_> = self.flights.keys().copied().collect();
+    /// Ends all loads, every waiter with [`LateAnswer::Missing`]: the namespace goes.
+    fn end_all(&mut self, out: &mut Vec<Delivery>) {
+        let ids: Vec<_> = self.loads.keys().copied().collect();
         for id in ids {
-            let Some(flight) = self.remove(id) else { continue };
-            self.drop_lead(flight.leader, flight.token);
-            for waiter in flight.waiters.values() {
+            let Some(load) = self.remove(id) else { continue };
+            self.drop_lead(load.leader, load.token);
+            for waiter in load.waiters.values() {
                 let Some(member) = self.drop_wait(waiter) else { continue };
-                out.push(Delivery { member, request: waiter.request, answer: Answer::Missing });
+                out.push(Delivery { member, request: waiter.request, answer: LateAnswer::Missing });
             }
         }
         self.joinable.clear();
     }
+}
 
-    // --- writes ------------------------------------------------------------------------------------------------
-
-    /// The key was written: what is being loaded for it may not overwrite that.
-    pub(crate) fn detach(&mut self, key: &[u8]) {
-        if !self.joinable.is_empty() {
-            self.joinable.remove(key);
+/// What is being loaded for a key that has changed may not overwrite that.
+impl Listener for Loading {
+    fn changed(&mut self, change: &Change<'_>) {
+        if self.joinable.is_empty() || change.cause == Cause::Admitted {
+            return;
+        }
+        match change.subject {
+            Subject::Key(key) => drop(self.joinable.remove(key)),
+            Subject::Prefix(Some(prefix)) => self.joinable.retain(|key, _| !key.starts_with(prefix)),
+            Subject::Prefix(None) => self.joinable.clear(),
+            Subject::Unnamed => {}
         }
     }
+}
 
-    /// All keys that begin so were removed; `None` is all.
-    pub(crate) fn detach_prefix(&mut self, prefix: Option<&[u8]>) {
-        match prefix {
-            Some(prefix) => self.joinable.retain(|key, _| !key.starts_with(prefix)),
-            None => self.joinable.clear(),
+impl Part for Loading {
+    /// The moment at which the first lease has to pass on.
+    fn due(&self) -> Moment {
+        self.overruns.first().map_or(NEVER, |(moment, _)| *moment)
+    }
+
+    fn tick(&mut self, most: usize, effects: &mut Effects, now: Moment) -> usize {
+        self.pass_overruns(now, most, &mut effects.deliveries)
+    }
+
+    fn member_left(&mut self, member: &Member, effects: &mut Effects, now: Moment) -> Vec<RequestId> {
+        self.leave(member, now, &mut effects.deliveries)
+    }
+
+    fn destroy(&mut self, effects: &mut Effects) {
+        self.end_all(&mut effects.deliveries);
+    }
+
+    fn stats(&self, stats: &mut Stats) {
+        let LoadCounts { leads, waits, takeovers } = self.counts;
+        *stats = Stats { leads, waits, takeovers, ..*stats };
+    }
+
+    fn resume(&mut self, counted: &Stats) {
+        for (counter, more) in [
+            (&mut self.counts.leads, counted.leads),
+            (&mut self.counts.waits, counted.waits),
+            (&mut self.counts.takeovers, counted.takeovers),
+        ] {
+            *counter = counter.saturating_add(more);
         }
     }
 }
