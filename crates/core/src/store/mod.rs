@@ -7,12 +7,14 @@
 //! | `parts` | what follows the changes: loading, scans, statistics |
 //! | `namespace`, `options` | one namespace: its lock, its kernel and parts, its options |
 //! | `reads`, `writes`, `counter`, `loads` | the operations of a namespace |
+//! | `ownership` | owners, fair waiting, passing on: for loads, and for what else has one owner |
 //! | `member`, `mailbox`, `effects` | users and where their answers go; what happens after the lock |
 //! | `content` | all of it on its way to another host or a snapshot |
 //! | `agenda`, `vigil` | when a namespace is due next; whether the host was awake |
 //!
-//! Arrows run one way: operations use `namespace`, that uses `parts` and `kernel`, and these use `effects`. The store
-//! names neither `session` nor `server`; both name it.
+//! Arrows run one way: the operations use `namespace`, which uses `parts`, which use `ownership` and what `kernel`
+//! reports; all of these use `effects` and `member`. The store names neither `session`, `operations` nor `server`, which
+//! name it.
 //!
 //! Keys and values are in the table of their namespace and nowhere else; what is beside it goes by slots.
 //!
@@ -29,6 +31,7 @@ mod mailbox;
 mod member;
 mod namespace;
 mod options;
+mod ownership;
 mod parts;
 mod reads;
 mod vigil;

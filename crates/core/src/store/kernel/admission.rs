@@ -30,7 +30,7 @@ impl Entries {
         self.relink(slot, NEVER, new.deadline);
         self.size += size;
         let entry = EntryView { table: &self.table, slot, meta: &new.meta };
-        listener.changed(&Change::of_entry(Cause::Admitted, Subject::Key(new.key), entry));
+        listener.changed(&Change::of_entry(Cause::Admitted, Subject::Unnamed, entry));
         Some((slot, self.table.hash(slot)))
     }
 }

@@ -3,7 +3,7 @@
 //! | what happens | cause | subject | entries |
 //! |---|---|---|---|
 //! | a value is stored | `Stored`, or `Replaced` if there was an older one | the key | 1 |
-//! | an entry comes from another host or a snapshot | `Admitted` | the key | 1 |
+//! | an entry comes from another host or a snapshot | `Admitted` | unnamed | 1 |
 //! | a key is deleted | `Removed` | the key | 1, or 0 if there was no entry |
 //! | a value is too large | `Refused` | the key | 1 if an older value went, else 0 |
 //! | a value to store has expired already | `Lapsed` | the key | 1 if an older value went, else 0 |
@@ -12,7 +12,7 @@
 //! | an entry makes room | `Evicted` | unnamed | 1 |
 //!
 //! A caller that names a key, or a prefix, has changed what holds for it even if there was nothing to change: then the
-//! report is about 0 entries. Expiry and eviction are no statement about a key: the subject stays unnamed.
+//! report is about 0 entries. Where no caller has asked for the change, the subject stays unnamed.
 //!
 //! When all entries move to another table nothing is reported: no entry changes, only its slot.
 
@@ -48,7 +48,7 @@ pub(crate) enum Subject<'a> {
     Key(&'a [u8]),
     /// All keys that begin so, or all keys.
     Prefix(Option<&'a [u8]>),
-    /// Nothing: time or a bound decided which entry goes.
+    /// Nothing: time or a bound decided which entry goes, or another host which one comes.
     Unnamed,
 }
 

@@ -1,38 +1,44 @@
-//! Loading once: per key one load, led by one caller, waited for by others. No lock and no clock in here.
+//! Loading once: per key one load in flight, led by one caller, waited for by others. Who leads and who waits is
+//! [`ownership`](crate::store::ownership)'s; what is here is the keys.
 //!
-//! A load lives from the first lease to the settlement. Its lease passes on to the next waiter when the leader
-//! gives up, leaves, or takes longer than it may. At most one load of a key is *joinable*; it is the one whose
-//! result is stored. A write to the key, or a forced load, detaches it: it goes on for its own waiters only.
+//! A load is in flight from the first lease until it completes. At most one load of a key is *joinable*; it is the one
+//! whose result is stored. A change of the key, or a forced load, detaches it: it continues for its own waiters only.
 
-mod bookkeeping;
-mod moving;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use ahash::{HashMap, HashMapExt};
 
-use self::bookkeeping::holdings;
-pub(crate) use self::moving::InFlight;
 use super::Part;
 use crate::clock::Moment;
 use crate::config::{MAX_LEASES_PER_SESSION, MAX_WAITS_PER_SESSION};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::protocol::structures::Stats;
 use crate::protocol::{LeaseToken, RequestId};
 use crate::store::effects::{Delivery, Effects, LateAnswer};
-use crate::store::kernel::{Cause, Change, Listener, NEVER, Subject};
+use crate::store::kernel::{Change, Listener, Subject};
 use crate::store::member::Member;
+use crate::store::ownership::{Claim, Limit, Ownership, Passage, Rules, ThingId};
 
-/// The first token of a load names it for life.
-type LoadId = LeaseToken;
-/// Places waiters in the order of their arrival.
-type Arrival = u64;
+const REMEDY: &str = "let some loads end first";
+const RULES: Rules = Rules {
+    usage: |member| &member.loads,
+    owned: Limit { most: MAX_LEASES_PER_SESSION, what: "leases are held by this process", remedy: REMEDY },
+    waits: Limit {
+        most: MAX_WAITS_PER_SESSION,
+        what: "fetches of this process wait for loads",
+        remedy: REMEDY,
+    },
+    // A slow leader that is alone may finish.
+    ends_alone: false,
+};
 
-/// Who asks for which key, and how long it may take if it is to load it.
+type LoadId = ThingId;
+
+/// A caller that asks for a key, and how long it may take if it is to load it.
 pub(crate) struct Ask<'a> {
     pub(crate) member: &'a Arc<Member>,
     pub(crate) request: RequestId,
@@ -50,153 +56,89 @@ pub(crate) enum Joined {
     AsWaiter,
 }
 
-/// A settled load.
+/// A load that has ended with a result.
 pub(crate) struct Completed {
     pub(crate) key: Arc<[u8]>,
-    /// Nothing was written under the key and no other load was forced: the result may be stored.
+    /// The key has not changed, and no other load was forced: the result may be stored.
     pub(crate) current: bool,
     /// To be answered, in the order of their arrival.
     pub(crate) waiters: Vec<(Arc<Member>, RequestId)>,
 }
 
-struct Waiter {
-    member: u64,
-    request: RequestId,
-    lease: u64,
+/// A load on its way from one host to the next.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) key: Arc<[u8]>,
+    pub(crate) token: LeaseToken,
+    pub(crate) joinable: bool,
+    /// From here on another caller may lead.
+    pub(crate) overrun: Moment,
 }
 
-struct Load {
-    key: Arc<[u8]>,
-    leader: u64,
-    token: LeaseToken,
-    /// From here on the next waiter may take over.
-    overrun: Moment,
-    waiters: BTreeMap<Arrival, Waiter>,
-}
-
-/// What one member holds in this namespace. Kept only while it holds something.
-struct Holdings {
-    member: Arc<Member>,
-    leads: BTreeMap<LeaseToken, LoadId>,
-    waits: HashMap<RequestId, (LoadId, Arrival)>,
-}
-
-/// Counters since the namespace was created.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct LoadCounts {
-    /// Leases given, takeovers included.
-    pub(crate) leads: u64,
-    pub(crate) waits: u64,
-    pub(crate) takeovers: u64,
-}
-
-/// The loads of one namespace.
+/// The loads in flight of one namespace.
 pub(crate) struct Loading {
-    /// Shared by all namespaces of a store: a token never names two leases of one host's life.
-    tokens: Arc<AtomicU64>,
-    loads: HashMap<LoadId, Load>,
+    leases: Ownership<Arc<[u8]>>,
     joinable: HashMap<Arc<[u8]>, LoadId>,
-    holdings: HashMap<u64, Holdings>,
-    /// Loading with waiters, by the moment their leader has overrun. Without waiters nobody can take over; adopted ones
-    /// are here all the same, since nobody would hear that their leader is gone.
-    overruns: BTreeSet<(Moment, LoadId)>,
-    arrivals: Arrival,
-    counts: LoadCounts,
+    /// Leases given, takeovers included.
+    leads: u64,
+    waits: u64,
+    takeovers: u64,
 }
 
 impl Loading {
+    /// `tokens` numbers the leases of all namespaces.
     pub(crate) fn new(tokens: Arc<AtomicU64>) -> Self {
         Self {
-            tokens,
-            loads: HashMap::new(),
+            leases: Ownership::new(RULES, tokens),
             joinable: HashMap::new(),
-            holdings: HashMap::new(),
-            overruns: BTreeSet::new(),
-            arrivals: 0,
-            counts: LoadCounts::default(),
+            leads: 0,
+            waits: 0,
+            takeovers: 0,
         }
     }
-
-    // --- beginning ---------------------------------------------------------------------------------------------
 
     /// Joins the load of the key, or begins one. `force` never joins.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] when the member holds too much, [`ErrorKind::Protocol`] when the request waits already.
+    /// [`crate::ErrorKind::Limit`] when the member holds too much, [`crate::ErrorKind::Protocol`] when the request
+    /// waits already; nothing has changed then.
     pub(crate) fn join(&mut self, ask: &Ask<'_>, force: bool, now: Moment) -> Result<Joined> {
-        let joinable = self.joinable.get(ask.key).copied();
-        match joinable {
-            Some(id) if !force && !self.is_overdue_alone(id, now) => self.wait(id, ask),
-            _ => self.lead(ask, joinable, now),
+        let claim = Claim { member: ask.member, request: ask.request, span: ask.lease };
+        match self.joinable.get(ask.key).copied() {
+            Some(id) if !force && !self.leases.is_overdue_alone(id, now) => {
+                self.leases.wait(&claim, id)?;
+                self.waits += 1;
+                Ok(Joined::AsWaiter)
+            }
+            older => self.lead(&claim, ask.key, older, now).map(Joined::AsLeader),
         }
     }
 
-    fn wait(&mut self, id: LoadId, ask: &Ask<'_>) -> Result<Joined> {
-        if ask.member.loads.waits.load(Ordering::Relaxed) >= MAX_WAITS_PER_SESSION {
-            return Err(over_limit("fetches of this process wait for loads", MAX_WAITS_PER_SESSION));
+    fn lead(
+        &mut self,
+        claim: &Claim<'_>,
+        key: &[u8],
+        older: Option<LoadId>,
+        now: Moment,
+    ) -> Result<LeaseToken> {
+        let key: Arc<[u8]> = Arc::from(key);
+        let Self { leases, joinable, .. } = self;
+        let mut forget = |passage| forget_ended(joinable, passage);
+        let token = leases.own(claim, Arc::clone(&key), now, &mut forget)?;
+        // An older load that took too long and that no caller waits for ends here; any other continues detached.
+        if let Some(older) = older.filter(|id| leases.is_overdue_alone(*id, now)) {
+            leases.end(older, &mut forget);
         }
-        let holdings = holdings(&mut self.holdings, ask.member);
-        if holdings.waits.contains_key(&ask.request) {
-            let message = format!("request {} waits already; number each request anew", ask.request);
-            return Err(Error::new(ErrorKind::Protocol, message));
-        }
-        let load = self.loads.get_mut(&id).expect("only live loads are joinable");
-        self.arrivals += 1;
-        holdings.waits.insert(ask.request, (id, self.arrivals));
-        if load.waiters.is_empty() {
-            self.overruns.insert((load.overrun, id));
-        }
-        let waiter = Waiter { member: ask.member.id, request: ask.request, lease: ask.lease };
-        load.waiters.insert(self.arrivals, waiter);
-        ask.member.loads.waits.fetch_add(1, Ordering::Relaxed);
-        self.counts.waits += 1;
-        Ok(Joined::AsWaiter)
+        self.joinable.insert(key, token);
+        self.leads += 1;
+        Ok(token)
     }
 
-    fn lead(&mut self, ask: &Ask<'_>, older: Option<LoadId>, now: Moment) -> Result<Joined> {
-        if ask.member.loads.owned.load(Ordering::Relaxed) >= MAX_LEASES_PER_SESSION
-            && !self.end_overdue_of(ask.member, now)
-        {
-            return Err(over_limit("leases are held by this process", MAX_LEASES_PER_SESSION));
-        }
-        // An older load that nobody waits for and that took too long ends here; any other goes on detached.
-        if let Some(older) = older.filter(|id| self.is_overdue_alone(*id, now)) {
-            self.end(older);
-        }
-        let key: Arc<[u8]> = Arc::from(ask.key);
-        let token = self.issue(ask.member, None);
-        self.joinable.insert(Arc::clone(&key), token);
-        let overrun = now + ask.lease;
-        let load = Load { key, leader: ask.member.id, token, overrun, waiters: BTreeMap::new() };
-        self.loads.insert(token, load);
-        Ok(Joined::AsLeader(token))
-    }
-
-    fn is_overdue_alone(&self, id: LoadId, now: Moment) -> bool {
-        self.loads.get(&id).is_some_and(|load| load.waiters.is_empty() && now >= load.overrun)
-    }
-
-    /// Ends the loads that `member` leads for too long and that nobody waits for: loaders that hang may not
-    /// use up its leases for good. Searched only at the limit. `true` when that made room.
-    fn end_overdue_of(&mut self, member: &Member, now: Moment) -> bool {
-        let Some(holdings) = self.holdings.get(&member.id) else { return false };
-        let led = holdings.leads.values().copied();
-        let overdue: Vec<_> = led.filter(|id| self.is_overdue_alone(*id, now)).collect();
-        overdue.iter().for_each(|id| self.end(*id));
-        !overdue.is_empty()
-    }
-
-    // --- ending ------------------------------------------------------------------------------------------------
-
-    /// Ends the load that `member` leads under `token`; `None` when the lease passed on or never was.
+    /// Ends the load that `member` leads under `token`; `None` when the lease has passed on or never was.
     pub(crate) fn complete(&mut self, member: &Member, token: LeaseToken) -> Option<Completed> {
-        let id = self.led(member, token)?;
-        let load = self.remove(id)?;
-        self.drop_lead(load.leader, token);
-        let current = self.forget_joinable(&load.key, id);
-        let waiters = load.waiters.values();
-        let waiters = waiters.filter_map(|waiter| Some((self.drop_wait(waiter)?, waiter.request))).collect();
-        Some(Completed { key: load.key, current, waiters })
+        let finished = self.leases.finish(member, token)?;
+        let (key, waiters) = (finished.subject, finished.waiters);
+        Some(Completed { current: forget(&mut self.joinable, &key, finished.id), key, waiters })
     }
 
     /// The leader gives up: the next waiter leads, or the load ends. `false` when the lease does not hold.
@@ -207,65 +149,79 @@ impl Loading {
         now: Moment,
         out: &mut Vec<Delivery>,
     ) -> bool {
-        let Some(id) = self.led(member, token) else { return false };
-        self.pass_on(id, now, out);
-        true
+        self.passing(out, |leases, pass| leases.release(member, token, now, pass))
     }
 
     /// Forgets one wait; `false` when the request waits for nothing (any more).
     pub(crate) fn cancel_wait(&mut self, member: &Member, request: RequestId) -> bool {
-        let waits = self.holdings.get(&member.id).map(|holdings| &holdings.waits);
-        let Some(&(id, arrival)) = waits.and_then(|waits| waits.get(&request)) else { return false };
-        let waiter = self.remove_waiter(id, arrival);
-        waiter.and_then(|waiter| self.drop_wait(&waiter)).is_some()
+        self.leases.cancel_wait(member, request)
     }
 
-    /// Forgets all waits of `member` and passes its leases on. Returns the requests that waited.
-    fn leave(&mut self, member: &Member, now: Moment, out: &mut Vec<Delivery>) -> Vec<RequestId> {
-        let Some(holdings) = self.holdings.get(&member.id) else { return Vec::new() };
-        let led: Vec<_> = holdings.leads.values().copied().collect();
-        let waited: Vec<_> = holdings.waits.keys().copied().collect();
-        for request in &waited {
-            self.cancel_wait(member, *request);
-        }
-        for id in led {
-            self.pass_on(id, now, out);
-        }
-        waited
-    }
-
-    /// Passes on up to `most` leases whose leaders took too long; returns how many.
-    fn pass_overruns(&mut self, now: Moment, most: usize, out: &mut Vec<Delivery>) -> usize {
-        let mut passed = 0;
-        while passed < most
-            && let Some(&(moment, id)) = self.overruns.first()
-            && now >= moment
-        {
-            self.pass_on(id, now, out);
-            passed += 1;
-        }
-        passed
-    }
-
-    /// Ends all loads, every waiter with [`LateAnswer::Missing`]: the namespace goes.
-    fn end_all(&mut self, out: &mut Vec<Delivery>) {
-        let ids: Vec<_> = self.loads.keys().copied().collect();
-        for id in ids {
-            let Some(load) = self.remove(id) else { continue };
-            self.drop_lead(load.leader, load.token);
-            for waiter in load.waiters.values() {
-                let Some(member) = self.drop_wait(waiter) else { continue };
-                out.push(Delivery { member, request: waiter.request, answer: LateAnswer::Missing });
+    /// Lets leases pass on: their new leaders are told, and what ends is not joinable any more.
+    fn passing<T>(
+        &mut self,
+        out: &mut Vec<Delivery>,
+        work: impl FnOnce(&mut Ownership<Arc<[u8]>>, &mut dyn FnMut(Passage<Arc<[u8]>>)) -> T,
+    ) -> T {
+        let Self { leases, joinable, leads, takeovers, .. } = self;
+        work(leases, &mut |passage| match passage {
+            Passage::Passed { member, request, token } => {
+                *leads += 1;
+                *takeovers += 1;
+                out.push(Delivery { member, request, answer: LateAnswer::Lease(token) });
             }
+            ended @ Passage::Ended { .. } => forget_ended(joinable, ended),
+        })
+    }
+
+    // --- moving to another host --------------------------------------------------------------------------------
+
+    /// Everything that is being loaded, the oldest lease first.
+    pub(crate) fn in_flight(&self) -> Vec<InFlight> {
+        let loads = self.leases.list().into_iter();
+        loads
+            .map(|load| InFlight {
+                key: Arc::clone(load.subject),
+                token: load.token,
+                joinable: self.joinable.get(load.subject) == Some(&load.id),
+                overrun: load.overrun,
+            })
+            .collect()
+    }
+
+    /// Continues a load that began at another host. Its leader is any member that completes it with its token. `false`
+    /// when the token is known.
+    pub(crate) fn adopt(&mut self, load: InFlight) -> bool {
+        let InFlight { key, token, joinable, overrun } = load;
+        let Some(id) = self.leases.adopt(token, overrun, Arc::clone(&key)) else { return false };
+        if joinable {
+            self.joinable.entry(key).or_insert(id);
         }
-        self.joinable.clear();
+        true
     }
 }
 
-/// What is being loaded for a key that has changed may not overwrite that.
+fn forget_ended(joinable: &mut HashMap<Arc<[u8]>, LoadId>, passage: Passage<Arc<[u8]>>) {
+    if let Passage::Ended { id, subject } = passage {
+        forget(joinable, &subject, id);
+    }
+}
+
+/// `true` when the load was the joinable one of its key.
+fn forget(joinable: &mut HashMap<Arc<[u8]>, LoadId>, key: &[u8], id: LoadId) -> bool {
+    let current = joinable.get(key) == Some(&id);
+    if current {
+        joinable.remove(key);
+    }
+    current
+}
+
+/// What is being loaded for a key may not overwrite a change of that key, whether there was an entry or not. An entry
+/// that expires or makes room is no such change.
 impl Listener for Loading {
+    #[inline]
     fn changed(&mut self, change: &Change<'_>) {
-        if self.joinable.is_empty() || change.cause == Cause::Admitted {
+        if self.joinable.is_empty() {
             return;
         }
         match change.subject {
@@ -278,40 +234,54 @@ impl Listener for Loading {
 }
 
 impl Part for Loading {
-    /// The moment at which the first lease has to pass on.
     fn due(&self) -> Moment {
-        self.overruns.first().map_or(NEVER, |(moment, _)| *moment)
+        self.leases.due()
     }
 
+    /// Leases whose leaders took too long pass on.
     fn tick(&mut self, most: usize, effects: &mut Effects, now: Moment) -> usize {
-        self.pass_overruns(now, most, &mut effects.deliveries)
+        self.passing(&mut effects.deliveries, |leases, pass| leases.pass_overruns(now, most, pass))
     }
 
     fn member_left(&mut self, member: &Member, effects: &mut Effects, now: Moment) -> Vec<RequestId> {
-        self.leave(member, now, &mut effects.deliveries)
+        self.passing(&mut effects.deliveries, |leases, pass| leases.leave(member, now, pass))
     }
 
+    /// Ends all loads, every waiter with [`LateAnswer::Missing`].
     fn destroy(&mut self, effects: &mut Effects) {
-        self.end_all(&mut effects.deliveries);
+        self.joinable.clear();
+        self.leases.end_all(|load| {
+            effects.deliveries.extend(load.waiters.into_iter().map(|(member, request)| Delivery {
+                member,
+                request,
+                answer: LateAnswer::Missing,
+            }));
+        });
     }
 
     fn stats(&self, stats: &mut Stats) {
-        let LoadCounts { leads, waits, takeovers } = self.counts;
+        let Self { leads, waits, takeovers, .. } = *self;
         *stats = Stats { leads, waits, takeovers, ..*stats };
     }
 
     fn resume(&mut self, counted: &Stats) {
         for (counter, more) in [
-            (&mut self.counts.leads, counted.leads),
-            (&mut self.counts.waits, counted.waits),
-            (&mut self.counts.takeovers, counted.takeovers),
+            (&mut self.leads, counted.leads),
+            (&mut self.waits, counted.waits),
+            (&mut self.takeovers, counted.takeovers),
         ] {
             *counter = counter.saturating_add(more);
         }
     }
 }
 
-fn over_limit(what: &str, limit: usize) -> Error {
-    let message = format!("{limit} {what}, which is the limit; let some loads end first");
-    Error::new(ErrorKind::Limit, message)
+#[cfg(any(test, feature = "testing"))]
+impl Loading {
+    /// Checks that leases are in order, and that what can be joined is in flight.
+    pub(crate) fn validate(&self) {
+        self.leases.validate();
+        for (key, id) in &self.joinable {
+            assert_eq!(self.leases.subject(*id), Some(key), "what is joinable is in flight");
+        }
+    }
 }

@@ -1,6 +1,10 @@
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
 use super::*;
-use crate::config::{MAX_LEASES_PER_SESSION, MAX_WAITS_PER_SESSION};
+use crate::error::ErrorKind;
 use crate::protocol::answer::Response;
+use crate::store::kernel::{Cause, NEVER};
 use crate::store::mailbox::Mailbox;
 
 struct Nowhere;
@@ -29,23 +33,23 @@ impl Scene {
     fn try_fetch(&mut self, member: usize, request: RequestId, key: &str, force: bool) -> Result<Joined> {
         let member = Arc::clone(&self.members[member]);
         let ask = Ask { member: &member, request, key: key.as_bytes(), lease: LEASE };
-        let turn = self.loading.join(&ask, force, self.now);
+        let joined = self.loading.join(&ask, force, self.now);
         self.loading.validate();
-        turn
+        joined
     }
 
     fn lead(&mut self, member: usize, key: &str) -> LeaseToken {
-        self.turn_to_lead(member, key, false)
+        self.try_to_lead(member, key, false)
     }
 
     fn force(&mut self, member: usize, key: &str) -> LeaseToken {
-        self.turn_to_lead(member, key, true)
+        self.try_to_lead(member, key, true)
     }
 
-    fn turn_to_lead(&mut self, member: usize, key: &str, force: bool) -> LeaseToken {
+    fn try_to_lead(&mut self, member: usize, key: &str, force: bool) -> LeaseToken {
         match self.try_fetch(member, 0, key, force).unwrap() {
             Joined::AsLeader(token) => token,
-            Joined::AsWaiter => panic!("somebody else leads {key}"),
+            Joined::AsWaiter => panic!("another member leads {key}"),
         }
     }
 
@@ -82,14 +86,22 @@ impl Scene {
     }
 
     fn leave(&mut self, member: usize) -> Vec<RequestId> {
-        let mut waited = self.loading.leave(&self.members[member], self.now, &mut self.out);
+        let mut effects = Effects::default();
+        let mut waited = self.loading.member_left(&self.members[member], &mut effects, self.now);
+        self.out.append(&mut effects.deliveries);
         self.loading.validate();
         waited.sort_unstable();
         waited
     }
 
     fn pass_overruns(&mut self) -> usize {
-        let passed = self.loading.pass_overruns(self.now, usize::MAX, &mut self.out);
+        self.tick(usize::MAX)
+    }
+
+    fn tick(&mut self, most: usize) -> usize {
+        let mut effects = Effects::default();
+        let passed = self.loading.tick(most, &mut effects, self.now);
+        self.out.append(&mut effects.deliveries);
         self.loading.validate();
         passed
     }
@@ -104,15 +116,18 @@ impl Scene {
     }
 
     fn is_empty(&self) -> bool {
-        let Loading { loads, joinable, holdings, overruns, .. } = &self.loading;
+        let Loading { leases, joinable, .. } = &self.loading;
         let idle = |member: &Arc<Member>| {
             member.loads.owned.load(Ordering::Relaxed) == 0 && member.loads.waits.load(Ordering::Relaxed) == 0
         };
-        loads.is_empty()
-            && joinable.is_empty()
-            && holdings.is_empty()
-            && overruns.is_empty()
-            && self.members.iter().all(idle)
+        leases.is_idle() && joinable.is_empty() && self.members.iter().all(idle)
+    }
+
+    /// Leases given, waits, takeovers.
+    fn counted(&self) -> (u64, u64, u64) {
+        let mut stats = Stats::default();
+        self.loading.stats(&mut stats);
+        (stats.leads, stats.waits, stats.takeovers)
     }
 }
 
@@ -125,12 +140,11 @@ fn the_first_leads_and_the_others_wait_for_its_result_in_order() {
     scene.wait(0, 9, "k");
     assert_eq!(scene.complete(0, token), Some((true, vec![(1, 7), (2, 5), (0, 9)])));
     assert!(scene.is_empty());
-    let LoadCounts { leads, waits, takeovers } = scene.loading.counts;
-    assert_eq!((leads, waits, takeovers), (1, 3, 0));
+    assert_eq!(scene.counted(), (1, 3, 0));
 }
 
 #[test]
-fn other_keys_have_flights_of_their_own() {
+fn other_keys_have_loads_of_their_own() {
     let mut scene = Scene::new(2);
     let (one, other) = (scene.lead(0, "a"), scene.lead(1, "b"));
     assert_ne!(one, other);
@@ -140,7 +154,7 @@ fn other_keys_have_flights_of_their_own() {
 }
 
 #[test]
-fn a_lease_is_settled_once_and_only_by_the_one_who_holds_it() {
+fn a_lease_completes_once_and_only_for_its_holder() {
     let mut scene = Scene::new(2);
     let token = scene.lead(0, "k");
     assert_eq!(scene.complete(1, token), None);
@@ -152,7 +166,7 @@ fn a_lease_is_settled_once_and_only_by_the_one_who_holds_it() {
 }
 
 #[test]
-fn who_gives_up_passes_the_lease_to_the_first_waiter_and_the_rest_go_on_waiting() {
+fn a_leader_that_gives_up_passes_the_lease_to_the_first_waiter_and_the_others_keep_waiting() {
     let mut scene = Scene::new(3);
     let first = scene.lead(0, "k");
     scene.wait(1, 1, "k");
@@ -163,11 +177,11 @@ fn who_gives_up_passes_the_lease_to_the_first_waiter_and_the_rest_go_on_waiting(
     assert_eq!(scene.complete(0, first), None);
     assert_eq!(scene.complete(1, token), Some((true, vec![(2, 2)])));
     assert!(scene.is_empty());
-    assert_eq!((scene.loading.counts.leads, scene.loading.counts.takeovers), (2, 1));
+    assert_eq!(scene.counted(), (2, 2, 1));
 }
 
 #[test]
-fn who_gives_up_alone_leaves_nothing_behind() {
+fn a_leader_that_gives_up_alone_leaves_nothing_behind() {
     let mut scene = Scene::new(1);
     let token = scene.lead(0, "k");
     assert!(scene.abandon(0, token));
@@ -179,7 +193,7 @@ fn who_gives_up_alone_leaves_nothing_behind() {
 fn an_overrun_lease_passes_on_exactly_at_its_end() {
     let mut scene = Scene::new(3);
     let first = scene.lead(0, "k");
-    assert_eq!(scene.loading.due(), NEVER, "without a waiter nobody can take over");
+    assert_eq!(scene.loading.due(), NEVER, "without a waiter no lease passes on");
     scene.now = 400;
     scene.wait(1, 1, "k");
     scene.wait(2, 2, "k");
@@ -211,7 +225,7 @@ fn a_leader_that_is_late_but_not_replaced_still_holds_its_lease() {
 }
 
 #[test]
-fn who_meets_an_overrun_flight_without_waiters_begins_a_fresh_one() {
+fn a_fetch_that_meets_an_overrun_load_without_waiters_begins_another_one() {
     let mut scene = Scene::new(2);
     let old = scene.lead(0, "k");
     scene.now = LEASE;
@@ -222,7 +236,7 @@ fn who_meets_an_overrun_flight_without_waiters_begins_a_fresh_one() {
 }
 
 #[test]
-fn a_forced_load_supersedes_the_older_one_which_goes_on_for_its_own_waiters() {
+fn a_forced_load_supersedes_the_older_one_which_continues_for_its_own_waiters() {
     let mut scene = Scene::new(4);
     let old = scene.lead(0, "k");
     scene.wait(1, 1, "k");
@@ -234,7 +248,7 @@ fn a_forced_load_supersedes_the_older_one_which_goes_on_for_its_own_waiters() {
 }
 
 #[test]
-fn an_older_load_that_lands_last_is_not_stored_either() {
+fn an_older_load_that_completes_last_is_not_stored_either() {
     let mut scene = Scene::new(2);
     let old = scene.lead(0, "k");
     let new = scene.force(1, "k");
@@ -244,7 +258,7 @@ fn an_older_load_that_lands_last_is_not_stored_either() {
 }
 
 #[test]
-fn a_written_key_is_loaded_for_the_waiters_only_and_nobody_joins_any_more() {
+fn a_written_key_is_loaded_for_its_waiters_only_and_no_fetch_joins_any_more() {
     let mut scene = Scene::new(3);
     let old = scene.lead(0, "k");
     scene.wait(1, 1, "k");
@@ -256,7 +270,7 @@ fn a_written_key_is_loaded_for_the_waiters_only_and_nobody_joins_any_more() {
 }
 
 #[test]
-fn a_detached_flight_still_passes_its_lease_on() {
+fn a_detached_load_still_passes_its_lease_on() {
     let mut scene = Scene::new(2);
     let old = scene.lead(0, "k");
     scene.wait(1, 1, "k");
@@ -280,7 +294,7 @@ fn a_removed_prefix_detaches_the_keys_under_it() {
 }
 
 #[test]
-fn who_leaves_passes_every_lease_on_and_waits_no_more() {
+fn a_member_that_leaves_passes_every_lease_on_and_waits_no_more() {
     let mut scene = Scene::new(2);
     scene.lead(0, "a");
     scene.lead(0, "b");
@@ -298,7 +312,7 @@ fn who_leaves_passes_every_lease_on_and_waits_no_more() {
 }
 
 #[test]
-fn a_leader_that_waits_for_itself_and_leaves_takes_its_flight_along() {
+fn a_leader_that_waits_for_itself_and_leaves_takes_its_load_along() {
     let mut scene = Scene::new(1);
     scene.lead(0, "k");
     scene.wait(0, 1, "k");
@@ -308,7 +322,7 @@ fn a_leader_that_waits_for_itself_and_leaves_takes_its_flight_along() {
 }
 
 #[test]
-fn a_cancelled_wait_is_answered_no_more_and_passes_nothing_on() {
+fn a_cancelled_wait_is_not_answered_and_passes_nothing_on() {
     let mut scene = Scene::new(3);
     let token = scene.lead(0, "k");
     scene.wait(1, 1, "k");
@@ -335,13 +349,15 @@ fn a_request_cannot_wait_twice() {
 }
 
 #[test]
-fn a_namespace_that_goes_answers_everybody() {
+fn a_namespace_that_is_destroyed_answers_every_waiter() {
     let mut scene = Scene::new(3);
     let token = scene.lead(0, "k");
     scene.wait(1, 1, "k");
     scene.force(2, "k");
     scene.wait(1, 2, "k");
-    scene.loading.end_all(&mut scene.out);
+    let mut effects = Effects::default();
+    scene.loading.destroy(&mut effects);
+    scene.out.append(&mut effects.deliveries);
     let mut answered: Vec<_> = scene.out.iter().map(|one| (one.member.id, one.request)).collect();
     answered.sort_unstable();
     assert_eq!(answered, [(1, 1), (1, 2)]);
@@ -371,8 +387,7 @@ fn a_crowd_of_overruns_is_passed_on_in_bounded_parts() {
     }
     scene.now = LEASE;
     for expected in [4, 4, 2, 0] {
-        assert_eq!(scene.loading.pass_overruns(scene.now, 4, &mut scene.out), expected);
-        scene.loading.validate();
+        assert_eq!(scene.tick(4), expected);
     }
     assert_eq!(scene.out.len(), 10);
 }
@@ -423,8 +438,7 @@ fn no_order_of_events_loses_a_waiter_or_answers_one_twice() {
             let LateAnswer::Lease(token) = answer else { panic!("only leases are delivered here") };
             leases.push((member.id as usize, token));
         }
-        let held: usize = scene.loading.holdings.values().map(|one| one.waits.len()).sum();
-        assert_eq!(held, waiting.len(), "nobody is forgotten");
+        assert_eq!(scene.loading.leases.waiting(), waiting.len(), "no waiter is forgotten");
     }
     (0..4).for_each(|member| drop(scene.leave(member)));
     (0..4).for_each(|member| drop(scene.leave(member)));
