@@ -26,13 +26,47 @@ export declare class ClusteredCache {
 }
 export type NativeCache = ClusteredCache
 
+/** A store and the servers it is served by. */
+export declare class Isolate {
+  /** The isolate of that name; the empty one is that of the process. */
+  constructor(name: string)
+  /** Whether there is a store. */
+  isHosting(): boolean
+  /** The names of all namespaces. */
+  namespaces(): Array<string>
+  /**
+   * Asks for snapshots of the store, which is filled now. Without `interval`, in milliseconds, one is written only at the
+   * end.
+   */
+  persist(path: string, interval?: number | undefined | null): void
+  /**
+   * Takes the endpoint that [`Isolate::listen`] is to serve, so that there is time to prepare. `false` while another host has
+   * it.
+   */
+  reserve(endpoint: string): boolean
+  /**
+   * Serves the store on a socket: at `endpoint`, or in a private directory of its own. A second call with the same
+   * endpoint answers the same server.
+   */
+  listen(endpoint?: string | undefined | null): Attachment
+  /** Serves the store to the processes that this one starts, at a socket that all of them can reach who may. */
+  serveChildren(): Attachment
+  /**
+   * Lets processes of these users, which this process starts, be its clients from now on, besides those of its own user and
+   * those that were named before.
+   */
+  admit(users: Array<number>): void
+  /** Stops serving at `endpoint`. `false` when nothing is served there. */
+  unlisten(endpoint: string): boolean
+}
+
 /** One JavaScript environment's way to a store. */
 export declare class Link {
   /**
-   * A way to the store of a realm of this process. `wake` is called when [`Link::drain`] has something; `register` receives
+   * A way to the store of an isolate of this process. `wake` is called when [`Link::drain`] has something; `register` receives
    * `form, number, number, number` of each immediate answer, and what `drain` says.
    */
-  static host(wake: () => void, register: Float64Array, shapes: Shapes, realm: Realm): Link
+  static host(wake: () => void, register: Float64Array, shapes: Shapes, isolate: Isolate): Link
   /**
    * A way to the store of another process, which [`Link::connect`] names. Until then requests wait. With `share`
    * the tables of that process are read, if it hands them over. `elected`: where that process ends, another one takes its
@@ -73,40 +107,6 @@ export declare class Link {
   close(): void
 }
 
-/** A store and the servers it is served by. */
-export declare class Realm {
-  /** The realm of that name; the empty one is that of the process. */
-  constructor(name: string)
-  /** Whether there is a store. */
-  isHosting(): boolean
-  /** The names of all namespaces. */
-  namespaces(): Array<string>
-  /**
-   * Asks for snapshots of the store, which is filled now. Without `interval`, in milliseconds, one is written only at the
-   * end.
-   */
-  persist(path: string, interval?: number | undefined | null): void
-  /**
-   * Takes the endpoint that [`Realm::listen`] is to serve, so that there is time to prepare. `false` while another host has
-   * it.
-   */
-  reserve(endpoint: string): boolean
-  /**
-   * Serves the store on a socket: at `endpoint`, or in a private directory of its own. A second call with the same
-   * endpoint answers the same server.
-   */
-  listen(endpoint?: string | undefined | null): Attachment
-  /** Serves the store to the processes that this one starts, at a socket that all of them can reach who may. */
-  serveChildren(): Attachment
-  /**
-   * Lets processes of these users, which this process starts, be its clients from now on, besides those of its own user and
-   * those that were named before.
-   */
-  admit(users: Array<number>): void
-  /** Stops serving at `endpoint`. `false` when nothing is served there. */
-  unlisten(endpoint: string): boolean
-}
-
 /**
  * Shapes of records by number. Each loaded copy of the JavaScript layer has its own, for it keeps what goes with the
  * numbers.
@@ -135,7 +135,7 @@ export interface Attachment {
   /** The user that the host runs as, where there are users with numbers. */
   user?: number
   /** Users besides that one whose processes the host serves there; nothing where it never serves any. */
-  guests?: Array<number>
+  allowedUsers?: Array<number>
 }
 
 /** Time a leader has to load a key, in ms. */
@@ -209,7 +209,7 @@ export declare enum Form {
 /** Bytes of the length in front of a frame. */
 export declare const FRAME_LENGTH_BYTES: number
 
-/** Whether this process has a store of its own, in whatever realm. */
+/** Whether this process has a store of its own, in whatever isolate. */
 export declare function isHosting(): boolean
 
 /** r" The first byte of an encoded key. */

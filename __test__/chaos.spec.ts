@@ -158,20 +158,20 @@ const EVENTS_BY_NAME: Record<string, (app: Watched, random: Random) => Promise<u
     await pause(random.below(15));
     await host.kill();
   },
-  'the host ends and its heir is killed': async (app, random) => {
-    const heir = await app.join();
+  'the host ends and its successor is killed': async (app, random) => {
+    const successor = await app.join();
     const host = await app.host();
     tellToEnd(host, random);
     await pause(random.below(15));
-    await heir.kill();
+    await successor.kill();
     await ended(host);
   },
-  'the host ends and its heir is stopped': async (app, random) => {
-    const heir = await app.join();
+  'the host ends and its successor is stopped': async (app, random) => {
+    const successor = await app.join();
     const host = await app.host();
     tellToEnd(host, random);
     await pause(random.below(15));
-    await stopFor(heir, random.below(1_500));
+    await stopFor(successor, random.below(1_500));
     await ended(host);
   },
   'the host is stopped': async (app, random) => stopFor(await app.host(), random.below(2_500)),

@@ -369,8 +369,8 @@ linux('iterations that are under way go on at every next host and give everythin
   };
   let host = await next();
   const reader = await next();
-  // Whoever came last is the heir.
-  let heir = await next();
+  // Whoever came last is the successor.
+  let successor = await next();
   await fill(reader, options, COUNT);
   await beginIterations(reader, options, 20, 2_500);
   const all = await reader.call(options, 'keys');
@@ -381,10 +381,10 @@ linux('iterations that are under way go on at every next host and give everythin
     await reader.call(options, 'set', `new ${round}`, { key: `new ${round}` });
     // A handover may also come while a page is on its way.
     const going = goOn(reader, 1_500);
-    await endHost(host, [heir], (host) => host.signal('SIGTERM'));
+    await endHost(host, [successor], (host) => host.signal('SIGTERM'));
     await going;
-    host = heir;
-    heir = await next();
+    host = successor;
+    successor = await next();
   }
   // Deleted were such as had been given before.
   for (const seen of await goOn(reader)) t.deepEqual(seen, all);

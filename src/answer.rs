@@ -3,10 +3,10 @@
 //! flat arrays. `ts/operations/answers.ts` reads all of it; the two files are to be changed together.
 
 use clustered_cache_core::error::{Error as CoreError, ErrorKind};
-use clustered_cache_core::protocol::Blob;
-use clustered_cache_core::protocol::answer::{PageItem, Response};
-use clustered_cache_core::protocol::structures::{EntryInfo, Settings, Stats};
 use clustered_cache_core::value::decode_number;
+use clustered_cache_core::wire::Blob;
+use clustered_cache_core::wire::answer::{PageItem, Response};
+use clustered_cache_core::wire::structures::{EntryInfo, Settings, Stats};
 use napi::bindgen_prelude::Unknown;
 use napi::{Env, Result};
 

@@ -2,9 +2,9 @@
 
 use clustered_cache_core::mark::Mark;
 use clustered_cache_core::operations::REQUEST_STRUCTURES;
-use clustered_cache_core::protocol::fields::FieldSpec;
-use clustered_cache_core::protocol::frame;
 use clustered_cache_core::value::{key_tag, value_tag};
+use clustered_cache_core::wire::fields::FieldSpec;
+use clustered_cache_core::wire::frame;
 use clustered_cache_core::{client, config};
 
 /// Largest entry, in bytes of key and value.

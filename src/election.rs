@@ -56,7 +56,7 @@ mod part {
     use std::sync::Mutex;
 
     use clustered_cache_core::election::{Elector, ElectorConfig, Left};
-    use clustered_cache_core::endpoint::{BaseFacts, Place};
+    use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory};
     use tokio::time::Instant;
 
     use super::{Duration, Leaving, PathBuf, Result};
@@ -72,7 +72,7 @@ mod part {
         if let Some(elector) = electors.get(key) {
             return Ok(elector.socket().to_owned());
         }
-        let place = Place::find(None, &BaseFacts::from_env(), key)?;
+        let place = ElectionDirectory::find(None, &BaseFacts::from_env(), key)?;
         let socket = place.socket().to_owned();
         if stands {
             let package_version = env!("CARGO_PKG_VERSION").to_owned();

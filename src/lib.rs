@@ -4,7 +4,7 @@
 //! answered, not thrown: every operation returns its answer and leaves its `answer::Form` in a register that the
 //! JavaScript layer reads. JavaScript values are walked in `key.rs` and `value.rs` only; raw N-API calls are in
 //! `js.rs` and `direct.rs` only. No state is kept per environment except in `link::Link` and `shapes::Shapes`; what belongs to the process is in
-//! `process.rs`, `realm.rs` and `servers.rs`.
+//! `process.rs`, `isolate.rs` and `servers.rs`.
 
 #![expect(unreachable_pub, reason = "what napi exports is public by its macro, and has no other reader")]
 
@@ -14,6 +14,7 @@ mod constants;
 mod direct;
 mod election;
 mod error;
+mod isolate;
 mod js;
 mod key;
 mod link;
@@ -22,7 +23,6 @@ mod options;
 mod persist;
 mod process;
 mod reads;
-mod realm;
 mod servers;
 mod shapes;
 mod value;

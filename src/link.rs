@@ -14,18 +14,18 @@ use clustered_cache_core::error::{Error, ErrorKind, Result};
 use clustered_cache_core::inbox::{Inbox, Incoming, LinkEvent};
 use clustered_cache_core::mark::Mark;
 use clustered_cache_core::operations::Operation;
-use clustered_cache_core::protocol::Handle;
-use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::session::Session;
+use clustered_cache_core::wire::Handle;
+use clustered_cache_core::wire::answer::Response;
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, This, Unknown};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 
 use crate::answer::{self, Answer, Form};
 use crate::error::{from_napi, to_napi};
+use crate::isolate::Isolate;
 use crate::js::{self, List, Register, WakeFunction};
 use crate::many::MAX_KEYS;
-use crate::realm::Realm;
 use crate::shapes::{ShapeTable, Shapes};
 use crate::{direct, key, process};
 
@@ -76,7 +76,7 @@ pub(crate) struct LinkState {
 
 #[napi_derive::napi]
 impl Link {
-    /// A way to the store of a realm of this process. `wake` is called when [`Link::drain`] has something; `register` receives
+    /// A way to the store of an isolate of this process. `wake` is called when [`Link::drain`] has something; `register` receives
     /// `form, number, number, number` of each immediate answer, and what `drain` says.
     #[napi(factory)]
     pub fn host(
@@ -84,10 +84,10 @@ impl Link {
         #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
         register: Float64Array,
         shapes: &Shapes,
-        realm: &Realm,
+        isolate: &Isolate,
     ) -> napi::Result<Self, String> {
         Self::new(env, wake, register, shapes, |inbox| {
-            let session = Session::new(realm.state.store(), inbox);
+            let session = Session::new(isolate.state.store(), inbox);
             Ok(Backend::local(session))
         })
     }

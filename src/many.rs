@@ -6,9 +6,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::{Blob, Handle};
 use clustered_cache_core::value::value_tag;
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::{Blob, Handle};
 use napi::bindgen_prelude::{JsValue, Unknown};
 use napi::{Env, Error, Result, Status, sys};
 

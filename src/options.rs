@@ -1,7 +1,7 @@
 //! Transfer objects and their conversion. Defaults are the core's; `null` is "left out".
 
 use clustered_cache_core::config::MAX_TTL;
-use clustered_cache_core::protocol::structures::NamespaceOptions;
+use clustered_cache_core::wire::structures::NamespaceOptions;
 
 /// Options of a namespace; milliseconds and bytes.
 #[napi_derive::napi(object, object_to_js = false)]

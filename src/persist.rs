@@ -11,9 +11,9 @@ use napi::Env;
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 
 use crate::error::to_napi;
+use crate::isolate;
 use crate::js::{self, WakeFunction};
 use crate::process::lock;
-use crate::realm;
 
 /// Notices that nobody takes; more than these say nothing new.
 const MAX_NOTICES: usize = 64;
@@ -75,7 +75,7 @@ pub(crate) fn elected() -> Arc<Keeper> {
 }
 
 fn ask_elected(wish: Persist) -> Result<()> {
-    refuse_shared(&realm::common().keeper(), &wish)?;
+    refuse_shared(&isolate::common().keeper(), &wish)?;
     elected().ask(wish).map(|_first| ())
 }
 

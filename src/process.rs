@@ -1,5 +1,5 @@
 //! What belongs to the process and not to one JavaScript environment: its threads, and where its host is; and in
-//! `realm.rs` its stores, in `servers.rs` their servers. Worker threads and the contexts of test runners load this addon once and meet here.
+//! `isolate.rs` its stores, in `servers.rs` their servers. Worker threads and the contexts of test runners load this addon once and meet here.
 
 use std::future::pending;
 use std::io;
@@ -9,7 +9,7 @@ use std::thread;
 use clustered_cache_core::error::{Error, Result};
 use tokio::runtime::{Builder, Handle};
 
-use crate::{election, realm};
+use crate::{election, isolate};
 
 /// Threads that serve clients: more than a few only add contention for the namespaces' locks.
 const MAX_SERVER_THREADS: usize = 4;
@@ -27,7 +27,7 @@ pub struct Attachment {
     /// The user that the host runs as, where there are users with numbers.
     pub user: Option<u32>,
     /// Users besides that one whose processes the host serves there; nothing where it never serves any.
-    pub guests: Option<Vec<u32>>,
+    pub allowed_users: Option<Vec<u32>>,
 }
 
 /// Remembers for the other threads of this process where its host is.
@@ -46,7 +46,7 @@ pub fn attachment() -> Option<Attachment> {
 /// of the process. Twice is fine.
 #[napi_derive::napi]
 pub fn stop_serving() {
-    realm::stop_serving();
+    isolate::stop_serving();
     election::end();
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use clustered_cache_core::operations::Operation;
-use clustered_cache_core::protocol::Handle;
+use clustered_cache_core::wire::Handle;
 use napi::Env;
 use napi::bindgen_prelude::Unknown;
 

@@ -1,12 +1,12 @@
-//! The servers of a realm: where its store is served, and to whom.
+//! The servers of an isolate: where its store is served, and to whom.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use clustered_cache_core::allowed_users::{AllowedUsers, own_user};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint};
 use clustered_cache_core::error::Result;
-use clustered_cache_core::guests::{Guests, own_user};
 use clustered_cache_core::server::{self, ServerConfig};
 use clustered_cache_core::store::Store;
 use tokio::sync::oneshot;
@@ -19,18 +19,18 @@ use crate::process::{Attachment, lock, server_runtime};
 pub(crate) enum Site {
     /// In a private directory of its own.
     Private,
-    /// In a directory that guests can pass through.
-    ForGuests,
+    /// In a directory that allowed users can pass through.
+    ForAllowedUsers,
     /// At this path.
     Path(String),
 }
 
-/// What one realm serves.
+/// What one isolate serves.
 #[derive(Default)]
 pub(crate) struct Servers {
     running: Mutex<HashMap<Site, Server>>,
-    /// Users besides this process's own who may be clients of the server for guests.
-    guests: Guests,
+    /// Users besides this process's own who may be clients of the server for allowed users.
+    allowed_users: AllowedUsers,
     /// Endpoints that nobody else can take, by the paths asked for; nothing listens there yet.
     reserved: Mutex<HashMap<String, HostEndpoint>>,
 }
@@ -41,7 +41,7 @@ struct Server {
     /// The user that clients see there: the one that this process ran as when the server was started.
     user: Option<u32>,
     /// Users besides its own whose processes it serves.
-    guests: Guests,
+    allowed_users: AllowedUsers,
     /// Dropped to shut the server down.
     shutdown: oneshot::Sender<()>,
     /// Ends when nobody is answered any more.
@@ -68,8 +68,9 @@ impl Servers {
         if let Some(server) = running.get(&site) {
             return Ok(server.attachment());
         }
-        let guests = if site == Site::ForGuests { self.guests.clone() } else { Guests::default() };
-        let server = Server::start(self.endpoint_at(&site)?, guests, store())?;
+        let allowed_users =
+            if site == Site::ForAllowedUsers { self.allowed_users.clone() } else { AllowedUsers::default() };
+        let server = Server::start(self.endpoint_at(&site)?, allowed_users, store())?;
         let attachment = server.attachment();
         running.insert(site, server);
         Ok(attachment)
@@ -78,9 +79,11 @@ impl Servers {
     fn endpoint_at(&self, site: &Site) -> Result<HostEndpoint> {
         match site {
             Site::Private => HostEndpoint::create(None, &BaseFacts::from_env()),
-            Site::ForGuests => {
-                HostEndpoint::create_for_guests(None, &BaseFacts::from_env(), &self.guests.list())
-            }
+            Site::ForAllowedUsers => HostEndpoint::create_for_allowed_users(
+                None,
+                &BaseFacts::from_env(),
+                &self.allowed_users.list(),
+            ),
             Site::Path(path) => match lock(&self.reserved).remove(path) {
                 Some(reserved) => Ok(reserved),
                 None => HostEndpoint::at(Path::new(path)),
@@ -90,18 +93,18 @@ impl Servers {
 
     /// The socket that all processes can reach that this one starts and that may.
     pub(crate) fn site_for_children(&self) -> Site {
-        if self.guests.list().is_empty() { Site::Private } else { Site::ForGuests }
+        if self.allowed_users.list().is_empty() { Site::Private } else { Site::ForAllowedUsers }
     }
 
-    /// Adds guests.
+    /// Adds allowed users.
     pub(crate) fn admit(&self, users: &[u32]) -> Result<()> {
         let running = lock(&self.running);
-        let list = self.guests.with(users)?;
+        let list = self.allowed_users.with(users)?;
         // Whoever may connect is to get at the socket first.
-        if let Some(server) = running.get(&Site::ForGuests) {
+        if let Some(server) = running.get(&Site::ForAllowedUsers) {
             server.endpoint.admit(&list)?;
         }
-        self.guests.add(&list);
+        self.allowed_users.add(&list);
         Ok(())
     }
 
@@ -113,7 +116,7 @@ impl Servers {
         running.len() < before
     }
 
-    /// All servers, which are this realm's no more.
+    /// All servers, which are this isolate's no more.
     pub(crate) fn take(&self) -> Running {
         Running(std::mem::take(&mut *lock(&self.running)))
     }
@@ -148,7 +151,7 @@ impl Running {
 }
 
 impl Server {
-    fn start(endpoint: HostEndpoint, guests: Guests, store: Arc<Store>) -> Result<Self> {
+    fn start(endpoint: HostEndpoint, allowed_users: AllowedUsers, store: Arc<Store>) -> Result<Self> {
         let runtime = server_runtime()?;
         let endpoint = Arc::new(endpoint);
         let listener = {
@@ -157,12 +160,15 @@ impl Server {
         };
         let (shutdown, stopped) = oneshot::channel::<()>();
         let user = own_user();
-        let config = ServerConfig { guests: guests.clone(), ..ServerConfig::new(endpoint.secret().clone()) };
+        let config = ServerConfig {
+            allowed_users: allowed_users.clone(),
+            ..ServerConfig::new(endpoint.secret().clone())
+        };
         let task = runtime.spawn(server::run(listener, store, config, async move {
             // The sender is only ever dropped.
             let _ = stopped.await;
         }));
-        Ok(Self { endpoint, user, guests, shutdown, task })
+        Ok(Self { endpoint, user, allowed_users, shutdown, task })
     }
 
     fn attachment(&self) -> Attachment {
@@ -170,7 +176,7 @@ impl Server {
             endpoint: self.endpoint.path().to_string_lossy().into_owned(),
             secret: Some(self.endpoint.secret().to_hex()),
             user: self.user,
-            guests: Some(self.guests.list()),
+            allowed_users: Some(self.allowed_users.list()),
         }
     }
 }

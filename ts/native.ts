@@ -8,7 +8,7 @@ import { codedError, fromNative } from './errors.js';
 
 export type NativeCache = Binding.ClusteredCache & Reads;
 export type NativeLink = Binding.Link & Submit;
-export type NativeIsolate = Binding.Realm;
+export type NativeIsolate = Binding.Isolate;
 export type NativeOptions = Binding.NativeNamespaceOptions;
 export type Attachment = Binding.Attachment;
 export type SnapshotNotice = Binding.SnapshotNotice;

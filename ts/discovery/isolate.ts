@@ -41,7 +41,7 @@ export function isolateName(): string {
 export function isolate(): NativeIsolate {
   const name = isolateName();
   let found = isolates.get(name);
-  if (!found) isolates.set(name, (found = new native.Realm(name)));
+  if (!found) isolates.set(name, (found = new native.Isolate(name)));
   return found;
 }
 

@@ -167,8 +167,8 @@ function withheld(answer: Answer, user: number | null): Answer {
 }
 
 /** Whether the host there serves processes of `user`. */
-function serves({ user: host, guests }: Attachment, user: number | null): boolean {
-  return host === undefined || user === null || user === host || (guests?.includes(user) ?? false);
+function serves({ user: host, allowedUsers }: Attachment, user: number | null): boolean {
+  return host === undefined || user === null || user === host || (allowedUsers?.includes(user) ?? false);
 }
 
 /** Whether this process learns from the one that started it where its host is. */
@@ -272,7 +272,7 @@ function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
 function refusalBy(answer: Attachment): Error | undefined {
   const own = process.geteuid?.() ?? null;
   if (serves(answer, own)) return undefined;
-  const remedy = answer.guests ? `, or give the host a cache with \`allowUids: [${own}]\`` : '';
+  const remedy = answer.allowedUsers ? `, or give the host a cache with \`allowUids: [${own}]\`` : '';
   return codedError(
     'ERR_CC_FOREIGN_PEER',
     `the host runs as user ${answer.user}, this process as user ${own}: run both as the same user (no \`uid\` in ` +

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::operations::namespace::ReadStats;
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::structures::NamespaceOptions;
 use clustered_cache_core::snapshot;
 use clustered_cache_core::store::Store;
 use clustered_cache_core::testing::{TempDir, User, set, text_key};
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::structures::NamespaceOptions;
 
 const RUNS: usize = 7;
 
@@ -55,9 +55,9 @@ fn hand_over(store: &Arc<Store>) -> (Duration, Duration) {
     }
     let exported = began.elapsed();
     part.clear();
-    let heir = Store::new(Clock::System);
+    let successor = Store::new(Clock::System);
     let began = Instant::now();
-    let (mut export, mut import) = (store.export(), heir.import());
+    let (mut export, mut import) = (store.export(), successor.import());
     let mut more = true;
     while more {
         part.clear();
@@ -65,7 +65,7 @@ fn hand_over(store: &Arc<Store>) -> (Duration, Duration) {
         import.feed(&part).expect("content can be read");
     }
     let both = began.elapsed();
-    check(store, &heir, import.imported().skipped);
+    check(store, &successor, import.imported().skipped);
     (exported, both)
 }
 
@@ -75,11 +75,11 @@ fn keep(store: &Arc<Store>) -> (Duration, Duration) {
     let began = Instant::now();
     snapshot::write(store, &path).expect("there is room");
     let written = began.elapsed();
-    let heir = Store::new(Clock::System);
+    let successor = Store::new(Clock::System);
     let began = Instant::now();
-    let loaded = snapshot::load(&heir, &path).expect("it is whole").expect("it is there");
+    let loaded = snapshot::load(&successor, &path).expect("it is whole").expect("it is there");
     let taken = began.elapsed();
-    check(store, &heir, loaded.skipped);
+    check(store, &successor, loaded.skipped);
     (written, taken)
 }
 

@@ -15,11 +15,11 @@ use crate::inbox::Incoming;
 use crate::mark::Mark;
 use crate::operations::Operation;
 use crate::operations::namespace::{Open, Release};
-use crate::protocol::answer::Response;
-use crate::protocol::frame;
-use crate::protocol::structures::NamespaceOptions;
-use crate::protocol::{Handle, RequestId};
 use crate::session::Session;
+use crate::wire::answer::Response;
+use crate::wire::frame;
+use crate::wire::structures::NamespaceOptions;
+use crate::wire::{Handle, RequestId};
 
 /// A way to a store.
 pub enum Backend {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::structures::NamespaceOptions;
+use crate::wire::structures::NamespaceOptions;
 
 // --- namespaces, keys and values -----------------------------------------------------------------------------
 
@@ -142,10 +142,10 @@ pub const ELECTED_CHECK: Duration = Duration::from_secs(1);
 /// A leaving host's call returns at most this much later than it was given time for: its last replies are on their way.
 pub const LEAVE_SLACK: Duration = Duration::from_millis(300);
 /// A leaving host that nobody watches gives somebody this long to come.
-pub const HEIR_PATIENCE: Duration = Duration::from_millis(50);
-/// As [`HEIR_PATIENCE`], where other processes are there, or about to come.
-pub const HEIR_PATIENCE_LONG: Duration = Duration::from_millis(250);
-/// Parts of a leaving host's content that wait for the heir's other thread.
+pub const SUCCESSOR_PATIENCE: Duration = Duration::from_millis(50);
+/// As [`SUCCESSOR_PATIENCE`], where other processes are there, or about to come.
+pub const SUCCESSOR_PATIENCE_LONG: Duration = Duration::from_millis(250);
+/// Parts of a leaving host's content that wait for the successor's other thread.
 pub const CONTENT_PARTS_WAITING: usize = 4;
 /// Hexadecimal digits of the key under which processes elect their host.
 pub const ELECTION_KEY_DIGITS: usize = 32;
@@ -174,7 +174,7 @@ pub const MAX_SWEPT_FILES: usize = 4_096;
 // --- files ---------------------------------------------------------------------------------------------------
 
 /// Most users besides its own whose processes a host serves: the file system lists them for one directory.
-pub const MAX_GUESTS: usize = 64;
+pub const MAX_ALLOWED_USERS: usize = 64;
 /// Longest socket path: macOS and the BSDs allow 104 bytes with the final zero, Linux 108.
 pub const MAX_SOCKET_PATH: usize = 103;
 /// Directories a starting host looks at to remove what killed hosts left behind.

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::config::{MAX_DESCRIPTORS_WAITING, MAX_FRAME_BYTES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::RequestId;
-use crate::protocol::UNASKED;
-use crate::protocol::answer::Response;
-use crate::protocol::frame::{self, AnswerHead};
 use crate::store::Mailbox;
 use crate::transport::Descriptor;
+use crate::wire::RequestId;
+use crate::wire::UNASKED;
+use crate::wire::answer::Response;
+use crate::wire::frame::{self, AnswerHead};
 
 /// A change of the link to the host.
 #[derive(Debug)]

@@ -6,12 +6,12 @@
 //! | [`snapshot`] | a store's entries in a file, for a later host |
 //! | [`operations`] | what can be asked of a host: one table, one file for each family |
 //! | [`session`] | one user of a store (a connection, or the host's own JavaScript): what it has open and holds |
-//! | [`protocol`] | frames, fields, answers, handshake: bytes in, values out, no sockets |
+//! | [`wire`] | frames, fields, answers, handshake: bytes in, values out, no sockets |
 //! | [`transport`] | sockets: the only file that names the transport crate |
 //! | [`server`] | serves a store to connections |
 //! | [`client`] | one connection to a host, reconnecting |
 //! | [`endpoint`] | directory, socket path and secret of a host |
-//! | [`guests`] | users besides the host's own who may be clients |
+//! | [`allowed_users`] | users besides the host's own who may be clients |
 //! | `election` | makes one of several equal processes the host, and another one when that is gone |
 //! | [`inbox`] | what has arrived for one JavaScript environment |
 //! | [`shapes`] | key lists of records that one JavaScript environment knows |
@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(unix), allow(dead_code, reason = "there are no elections: nobody hands over"))]
 
+pub mod allowed_users;
 pub mod backend;
 pub mod client;
 pub mod clock;
@@ -32,11 +33,9 @@ pub mod config;
 pub mod election;
 pub mod endpoint;
 pub mod error;
-pub mod guests;
 pub mod inbox;
 pub mod mark;
 pub mod operations;
-pub mod protocol;
 pub mod server;
 pub mod session;
 pub mod shapes;
@@ -44,6 +43,7 @@ pub mod snapshot;
 pub mod store;
 pub mod transport;
 pub mod value;
+pub mod wire;
 
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -17,13 +17,13 @@ use crate::error::ErrorKind;
 use crate::operations::entries::{Set, SetIfAbsent};
 use crate::operations::namespace::Open;
 use crate::operations::{Message, NewEntry};
-use crate::protocol::answer::{self, Response};
-use crate::protocol::frame::{self, RequestHead};
-use crate::protocol::structures::{Keep, NamespaceOptions};
-use crate::protocol::{Blob, Handle, RequestId, UNASKED};
 use crate::session::Session;
 use crate::store::{Mailbox, Store};
 use crate::value::{key_tag, value_tag};
+use crate::wire::answer::{self, Response};
+use crate::wire::frame::{self, RequestHead};
+use crate::wire::structures::{Keep, NamespaceOptions};
+use crate::wire::{Blob, Handle, RequestId, UNASKED};
 
 // --- time ------------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,10 @@ use clustered_cache_core::client::Target;
 use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::operations::entries::Get;
 use clustered_cache_core::operations::namespace::ReadStats;
-use clustered_cache_core::protocol::Blob;
-use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::server::ServerLimits;
 use clustered_cache_core::testing::{Request as _, TempDir, set, text_key, text_value};
+use clustered_cache_core::wire::Blob;
+use clustered_cache_core::wire::answer::Response;
 use support::{Host, LONG, Raw, TestClient, own_listener, watch};
 
 const SOON: Duration = Duration::from_millis(60);

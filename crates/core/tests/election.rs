@@ -16,22 +16,22 @@ use clustered_cache_core::client::{ClientConfig, Target};
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::config::{DEFAULT_TIMEOUT, HANDSHAKE_TIMEOUT};
 use clustered_cache_core::election::{Elector, ElectorConfig, Standing};
-use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Place};
+use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory, HostEndpoint};
 use clustered_cache_core::operations::entries::Get;
 use clustered_cache_core::operations::namespace::ReadStats;
-use clustered_cache_core::protocol::Blob;
-use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::testing::{self, TempDir, manual_clock, text_key, text_value};
+use clustered_cache_core::wire::Blob;
+use clustered_cache_core::wire::answer::Response;
 use support::{LONG, PATIENCE, TestClient, runtime, watch};
 use tokio::runtime::Runtime;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-fn place(directory: &TempDir) -> Place {
-    Place::find(Some(directory.path()), &BaseFacts::default(), KEY).unwrap()
+fn place(directory: &TempDir) -> ElectionDirectory {
+    ElectionDirectory::find(Some(directory.path()), &BaseFacts::default(), KEY).unwrap()
 }
 
-fn directory_of(place: &Place) -> &Path {
+fn directory_of(place: &ElectionDirectory) -> &Path {
     place.socket().parent().unwrap()
 }
 
@@ -47,11 +47,11 @@ struct Contender {
 }
 
 impl Contender {
-    fn new(place: &Place) -> Self {
+    fn new(place: &ElectionDirectory) -> Self {
         Self::at(place, Clock::System)
     }
 
-    fn at(place: &Place, clock: Clock) -> Self {
+    fn at(place: &ElectionDirectory, clock: Clock) -> Self {
         let (tell, standings) = channel();
         let tell = Mutex::new(tell);
         let observe = move |standing| {
@@ -131,7 +131,7 @@ fn settled(contenders: Vec<Contender>) -> (Contender, Vec<Contender>, u64) {
     (hosts.remove(0), others, epochs[0])
 }
 
-fn client(place: &Place) -> TestClient {
+fn client(place: &ElectionDirectory) -> TestClient {
     let client = TestClient::new(LONG);
     client.start(Target { socket: place.socket().to_owned(), secret: None, user: None });
     client
@@ -264,7 +264,7 @@ fn a_sweeping_host_leaves_the_place_alone() {
 #[test]
 fn a_place_that_others_could_change_is_refused() {
     let directory = TempDir::new();
-    let find = || Place::find(Some(directory.path()), &BaseFacts::default(), KEY);
+    let find = || ElectionDirectory::find(Some(directory.path()), &BaseFacts::default(), KEY);
     let path = directory_of(&find().unwrap()).to_owned();
     set_mode(&path, 0o770);
     let error = find().unwrap_err();
@@ -299,7 +299,7 @@ fn a_secret_that_others_could_read_is_refused() {
 fn a_key_is_32_digits_and_cannot_lead_elsewhere() {
     let directory = TempDir::new();
     for key in ["", "../../../../../../../../../../tmp", &KEY[1..], &KEY.to_uppercase()] {
-        let error = Place::find(Some(directory.path()), &BaseFacts::default(), key).unwrap_err();
+        let error = ElectionDirectory::find(Some(directory.path()), &BaseFacts::default(), key).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{key}");
     }
 }
@@ -312,10 +312,10 @@ fn a_place_outlives_a_login_session_where_it_can() {
         run_user: None,
         temp_dirs: vec![temporary.path().to_owned()],
     };
-    let found = Place::find(None, &facts, KEY).unwrap();
+    let found = ElectionDirectory::find(None, &facts, KEY).unwrap();
     assert!(found.socket().starts_with(temporary.path()), "{found:?}");
     let nowhere = BaseFacts { temp_dirs: vec![PathBuf::from("/nowhere/at/all")], ..facts };
-    let found = Place::find(None, &nowhere, KEY).unwrap();
+    let found = ElectionDirectory::find(None, &nowhere, KEY).unwrap();
     assert!(found.socket().starts_with(session.path()), "{found:?}");
 }
 

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use clustered_cache_core::config::DEFAULT_TIMEOUT;
 use clustered_cache_core::election::{Elector, ElectorConfig, Standing};
-use clustered_cache_core::endpoint::{BaseFacts, Place, read_secret};
+use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory, read_secret};
 use clustered_cache_core::testing::TempDir;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
@@ -39,8 +39,8 @@ const DYING: Duration = Duration::from_millis(50);
 const HOSTS: u8 = b'H';
 const TWO_HOSTS: u8 = b'!';
 
-fn place(base: &Path) -> Place {
-    Place::find(Some(base), &BaseFacts::default(), KEY).unwrap()
+fn place(base: &Path) -> ElectionDirectory {
+    ElectionDirectory::find(Some(base), &BaseFacts::default(), KEY).unwrap()
 }
 
 // --- children ----------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ struct Figures {
 
 struct Election {
     base: TempDir,
-    place: Place,
+    place: ElectionDirectory,
     contenders: Vec<Contender>,
     random: u64,
     figures: Figures,
@@ -261,7 +261,7 @@ impl Drop for Election {
 }
 
 /// Does a host answer? One that is stopped accepts connections only.
-fn answers(place: &Place) -> bool {
+fn answers(place: &ElectionDirectory) -> bool {
     let Ok(secret) = read_secret(place.socket()) else { return false };
     let Ok(stream) = UnixStream::connect(place.socket()) else { return false };
     let Some(raw) = Raw::over(stream).try_greet(&secret, Duration::from_millis(250)) else { return false };

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use clustered_cache_core::operations::loading::{Complete, Fetch, Loaded};
 use clustered_cache_core::operations::namespace::Ping;
-use clustered_cache_core::protocol::Blob;
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::structures::Keep;
 use clustered_cache_core::testing::{TempDir, text_key, text_value};
+use clustered_cache_core::wire::Blob;
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::structures::Keep;
 use support::{Host, TestClient, watch};
 
 const MINUTE: u64 = 60_000_000;

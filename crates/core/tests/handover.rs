@@ -14,12 +14,12 @@ use clustered_cache_core::clock::Clock;
 use clustered_cache_core::endpoint::HostEndpoint;
 use clustered_cache_core::operations::entries::Get;
 use clustered_cache_core::operations::namespace::Ping;
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::structures::NamespaceOptions;
-use clustered_cache_core::protocol::{Blob, RequestId};
 use clustered_cache_core::server::{ServerConfig, ServerLimits};
 use clustered_cache_core::store::Store;
 use clustered_cache_core::testing::{TempDir, hand_over, set, text_key, text_value};
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::structures::NamespaceOptions;
+use clustered_cache_core::wire::{Blob, RequestId};
 use clustered_cache_shm::Handover;
 use support::{Host, LONG, TestClient, watch};
 

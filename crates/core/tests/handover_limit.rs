@@ -9,9 +9,9 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use clustered_cache_core::operations::namespace::Ping;
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::structures::NamespaceOptions;
 use clustered_cache_core::testing::{TempDir, hand_over};
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::structures::NamespaceOptions;
 use clustered_cache_shm::Handover;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{Host, TestClient, watch};

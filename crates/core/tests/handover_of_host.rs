@@ -15,19 +15,19 @@ use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{ClientConfig, Target};
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
-use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Place, read_secret};
+use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory, HostEndpoint, read_secret};
 use clustered_cache_core::operations::counters::Count;
 use clustered_cache_core::operations::entries::{Get, ReadInfo, Set};
 use clustered_cache_core::operations::host::{Ready, StandBy};
 use clustered_cache_core::operations::loading::{CancelWait, Complete, Fetch, Loaded};
 use clustered_cache_core::operations::namespace::{Ping, ReadStats};
 use clustered_cache_core::operations::scans::{BeginScan, NextPage, ScanFields};
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::handshake::{ClientHello, FEATURE_SCANS, FEATURE_WATCH, Introduction};
-use clustered_cache_core::protocol::structures::{CountBy, EntryInfo, Keep, Stats};
-use clustered_cache_core::protocol::{Blob, HOST, RequestId};
 use clustered_cache_core::store::Store;
 use clustered_cache_core::testing::{self, Reply, TempDir, any, text_key, text_value};
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::handshake::{ClientHello, FEATURE_SCANS, FEATURE_WATCH, Introduction};
+use clustered_cache_core::wire::structures::{CountBy, EntryInfo, Keep, Stats};
+use clustered_cache_core::wire::{Blob, HOST, RequestId};
 use support::{Host, LONG, PATIENCE, Raw, Seen, TestClient, runtime, watch};
 use tokio::runtime::Runtime;
 
@@ -35,8 +35,8 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 /// For handovers that have to succeed, on a busy machine too.
 const AMPLE: Duration = Duration::from_secs(10);
 
-fn place(directory: &TempDir) -> Place {
-    Place::find(Some(directory.path()), &BaseFacts::default(), KEY).unwrap()
+fn place(directory: &TempDir) -> ElectionDirectory {
+    ElectionDirectory::find(Some(directory.path()), &BaseFacts::default(), KEY).unwrap()
 }
 
 /// One process's part, in this process.
@@ -47,7 +47,7 @@ struct Contender {
 }
 
 impl Contender {
-    fn new(place: &Place) -> Self {
+    fn new(place: &ElectionDirectory) -> Self {
         let (tell, standings) = channel();
         let tell = Mutex::new(tell);
         let observe = move |standing| {
@@ -69,13 +69,13 @@ impl Contender {
         }
     }
 
-    fn hosting(place: &Place) -> (Self, u64) {
+    fn hosting(place: &ElectionDirectory) -> (Self, u64) {
         let contender = Self::new(place);
         let epoch = contender.hosts();
         (contender, epoch)
     }
 
-    fn watching(place: &Place) -> Self {
+    fn watching(place: &ElectionDirectory) -> Self {
         let contender = Self::new(place);
         contender.watches();
         contender
@@ -91,7 +91,7 @@ impl Contender {
     fn watches(&self) -> u64 {
         match self.next() {
             Standing::Watching(epoch) => epoch,
-            other => panic!("expected a watcher, saw {other:?}"),
+            other => panic!("expected a standby, saw {other:?}"),
         }
     }
 
@@ -109,14 +109,14 @@ impl Drop for Contender {
     }
 }
 
-fn client(place: &Place) -> TestClient {
+fn client(place: &ElectionDirectory) -> TestClient {
     let client = TestClient::configured(ClientConfig { grace: LONG, ..ClientConfig::of_elected() });
     client.start(Target { socket: place.socket().to_owned(), secret: None, user: None });
     client
 }
 
 /// A client with the namespace `some` under handle 1.
-fn user(place: &Place) -> TestClient {
+fn user(place: &ElectionDirectory) -> TestClient {
     let client = client(place);
     client.open(1, "some");
     client
@@ -168,7 +168,7 @@ fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
     let directory = TempDir::new();
     let place = place(&directory);
     let (host, epoch) = Contender::hosting(&place);
-    let heir = Contender::watching(&place);
+    let successor = Contender::watching(&place);
     let client = user(&place);
     for n in 0..100 {
         set(&client, &format!("key {n}"), &format!("value {n}"));
@@ -180,7 +180,7 @@ fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
     get(&client, "nothing");
     let before = stats(&client);
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 101 });
-    assert_eq!(heir.hosts(), epoch);
+    assert_eq!(successor.hosts(), epoch);
     assert_eq!(get(&client, "key 0"), Response::Value(Blob(&text_value("value 0"))));
     let after = stats(&client);
     assert_eq!(
@@ -211,12 +211,12 @@ fn the_heir_leaves_in_its_turn_and_nobody_hears_of_a_loss() {
     let client = user(&place);
     set(&client, "key", "value");
     for _ in 0..5 {
-        let heir = Contender::watching(&place);
+        let successor = Contender::watching(&place);
         assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 1 });
         assert_eq!(host.leave(AMPLE), Left::NotHosting);
-        assert_eq!(heir.hosts(), epoch);
+        assert_eq!(successor.hosts(), epoch);
         assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
-        host = heir;
+        host = successor;
     }
     has_only_moved(&client, epoch, 5);
 }
@@ -227,7 +227,7 @@ fn a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it() {
     let directory = TempDir::new();
     let place = place(&directory);
     let (host, epoch) = Contender::hosting(&place);
-    let heir = Contender::watching(&place);
+    let successor = Contender::watching(&place);
     let [leader, waiter, quitter] = [(); 3].map(|()| user(&place));
     let Response::Lease(token) = leader.reply_to(submit_fetch(&leader, "key")).response() else { panic!() };
     let [waits, quits] = [&waiter, &quitter].map(|client| {
@@ -239,7 +239,7 @@ fn a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it() {
     let quits = submit_fetch(&quitter, "key");
     assert_eq!(quitter.reply_to(quits), Response::Waiting);
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
-    heir.hosts();
+    successor.hosts();
     assert_eq!(waiter.reply_to(waits), Response::Waiting, "it is asked again, by itself");
     assert_eq!(quitter.reply_to(quits), Response::Waiting);
     assert_eq!(quitter.ask(1, CancelWait { request: quits }), Response::Flag(true));
@@ -284,7 +284,7 @@ fn scans_go_on_at_each_next_host_and_show_everything_once() {
     }
     let mut scans: Vec<_> = (0..SCANS).map(|n| (&clients[n % 2], begin_scan(&clients[n % 2]))).collect();
     for round in 0..7 {
-        let heir = Contender::watching(&place);
+        let successor = Contender::watching(&place);
         // Some ask while there is no host, and all others when there is one again.
         let asks = |(client, (cursor, _)): &(&TestClient, (u64, Vec<String>))| {
             let id = client.submit(1, NextPage { cursor: *cursor, limit: 4 });
@@ -293,8 +293,8 @@ fn scans_go_on_at_each_next_host_and_show_everything_once() {
         };
         let early: Vec<_> = scans[..SCANS / 2].iter().map(asks).collect();
         assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 30 });
-        assert_eq!(heir.hosts(), epoch);
-        host = heir;
+        assert_eq!(successor.hosts(), epoch);
+        host = successor;
         let late: Vec<_> = scans[SCANS / 2..].iter().map(asks).collect();
         for ((client, (cursor, shown)), id) in scans.iter_mut().zip(early.into_iter().chain(late)) {
             let (next, keys) = page(&client.reply_to(id));
@@ -339,12 +339,12 @@ fn an_heir_that_knows_no_scans_is_told_of_none() {
     }
     let (cursor, shown) = begin_scan(&client);
     for (features, expected) in [(FEATURE_WATCH, 0), (FEATURE_WATCH | FEATURE_SCANS, 1)] {
-        let mut watcher = watcher_with(&place, features);
+        let mut standby = standby_with(&place, features);
         let reading = thread::spawn(move || {
-            let heir = Store::new(Clock::System);
-            let mut import = heir.import();
+            let successor = Store::new(Clock::System);
+            let mut import = successor.import();
             while !import.imported().complete {
-                let (_, part) = watcher.reply().unwrap();
+                let (_, part) = standby.reply().unwrap();
                 let Response::Content(part) = part.response() else { panic!("{part:?}") };
                 import.feed(part.0).unwrap();
             }
@@ -368,7 +368,7 @@ fn what_was_asked_before_a_namespace_was_given_back_is_carried_out() {
     let client = user(&place);
     for handle in 2..20 {
         client.open(handle, "some");
-        let heir = Contender::watching(&place);
+        let successor = Contender::watching(&place);
         let leaving = thread::spawn(move || {
             assert!(matches!(host.leave(AMPLE), Left::HandedOver { .. }));
             host
@@ -386,8 +386,8 @@ fn what_was_asked_before_a_namespace_was_given_back_is_carried_out() {
         }
         assert_eq!(client.reply_to(release), Response::Flag(true));
         drop(leaving.join().unwrap());
-        heir.hosts();
-        host = heir;
+        successor.hosts();
+        host = successor;
     }
 }
 
@@ -410,15 +410,15 @@ fn at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once() {
             })
             .collect();
         for _ in 0..ROUNDS {
-            let heir = Contender::watching(&place);
+            let successor = Contender::watching(&place);
             let before = done.load(Ordering::Relaxed);
             let enough = || done.load(Ordering::Relaxed) > before + 500;
             while !enough() {
                 thread::yield_now();
             }
             assert!(matches!(host.leave(AMPLE), Left::HandedOver { .. }));
-            assert_eq!(heir.hosts(), epoch);
-            host = heir;
+            assert_eq!(successor.hosts(), epoch);
+            host = successor;
         }
         stop.store(true, Ordering::Relaxed);
         users.into_iter().for_each(|user| user.join().unwrap());
@@ -513,21 +513,21 @@ fn what_only_watchers_ask_is_refused_elsewhere() {
         assert_eq!(client.ask(handle, Ready {}).error(), Some(ErrorKind::Protocol));
     }
     for (handle, request) in [(HOST, any(StandBy {})), (1, any(Ping {}))] {
-        let mut watcher = own_watcher(&place);
-        watcher.request(2, handle, request);
-        watcher.expect_end();
+        let mut standby = own_standby(&place);
+        standby.request(2, handle, request);
+        standby.expect_end();
     }
     assert_eq!(host.leave(Duration::from_millis(100)), Left::NoHeir);
 }
 
-// --- heirs that fail ---------------------------------------------------------------------------------------------
+// --- successors that fail ---------------------------------------------------------------------------------------------
 
-/// A watcher of the test's own.
-fn own_watcher(place: &Place) -> Raw {
-    watcher_with(place, FEATURE_WATCH)
+/// A standby of the test's own.
+fn own_standby(place: &ElectionDirectory) -> Raw {
+    standby_with(place, FEATURE_WATCH)
 }
 
-fn watcher_with(place: &Place, features: u64) -> Raw {
+fn standby_with(place: &ElectionDirectory, features: u64) -> Raw {
     let secret = read_secret(place.socket()).unwrap();
     let mut raw = Raw::connect(place.socket());
     let client = ClientHello::new(&Introduction { features, ..support::introduction(&secret) });
@@ -557,15 +557,15 @@ fn an_heir_that_dies_in_the_middle_gives_way_to_the_one_before() {
     let (host, epoch) = Contender::hosting(&place);
     let client = user(&place);
     fill(&client);
-    let heir = Contender::watching(&place);
-    let mut dying = own_watcher(&place);
+    let successor = Contender::watching(&place);
+    let mut dying = own_standby(&place);
     let death = thread::spawn(move || {
         let (_, first) = dying.reply().unwrap();
         assert!(matches!(first.response(), Response::Content(_)));
     });
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 16 });
     death.join().unwrap();
-    assert_eq!(heir.hosts(), epoch);
+    assert_eq!(successor.hosts(), epoch);
     assert_eq!(stats(&client).size, 16);
 }
 
@@ -577,13 +577,13 @@ fn an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays()
     let (host, epoch) = Contender::hosting(&place);
     let client = user(&place);
     fill(&client);
-    let silent = own_watcher(&place);
+    let silent = own_standby(&place);
     assert_eq!(host.leave(Duration::from_millis(600)), Left::NoHeir);
     set(&client, "key", "the host goes on");
-    let heir = Contender::watching(&place);
-    let also_silent = own_watcher(&place);
+    let successor = Contender::watching(&place);
+    let also_silent = own_standby(&place);
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 17 });
-    assert_eq!(heir.hosts(), epoch);
+    assert_eq!(successor.hosts(), epoch);
     assert_eq!(stats(&client).size, 17);
     drop((silent, also_silent));
 }
@@ -594,7 +594,7 @@ fn with_little_time_the_hottest_entries_go() {
     let directory = TempDir::new();
     let place = place(&directory);
     let (host, _) = Contender::hosting(&place);
-    let heir = Contender::watching(&place);
+    let successor = Contender::watching(&place);
     let client = user(&place);
     set(&client, "cold", "value");
     let large = "x".repeat(1 << 20);
@@ -604,7 +604,7 @@ fn with_little_time_the_hottest_entries_go() {
     set(&client, "hot", "value");
     match host.leave(Duration::from_millis(60)) {
         Left::HandedOver { entries } => {
-            heir.hosts();
+            successor.hosts();
             assert_eq!(stats(&client).size, entries);
             assert_eq!(get(&client, "hot"), Response::Value(Blob(&text_value("value"))));
         }
@@ -624,10 +624,10 @@ fn without_anybody_the_host_stays_and_serves() {
     set(&client, "key", "value");
     assert_eq!(host.leave(AMPLE), Left::NoHeir);
     assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
-    let heir = Contender::watching(&place);
+    let successor = Contender::watching(&place);
     assert_eq!(host.leave(Duration::ZERO), Left::NoHeir, "no time is no handover");
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 1 });
-    assert_eq!(heir.hosts(), epoch);
+    assert_eq!(successor.hosts(), epoch);
 }
 
 #[test]
@@ -680,10 +680,10 @@ fn nobody_becomes_the_host_while_the_lock_is_on_its_way() {
             }
         });
         for _ in 0..20 {
-            let heir = Contender::watching(&place);
+            let successor = Contender::watching(&place);
             assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
-            heir.hosts();
-            host = heir;
+            successor.hosts();
+            host = successor;
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -694,7 +694,8 @@ fn what_is_no_lock_of_the_place_is_not_taken_for_it() {
     let (one, other) = (TempDir::new(), TempDir::new());
     let (one, other) = (place(&one), place(&other));
     let held = HostEndpoint::elect(&one).unwrap().unwrap();
-    let directory = |place: &Place| std::fs::File::open(place.socket().parent().unwrap()).unwrap();
+    let directory =
+        |place: &ElectionDirectory| std::fs::File::open(place.socket().parent().unwrap()).unwrap();
     let inherit = |descriptor: std::fs::File| HostEndpoint::inherit(&one, descriptor.into()).unwrap();
     assert!(inherit(directory(&other)).is_none(), "of another place");
     assert!(inherit(directory(&one)).is_none(), "not locked by this descriptor");

@@ -13,10 +13,10 @@ use clustered_cache_core::config::MAX_HELLO_BYTES;
 use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::operations::host::PingHost;
 use clustered_cache_core::operations::namespace::{Open, Ping};
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::handshake::{ClientHello, HostChallenge};
-use clustered_cache_core::protocol::{HOST, PROTOCOL_MINOR};
 use clustered_cache_core::testing::TempDir;
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::handshake::{ClientHello, HostChallenge};
+use clustered_cache_core::wire::{HOST, PROTOCOL_MINOR};
 use support::{Host, LONG, Raw, TestClient, introduction, own_listener, watch};
 
 fn other_secret() -> Secret {

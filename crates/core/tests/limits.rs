@@ -12,11 +12,11 @@ use clustered_cache_core::config::{MAX_FRAME_BYTES, MAX_UNAUTHENTICATED};
 use clustered_cache_core::operations::Operation;
 use clustered_cache_core::operations::entries::Get;
 use clustered_cache_core::operations::namespace::Ping;
-use clustered_cache_core::protocol::Blob;
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::frame::RequestHead;
 use clustered_cache_core::server::ServerLimits;
 use clustered_cache_core::testing::{Request as _, TempDir, set, text_key, text_value};
+use clustered_cache_core::wire::Blob;
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::frame::RequestHead;
 use support::{Host, Raw, SHORT, TestClient, watch};
 
 const SOON: Duration = Duration::from_millis(40);

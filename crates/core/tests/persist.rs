@@ -13,13 +13,13 @@ use std::time::Duration;
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
-use clustered_cache_core::endpoint::{BaseFacts, Place};
+use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory};
 use clustered_cache_core::operations::namespace::ReadStats;
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::structures::NamespaceOptions;
 use clustered_cache_core::snapshot::{Keeper, Loaded, Notice, Persist, write};
 use clustered_cache_core::store::Store;
 use clustered_cache_core::testing::{TempDir, User, set, text_key, text_value};
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::structures::NamespaceOptions;
 use support::{PATIENCE, runtime};
 use tokio::runtime::Runtime;
 
@@ -217,7 +217,8 @@ impl Contender {
             keeper.ask(persist.clone()).unwrap();
         }
         let config = ElectorConfig { keeper, observe: Arc::new(observe), ..ElectorConfig::default() };
-        let place = Place::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
+        let place =
+            ElectionDirectory::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
         let runtime = runtime();
         let elector = Elector::start(runtime.handle(), place, config);
         Self { elector: Some(elector), runtime: Some(runtime), standings, notices }
@@ -370,7 +371,7 @@ fn a_host_that_does_not_save_differs_from_nobody() {
     first.leave();
     let host = Contender::with(&scene, None);
     host.hosts();
-    let place = Place::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
+    let place = ElectionDirectory::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
     assert!(!place.socket().with_file_name("persist").exists(), "it has removed what the one before told");
 }
 
@@ -379,9 +380,9 @@ fn a_watcher_that_leaves_saves_nothing() {
     let scene = Scene::new(None);
     let host = Contender::new(&scene);
     host.hosts();
-    let watcher = Contender::new(&scene);
-    watcher.watches();
-    assert!(watcher.leave().try_recv().is_err());
+    let standby = Contender::new(&scene);
+    standby.watches();
+    assert!(standby.leave().try_recv().is_err());
     assert!(!scene.path().exists());
     host.leave();
     assert!(scene.path().exists());

@@ -10,13 +10,13 @@ use clustered_cache_core::operations::entries::{Get, Restart, Set};
 use clustered_cache_core::operations::host::StandBy;
 use clustered_cache_core::operations::loading::Fetch;
 use clustered_cache_core::operations::namespace::{AccessReport, Open};
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::fields::{Tagged, Unknown};
-use clustered_cache_core::protocol::structures::{
+use clustered_cache_core::testing::{Request as _, set, text_key};
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::fields::{Tagged, Unknown};
+use clustered_cache_core::wire::structures::{
     CountBy, EntryInfo, ItemFacts, Keep, NamespaceOptions, Settings, Stats, Ticket,
 };
-use clustered_cache_core::protocol::{Blob, HOST, PROTOCOL_MAJOR, PROTOCOL_MINOR, RequestId, UNASKED};
-use clustered_cache_core::testing::{Request as _, set, text_key};
+use clustered_cache_core::wire::{Blob, HOST, PROTOCOL_MAJOR, PROTOCOL_MINOR, RequestId, UNASKED};
 
 const PAGE: &str = include_str!("../../../docs/protocol.md");
 

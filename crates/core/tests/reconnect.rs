@@ -9,12 +9,12 @@ use clustered_cache_core::client::{REOPEN_BASE, Target};
 use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::operations::entries::{Delete, Get};
 use clustered_cache_core::operations::namespace::Ping;
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::frame::AnswerHead;
-use clustered_cache_core::protocol::structures::NamespaceOptions;
-use clustered_cache_core::protocol::{Blob, RequestId};
 use clustered_cache_core::server::ServerLimits;
 use clustered_cache_core::testing::{TempDir, set, text_key, text_value};
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::frame::AnswerHead;
+use clustered_cache_core::wire::structures::NamespaceOptions;
+use clustered_cache_core::wire::{Blob, RequestId};
 use support::{Host, LONG, Raw, SHORT, Seen, TestClient, own_listener, watch};
 
 #[test]

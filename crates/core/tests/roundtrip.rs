@@ -9,10 +9,10 @@ use clustered_cache_core::config::MAX_FRAME_BYTES;
 use clustered_cache_core::operations::Message as _;
 use clustered_cache_core::operations::entries::Get;
 use clustered_cache_core::operations::namespace::{Ping, ReadStats};
-use clustered_cache_core::protocol::Blob;
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::structures::NamespaceOptions;
 use clustered_cache_core::testing::{TempDir, set, text_key, text_value};
+use clustered_cache_core::wire::Blob;
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::structures::NamespaceOptions;
 use support::{Host, LONG, TestClient, watch};
 
 #[test]

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use clustered_cache_core::operations::entries::Get;
 use clustered_cache_core::operations::namespace::Ping;
-use clustered_cache_core::protocol::Blob;
-use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::server::ServerLimits;
 use clustered_cache_core::testing::{TempDir, set, text_key, text_value};
+use clustered_cache_core::wire::Blob;
+use clustered_cache_core::wire::answer::Response;
 use support::{Host, Raw, watch};
 
 #[test]

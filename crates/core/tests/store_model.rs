@@ -18,15 +18,15 @@ use clustered_cache_core::operations::entries::{
 };
 use clustered_cache_core::operations::namespace::{Clear, Open, PurgeStale, ReadStats, Tune};
 use clustered_cache_core::operations::scans::{BeginScan, ScanFields};
-use clustered_cache_core::protocol::Blob;
-use clustered_cache_core::protocol::answer::{PageItem, Response};
-use clustered_cache_core::protocol::fields::Nested;
-use clustered_cache_core::protocol::frame::{LENGTH_BYTES, RequestHead};
-use clustered_cache_core::protocol::structures::{CountBy, EntryInfo, Keep, NamespaceOptions, Stats};
 use clustered_cache_core::session::{Mailbox, Session};
 use clustered_cache_core::store::Store;
 use clustered_cache_core::testing::{Collector, Request, manual_store, watchdog};
 use clustered_cache_core::value::{decode_number, encode_number, key_tag, value_tag};
+use clustered_cache_core::wire::Blob;
+use clustered_cache_core::wire::answer::{PageItem, Response};
+use clustered_cache_core::wire::fields::Nested;
+use clustered_cache_core::wire::frame::{LENGTH_BYTES, RequestHead};
+use clustered_cache_core::wire::structures::{CountBy, EntryInfo, Keep, NamespaceOptions, Stats};
 
 /// Each kind of namespace gets this many operations.
 const OPERATIONS: usize = 30_000;

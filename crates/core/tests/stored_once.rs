@@ -1,9 +1,9 @@
 //! A value is in memory once. Alone in its process: the system is asked how much memory that takes.
 #![cfg(target_os = "linux")]
 
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::structures::NamespaceOptions;
 use clustered_cache_core::testing::{User, manual_store, set, text_key};
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::structures::NamespaceOptions;
 
 const VALUE_BYTES: usize = 64 * 1024;
 const VALUES: usize = 1_024;

@@ -13,11 +13,11 @@ use clustered_cache_core::operations::Operation;
 use clustered_cache_core::operations::entries::Get;
 use clustered_cache_core::operations::loading::{Complete, Fetch, Loaded};
 use clustered_cache_core::operations::namespace::{Ping, ReadStats};
-use clustered_cache_core::protocol::answer::Response;
-use clustered_cache_core::protocol::frame::{AnswerHead, RequestHead};
-use clustered_cache_core::protocol::structures::Keep;
-use clustered_cache_core::protocol::{Blob, Minor, PROTOCOL_MINOR, RequestId, UNASKED};
 use clustered_cache_core::testing::{Reply, Request as _, TempDir, set, text_key, text_value};
+use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::frame::{AnswerHead, RequestHead};
+use clustered_cache_core::wire::structures::Keep;
+use clustered_cache_core::wire::{Blob, Minor, PROTOCOL_MINOR, RequestId, UNASKED};
 use support::{Host, LONG, Raw, Seen, TestClient, own_listener, watch};
 
 const SECRET: [u8; 32] = [5; 32];

@@ -27,17 +27,17 @@ use clustered_cache_core::operations::namespace::{
     AccessReport, Clear, Destroy, Open, Ping, PurgeStale, ReadStats, Release, Tune,
 };
 use clustered_cache_core::operations::scans::{BeginScan, EndScan, NextPage, ScanFields};
-use clustered_cache_core::protocol::answer::{PageItem, Response};
-use clustered_cache_core::protocol::frame::{LENGTH_BYTES, RequestHead};
-use clustered_cache_core::protocol::structures::{
-    CountBy, EntryInfo, ItemFacts, Keep, NamespaceOptions, Settings, Stats,
-};
-use clustered_cache_core::protocol::{Blob, HOST, UNASKED};
 use clustered_cache_core::session::Session;
 use clustered_cache_core::testing::{
     Collector, Request as _, TempDir, any, manual_store, new_entry, set, text_key, text_value, watchdog,
 };
 use clustered_cache_core::value::encode_number;
+use clustered_cache_core::wire::answer::{PageItem, Response};
+use clustered_cache_core::wire::frame::{LENGTH_BYTES, RequestHead};
+use clustered_cache_core::wire::structures::{
+    CountBy, EntryInfo, ItemFacts, Keep, NamespaceOptions, Settings, Stats,
+};
+use clustered_cache_core::wire::{Blob, HOST, UNASKED};
 use support::{Host, LONG, PATIENCE, Raw, Seen, TestClient, own_listener};
 
 fn rounds(few: usize) -> usize {

@@ -6,9 +6,9 @@ use super::Target;
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::{random_bytes, read_secret};
 use crate::error::{Error, Result};
-use crate::protocol::Minor;
-use crate::protocol::handshake::{ClientHello, Introduction};
 use crate::transport::{Input, Reader, Stream, Writer};
+use crate::wire::Minor;
+use crate::wire::handshake::{ClientHello, Introduction};
 
 /// A connection to a host that has proved itself.
 #[derive(Debug)]

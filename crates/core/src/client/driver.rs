@@ -12,8 +12,8 @@ use super::dial::{Connection, dial};
 use super::link::{Host, Link};
 use crate::config::{MAX_FRAME_BYTES, REPORT_DELAY};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::handshake::{FEATURE_MOVES, offered};
 use crate::transport::{Input, Reader};
+use crate::wire::handshake::{FEATURE_MOVES, offered};
 
 /// Keeps `link` connected until the client is closed.
 pub(super) async fn drive(link: Arc<Link>) {

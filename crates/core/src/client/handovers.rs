@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::config::MAX_DESCRIPTORS_WAITING;
-use crate::protocol::structures::Ticket;
 use crate::transport::{Descriptor, size_of};
+use crate::wire::structures::Ticket;
 
 /// Descriptors that have arrived and whose ticket has not been read yet, oldest first.
 ///

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::config::BUFFER_KEPT;
-use crate::protocol::RequestId;
+use crate::wire::RequestId;
 
 /// Frames in the order of their numbers, each until its final answer has come.
 #[derive(Debug, Default)]

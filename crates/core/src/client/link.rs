@@ -15,12 +15,12 @@ use crate::config::MAX_CLIENT_BACKLOG;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{Inbox, LinkEvent};
 use crate::operations::{self, namespace};
-use crate::protocol::answer::Response;
-use crate::protocol::frame::{self, RequestHead};
-use crate::protocol::structures::NamespaceOptions;
-use crate::protocol::{Handle, Minor, RequestId, UNASKED};
 use crate::store::Mailbox as _;
 use crate::transport::Writer;
+use crate::wire::answer::Response;
+use crate::wire::frame::{self, RequestHead};
+use crate::wire::structures::NamespaceOptions;
+use crate::wire::{Handle, Minor, RequestId, UNASKED};
 
 /// What the client's handle and its driver share.
 pub(crate) struct Link {

@@ -44,8 +44,8 @@ use crate::config::{DEFAULT_TIMEOUT, ELECTED_HANDSHAKE_TIMEOUT, HANDSHAKE_TIMEOU
 use crate::endpoint::Secret;
 use crate::error::{Error, Result};
 use crate::inbox::Inbox;
-use crate::protocol::structures::NamespaceOptions;
-use crate::protocol::{Handle, RequestId};
+use crate::wire::structures::NamespaceOptions;
+use crate::wire::{Handle, RequestId};
 pub(crate) use link::Link;
 
 /// A namespace that is opened again after a reconnect is opened by a request of this number plus its handle. Callers

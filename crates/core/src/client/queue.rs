@@ -7,9 +7,9 @@ use super::kept::Kept;
 use crate::config::{BUFFER_KEPT, MAX_FRAME_BYTES};
 use crate::error::Result;
 use crate::operations::Message;
-use crate::protocol::answer::Response;
-use crate::protocol::frame::{self, AnswerHead, RequestHead};
-use crate::protocol::{Handle, Minor, RequestId, UNASKED};
+use crate::wire::answer::Response;
+use crate::wire::frame::{self, AnswerHead, RequestHead};
+use crate::wire::{Handle, Minor, RequestId, UNASKED};
 
 /// Frames not wholly written yet, behind some that are: these are cut off now and then, not one by one, so that a
 /// host that reads slowly costs linear time.

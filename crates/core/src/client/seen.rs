@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use clustered_cache_shm::Mark;
 
 use crate::operations::namespace::AccessReport;
-use crate::protocol::Blob;
+use crate::wire::Blob;
 
 /// Reads that one report tells of.
 const MARKS: u64 = 256;

@@ -25,11 +25,11 @@ use crate::config::{BUFFER_KEPT, REPORT_PAUSE};
 use crate::inbox::{Incoming, LinkEvent};
 use crate::mark;
 use crate::operations::{Answerer, Operation};
-use crate::protocol::answer::Response;
-use crate::protocol::frame::RequestHead;
-use crate::protocol::structures::Ticket;
-use crate::protocol::{Blob, Handle, RequestId};
 use crate::store::flags::{GET_ASKS, HAS_ASKS, STALE_ASKS};
+use crate::wire::answer::Response;
+use crate::wire::frame::RequestHead;
+use crate::wire::structures::Ticket;
+use crate::wire::{Blob, Handle, RequestId};
 
 /// Whether reads of a handle can be answered without asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

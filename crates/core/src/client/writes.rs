@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use ahash::{HashMap, HashMapExt, RandomState};
 
 use crate::operations::{Effect, Operation, Scope};
-use crate::protocol::frame::RequestHead;
-use crate::protocol::{Blob, RequestId, codec};
+use crate::wire::frame::RequestHead;
+use crate::wire::{Blob, RequestId, codec};
 
 /// A namespace, by the hash of its name.
 pub(super) type Name = u64;
@@ -109,8 +109,8 @@ mod tests {
     use super::*;
     use crate::operations::entries::Get;
     use crate::operations::namespace::Clear;
-    use crate::protocol::frame;
     use crate::testing::{Request, set};
+    use crate::wire::frame;
 
     fn begin(writes: &mut Writes, id: RequestId, name: Name, request: &impl Request) {
         let frame = request.frame(id, 1);

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::hosting_term::{TermEnd, TermStart};
 use super::leave::Orders;
-use super::term::Start;
-use super::{ElectorConfig, Standing, term, watch};
+use super::standby::StandbyEnd;
+use super::{ElectorConfig, Standing, hosting_term, standby};
 use crate::client::Backoff;
 use crate::client::backoff::Pauses;
-use crate::endpoint::{HostEndpoint, Place};
+use crate::endpoint::{ElectionDirectory, HostEndpoint};
 use crate::error::ErrorKind;
 
 /// What comes after one attempt.
@@ -25,7 +26,7 @@ enum Next {
 }
 
 /// Takes part in the election until told to leave.
-pub(super) async fn run(place: Place, config: ElectorConfig, mut orders: Orders) {
+pub(super) async fn run(place: ElectionDirectory, config: ElectorConfig, mut orders: Orders) {
     let mut pauses = Intervals::new();
     // Whether this process has known a host, itself included: then what a snapshot holds is older than what it saw.
     let mut has_known = false;
@@ -33,7 +34,7 @@ pub(super) async fn run(place: Place, config: ElectorConfig, mut orders: Orders)
         (config.observe)(Standing::Contending);
         let next = match HostEndpoint::elect(&place) {
             Ok(Some(endpoint)) => {
-                let start = if has_known { Start::Saved } else { Start::Snapshot };
+                let start = if has_known { TermStart::Saved } else { TermStart::Snapshot };
                 has_known = true;
                 host(endpoint, start, &config, &mut orders).await
             }
@@ -52,30 +53,30 @@ pub(super) async fn run(place: Place, config: ElectorConfig, mut orders: Orders)
 /// Hosts; `None` when it was told to leave. The lock goes with `endpoint`, when nobody can be answered any more.
 async fn host(
     endpoint: HostEndpoint,
-    start: Start,
+    start: TermStart,
     config: &ElectorConfig,
     orders: &mut Orders,
 ) -> Option<Next> {
     let endpoint = Arc::new(endpoint);
-    match term::serve(&endpoint, start, config, orders).await {
-        Ok(term::End::Left) => None,
-        Ok(term::End::Moved(order, left)) => {
+    match hosting_term::serve(&endpoint, start, config, orders).await {
+        Ok(TermEnd::Left) => None,
+        Ok(TermEnd::Moved(order, left)) => {
             drop(endpoint);
             order.answer(left);
             None
         }
-        Ok(term::End::Overslept | term::End::Displaced) => Some(Next::AtOnce),
+        Ok(TermEnd::Overslept | TermEnd::Displaced) => Some(Next::AtOnce),
         Err(_) => Some(Next::Later),
     }
 }
 
 /// Watches the host as long as it lives, and takes its place if that is left to this process.
-async fn follow(place: &Place, config: &ElectorConfig, orders: &mut Orders) -> Option<Next> {
-    match watch::watch(place, config, orders).await {
-        Ok(watch::End::Gone) => Some(Next::AtOnce),
-        Ok(watch::End::Left) => None,
-        Ok(watch::End::Inherited(endpoint, heritage)) => {
-            let start = heritage.map_or(Start::Saved, Start::Inherited);
+async fn follow(place: &ElectionDirectory, config: &ElectorConfig, orders: &mut Orders) -> Option<Next> {
+    match standby::watch(place, config, orders).await {
+        Ok(StandbyEnd::Gone) => Some(Next::AtOnce),
+        Ok(StandbyEnd::Left) => None,
+        Ok(StandbyEnd::Inherited(endpoint, heritage)) => {
+            let start = heritage.map_or(TermStart::Saved, TermStart::Inherited);
             host(endpoint, start, config, orders).await
         }
         Err(error) if error.kind() == ErrorKind::NoHost => Some(Next::Soon),

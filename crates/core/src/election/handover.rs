@@ -1,7 +1,7 @@
-//! A host that leaves: everything it holds goes to an heir, and nothing that its clients ask is lost.
+//! A host that leaves: everything it holds goes to a successor, and nothing that its clients ask is lost.
 //!
 //! ```text
-//! host: freeze ── content ──▶ heir: imports ── Ready ──▶ host: retires its tables, tells clients `Moved` ── Go, lock ──▶ heir: serves
+//! host: freeze ── content ──▶ successor: imports ── Ready ──▶ host: retires its tables, tells clients `Moved` ── Go, lock ──▶ successor: serves
 //! ```
 //!
 //! The lock passes as an open descriptor, which both hold for a moment: there is no time at which a third one could take it.
@@ -18,11 +18,11 @@ use crate::endpoint::HostEndpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operations::host::STANDBY_REQUEST;
 use crate::operations::{self, Operation};
-use crate::protocol::Blob;
-use crate::protocol::answer::Response;
 use crate::server::{Greeted, Succession};
 use crate::store::Store;
 use crate::transport::BorrowedDescriptor;
+use crate::wire::Blob;
+use crate::wire::answer::Response;
 
 /// What there is to hand over, and how it is stopped.
 pub(super) struct Estate<'a> {
@@ -34,12 +34,12 @@ pub(super) struct Estate<'a> {
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The heir is the host.
+    /// The successor is the host.
     Moved {
         /// Entries handed over.
         entries: u64,
     },
-    /// The heir failed when there was no way back: nobody has the content.
+    /// The successor failed when there was no way back: nobody has the content.
     Lost,
     /// Nobody could take over; the host is frozen still.
     Stays,
@@ -56,7 +56,7 @@ struct Budget {
     scans: Instant,
     /// For everything.
     all: Instant,
-    /// For one heir without a sign of life.
+    /// For one successor without a sign of life.
     silence: Duration,
 }
 
@@ -74,18 +74,18 @@ impl Budget {
 }
 
 impl Estate<'_> {
-    /// Hands everything over to the newest watcher that takes it. Nobody else works on the store meanwhile.
+    /// Hands everything over to the newest standby that takes it. Nobody else works on the store meanwhile.
     pub(super) async fn hand_over(&self, until: Instant) -> Outcome {
         if until <= Instant::now() {
             return Outcome::Stays;
         }
         let budget = Budget::until(until);
         self.succession.freeze();
-        let mut heirs = self.succession.heirs();
-        while let Ok(Some(connection)) = timeout_at(budget.content, heirs.next()).await {
-            let mut heir = Heir { connection, framed: Vec::new() };
-            match awake(self.store, heir.endow(self.store, &budget)).await {
-                Some(Ok(entries)) => return self.pass_on(&mut heir, entries, &budget).await,
+        let mut successors = self.succession.successors();
+        while let Ok(Some(connection)) = timeout_at(budget.content, successors.next()).await {
+            let mut successor = Successor { connection, framed: Vec::new() };
+            match awake(self.store, successor.endow(self.store, &budget)).await {
+                Some(Ok(entries)) => return self.pass_on(&mut successor, entries, &budget).await,
                 Some(Err(_)) => {}
                 None => return Outcome::Overslept,
             }
@@ -94,30 +94,30 @@ impl Estate<'_> {
     }
 
     /// From here there is no way back.
-    async fn pass_on(&self, heir: &mut Heir, entries: u64, budget: &Budget) -> Outcome {
+    async fn pass_on(&self, successor: &mut Successor, entries: u64, budget: &Budget) -> Outcome {
         if !self.store.stay_awake() {
             return Outcome::Overslept;
         }
-        // Another directory is in its place: clients and heir would not meet.
+        // Another directory is in its place: clients and successor would not meet.
         if !self.endpoint.hold_place() {
             return Outcome::Stays;
         }
         let remains = self.store.hand_over();
         self.succession.moved();
-        let gone = budget.bound(heir.go(self.endpoint.lock())).await;
+        let gone = budget.bound(successor.go(self.endpoint.lock())).await;
         drop(remains);
         if gone.is_ok() { Outcome::Moved { entries } } else { Outcome::Lost }
     }
 }
 
 /// The connection to the process that takes over.
-struct Heir {
+struct Successor {
     connection: Greeted,
     /// Memory for frames.
     framed: Vec<u8>,
 }
 
-impl Heir {
+impl Successor {
     /// Gives it the content, as far as there is time, and waits until it has taken that. Returns how many entries those were.
     async fn endow(&mut self, store: &Arc<Store>, budget: &Budget) -> Result<u64> {
         let mut export = match self.connection.takes_scans {

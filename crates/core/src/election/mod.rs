@@ -1,6 +1,6 @@
 //! Equal processes elect one of them as the host, and another one when that is gone.
 //!
-//! Each process has one [`Elector`] for a [`Place`]. Whoever holds the place's lock is the host; the kernel gives the lock back
+//! Each process has one [`Elector`] for a [`ElectionDirectory`]. Whoever holds the place's lock is the host; the kernel gives the lock back
 //! however that process ends. All others watch.
 //!
 //! | file | state | ends when |
@@ -10,7 +10,7 @@
 //! | `watch` | watching: connected to the host, silently | the host has ended, or it leaves |
 //! | `leave` | leaving: however it was asked to | at once, in each of the states above |
 //! | `handover` | a host that leaves gives all it has to one that watches | that one serves it, or nobody can |
-//! | `heir` | the one that watches takes it in | it has all, or the host asks another one |
+//! | `successor` | the one that watches takes it in | it has all, or the host asks another one |
 //!
 //! There are never two hosts, since each of these holds:
 //!
@@ -23,10 +23,10 @@
 
 mod elector;
 mod handover;
-mod heir;
+mod hosting_term;
 mod leave;
-mod term;
-mod watch;
+mod standby;
+mod successor;
 
 use std::fmt;
 use std::path::Path;
@@ -39,7 +39,7 @@ use tokio::task::JoinHandle;
 use self::leave::Leaver;
 pub use self::leave::Left;
 use crate::clock::Clock;
-use crate::endpoint::Place;
+use crate::endpoint::ElectionDirectory;
 use crate::snapshot::Keeper;
 
 /// What an elector does.
@@ -91,14 +91,14 @@ impl fmt::Debug for ElectorConfig {
 /// One process's part in an election. Dropping it leaves without waiting.
 #[derive(Debug)]
 pub struct Elector {
-    place: Place,
+    place: ElectionDirectory,
     leaver: Leaver,
     task: JoinHandle<()>,
 }
 
 impl Elector {
     /// Takes part from now on, in one task of `runtime`.
-    pub fn start(runtime: &Handle, place: Place, config: ElectorConfig) -> Self {
+    pub fn start(runtime: &Handle, place: ElectionDirectory, config: ElectorConfig) -> Self {
         let (leaver, orders) = leave::pair();
         let task = runtime.spawn(elector::run(place.clone(), config, orders));
         Self { place, leaver, task }

@@ -1,4 +1,4 @@
-//! Lets guests get at a host's socket: they, and as far as the file system can say so nobody else, may pass through its
+//! Lets allowed users get at a host's socket: they, and as far as the file system can say so nobody else, may pass through its
 //! directory. Whoever gets there is looked at when he has connected.
 
 use super::directory::{OwnDirectory, PASSABLE};

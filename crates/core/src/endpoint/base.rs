@@ -38,7 +38,7 @@ pub(super) fn choose_lasting_base(facts: &BaseFacts, tail: usize) -> Result<OwnD
     first_fit(temporary(facts).chain(of_session(facts)), tail, REMEDY)
 }
 
-/// As [`choose_base`], for a host with guests. A session's directory lets nobody else pass.
+/// As [`choose_base`], for a host with allowed users. A session's directory lets nobody else pass.
 pub(super) fn choose_passable_base(facts: &BaseFacts, tail: usize) -> Result<OwnDirectory> {
     let candidates = facts.temp_dirs.iter().map(|directory| Candidate::Passable(directory));
     first_fit(candidates, tail, REMEDY_FOR_GUESTS)

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use super::admission;
 use super::base::{choose_base, choose_passable_base, open_base, open_passable_base};
 use super::directory::{FileId, OwnDirectory, file_id, is_socket, try_lock};
-use super::note::Note;
-use super::place::{Place, place_secret};
+use super::election_directory::{ElectionDirectory, place_secret};
+use super::host_record::HostRecord;
 use super::secret_file::{
     SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path, write_secret,
 };
@@ -53,7 +53,7 @@ enum Hold {
     #[expect(dead_code, reason = "held for its lock")]
     SecretFile(File),
     /// The directory of an election is locked; it stays, with all that is in it.
-    Place,
+    ElectionDirectory,
 }
 
 impl HostEndpoint {
@@ -76,7 +76,7 @@ impl HostEndpoint {
     ///
     /// # Errors
     /// See [`Self::create`].
-    pub fn create_for_guests(base: Option<&Path>, facts: &BaseFacts, users: &[u32]) -> Result<Self> {
+    pub fn create_for_allowed_users(base: Option<&Path>, facts: &BaseFacts, users: &[u32]) -> Result<Self> {
         let base = match base {
             Some(path) => open_passable_base(path, HOST_PATH_TAIL)?,
             None => choose_passable_base(facts, HOST_PATH_TAIL)?,
@@ -87,7 +87,7 @@ impl HostEndpoint {
         Ok(endpoint)
     }
 
-    /// For a host with guests: lets `users` get at the socket from now on, and nobody else that can be told apart from them.
+    /// For a host with allowed users: lets `users` get at the socket from now on, and nobody else that can be told apart from them.
     ///
     /// # Errors
     /// [`ErrorKind::Directory`] when the file system refuses.
@@ -129,7 +129,7 @@ impl HostEndpoint {
     ///
     /// # Errors
     /// [`ErrorKind::Directory`] when the place is not fit (any more).
-    pub fn elect(place: &Place) -> Result<Option<Self>> {
+    pub fn elect(place: &ElectionDirectory) -> Result<Option<Self>> {
         let directory = place.open()?;
         // Somebody may have exchanged the directory before we had the lock: then others would lock another one.
         if !directory.try_lock()? || !directory.is_at_its_path() {
@@ -148,19 +148,19 @@ impl HostEndpoint {
     ///
     /// # Errors
     /// As [`Self::elect`].
-    pub fn inherit(place: &Place, lock: Descriptor) -> Result<Option<Self>> {
+    pub fn inherit(place: &ElectionDirectory, lock: Descriptor) -> Result<Option<Self>> {
         let Some(directory) = OwnDirectory::inherited(lock, place.directory())? else { return Ok(None) };
         let secret = place_secret(&directory)?;
         Ok(Some(Self::of_place(place, directory, secret)))
     }
 
-    fn of_place(place: &Place, directory: OwnDirectory, secret: Secret) -> Self {
+    fn of_place(place: &ElectionDirectory, directory: OwnDirectory, secret: Secret) -> Self {
         Self {
             directory,
             name: SOCKET_NAME.into(),
             path: place.socket().to_owned(),
             secret,
-            hold: Hold::Place,
+            hold: Hold::ElectionDirectory,
             has_guests: false,
             bound: Mutex::default(),
         }
@@ -188,13 +188,13 @@ impl HostEndpoint {
     /// # Errors
     /// [`ErrorKind::System`].
     pub(crate) fn leave_note(&self, saved: u64) -> Result<()> {
-        Note::Saved.leave(&self.directory, &saved.to_le_bytes())
+        HostRecord::Saved.leave(&self.directory, &saved.to_le_bytes())
     }
 
     /// For an elected host that begins: what the last one has told with [`Self::leave_note`], if nobody has been the host
     /// since. Once only.
     pub(crate) fn take_note(&self) -> Option<u64> {
-        let word = Note::Saved.take(&self.directory)?;
+        let word = HostRecord::Saved.take(&self.directory)?;
         Some(u64::from_le_bytes(word.try_into().ok()?))
     }
 
@@ -204,9 +204,9 @@ impl HostEndpoint {
     /// [`ErrorKind::System`].
     pub(crate) fn tell_persist(&self, persist: Option<&str>) -> Result<()> {
         match persist {
-            Some(persist) => Note::Persist.leave(&self.directory, persist.as_bytes()),
+            Some(persist) => HostRecord::Persist.leave(&self.directory, persist.as_bytes()),
             None => {
-                Note::Persist.take(&self.directory);
+                HostRecord::Persist.take(&self.directory);
                 Ok(())
             }
         }
@@ -257,7 +257,7 @@ impl HostEndpoint {
     /// it. In a host's own directory the shortest name leaves the most room for the base.
     fn unborn_name(&self) -> OsString {
         match self.hold {
-            Hold::Directory(_) | Hold::Place => UNBORN_NAME.into(),
+            Hold::Directory(_) | Hold::ElectionDirectory => UNBORN_NAME.into(),
             Hold::SecretFile(_) => unborn_beside(&self.name),
         }
     }
@@ -280,7 +280,7 @@ impl HostEndpoint {
 impl Drop for HostEndpoint {
     /// Removes what is this host's and no successor's. What cannot be removed is swept by the next host.
     fn drop(&mut self) {
-        if matches!(self.hold, Hold::Place) {
+        if matches!(self.hold, Hold::ElectionDirectory) {
             // The next host renames its socket over this one: a removal by name could hit that one.
             return;
         }

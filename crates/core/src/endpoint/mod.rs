@@ -10,8 +10,8 @@
 //! | lock | the directory | the secret | the directory |
 //! | after the host | everything is removed | the secret stays, so that clients survive a restart | everything stays |
 //!
-//! [`HostEndpoint::create_for_guests`] makes a fourth, which clients of other users can reach: as the first one, but in a base that others
-//! can pass through (mode 0711) and with the secret in no file. Only guests can pass through the host's directory, or everybody where the
+//! [`HostEndpoint::create_for_allowed_users`] makes a fourth, which clients of other users can reach: as the first one, but in a base that others
+//! can pass through (mode 0711) and with the secret in no file. Only allowed users can pass through the host's directory, or everybody where the
 //! file system cannot say it so exactly; nobody but its owner can list or change it.
 //!
 //! A lock is a `flock` held for life; the kernel frees it however the host ends. Unsafe directories and files are
@@ -24,11 +24,11 @@ mod base;
 #[cfg(unix)]
 mod directory;
 #[cfg(unix)]
+mod election_directory;
+#[cfg(unix)]
 mod host;
 #[cfg(unix)]
-mod note;
-#[cfg(unix)]
-mod place;
+mod host_record;
 #[cfg(unix)]
 mod secret_file;
 #[cfg(unix)]
@@ -40,9 +40,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
-pub use host::HostEndpoint;
+pub use election_directory::ElectionDirectory;
 #[cfg(unix)]
-pub use place::Place;
+pub use host::HostEndpoint;
 #[cfg(unix)]
 pub use secret_file::read_secret;
 #[cfg(windows)]

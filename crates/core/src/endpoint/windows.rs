@@ -28,11 +28,15 @@ impl HostEndpoint {
     ///
     /// # Errors
     /// Always [`ErrorKind::InvalidOption`].
-    pub fn create_for_guests(_base: Option<&Path>, _facts: &BaseFacts, _users: &[u32]) -> Result<Self> {
+    pub fn create_for_allowed_users(
+        _base: Option<&Path>,
+        _facts: &BaseFacts,
+        _users: &[u32],
+    ) -> Result<Self> {
         Err(no_guests())
     }
 
-    /// See [`Self::create_for_guests`].
+    /// See [`Self::create_for_allowed_users`].
     ///
     /// # Errors
     /// Always [`ErrorKind::InvalidOption`].

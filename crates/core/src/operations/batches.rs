@@ -7,10 +7,10 @@ use super::{Call, Reply, Run, checks};
 use crate::config::KEYS_PER_TURN;
 use crate::error::{Error, Result};
 use crate::message;
-use crate::protocol::Blob;
-use crate::protocol::answer::Response;
 use crate::session::Session;
 use crate::value::check_value;
+use crate::wire::Blob;
+use crate::wire::answer::Response;
 
 message! {
     /// Many values. → `Values`, perhaps fewer than asked for: the client asks for the rest

@@ -7,10 +7,10 @@ use super::loading::Loaded;
 use crate::clock::{Clock, Moment};
 use crate::config::{MAX_BATCH, MAX_LEASE, MAX_PAGE, MAX_REPORTED};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::Blob;
-use crate::protocol::structures::Keep;
 use crate::store::{LoadOutcome, Terms};
 use crate::value::{check_key, check_value, key_tag};
+use crate::wire::Blob;
+use crate::wire::structures::Keep;
 
 /// One read in a report of reads.
 const READ_BYTES: usize = 8;

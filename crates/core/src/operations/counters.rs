@@ -3,11 +3,11 @@
 use super::{Call, Reply, Run, checks};
 use crate::error::Result;
 use crate::message;
-use crate::protocol::Blob;
-use crate::protocol::answer::Response;
-use crate::protocol::structures::CountBy;
 use crate::session::Session;
 use crate::store::Addition;
+use crate::wire::Blob;
+use crate::wire::answer::Response;
+use crate::wire::structures::CountBy;
 
 message! {
     /// Adds to a counter. → `Counted`

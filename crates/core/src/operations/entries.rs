@@ -5,13 +5,13 @@ use crate::clock::Moment;
 use crate::error::Result;
 use crate::mark::Mark;
 use crate::message;
-use crate::protocol::Blob;
-use crate::protocol::answer::Response;
-use crate::protocol::structures::{EntryInfo, Keep};
 use crate::session::Session;
 use crate::store::{Span, State};
 use crate::tagged;
 use crate::value::check_value;
+use crate::wire::Blob;
+use crate::wire::answer::Response;
+use crate::wire::structures::{EntryInfo, Keep};
 
 // --- reads ---------------------------------------------------------------------------------------------------------
 

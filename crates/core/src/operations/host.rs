@@ -3,9 +3,9 @@
 use super::{Call, Reply, Run};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message;
-use crate::protocol::RequestId;
-use crate::protocol::answer::Response;
 use crate::session::Session;
+use crate::wire::RequestId;
+use crate::wire::answer::Response;
 
 /// The number of all requests of a standby.
 pub(crate) const STANDBY_REQUEST: RequestId = 1;

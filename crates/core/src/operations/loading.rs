@@ -8,12 +8,12 @@ use super::message::Needs;
 use super::{Call, Reply, Run, checks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message;
-use crate::protocol::answer::Response;
-use crate::protocol::fields::Nested;
-use crate::protocol::structures::Keep;
-use crate::protocol::{Blob, LeaseToken, Minor, RequestId, UNASKED};
 use crate::session::Session;
 use crate::store::{Ask, Fetched, Joined, LoadOutcome};
+use crate::wire::answer::Response;
+use crate::wire::fields::Nested;
+use crate::wire::structures::Keep;
+use crate::wire::{Blob, LeaseToken, Minor, RequestId, UNASKED};
 
 message! {
     /// The value, or the right to load it, or (later) what another caller loads.

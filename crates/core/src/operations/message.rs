@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::Operation;
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::fields::Nested;
-use crate::protocol::frame::{self, RequestHead};
-use crate::protocol::structures::Keep;
-use crate::protocol::{Blob, Handle, Minor, RequestId};
+use crate::wire::fields::Nested;
+use crate::wire::frame::{self, RequestHead};
+use crate::wire::structures::Keep;
+use crate::wire::{Blob, Handle, Minor, RequestId};
 
 /// The fields of one operation. Made by [`message!`](crate::message).
 pub trait Message {
@@ -141,16 +141,16 @@ macro_rules! message {
         impl<$life> $crate::operations::Message for $($applied)* {
             const OPERATION: $crate::operations::Operation = $crate::operations::Operation::$operation;
 
-            fn needs(&self) -> $crate::protocol::Minor {
-                let needs: $crate::protocol::Minor = Self::OPERATION.since();
+            fn needs(&self) -> $crate::wire::Minor {
+                let needs: $crate::wire::Minor = Self::OPERATION.since();
                 $(let needs = needs.max($crate::operations::message::Needs::needs(&self.$field));)*
-                $(let needs = needs.max($crate::protocol::fields::Tagged::needs(&self.$tail));)?
+                $(let needs = needs.max($crate::wire::fields::Tagged::needs(&self.$tail));)?
                 needs
             }
 
             fn append_payload(&self, out: &mut Vec<u8>) -> $crate::error::Result<()> {
-                $($crate::protocol::codec::put(out, &self.$field)?;)*
-                $($crate::protocol::fields::append(&self.$tail, out)?;)?
+                $($crate::wire::codec::put(out, &self.$field)?;)*
+                $($crate::wire::fields::append(&self.$tail, out)?;)?
                 let _ = out;
                 Ok(())
             }
@@ -159,7 +159,7 @@ macro_rules! message {
         impl<$life> $crate::operations::Decode<$life> for $($applied)* {
             fn decode(payload: &$life [u8]) -> $crate::error::Result<Self> {
                 let rest = payload;
-                $(let ($field, rest): ($type, _) = $crate::protocol::codec::take(rest)?;)*
+                $(let ($field, rest): ($type, _) = $crate::wire::codec::take(rest)?;)*
                 $crate::message!(@end rest $($tail: $tail_type)?);
                 Ok(Self { $($field,)* $($tail,)? })
             }
@@ -169,6 +169,6 @@ macro_rules! message {
         $crate::operations::message::end(<Self as $crate::operations::Message>::OPERATION, $rest)?;
     };
     (@end $rest:ident $tail:ident: $tail_type:ty) => {
-        let $tail: $tail_type = $crate::protocol::fields::read($rest)?;
+        let $tail: $tail_type = $crate::wire::fields::read($rest)?;
     };
 }

@@ -18,12 +18,12 @@ pub mod scans;
 use self::entries::Restart;
 pub use self::message::{Decode, Message, NewEntry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::answer::Response;
-use crate::protocol::fields::{FieldSpec, Tagged as _};
-use crate::protocol::frame::RequestHead;
-use crate::protocol::structures::{CountBy, Keep, NamespaceOptions};
-use crate::protocol::{HOST, Handle, Minor, PROTOCOL_MINOR, RequestId};
 use crate::session::Session;
+use crate::wire::answer::Response;
+use crate::wire::fields::{FieldSpec, Tagged as _};
+use crate::wire::frame::RequestHead;
+use crate::wire::structures::{CountBy, Keep, NamespaceOptions};
+use crate::wire::{HOST, Handle, Minor, PROTOCOL_MINOR, RequestId};
 
 /// What an operation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use super::{Call, Reply, Run, checks};
 use crate::error::Result;
 use crate::message;
-use crate::protocol::Blob;
-use crate::protocol::answer::Response;
-use crate::protocol::structures::NamespaceOptions;
 use crate::session::Session;
+use crate::wire::Blob;
+use crate::wire::answer::Response;
+use crate::wire::structures::NamespaceOptions;
 
 message! {
     /// Opens a namespace under the handle of the request. → `Opened`

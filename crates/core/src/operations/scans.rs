@@ -4,10 +4,10 @@ use super::message::Needs;
 use super::{Call, Reply, Run, checks};
 use crate::error::Result;
 use crate::message;
-use crate::protocol::Blob;
-use crate::protocol::answer::Response;
 use crate::session::Session;
 use crate::store::Scan;
+use crate::wire::Blob;
+use crate::wire::answer::Response;
 
 pub use crate::store::ScanFields;
 

@@ -10,9 +10,9 @@ use super::loading::{CancelWait, Complete, Fetch, Loaded};
 use super::namespace::{AccessReport, Clear, Destroy, Open, Ping, PurgeStale, ReadStats, Release, Tune};
 use super::scans::{BeginScan, EndScan, NextPage, ScanFields};
 use super::*;
-use crate::protocol::fields::{Nested, Tagged, Unknown};
-use crate::protocol::{Blob, codec, frame};
 use crate::testing::{Reply, Request, User, manual_store, set};
+use crate::wire::fields::{Nested, Tagged, Unknown};
+use crate::wire::{Blob, codec, frame};
 
 const KEY: Blob<'static> = Blob(b"\x01k");
 const VALUE: Blob<'static> = Blob(b"\x02v");

@@ -14,12 +14,12 @@ use super::output::Output;
 use super::succession::{Phase, Succession};
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::Result;
-use crate::protocol::UNASKED;
-use crate::protocol::answer::Response;
-use crate::protocol::frame::RequestHead;
 use crate::session::Session;
 use crate::store::Store;
 use crate::transport::{Input, Reader, Writer};
+use crate::wire::UNASKED;
+use crate::wire::answer::Response;
+use crate::wire::frame::RequestHead;
 
 /// Serves a peer until it goes, misbehaves, or the server closes.
 pub(super) async fn serve(

@@ -8,12 +8,12 @@ use super::slots::{NoSeat, Seat, Slot};
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::random_bytes;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::Minor;
-use crate::protocol::handshake::{
-    Agreed, FEATURE_MOVES, FEATURE_SCANS, FEATURE_WATCH, HostChallenge, Introduction, Refusal, offered,
-};
 use crate::store::Store;
 use crate::transport::{Input, Reader, Stream, Writer};
+use crate::wire::Minor;
+use crate::wire::handshake::{
+    Agreed, FEATURE_MOVES, FEATURE_SCANS, FEATURE_WATCH, HostChallenge, Introduction, Refusal, offered,
+};
 
 /// A peer that has proved itself, and what it has sent since.
 #[derive(Debug)]

@@ -13,13 +13,13 @@ use super::{ServerLimits, connection};
 use crate::config::MAX_FRAME_BYTES;
 use crate::operations::entries::Get;
 use crate::operations::namespace::{Open, Ping};
-use crate::protocol::answer::{self, Response};
-use crate::protocol::frame;
-use crate::protocol::structures::{NamespaceOptions, Ticket};
-use crate::protocol::{Blob, PROTOCOL_MINOR};
 use crate::store::Store;
 use crate::testing::{Request, TempDir, hand_over, manual_store, set, text_key, text_value};
 use crate::transport::{Descriptor, Input, Reader, Stream, Writer};
+use crate::wire::answer::{self, Response};
+use crate::wire::frame;
+use crate::wire::structures::{NamespaceOptions, Ticket};
+use crate::wire::{Blob, PROTOCOL_MINOR};
 
 const TABLES: u64 = 6;
 /// Of the value that is asked for between two tables: more than a narrow socket takes.

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 use super::output::append_reply;
 use crate::config::BUFFER_KEPT;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::RequestId;
-use crate::protocol::answer::Response;
 use crate::session::Mailbox;
+use crate::wire::RequestId;
+use crate::wire::answer::Response;
 
 /// Encoded late replies of one connection. Others put in and wake; the connection's task takes out.
 #[derive(Debug)]
@@ -77,8 +77,8 @@ fn unread(limit: usize) -> Error {
 mod tests {
     use super::*;
     use crate::config::MAX_FRAME_BYTES;
-    use crate::protocol::Blob;
-    use crate::protocol::{answer, frame};
+    use crate::wire::Blob;
+    use crate::wire::{answer, frame};
 
     fn codes(mut bytes: &[u8]) -> Vec<(RequestId, String)> {
         let mut seen = Vec::new();

@@ -12,9 +12,9 @@ mod handover_tests;
 mod mailbox;
 mod output;
 mod slots;
+mod standby;
 mod succession;
 mod upkeep;
-mod watcher;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::allowed_users::AllowedUsers;
 use crate::config;
 use crate::endpoint::Secret;
 use crate::error::{Error, ErrorKind};
-use crate::guests::Guests;
 use crate::store::Store;
 use crate::transport::{Listener, Stream};
 
@@ -42,7 +42,7 @@ pub struct ServerConfig {
     /// What peers must know.
     pub secret: Secret,
     /// Users besides this process's own who may be peers.
-    pub guests: Guests,
+    pub allowed_users: AllowedUsers,
     /// The package's version, for the messages of others.
     pub package_version: String,
     /// Hand the memory of tables to clients, so that they read without asking, where the system can do that.
@@ -58,7 +58,7 @@ impl ServerConfig {
     pub fn new(secret: Secret) -> Self {
         Self {
             secret,
-            guests: Guests::default(),
+            allowed_users: AllowedUsers::default(),
             package_version: env!("CARGO_PKG_VERSION").to_owned(),
             share: cfg!(unix),
             succession: None,
@@ -161,7 +161,7 @@ impl Server {
     }
 
     fn serve(&mut self, stream: Stream) {
-        if stream.check_client(&self.config.guests).is_err() {
+        if stream.check_client(&self.config.allowed_users).is_err() {
             return;
         }
         let slot = self.slots.enter();
@@ -173,7 +173,7 @@ impl Server {
             {
                 let succession = config.succession.as_ref();
                 if greeted.watches {
-                    watcher::serve(greeted, succession, closing).await;
+                    standby::serve(greeted, succession, closing).await;
                 } else {
                     connection::serve(greeted, &store, config.limits, succession, closing).await;
                 }

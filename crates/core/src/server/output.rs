@@ -8,10 +8,10 @@ use clustered_cache_shm::Handover;
 
 use crate::config::{BUFFER_KEPT, MAX_FRAME_BYTES, MAX_HANDOVERS_PENDING};
 use crate::error::Result;
-use crate::protocol::RequestId;
-use crate::protocol::answer::Response;
-use crate::protocol::{answer, frame};
 use crate::transport::{BorrowedDescriptor, descriptor_of};
+use crate::wire::RequestId;
+use crate::wire::answer::Response;
+use crate::wire::{answer, frame};
 
 /// Encoded replies, oldest first.
 #[derive(Debug, Default)]
@@ -141,8 +141,8 @@ fn try_append(out: &mut Vec<u8>, id: RequestId, response: Response<'_>) -> Resul
 mod tests {
     use super::*;
     use crate::config::MAX_FRAME_BYTES;
-    use crate::protocol::Blob;
-    use crate::protocol::frame;
+    use crate::wire::Blob;
+    use crate::wire::frame;
 
     #[test]
     fn what_is_written_goes_and_the_rest_stays_in_order() {
@@ -189,7 +189,7 @@ mod tests {
         use std::sync::Arc;
 
         use super::*;
-        use crate::protocol::structures::{Settings, Ticket};
+        use crate::wire::structures::{Settings, Ticket};
 
         const SETTINGS: Settings =
             Settings { max: None, max_size: 300, max_entry_size: 300, ttl: 0, allow_stale: false };

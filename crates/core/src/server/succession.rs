@@ -1,4 +1,4 @@
-//! What a host needs that may move to another process: a gate before all its work, and the watchers that would take over.
+//! What a host needs that may move to another process: a gate before all its work, and the standbys that would take over.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -25,25 +25,25 @@ pub struct Succession {
     /// May work be done? Held for reading while it is.
     gate: RwLock<bool>,
     phase: watch::Sender<Phase>,
-    watchers: Mutex<Watchers>,
+    standbys: Mutex<Standbys>,
     came: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Watchers {
+struct Standbys {
     arrived: u64,
     /// The newest one last, each with the way to its connection.
     waiting: Vec<(u64, oneshot::Sender<Summons>)>,
 }
 
-/// Where a watcher's connection is to be handed.
+/// Where a standby's connection is to be handed.
 pub(super) type Summons = oneshot::Sender<Greeted>;
 
 impl Succession {
     /// Of a host that serves.
     pub(crate) fn new() -> Arc<Self> {
         let (phase, _) = watch::channel(Phase::Open);
-        Arc::new(Self { gate: RwLock::new(true), phase, watchers: Mutex::default(), came: Notify::new() })
+        Arc::new(Self { gate: RwLock::new(true), phase, standbys: Mutex::default(), came: Notify::new() })
     }
 
     // --- the gate --------------------------------------------------------------------------------------------------
@@ -78,12 +78,12 @@ impl Succession {
         self.phase.send_replace(phase);
     }
 
-    // --- the watchers ----------------------------------------------------------------------------------------------
+    // --- the standbys ----------------------------------------------------------------------------------------------
 
-    /// Waits for a watcher if there is none, at most so long.
+    /// Waits for a standby if there is none, at most so long.
     pub(crate) async fn await_heir(&self, limit: Duration) {
         let came = async {
-            while self.watchers().waiting.is_empty() {
+            while self.standbys().waiting.is_empty() {
                 self.came.notified().await;
             }
         };
@@ -91,32 +91,32 @@ impl Succession {
         let _ = timeout(limit, came).await;
     }
 
-    /// The watchers there are now, the newest first. Whoever comes later, or again, is not among them.
-    pub(crate) fn heirs(&self) -> Heirs {
-        let mut waiting = std::mem::take(&mut self.watchers().waiting);
+    /// The standbys there are now, the newest first. Whoever comes later, or again, is not among them.
+    pub(crate) fn successors(&self) -> Successors {
+        let mut waiting = std::mem::take(&mut self.standbys().waiting);
         waiting.reverse();
-        Heirs { waiting: waiting.into_iter().map(|(_, summon)| summon).collect::<Vec<_>>().into_iter() }
+        Successors { waiting: waiting.into_iter().map(|(_, summon)| summon).collect::<Vec<_>>().into_iter() }
     }
 
-    /// A watcher would be the next host. It is as long as the result lives; its connection is asked for there.
+    /// A standby would be the next host. It is as long as the result lives; its connection is asked for there.
     pub(super) fn enrol(self: &Arc<Self>) -> Enrolled {
         let (summon, summoned) = oneshot::channel();
-        let mut watchers = self.watchers();
-        watchers.arrived += 1;
-        let number = watchers.arrived;
-        watchers.waiting.push((number, summon));
-        drop(watchers);
+        let mut standbys = self.standbys();
+        standbys.arrived += 1;
+        let number = standbys.arrived;
+        standbys.waiting.push((number, summon));
+        drop(standbys);
         self.came.notify_one();
         Enrolled { number, summoned, succession: Arc::clone(self) }
     }
 
-    fn watchers(&self) -> MutexGuard<'_, Watchers> {
+    fn standbys(&self) -> MutexGuard<'_, Standbys> {
         // A panic cannot leave the list half changed: every section is a few calls of the standard library.
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.standbys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A watcher's place in the line.
+/// A standby's place in the line.
 #[derive(Debug)]
 pub(super) struct Enrolled {
     number: u64,
@@ -125,7 +125,7 @@ pub(super) struct Enrolled {
 }
 
 impl Enrolled {
-    /// Ends when the watcher is to take over, with where its connection goes; `None` if others were preferred and nobody
+    /// Ends when the standby is to take over, with where its connection goes; `None` if others were preferred and nobody
     /// will ask any more.
     pub(super) async fn summoned(&mut self) -> Option<Summons> {
         (&mut self.summoned).await.ok()
@@ -134,17 +134,17 @@ impl Enrolled {
 
 impl Drop for Enrolled {
     fn drop(&mut self) {
-        self.succession.watchers().waiting.retain(|(number, _)| *number != self.number);
+        self.succession.standbys().waiting.retain(|(number, _)| *number != self.number);
     }
 }
 
 /// Those who may take over, the best one first.
 #[derive(Debug)]
-pub(crate) struct Heirs {
+pub(crate) struct Successors {
     waiting: std::vec::IntoIter<oneshot::Sender<Summons>>,
 }
 
-impl Heirs {
+impl Successors {
     /// The connection to the next one that is still there.
     pub(crate) async fn next(&mut self) -> Option<Greeted> {
         loop {
@@ -185,16 +185,16 @@ mod tests {
         let succession = Succession::new();
         let mut line: Vec<_> = (0..3).map(|_| succession.enrol()).collect();
         drop(line.pop());
-        let mut heirs = succession.heirs();
+        let mut successors = succession.successors();
         let late = succession.enrol();
-        let (next, summoned) = tokio::join!(heirs.next(), async {
+        let (next, summoned) = tokio::join!(successors.next(), async {
             // The first one does not answer, so the one before it is asked.
             drop(line[1].summoned().await.unwrap());
             line[0].summoned().await.is_some()
         });
         assert!(summoned && next.is_none(), "nobody is left; who came later is not asked");
-        assert_eq!(succession.watchers().waiting.len(), 1);
+        assert_eq!(succession.standbys().waiting.len(), 1);
         drop(late);
-        assert!(succession.watchers().waiting.is_empty());
+        assert!(succession.standbys().waiting.is_empty());
     }
 }

@@ -7,9 +7,9 @@ use ahash::{HashMap, HashMapExt};
 
 use crate::config::MAX_HANDLES_PER_SESSION;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::Handle;
-use crate::protocol::structures::{NamespaceOptions, Settings};
 use crate::store::{Namespace, Store};
+use crate::wire::Handle;
+use crate::wire::structures::{NamespaceOptions, Settings};
 
 enum Slot {
     Open {

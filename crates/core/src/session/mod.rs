@@ -19,11 +19,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
 use crate::operations::entries::{Get, Has, Peek};
 use crate::operations::{self, Call, Failure, Operation, Reply, Run};
-use crate::protocol::answer::Response;
-use crate::protocol::frame::RequestHead;
-use crate::protocol::structures::Stats;
-use crate::protocol::{Blob, Handle, RequestId, UNASKED};
 use crate::store::{Effects, Member, Namespace, State, Store};
+use crate::wire::answer::Response;
+use crate::wire::frame::RequestHead;
+use crate::wire::structures::Stats;
+use crate::wire::{Blob, Handle, RequestId, UNASKED};
 
 pub use crate::store::Mailbox;
 

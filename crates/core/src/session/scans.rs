@@ -10,10 +10,10 @@ use super::Session;
 use crate::clock::Moment;
 use crate::config::{KEYS_PER_TURN, MAX_SCANS_PER_SESSION, REPLY_PART_BYTES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::answer::{PageItem, Response};
-use crate::protocol::structures::ItemFacts;
-use crate::protocol::{Blob, Handle};
 use crate::store::{Namespace, Place, Scan, ScanCursor, ScanFields, State, Store};
+use crate::wire::answer::{PageItem, Response};
+use crate::wire::structures::ItemFacts;
+use crate::wire::{Blob, Handle};
 
 /// Entries as a scan shows them, before they are lent to a response. All bytes are in one buffer.
 #[derive(Default)]

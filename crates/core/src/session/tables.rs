@@ -4,9 +4,9 @@ use clustered_cache_shm::Handover;
 
 use super::Session;
 use crate::error::Result;
-use crate::protocol::Handle;
-use crate::protocol::answer::Response;
-use crate::protocol::structures::{NamespaceOptions, Ticket};
+use crate::wire::Handle;
+use crate::wire::answer::Response;
+use crate::wire::structures::{NamespaceOptions, Ticket};
 
 /// What one session hands over.
 #[derive(Debug, Default)]

@@ -8,8 +8,8 @@ use super::kernel::{Candidate, Meta, NEVER, Span, explicit_size};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::structures::CountBy;
 use crate::value::{NUMBER_BYTES, decode_number, encode_number};
+use crate::wire::structures::CountBy;
 
 /// An amount and a [`CountBy`] that were checked.
 #[derive(Debug, Clone, Copy)]

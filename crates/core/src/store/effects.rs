@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::member::Member;
 use crate::clock::Moment;
-use crate::protocol::answer::Response;
-use crate::protocol::{Blob, LeaseToken, RequestId};
+use crate::wire::answer::Response;
+use crate::wire::{Blob, LeaseToken, RequestId};
 
 /// How a wait ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use super::parts::loading::{Ask, Joined};
 use crate::clock::Moment;
 use crate::error::Result;
 use crate::mark::Mark;
-use crate::protocol::{LeaseToken, RequestId};
 use crate::value::value_tag;
+use crate::wire::{LeaseToken, RequestId};
 
 /// What a fetch meets.
 pub(crate) enum Fetched {

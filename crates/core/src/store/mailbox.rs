@@ -1,7 +1,7 @@
 //! Where answers go that come later than their requests.
 
-use crate::protocol::RequestId;
-use crate::protocol::answer::Response;
+use crate::wire::RequestId;
+use crate::wire::answer::Response;
 
 /// Where late answers go: everything that follows an answer with [more](Response::has_more).
 ///

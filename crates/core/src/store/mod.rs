@@ -10,7 +10,7 @@
 //! | `ownership` | owners, fair waiting, passing on: for loads, and for what else has one owner |
 //! | `member`, `mailbox`, `effects` | users and where their answers go; what happens after the lock |
 //! | `content` | all of it on its way to another host or a snapshot |
-//! | `agenda`, `vigil` | when a namespace is due next; whether the host was awake |
+//! | `timer_queue`, `suspend_detection` | when a namespace is due next; whether the host was awake |
 //!
 //! Arrows run one way: the operations use `namespace`, which uses `parts`, which use `ownership` and what `kernel`
 //! reports; all of these use `effects` and `member`. The store names neither `session`, `operations` nor `server`, which
@@ -21,7 +21,6 @@
 //! Locks, none of which is held while another is taken, a caller that waits is answered or a whole table is freed: the
 //! map of names, the timer queue, and one per namespace.
 
-mod agenda;
 pub mod content;
 mod counter;
 mod effects;
@@ -34,7 +33,8 @@ mod options;
 mod ownership;
 mod parts;
 mod reads;
-mod vigil;
+mod suspend_detection;
+mod timer_queue;
 mod writes;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -42,7 +42,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ahash::{HashMap, HashMapExt};
 
-use self::agenda::Agenda;
 pub(crate) use self::counter::Addition;
 pub(crate) use self::effects::Effects;
 use self::kernel::NEVER;
@@ -58,11 +57,12 @@ use self::options::Options;
 pub(crate) use self::parts::loading::{Ask, Joined};
 pub(crate) use self::parts::scans::Scan;
 pub use self::parts::scans::ScanFields;
-use self::vigil::Vigil;
+use self::suspend_detection::SuspendDetection;
+use self::timer_queue::TimerQueue;
 use crate::clock::{Clock, Moment};
 use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, NamespaceConfig, TICK_STEPS};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::structures::{NamespaceOptions, Settings, Stats};
+use crate::wire::structures::{NamespaceOptions, Settings, Stats};
 
 type Waker = Arc<dyn Fn() + Send + Sync>;
 
@@ -74,14 +74,14 @@ pub struct Store {
     namespaces: Mutex<HashMap<Arc<str>, Arc<Namespace>>>,
     /// Options of namespaces whose users do not say otherwise.
     defaults: OnceLock<NamespaceOptions>,
-    agenda: Agenda,
+    timer_queue: TimerQueue,
     waker: Mutex<Option<Waker>>,
     /// Numbers namespaces and members.
     ids: AtomicU64,
     /// Numbers leases and scans; shared with every namespace. Begins at 1.
     tokens: Arc<AtomicU64>,
     clients: AtomicUsize,
-    vigil: Vigil,
+    suspend_detection: SuspendDetection,
 }
 
 impl Store {
@@ -98,12 +98,12 @@ impl Store {
             clock,
             namespaces: Mutex::new(HashMap::new()),
             defaults: OnceLock::new(),
-            agenda: Agenda::new(),
+            timer_queue: TimerQueue::new(),
             waker: Mutex::new(None),
             ids: AtomicU64::new(1),
             tokens: Arc::new(AtomicU64::new(1)),
             clients: AtomicUsize::new(0),
-            vigil: Vigil::needless(),
+            suspend_detection: SuspendDetection::needless(),
         })
     }
 
@@ -157,26 +157,26 @@ impl Store {
         let now = self.clock.now();
         let mut steps = TICK_STEPS;
         while steps > 0
-            && let Some(namespace) = self.agenda.take_due(now)
+            && let Some(namespace) = self.timer_queue.take_due(now)
         {
             let (effects, taken) = {
                 let mut state = namespace.lock();
                 let mut effects = Effects::default();
                 let taken = state.tick(steps, &mut effects, now);
-                // It is off the agenda: whatever is due next is announced, even if it was before.
+                // It is off the timer queue: whatever is due next is announced, even if it was before.
                 state.announced = state.due();
                 effects.announce = Some(state.announced).filter(|due| *due != NEVER);
                 (effects, taken)
             };
             if let Some(due) = effects.announce {
                 // Whoever calls learns of it from the result; nobody needs to be woken.
-                self.agenda.announce(&namespace, due);
+                self.timer_queue.announce(&namespace, due);
             }
             effects.carry_out();
-            // A namespace that turns out not to be due costs a step too: the agenda may be long.
+            // A namespace that turns out not to be due costs a step too: the timer queue may be long.
             steps -= taken.max(1);
         }
-        self.agenda.soonest()
+        self.timer_queue.soonest()
     }
 
     /// Sets what is called, from any thread and outside all locks, whenever a deadline appears that is earlier
@@ -187,7 +187,7 @@ impl Store {
     }
 
     fn announce(&self, namespace: &Arc<Namespace>, moment: Moment) {
-        if self.agenda.announce(namespace, moment) {
+        if self.timer_queue.announce(namespace, moment) {
             let waker = self.waker_slot().clone();
             if let Some(wake) = waker {
                 wake();
@@ -265,7 +265,7 @@ impl Store {
             namespaces.remove(&*namespace.name);
         }
         drop(namespaces);
-        self.agenda.forget(namespace);
+        self.timer_queue.forget(namespace);
     }
 
     /// Works on a namespace under its lock, then carries out what follows. `None` when it was destroyed.

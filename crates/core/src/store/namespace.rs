@@ -13,8 +13,8 @@ use super::parts::scans::Scans;
 use super::parts::{Part, Parts};
 use crate::clock::Moment;
 use crate::error::Result;
-use crate::protocol::RequestId;
-use crate::protocol::structures::{NamespaceOptions, Settings, Stats};
+use crate::wire::RequestId;
+use crate::wire::structures::{NamespaceOptions, Settings, Stats};
 
 /// A namespace behind its lock. Reached through `Store::enter` only, which carries out what follows from a change.
 pub(crate) struct Namespace {

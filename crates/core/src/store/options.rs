@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::config::NamespaceConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::structures::{NamespaceOptions, Settings};
+use crate::wire::structures::{NamespaceOptions, Settings};
 
 /// What was declared, and what is in force. Copied, so that a change that cannot be made leaves no trace.
 #[derive(Clone, Copy)]

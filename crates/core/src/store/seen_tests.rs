@@ -3,9 +3,9 @@ use std::sync::atomic::AtomicU64;
 
 use super::*;
 use crate::config::MAX_COUNTED;
-use crate::protocol::structures::NamespaceOptions;
 use crate::store::Terms;
 use crate::store::options::Options;
+use crate::wire::structures::NamespaceOptions;
 
 /// A namespace whose entries others have read.
 struct Scene(State);

@@ -5,7 +5,7 @@ use std::io;
 use super::{Descriptor, Reader};
 use crate::config::{BUFFER_KEPT, READ_BURST, READ_CHUNK};
 use crate::error::Result;
-use crate::protocol::frame;
+use crate::wire::frame;
 
 /// A read buffer that grows as bytes arrive, never because of a length a peer declared, and gives its memory back
 /// after a large frame.

@@ -39,7 +39,7 @@ use std::future::poll_fn;
 use std::io;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::frame;
+use crate::wire::frame;
 
 impl Writer {
     /// Sends one frame of at most `max` bytes, waiting as often as it takes. For the handshake; not cancel-safe.

@@ -9,9 +9,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use tokio::net::UnixStream;
 
 use super::halves::{self, Reader, Writer};
+use crate::allowed_users::AllowedUsers;
 use crate::config::MAX_SOCKET_PATH;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guests::Guests;
 
 /// The user id the kernel reports for a socket that is connected to nobody.
 const NO_PEER: u32 = u32::MAX;
@@ -79,7 +79,7 @@ impl Stream {
         Ok(Self::from_tokio(stream.into()))
     }
 
-    /// For a host: refuses a client of a user who is neither this process's own nor a guest.
+    /// For a host: refuses a client of a user who is neither this process's own nor an allowed user.
     ///
     /// The kernel fixed the peer's user when the connection was made; a pid is never looked at, so peers of other
     /// pid namespaces count. Where this process itself runs as the overflow user (an unmapped user of a container),
@@ -87,8 +87,8 @@ impl Stream {
     ///
     /// # Errors
     /// [`ErrorKind::ForeignPeer`], or [`ErrorKind::NoHost`] when there is no peer: try again.
-    pub fn check_client(&self, guests: &Guests) -> Result<()> {
-        judge(self.peer()?, own_user(), |peer| guests.contains(peer))
+    pub fn check_client(&self, allowed_users: &AllowedUsers) -> Result<()> {
+        judge(self.peer()?, own_user(), |peer| allowed_users.contains(peer))
     }
 
     /// For a client: refuses a host of another user than `user`, of whom its parent has told it, or than its own. See
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(
             judge(NO_PEER, 1000, |_| true).unwrap_err().kind(),
             ErrorKind::NoHost,
-            "nor is it a guest"
+            "nor is it in `allowUids`"
         );
     }
 

@@ -18,8 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use widestring::u16cstr;
 
 use super::{BorrowedDescriptor, Descriptor};
+use crate::allowed_users::AllowedUsers;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guests::Guests;
 
 /// A named pipe that accepts connections.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Stream {
     ///
     /// # Errors
     /// None on this system.
-    pub fn check_client(&self, _guests: &Guests) -> Result<()> {
+    pub fn check_client(&self, _guests: &AllowedUsers) -> Result<()> {
         Ok(())
     }
 

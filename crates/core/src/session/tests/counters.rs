@@ -2,9 +2,9 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::operations::counters::Count;
 use crate::operations::entries::Get;
-use crate::protocol::structures::CountBy;
 use crate::testing::set;
 use crate::value::encode_number;
+use crate::wire::structures::CountBy;
 
 /// Adds without bounds, as the namespace says.
 const PLAIN: CountBy = CountBy { ttl: None, min: None, max: None, size: None };

@@ -6,9 +6,9 @@ use crate::operations::entries::{
 };
 use crate::operations::loading::Fetch;
 use crate::operations::namespace::Clear;
-use crate::protocol::structures::CountBy;
 use crate::testing::{set, set_if_absent};
 use crate::value::value_tag;
+use crate::wire::structures::CountBy;
 
 #[test]
 fn what_was_set_is_there_until_it_is_deleted() {

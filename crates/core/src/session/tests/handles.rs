@@ -5,7 +5,7 @@ use crate::operations::counters::Count;
 use crate::operations::entries::Get;
 use crate::operations::namespace::{Destroy, Open, Ping, ReadStats, Release, Tune};
 use crate::operations::scans::EndScan;
-use crate::protocol::structures::{CountBy, Settings};
+use crate::wire::structures::{CountBy, Settings};
 
 fn open(name: &str) -> Open<'_> {
     Open { name, options: NamespaceOptions::default() }

@@ -4,9 +4,9 @@ use crate::operations::batches::MSet;
 use crate::operations::entries::{Delete, GetAndSet};
 use crate::operations::loading::{CancelWait, Complete, Fetch, Loaded};
 use crate::operations::namespace::{Clear, Destroy, Open, Release};
-use crate::protocol::LeaseToken;
 use crate::testing::{set, set_if_absent};
 use crate::value::value_tag;
+use crate::wire::LeaseToken;
 
 /// Milliseconds.
 const LEASE: u64 = 100;

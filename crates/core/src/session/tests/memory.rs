@@ -7,9 +7,9 @@ use crate::operations::entries::Delete;
 use crate::operations::loading::{Complete, Fetch, Loaded};
 use crate::operations::namespace::{Destroy, Open, Ping, Tune};
 use crate::operations::scans::{BeginScan, NextPage, ScanFields};
-use crate::protocol::structures::CountBy;
 use crate::store::probe::Probe;
 use crate::testing::{set, set_if_absent};
+use crate::wire::structures::CountBy;
 
 /// Needs another table if the bound was never higher.
 const GROWN: NamespaceOptions = NamespaceOptions {

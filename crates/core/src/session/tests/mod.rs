@@ -21,11 +21,11 @@ use crate::clock::ManualClock;
 use crate::operations::entries::{Get, Has, Peek, ReadInfo, Set};
 use crate::operations::namespace::ReadStats;
 use crate::operations::scans::{BeginScan, ScanFields};
-use crate::protocol::Blob;
-use crate::protocol::answer::Response;
-use crate::protocol::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
 use crate::store::Store;
 use crate::testing::{AnyRequest, Reply, Request, User, any, manual_store, new_entry, text_key, text_value};
+use crate::wire::Blob;
+use crate::wire::answer::Response;
+use crate::wire::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
 
 /// Microseconds of a millisecond.
 const MS: u64 = 1_000;

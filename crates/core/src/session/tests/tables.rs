@@ -6,9 +6,9 @@ use clustered_cache_shm::Handover;
 
 use super::*;
 use crate::operations::namespace::{Destroy, Open};
-use crate::protocol::Handle;
-use crate::protocol::structures::Ticket;
 use crate::testing::hand_over;
+use crate::wire::Handle;
+use crate::wire::structures::Ticket;
 
 const TICKET: Ticket = Ticket { region: 9, bytes: 4096 };
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::record::{Counters, EntryFields, EntryRecord, LeaseRecord};
 use crate::clock::Moment;
 use crate::config::{MAX_CONTENT_NUMBER, MAX_LEASE, MAX_TTL};
-use crate::protocol::structures::Stats;
 use crate::store::kernel::{Candidate, Meta, NEVER};
 use crate::store::parts::Part;
 use crate::store::parts::loading::InFlight;
 use crate::store::{Place, State};
 use crate::value::{check_key, check_value};
+use crate::wire::structures::Stats;
 
 const MAX_TTL_MICROS: u64 = MAX_TTL.as_micros() as u64;
 const MAX_LEASE_MICROS: u64 = MAX_LEASE.as_micros() as u64;

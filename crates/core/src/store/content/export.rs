@@ -11,9 +11,9 @@ use super::record::{EntryFields, EntryRecord, LeaseRecord, NamespaceRecord, Reco
 use crate::clock::Moment;
 use crate::config::{CONTENT_PART_BYTES, CONTENT_RUN};
 use crate::error::Result;
-use crate::protocol::{Blob, Minor, PROTOCOL_MINOR};
 use crate::store::kernel::EntryView;
 use crate::store::{Namespace, ScanCursor, State, Store};
+use crate::wire::{Blob, Minor, PROTOCOL_MINOR};
 
 /// Writes the content of a store, hottest first, as fast as it is asked for. Nothing in the store changes: neither the
 /// order of use nor any counter.

@@ -11,11 +11,11 @@ use crate::config::{
     BUFFER_KEPT, KEYS_PER_TURN, MAX_CONTENT_NUMBER, MAX_FRAME_BYTES, MAX_NAMESPACES, MAX_TTL,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::LeaseToken;
-use crate::protocol::frame;
 use crate::store::options::Options;
 use crate::store::{Namespace, Store, check_name};
 use crate::value::check_key;
+use crate::wire::LeaseToken;
+use crate::wire::frame;
 
 /// What was taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

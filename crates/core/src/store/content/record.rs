@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::fields::{self, Nested, Tagged};
-use crate::protocol::structures::NamespaceOptions;
-use crate::protocol::{Blob, LeaseToken, Minor, codec, frame};
 use crate::store::ScanFields;
 use crate::store::parts::scans::Run;
 use crate::tagged;
+use crate::wire::fields::{self, Nested, Tagged};
+use crate::wire::structures::NamespaceOptions;
+use crate::wire::{Blob, LeaseToken, Minor, codec, frame};
 
 /// Version of the records: a reader that does not know it takes none of them.
 pub(super) const VERSION: u32 = 1;

@@ -8,7 +8,7 @@ use super::table::Table;
 use crate::clock::{Clock, Moment};
 use crate::config::{MAX_ENTRY_BYTES, MAX_TTL, NamespaceConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::structures::Keep;
+use crate::wire::structures::Keep;
 
 /// The deadline of what has none.
 pub(crate) const NEVER: Moment = clustered_cache_shm::NEVER;

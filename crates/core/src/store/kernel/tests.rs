@@ -5,11 +5,11 @@ use super::*;
 use crate::clock::Moment;
 use crate::config::{DEFAULT_MAX_SIZE, MAX_TABLE_BYTES, NamespaceConfig};
 use crate::error::{ErrorKind, Result};
-use crate::protocol::structures::{NamespaceOptions, Stats};
 use crate::store::Effects;
 use crate::store::parts::Part;
 use crate::store::parts::audit::Audit;
 use crate::store::parts::statistics::Statistics;
+use crate::wire::structures::{NamespaceOptions, Stats};
 
 /// Entries of some namespace. Every step is followed by a self-check.
 struct Scene {

@@ -9,8 +9,8 @@ use ahash::{HashMap, HashMapExt};
 use super::moving::ADOPTED;
 use super::{Arrival, Finished, Ownership, Passage, Thing, ThingId, Token, Waiter};
 use crate::clock::Moment;
-use crate::protocol::RequestId;
 use crate::store::member::Member;
+use crate::wire::RequestId;
 
 /// What one member holds in this namespace.
 pub(super) struct Holdings {

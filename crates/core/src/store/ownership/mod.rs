@@ -24,7 +24,7 @@ use super::kernel::NEVER;
 use super::member::{Member, Usage};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::RequestId;
+use crate::wire::RequestId;
 
 /// Proves that its holder owns something. It only grows, also from one host to the next.
 pub(crate) type Token = u64;

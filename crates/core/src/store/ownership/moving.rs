@@ -9,10 +9,10 @@ use ahash::{HashMap, HashMapExt};
 use super::bookkeeping::Holdings;
 use super::{Ownership, Thing, ThingId, Token};
 use crate::clock::Moment;
-use crate::protocol::RequestId;
-use crate::protocol::answer::Response;
 use crate::store::mailbox::Mailbox;
 use crate::store::member::Member;
+use crate::wire::RequestId;
+use crate::wire::answer::Response;
 
 /// Owns what was owned at an earlier host, by members that this one does not know. No member has this id: a store
 /// counts its members up.

@@ -3,8 +3,8 @@
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::protocol::answer::Response;
 use crate::store::mailbox::Mailbox;
+use crate::wire::answer::Response;
 
 struct Nowhere;
 

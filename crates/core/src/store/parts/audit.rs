@@ -1,8 +1,8 @@
 //! A listener for tests: the balance of what the kernel has reported, held against what there is.
 
 use super::Part;
-use crate::protocol::structures::Stats;
 use crate::store::kernel::{Cause, Change, Listener};
+use crate::wire::structures::Stats;
 
 /// All that was reported.
 #[derive(Debug, Default)]

@@ -25,8 +25,8 @@ use super::effects::Effects;
 use super::kernel::{Change, Listener, NEVER};
 use super::member::Member;
 use crate::clock::Moment;
-use crate::protocol::RequestId;
-use crate::protocol::structures::Stats;
+use crate::wire::RequestId;
+use crate::wire::structures::Stats;
 
 /// What a namespace needs of a part. A part says nothing of what it has no use for.
 pub(crate) trait Part: Listener {

@@ -2,8 +2,8 @@
 
 use super::Part;
 use crate::config::MAX_COUNTED;
-use crate::protocol::structures::Stats;
 use crate::store::kernel::{Cause, Change, Listener};
+use crate::wire::structures::Stats;
 
 /// Counters since the namespace was created, at this host or at an earlier one.
 #[derive(Debug, Default)]

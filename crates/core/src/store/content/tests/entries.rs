@@ -26,15 +26,15 @@ fn every_kind_of_entry_comes_back_as_it_was() {
     let before = dump(&mut user);
     assert_eq!(before.len(), 9);
 
-    let heir = host.heir();
-    let mut joined = heir.joined("n");
+    let successor = host.successor();
+    let mut joined = successor.joined("n");
     assert_eq!(dump(&mut joined), before);
     assert_eq!(stats(&mut joined), stats(&mut user));
-    heir.advance(30);
+    successor.advance(30);
     assert_eq!(get(&mut joined, "own ttl"), None, "it ends when it would have");
-    heir.advance(20);
+    successor.advance(20);
     assert_eq!(get(&mut joined, "absolute"), None);
-    heir.advance(10_000);
+    successor.advance(10_000);
     assert_eq!(keys(&mut joined), ["for ever"]);
 }
 
@@ -46,15 +46,15 @@ fn an_entry_keeps_the_ttl_that_reads_restart_and_the_moment_it_was_stored() {
     set(&mut user, "k", "v", ttl(100));
     host.advance(60);
 
-    let heir = host.heir();
-    let mut joined = heir.user("n", options);
-    let age = heir.store.clock().wall_ms() - created(&mut joined, "k");
+    let successor = host.successor();
+    let mut joined = successor.user("n", options);
+    let age = successor.store.clock().wall_ms() - created(&mut joined, "k");
     assert!((age - 60.0).abs() < 0.01, "{age}");
-    heir.advance(39);
+    successor.advance(39);
     assert!(get(&mut joined, "k").is_some());
-    heir.advance(99);
+    successor.advance(99);
     assert!(get(&mut joined, "k").is_some(), "the read before gave it all of its time again");
-    heir.advance(100);
+    successor.advance(100);
     assert!(get(&mut joined, "k").is_none());
 }
 
@@ -78,16 +78,16 @@ fn options_are_declared_and_what_was_changed_since_is_in_force() {
     let tuned = NamespaceOptions { max: Some(20), max_size: Some(400 << 20), ..Default::default() };
     let settings = user.ask(1, Tune { options: tuned });
 
-    let heir = host.heir();
-    assert_eq!(heir.store.namespaces(), ["empty", "n"]);
-    let mut joined = heir.user("n", options);
+    let successor = host.successor();
+    assert_eq!(successor.store.namespaces(), ["empty", "n"]);
+    let mut joined = successor.user("n", options);
     assert_eq!(joined.ask(1, Tune { options: NamespaceOptions::default() }).response(), settings.response());
     for (name, max) in [("n", 20), ("empty", 4)] {
         let other = NamespaceOptions { max: Some(max), ..Default::default() };
-        let reply = User::new(&heir.store).ask(1, Open { name, options: other });
+        let reply = User::new(&successor.store).ask(1, Open { name, options: other });
         assert_eq!(reply.error(), Some(ErrorKind::OptionsConflict), "only what was declared may be declared");
     }
-    let second = heir.heir();
+    let second = successor.successor();
     assert_eq!(
         second.user("n", options).ask(1, Tune { options: NamespaceOptions::default() }),
         settings.response()
@@ -108,9 +108,9 @@ fn the_order_of_use_is_the_same_in_every_namespace() {
         }
         orders.push((name, keys(&mut user)));
     }
-    let heir = host.heir();
+    let successor = host.successor();
     for (name, order) in orders {
-        assert_eq!(keys(&mut heir.joined(name)), order);
+        assert_eq!(keys(&mut successor.joined(name)), order);
     }
 }
 
@@ -128,8 +128,8 @@ fn what_is_cut_off_is_the_coldest_of_each_namespace_and_is_counted() {
     export.cut();
     assert!(!export.fill(&mut bytes).unwrap());
 
-    let heir = Host::new(5);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(5);
+    let mut import = Import::handover(&successor.store);
     import.feed(&bytes).unwrap();
     let imported = import.imported();
     assert_eq!((imported.entries, imported.left_out), (export.entries(), export.left_out()));
@@ -137,7 +137,7 @@ fn what_is_cut_off_is_the_coldest_of_each_namespace_and_is_counted() {
     assert!(imported.complete);
     let mut received = 0;
     for name in ["a", "b"] {
-        let kept = keys(&mut heir.joined(name));
+        let kept = keys(&mut successor.joined(name));
         let hottest: Vec<_> = (0..500).rev().map(|number| number.to_string()).take(kept.len()).collect();
         assert_eq!(kept, hottest);
         assert!(!kept.is_empty(), "every namespace has its turn");
@@ -150,15 +150,15 @@ fn what_is_cut_off_is_the_coldest_of_each_namespace_and_is_counted() {
 fn what_the_receiver_has_is_newer_and_stays_and_so_does_the_first_record_of_a_key() {
     let host = Host::new(0);
     set(&mut host.joined("n"), "k", "old", Keep::default());
-    let heir = Host::new(5);
-    let mut joined = heir.joined("n");
+    let successor = Host::new(5);
+    let mut joined = successor.joined("n");
     set(&mut joined, "k", "new", Keep::default());
-    assert_eq!(hand_over(&host.store, &heir.store).skipped, 1);
+    assert_eq!(hand_over(&host.store, &successor.store).skipped, 1);
     assert_eq!(get(&mut joined, "k").as_deref(), Some("new"));
     set(&mut host.joined("n"), "other", "first", Keep::default());
-    hand_over(&host.store, &heir.store);
+    hand_over(&host.store, &successor.store);
     set(&mut host.joined("n"), "other", "second", Keep::default());
-    hand_over(&host.store, &heir.store);
+    hand_over(&host.store, &successor.store);
     assert_eq!(get(&mut joined, "other").as_deref(), Some("first"));
 }
 
@@ -169,16 +169,16 @@ fn what_has_no_room_is_skipped_and_pushes_nothing_out() {
     set(&mut user, "cold", "v", Keep::default());
     set(&mut user, "large", &"v".repeat(2_000), Keep::default());
     (0..5).for_each(|number| set(&mut user, &format!("hot{number}"), "v", Keep::default()));
-    let heir = Host::new(5);
-    let mut joined = heir.user("n", NamespaceOptions { max: Some(4), ..Default::default() });
+    let successor = Host::new(5);
+    let mut joined = successor.user("n", NamespaceOptions { max: Some(4), ..Default::default() });
     set(&mut joined, "own", "v", Keep::default());
-    let imported = hand_over(&host.store, &heir.store);
+    let imported = hand_over(&host.store, &successor.store);
     assert_eq!((imported.entries, imported.skipped), (3, 4));
     assert_eq!(keys(&mut joined), ["own", "hot4", "hot3", "hot2"]);
 
-    let heir = Host::new(5);
-    let mut joined = heir.user("n", NamespaceOptions { max_size: Some(1_000), ..Default::default() });
-    assert_eq!(hand_over(&host.store, &heir.store).skipped, 1);
+    let successor = Host::new(5);
+    let mut joined = successor.user("n", NamespaceOptions { max_size: Some(1_000), ..Default::default() });
+    assert_eq!(hand_over(&host.store, &successor.store).skipped, 1);
     assert_eq!(keys(&mut joined).last().map(String::as_str), Some("cold"), "what is smaller still has room");
     assert_eq!(stats(&mut joined).evictions, 0);
 }
@@ -191,9 +191,9 @@ fn entries_with_sizes_of_their_own_may_hold_more_bytes_than_the_bound_counts() {
         let keep = Keep { size: Some(1), ..Keep::default() };
         set(&mut user, &number.to_string(), &"v".repeat(100), keep);
     }
-    let heir = host.heir();
-    assert_eq!(dump(&mut heir.joined("n")), dump(&mut user));
-    heir.store.validate();
+    let successor = host.successor();
+    assert_eq!(dump(&mut successor.joined("n")), dump(&mut user));
+    successor.store.validate();
 }
 
 #[test]
@@ -217,9 +217,9 @@ fn counters_go_on_and_an_export_changes_nothing() {
         (1, 1, 1, 1, 1)
     );
 
-    let heir = host.heir();
+    let successor = host.successor();
     assert_eq!((stats(&mut user), keys(&mut user)), (before, order));
-    let mut joined = heir.joined("n");
+    let mut joined = successor.joined("n");
     assert_eq!(stats(&mut joined), before);
     get(&mut joined, "b");
     assert_eq!(stats(&mut joined).hits, 2);
@@ -235,12 +235,12 @@ fn what_is_stale_goes_along_only_where_it_may_still_be_a_value() {
         set(user, "l", "v", ttl(500));
     }
     host.advance(10);
-    let heir = host.heir();
-    let mut joined = heir.joined("stale");
+    let successor = host.successor();
+    let mut joined = successor.joined("stale");
     assert_eq!(stats(&mut joined).size, 2);
     assert_eq!(get(&mut joined, "k").as_deref(), Some("v"), "once more");
     assert_eq!(get(&mut joined, "k"), None);
-    assert_eq!(keys(&mut heir.joined("fresh")), ["l"]);
+    assert_eq!(keys(&mut successor.joined("fresh")), ["l"]);
 }
 
 #[test]
@@ -250,13 +250,13 @@ fn deadlines_are_kept_in_order_and_announced() {
     for ms in [300, 100, 200] {
         set(&mut user, &ms.to_string(), "v", ttl(ms));
     }
-    let heir = host.heir();
-    let now = heir.store.clock().now();
-    assert_eq!(heir.store.tick(), Some(now + 100 * MS));
-    heir.advance(200);
-    heir.store.tick();
-    heir.store.validate();
-    assert_eq!(stats(&mut heir.joined("n")).size, 1);
+    let successor = host.successor();
+    let now = successor.store.clock().now();
+    assert_eq!(successor.store.tick(), Some(now + 100 * MS));
+    successor.advance(200);
+    successor.store.tick();
+    successor.store.validate();
+    assert_eq!(stats(&mut successor.joined("n")).size, 1);
 }
 
 #[test]
@@ -276,16 +276,16 @@ fn a_store_in_use_gives_each_part_as_it_is_at_that_moment() {
     user.ask(1, Tune { options: NamespaceOptions { max_size: Some(400 << 20), ..Default::default() } });
     while export.fill(&mut bytes).unwrap() {}
 
-    let heir = Host::new(5);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(5);
+    let mut import = Import::handover(&successor.store);
     import.feed(&bytes).unwrap();
     assert_eq!(import.imported().entries, 19);
     assert!(import.imported().complete);
-    let mut joined = heir.joined("n");
+    let mut joined = successor.joined("n");
     assert_eq!(get(&mut joined, "19").as_deref(), Some(&*value));
     assert_eq!(get(&mut joined, "2").as_deref(), Some("not written yet"));
     assert_eq!((get(&mut joined, "3"), get(&mut joined, "new")), (None, None));
-    heir.store.validate();
+    successor.store.validate();
 }
 
 #[test]
@@ -297,11 +297,11 @@ fn a_namespace_that_is_destroyed_meanwhile_ends_on_either_side() {
     let mut export = Export::handover(&host.store);
     let mut bytes = Vec::new();
     export.fill(&mut bytes).unwrap();
-    let heir = Host::new(5);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(5);
+    let mut import = Import::handover(&successor.store);
     import.feed(&bytes).unwrap();
     let first = import.imported().entries;
-    heir.joined("n").ask(1, Destroy {});
+    successor.joined("n").ask(1, Destroy {});
     bytes.clear();
     export.fill(&mut bytes).unwrap();
     user.ask(1, Destroy {});
@@ -310,7 +310,7 @@ fn a_namespace_that_is_destroyed_meanwhile_ends_on_either_side() {
     let imported = import.imported();
     assert!(imported.complete && imported.skipped > 0);
     assert_eq!((imported.entries, imported.entries + imported.skipped), (first, export.entries()));
-    assert!(heir.store.namespaces().is_empty());
+    assert!(successor.store.namespaces().is_empty());
 }
 
 #[test]
@@ -320,14 +320,14 @@ fn a_snapshot_presumes_options_until_somebody_declares_them() {
     let mut user = host.user("n", old);
     (0..5).for_each(|number| set(&mut user, &number.to_string(), "v", Keep::default()));
     host.joined("empty");
-    let heir = Host::new(5);
-    let mut import = Import::snapshot(&heir.store, Duration::ZERO);
+    let successor = Host::new(5);
+    let mut import = Import::snapshot(&successor.store, Duration::ZERO);
     import.feed(&content(Export::snapshot(&host.store))).unwrap();
-    assert_eq!(heir.store.namespaces(), ["n"], "without entries there is nothing to say");
+    assert_eq!(successor.store.namespaces(), ["n"], "without entries there is nothing to say");
 
     // A handover in between does not turn them into declared ones.
-    let second = heir.heir();
-    for store in [&heir, &second] {
+    let second = successor.successor();
+    for store in [&successor, &second] {
         let new = NamespaceOptions { max: Some(3), allow_stale: Some(true), ..Default::default() };
         let mut joined = store.user("n", new);
         assert_eq!(keys(&mut joined), ["4", "3", "2"], "the new bound holds");

@@ -6,8 +6,8 @@ use super::*;
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::ErrorKind;
 use crate::operations::scans::NextPage;
-use crate::protocol::fields::{Nested, Tagged as _};
-use crate::protocol::{codec, frame};
+use crate::wire::fields::{Nested, Tagged as _};
+use crate::wire::{codec, frame};
 
 /// A record of any kind, flags and payload.
 fn whole(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
@@ -34,15 +34,15 @@ fn with_unknown_field(record: &Record<'_>) -> Vec<u8> {
 #[test]
 fn an_entry_with_a_field_that_is_not_known_is_skipped_and_counted() {
     let (one, two, value) = (text_key("1"), text_key("2"), text_value("v"));
-    let heir = Host::new(5);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(5);
+    let mut import = Import::handover(&successor.store);
     import.feed(&bytes_of(&[begin(), namespace("n"), Record::Entry(entry(&one, &value))])).unwrap();
     import.feed(&with_unknown_field(&Record::Entry(entry(&two, &value)))).unwrap();
     import.feed(&bytes_of(&[end(2, 0)])).unwrap();
     let imported = import.imported();
     assert_eq!((imported.entries, imported.skipped, imported.complete), (1, 1, true));
-    assert_eq!(keys(&mut heir.joined("n")), ["1"]);
-    heir.store.validate();
+    assert_eq!(keys(&mut successor.joined("n")), ["1"]);
+    successor.store.validate();
 
     let entry = with_unknown_field(&Record::Entry(entry(&two, &value)));
     let nowhere = [bytes_of(&[begin()]), entry].concat();
@@ -52,8 +52,8 @@ fn an_entry_with_a_field_that_is_not_known_is_skipped_and_counted() {
 #[test]
 fn a_scan_goes_on_past_an_entry_that_is_not_known_here() {
     let (one, two, three, value) = (text_key("1"), text_key("2"), text_key("3"), text_value("v"));
-    let heir = Host::new(5);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(5);
+    let mut import = Import::handover(&successor.store);
     let scan = ScanRecord { namespace: 0, cursor: 7, fields: ScanFields::Keys, patience: 9 * MS };
     import
         .feed(&bytes_of(&[begin(), namespace("n"), Record::Scan(scan), Record::Entry(entry(&one, &value))]))
@@ -62,7 +62,7 @@ fn a_scan_goes_on_past_an_entry_that_is_not_known_here() {
     let left = LeftRecord { cursor: 7, runs: vec![(0, 3)] };
     import.feed(&bytes_of(&[Record::Entry(entry(&three, &value)), Record::Left(left), end(3, 0)])).unwrap();
     assert_eq!((import.imported().scans, import.imported().skipped), (1, 1));
-    let mut user = heir.joined("n");
+    let mut user = successor.joined("n");
     let page = user.ask(1, NextPage { cursor: 7, limit: 9 });
     let Response::Page { cursor: 0, items } = page.response() else { panic!("{page:?}") };
     let shown: Vec<_> = items.iter().map(|item| item.key.0).collect();
@@ -82,13 +82,13 @@ fn a_namespace_with_an_option_that_is_not_known_is_skipped_with_its_entries_and_
     let of = |namespace| Record::Entry(EntryRecord { namespace, ..entry(&key, &value) });
     let bytes =
         [bytes_of(&[begin()]), whole(1, 0, &payload), bytes_of(&[of(0), namespace("n"), of(1), end(2, 0)])];
-    let heir = Host::new(5);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(5);
+    let mut import = Import::handover(&successor.store);
     import.feed(&bytes.concat()).unwrap();
     let imported = import.imported();
     assert_eq!((imported.entries, imported.skipped, imported.complete), (1, 1, true));
-    assert_eq!(heir.store.namespaces(), ["n"]);
-    heir.store.validate();
+    assert_eq!(successor.store.namespaces(), ["n"]);
+    successor.store.validate();
 }
 
 #[test]

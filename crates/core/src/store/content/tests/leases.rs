@@ -3,7 +3,7 @@
 use super::*;
 use crate::operations::loading::{Complete, Fetch, Loaded};
 use crate::operations::namespace::Destroy;
-use crate::protocol::LeaseToken;
+use crate::wire::LeaseToken;
 
 fn fetch(user: &mut User, key: &str, lease_ms: u64) -> Reply {
     user.ask(1, Fetch { key: Blob(&text_key(key)), force: false, lease: lease_ms * MS })
@@ -33,14 +33,14 @@ fn the_leader_settles_with_its_old_token_and_those_who_ask_again_hear_of_it() {
     let token = lead(&mut leader, "k", 1_000);
     assert_eq!(fetch(&mut waiter, "k", 1_000), Response::Waiting);
 
-    let heir = host.heir();
-    let (mut leader, mut waiter) = (heir.joined("n"), heir.joined("n"));
+    let successor = host.successor();
+    let (mut leader, mut waiter) = (successor.joined("n"), successor.joined("n"));
     assert_eq!(fetch(&mut waiter, "k", 1_000), Response::Waiting, "it joins the same flight");
     assert_eq!(settle(&mut leader, token, "loaded"), Response::Flag(true));
     assert_eq!(value_of(&late(&waiter)).as_deref(), Some("loaded"));
     assert_eq!(get(&mut waiter, "k").as_deref(), Some("loaded"));
     assert_eq!(settle(&mut leader, token, "twice"), Response::Flag(false));
-    heir.store.validate();
+    successor.store.validate();
 }
 
 #[test]
@@ -51,13 +51,13 @@ fn a_lease_whose_leader_never_comes_ends_by_its_time() {
     lead(&mut leader, "alone", 1_000);
     host.advance(400);
 
-    let heir = host.heir();
-    let (mut leader, mut waiter) = (heir.joined("n"), heir.joined("n"));
+    let successor = host.successor();
+    let (mut leader, mut waiter) = (successor.joined("n"), successor.joined("n"));
     assert_eq!(fetch(&mut waiter, "waited for", 50), Response::Waiting);
-    assert_eq!(heir.store.tick(), Some(heir.store.clock().now() + 600 * MS));
-    heir.advance(600);
-    assert_eq!(heir.store.tick(), None, "nothing of them is left to be looked after");
-    heir.store.validate();
+    assert_eq!(successor.store.tick(), Some(successor.store.clock().now() + 600 * MS));
+    successor.advance(600);
+    assert_eq!(successor.store.tick(), None, "nothing of them is left to be looked after");
+    successor.store.validate();
     assert!(matches!(late(&waiter).response(), Response::Lease(_)));
     assert_eq!(settle(&mut leader, token, "too late"), Response::Flag(false));
     assert!(matches!(fetch(&mut leader, "alone", 50).response(), Response::Lease(_)));
@@ -68,10 +68,10 @@ fn an_overdue_lease_gives_way_to_who_asks_even_before_it_is_looked_after() {
     let host = Host::new(0);
     let mut leader = host.joined("n");
     lead(&mut leader, "k", 100);
-    let heir = host.heir();
-    heir.advance(100);
-    lead(&mut heir.joined("n"), "k", 100);
-    heir.store.validate();
+    let successor = host.successor();
+    successor.advance(100);
+    lead(&mut successor.joined("n"), "k", 100);
+    successor.store.validate();
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn tokens_go_on_above_all_that_the_earlier_host_gave() {
     for token in [settled, last] {
         settle(&mut user, token, "v");
     }
-    let heir = host.heir();
-    let mut joined = heir.joined("n");
+    let successor = host.successor();
+    let mut joined = successor.joined("n");
     assert!(lead(&mut joined, "next", 1_000) > last);
     assert_eq!(settle(&mut joined, last, "again"), Response::Flag(false), "that one is over");
     assert_eq!(settle(&mut joined, open, "v"), Response::Flag(true));
@@ -97,8 +97,8 @@ fn a_load_that_was_overtaken_by_a_write_stays_so() {
     let mut user = host.joined("n");
     let token = lead(&mut user, "k", 1_000);
     set(&mut user, "k", "written", Keep::default());
-    let heir = host.heir();
-    let mut joined = heir.joined("n");
+    let successor = host.successor();
+    let mut joined = successor.joined("n");
     assert_eq!(settle(&mut joined, token, "older"), Response::Flag(true));
     assert_eq!(get(&mut joined, "k").as_deref(), Some("written"));
 }
@@ -108,14 +108,14 @@ fn a_leader_that_gives_up_passes_the_lease_on() {
     let host = Host::new(0);
     let mut leader = host.joined("n");
     let token = lead(&mut leader, "k", 1_000);
-    let heir = host.heir();
-    let (mut leader, mut waiter) = (heir.joined("n"), heir.joined("n"));
+    let successor = host.successor();
+    let (mut leader, mut waiter) = (successor.joined("n"), successor.joined("n"));
     assert_eq!(fetch(&mut waiter, "k", 1_000), Response::Waiting);
     let given_up = Complete { token, loaded: Loaded::Abandoned };
     assert_eq!(leader.ask(1, given_up), Response::Flag(true));
     let Response::Lease(passed) = late(&waiter).response() else { panic!("the lease passes on") };
     assert!(passed > token);
-    heir.store.validate();
+    successor.store.validate();
     assert_eq!(settle(&mut waiter, passed, "v"), Response::Flag(true));
 }
 
@@ -124,12 +124,12 @@ fn waits_that_end_and_namespaces_that_go_leave_nothing_behind() {
     let host = Host::new(0);
     let mut leader = host.joined("n");
     lead(&mut leader, "k", 1_000);
-    let heir = host.heir();
-    let mut waiter = heir.joined("n");
+    let successor = host.successor();
+    let mut waiter = successor.joined("n");
     assert_eq!(fetch(&mut waiter, "k", 1_000), Response::Waiting);
     drop(waiter);
-    heir.store.validate();
-    let third = heir.heir();
+    successor.store.validate();
+    let third = successor.successor();
     let mut user = third.joined("n");
     assert_eq!(fetch(&mut user, "k", 1_000), Response::Waiting, "it can move more than once");
     user.ask(1, Destroy {});
@@ -143,11 +143,11 @@ fn a_snapshot_has_no_leases() {
     let mut user = host.joined("n");
     set(&mut user, "other", "v", Keep::default());
     let token = lead(&mut user, "k", 1_000);
-    let heir = Host::new(5);
-    let mut import = Import::snapshot(&heir.store, Duration::ZERO);
+    let successor = Host::new(5);
+    let mut import = Import::snapshot(&successor.store, Duration::ZERO);
     import.feed(&content(Export::snapshot(&host.store))).unwrap();
     assert_eq!(import.imported().leases, 0);
-    let mut joined = heir.joined("n");
+    let mut joined = successor.joined("n");
     assert_eq!(settle(&mut joined, token, "v"), Response::Flag(false));
     lead(&mut joined, "k", 1_000);
 }

@@ -15,11 +15,11 @@ use crate::clock::ManualClock;
 use crate::operations::entries::{Get, ReadInfo, Set};
 use crate::operations::namespace::ReadStats;
 use crate::operations::scans::{BeginScan, ScanFields};
-use crate::protocol::Blob;
-use crate::protocol::answer::{PageItem, Response};
-use crate::protocol::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
 use crate::store::Store;
 use crate::testing::{AnyRequest, Reply, User, any, manual_store, text_key, text_value};
+use crate::wire::Blob;
+use crate::wire::answer::{PageItem, Response};
+use crate::wire::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
 
 /// Microseconds of a millisecond.
 const MS: u64 = 1_000;
@@ -55,11 +55,11 @@ impl Host {
     }
 
     /// A host that has taken everything over.
-    fn heir(&self) -> Self {
-        let heir = Self::new(77_777);
-        let imported = hand_over(&self.store, &heir.store);
+    fn successor(&self) -> Self {
+        let successor = Self::new(77_777);
+        let imported = hand_over(&self.store, &successor.store);
         assert!(imported.complete, "{imported:?}");
-        heir
+        successor
     }
 }
 

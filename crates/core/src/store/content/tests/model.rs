@@ -6,8 +6,8 @@ use super::*;
 use crate::operations::counters::Count;
 use crate::operations::entries::{Delete, Get, Has, ReadInfo, Restart, Set, Touch};
 use crate::operations::namespace::{PurgeStale, Tune};
-use crate::protocol::structures::CountBy;
 use crate::value::encode_number;
+use crate::wire::structures::CountBy;
 
 const RUNS: u64 = 60;
 const OPERATIONS: usize = 400;
@@ -93,20 +93,20 @@ fn run(seed: u64) {
     if options.allow_stale != Some(true) {
         user.ask(1, PurgeStale {});
     }
-    let heir = Store::new(clock.clone());
-    let mut import = Import::handover(&heir);
+    let successor = Store::new(clock.clone());
+    let mut import = Import::handover(&successor);
     let bytes = content(Export::handover(&store));
     bytes.chunks(1 + random.below(99) as usize).for_each(|part| import.feed(part).unwrap());
     assert!(import.imported().complete && import.imported().skipped == 0, "{:?}", import.imported());
-    let mut joined = User::with_open(&heir, "n", options);
+    let mut joined = User::with_open(&successor, "n", options);
     for _ in 0..OPERATIONS {
         assert_eq!(stats(&mut joined), stats(&mut user));
         assert_eq!(dump(&mut joined), dump(&mut user));
         hands.advance(Duration::from_millis(random.below(4)));
         operate(&mut [&mut user, &mut joined], &mut random, clock.wall_ms());
         store.tick();
-        heir.tick();
-        heir.validate();
+        successor.tick();
+        successor.validate();
     }
 }
 

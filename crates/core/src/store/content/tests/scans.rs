@@ -62,7 +62,7 @@ fn over_a_host_for_each_page_everything_is_shown_once_in_its_order() {
     let mut user = filled(&host, 1_000);
     let (mut cursor, mut shown) = begin(&mut user, 100);
     while cursor != 0 {
-        host = host.heir();
+        host = host.successor();
         // The session that has begun is gone only now.
         user = host.joined("n");
         let (following, keys) = page(&next(&mut user, cursor, 100));
@@ -78,7 +78,7 @@ fn nobody_asks_for_a_page_while_two_hosts_pass() {
     let host = Host::new(0);
     let mut user = filled(&host, 30);
     let (cursor, _) = begin(&mut user, 10);
-    let last = host.heir().heir();
+    let last = host.successor().successor();
     assert_eq!(rest(&mut last.joined("n"), cursor), descending(19, 0));
 }
 
@@ -93,8 +93,8 @@ fn uses_and_changes_before_and_after_the_move_show_nothing_twice_and_lose_nothin
     set(&mut user, "new", "v", Keep::default());
     delete(&mut user, "50");
 
-    let heir = host.heir();
-    let mut user = heir.joined("n");
+    let successor = host.successor();
+    let mut user = successor.joined("n");
     set(&mut user, "41", "another", Keep::default());
     delete(&mut user, "60");
     let gone = ["50", "60"].map(str::to_owned);
@@ -110,8 +110,8 @@ fn a_scan_shows_at_the_next_host_what_it_showed_before() {
     let request = BeginScan { fields: ScanFields::Dump, prefix: Some(Blob(&prefix)), limit: 1 };
     let (cursor, _) = page(&user.ask(1, request));
 
-    let heir = host.heir();
-    let mut user = heir.joined("n");
+    let successor = host.successor();
+    let mut user = successor.joined("n");
     let reply = next(&mut user, cursor, 1);
     let Response::Page { items, .. } = reply.response() else { panic!("{reply:?}") };
     assert_eq!(items[0].value, Some(Blob(&text_value("v"))));
@@ -124,8 +124,8 @@ fn a_scan_that_has_nothing_left_any_more_ends() {
     let mut user = filled(&host, 2);
     let (cursor, _) = begin(&mut user, 1);
     user.ask(1, Clear { prefix: None });
-    let heir = host.heir();
-    assert_eq!(page(&next(&mut heir.joined("n"), cursor, 1)), (0, vec![]));
+    let successor = host.successor();
+    assert_eq!(page(&next(&mut successor.joined("n"), cursor, 1)), (0, vec![]));
 }
 
 #[test]
@@ -140,11 +140,11 @@ fn what_there_was_no_time_for_is_not_shown() {
     assert!(written < 20_000);
     export.cut();
     bytes.extend(content(export));
-    let heir = Host::new(0);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(0);
+    let mut import = Import::handover(&successor.store);
     import.feed(&bytes).unwrap();
     assert_eq!(import.imported().scans, 1);
-    assert_eq!(rest(&mut heir.joined("n"), cursor), descending(19_998, 20_000 - written));
+    assert_eq!(rest(&mut successor.joined("n"), cursor), descending(19_998, 20_000 - written));
 }
 
 #[test]
@@ -157,12 +157,12 @@ fn one_for_which_there_was_no_time_has_ended() {
     assert!(export.fill(&mut bytes).unwrap(), "it is announced by now");
     export.cut_scans();
     bytes.extend(content(export));
-    let heir = Host::new(0);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(0);
+    let mut import = Import::handover(&successor.store);
     import.feed(&bytes).unwrap();
     assert_eq!((import.imported().entries, import.imported().scans), (20_000, 0));
-    assert!(has_ended(&next(&mut heir.joined("n"), cursor, 1)));
-    assert_eq!(heir.store.tick(), None);
+    assert!(has_ended(&next(&mut successor.joined("n"), cursor, 1)));
+    assert_eq!(successor.store.tick(), None);
 }
 
 #[test]
@@ -177,10 +177,10 @@ fn what_is_too_much_ends_and_leaves_the_others() {
     for (scans, runs, expected) in [(9, 40, [false, false, true]), (2, 9_999, [true, true, false])] {
         let mut export = Export::handover(&host.store);
         export.scans = Some(Departures::bounded(scans, runs));
-        let heir = Host::new(0);
-        let mut import = Import::handover(&heir.store);
+        let successor = Host::new(0);
+        let mut import = Import::handover(&successor.store);
         import.feed(&content(export)).unwrap();
-        let mut user = heir.joined("n");
+        let mut user = successor.joined("n");
         let goes_on = [disorderly, one_too_many, fresh].map(|cursor| !has_ended(&next(&mut user, cursor, 1)));
         assert_eq!(goes_on, expected);
     }
@@ -191,12 +191,12 @@ fn a_host_that_knows_no_scans_is_told_of_none() {
     let host = Host::new(0);
     let mut user = filled(&host, 3);
     let (cursor, _) = begin(&mut user, 1);
-    let heir = Host::new(0);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(0);
+    let mut import = Import::handover(&successor.store);
     let bytes = content(Export::handover(&host.store).without_scans());
     import.feed(&bytes).unwrap();
     assert_eq!((import.imported().entries, import.imported().scans), (3, 0));
-    assert!(has_ended(&next(&mut heir.joined("n"), cursor, 1)));
+    assert!(has_ended(&next(&mut successor.joined("n"), cursor, 1)));
 }
 
 #[test]
@@ -204,11 +204,11 @@ fn cursors_of_two_hosts_are_never_the_same() {
     let host = Host::new(0);
     let mut user = filled(&host, 30);
     let (cursor, _) = begin(&mut user, 1);
-    let heir = host.heir();
-    let mut other = heir.joined("n");
+    let successor = host.successor();
+    let mut other = successor.joined("n");
     let others: Vec<_> = (0..100).map(|_| begin(&mut other, 1).0).collect();
     assert!(!others.contains(&cursor));
-    assert_eq!(rest(&mut heir.joined("n"), cursor), descending(28, 0));
+    assert_eq!(rest(&mut successor.joined("n"), cursor), descending(28, 0));
 }
 
 #[test]
@@ -216,9 +216,9 @@ fn it_is_one_sessions_only_and_can_be_ended_by_anybody_before() {
     let host = Host::new(0);
     let mut user = filled(&host, 9);
     let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
-    let heir = host.heir();
-    let (mut first, mut second) = (heir.joined("n"), heir.joined("n"));
-    assert!(has_ended(&next(&mut heir.joined("other"), one, 1)), "it is of another namespace");
+    let successor = host.successor();
+    let (mut first, mut second) = (successor.joined("n"), successor.joined("n"));
+    assert!(has_ended(&next(&mut successor.joined("other"), one, 1)), "it is of another namespace");
     assert_eq!(page(&next(&mut first, one, 1)), (one, vec!["7".to_owned()]));
     assert!(has_ended(&next(&mut second, one, 1)));
     assert_eq!(second.ask(1, EndScan { cursor: two }), Response::Flag(true));
@@ -232,13 +232,13 @@ fn one_that_nobody_asks_for_is_forgotten_after_a_while_however_often_it_moves() 
     let host = Host::new(0);
     let mut user = filled(&host, 9);
     let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
-    let heir = host.heir();
-    heir.advance(LIFE_MS / 2);
-    assert!(heir.store.tick().is_some());
-    let mut claimed = heir.joined("n");
+    let successor = host.successor();
+    successor.advance(LIFE_MS / 2);
+    assert!(successor.store.tick().is_some());
+    let mut claimed = successor.joined("n");
     assert_eq!(page(&next(&mut claimed, two, 1)).0, two);
 
-    let last = heir.heir();
+    let last = successor.successor();
     assert_eq!(last.store.tick(), Some(last.store.clock().now() + LIFE_MS / 2 * MS));
     last.advance(LIFE_MS / 2);
     assert!(last.store.tick().is_some(), "the other one has been asked for since");
@@ -253,8 +253,8 @@ fn it_goes_on_when_the_namespace_grows_or_is_destroyed_at_the_next_host() {
     let host = Host::new(0);
     let mut user = filled(&host, 9);
     let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
-    let heir = host.heir();
-    let mut user = heir.joined("n");
+    let successor = host.successor();
+    let mut user = successor.joined("n");
     user.ask(1, Tune { options: NamespaceOptions { max_size: Some(1 << 31), ..Default::default() } });
     assert_eq!(rest(&mut user, one), descending(7, 0));
     user.ask(1, Destroy {});
@@ -270,8 +270,8 @@ fn hundreds_of_scans_take_little_on_the_way() {
     let cursors: Vec<_> = (1..=SCANS).map(|limit| begin(&mut user, limit).0).collect();
     let with = content(Export::handover(&host.store)).len();
     assert!(with - without < SCANS as usize * 64, "{without} bytes, {with} with scans");
-    let heir = host.heir();
-    let mut user = heir.joined("n");
+    let successor = host.successor();
+    let mut user = successor.joined("n");
     for (limit, cursor) in (1..=SCANS).zip(cursors) {
         assert_eq!(rest(&mut user, cursor), descending(4_999 - limit, 0));
     }

@@ -40,10 +40,10 @@ pub(super) fn bytes_of(records: &[Record<'_>]) -> Vec<u8> {
 }
 
 pub(super) fn feed_bytes(bytes: &[u8]) -> Result<Imported> {
-    let heir = Host::new(5);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(5);
+    let mut import = Import::handover(&successor.store);
     let fed = import.feed(bytes);
-    heir.store.validate();
+    successor.store.validate();
     fed.map(|()| import.imported())
 }
 
@@ -78,14 +78,14 @@ pub(super) fn end(entries: u64, leases: u64) -> Record<'static> {
 fn parts_of_any_size_give_the_same() {
     let (host, _leader) = small();
     let bytes = content(Export::handover(&host.store));
-    let expected = everything(&host.heir());
+    let expected = everything(&host.successor());
     for size in (1..40).chain([bytes.len() / 2, bytes.len() - 1, bytes.len()]) {
-        let heir = Host::new(5);
-        let mut import = Import::handover(&heir.store);
+        let successor = Host::new(5);
+        let mut import = Import::handover(&successor.store);
         bytes.chunks(size).for_each(|part| import.feed(part).unwrap());
         assert!(import.imported().complete);
         assert_eq!((import.imported().entries, import.imported().leases), (3, 1));
-        assert_eq!(everything(&heir), expected, "parts of {size} bytes");
+        assert_eq!(everything(&successor), expected, "parts of {size} bytes");
     }
 }
 
@@ -132,12 +132,12 @@ fn bytes_that_are_no_content_are_refused_and_nothing_is_taken_after_an_error() {
             .collect();
         let _ = feed_bytes(&noise);
     }
-    let heir = Host::new(5);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(5);
+    let mut import = Import::handover(&successor.store);
     assert!(import.feed(&[4, 0, 0, 0, 99, 0, 0, 0]).is_err());
     let whole = content(Export::handover(&small().0.store));
     assert_eq!(import.feed(&whole).unwrap_err().kind(), ErrorKind::Protocol);
-    assert!(heir.store.namespaces().is_empty());
+    assert!(successor.store.namespaces().is_empty());
 }
 
 #[test]
@@ -224,17 +224,17 @@ fn numbers_without_measure_do_no_harm() {
     ] {
         record.append(&mut bytes).unwrap();
     }
-    let heir = Host::new(5);
-    let mut import = Import::handover(&heir.store);
+    let successor = Host::new(5);
+    let mut import = Import::handover(&successor.store);
     import.feed(&bytes).unwrap();
     let imported = import.imported();
     assert_eq!((imported.entries, imported.skipped, imported.complete), (1, 3, true));
-    let mut user = heir.joined("n");
+    let mut user = successor.joined("n");
     assert!(get(&mut user, "1").is_some());
     created(&mut user, "1");
     assert!(stats(&mut user).hits > 0);
-    heir.store.validate();
-    heir.heir();
+    successor.store.validate();
+    successor.successor();
 }
 
 #[test]

@@ -16,12 +16,12 @@ use super::Part;
 use crate::clock::Moment;
 use crate::config::{MAX_LEASES_PER_SESSION, MAX_WAITS_PER_SESSION};
 use crate::error::Result;
-use crate::protocol::structures::Stats;
-use crate::protocol::{LeaseToken, RequestId};
 use crate::store::effects::{Delivery, Effects, LateAnswer};
 use crate::store::kernel::{Change, Listener, Subject};
 use crate::store::member::Member;
 use crate::store::ownership::{Claim, Limit, Ownership, Passage, Rules, ThingId};
+use crate::wire::structures::Stats;
+use crate::wire::{LeaseToken, RequestId};
 
 const REMEDY: &str = "let some loads end first";
 const RULES: Rules = Rules {

@@ -3,9 +3,9 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::protocol::answer::Response;
 use crate::store::kernel::{Cause, NEVER};
 use crate::store::mailbox::Mailbox;
+use crate::wire::answer::Response;
 
 struct Nowhere;
 

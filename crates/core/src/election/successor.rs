@@ -27,7 +27,7 @@ impl Heritage {
         let (done, complete) = oneshot::channel();
         let receiver = Arc::clone(&store);
         thread::Builder::new()
-            .name("cc-heir".to_owned())
+            .name("cc-successor".to_owned())
             .spawn(move || take_in(&receiver, received, done))
             .map_err(|error| Error::system("a thread for the content could not be started", error))?;
         Ok(Self { store, parts, complete })

@@ -1,4 +1,4 @@
-//! One watcher: a process that uses the host in no way and would take its place. It says so once; from then on its connection
+//! One standby: a process that uses the host in no way and would take its place. It says so once; from then on its connection
 //! waits, until it is handed to whoever moves the host, or one of the two sides ends.
 
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::config::MAX_FRAME_BYTES;
 use crate::error::Result;
 use crate::operations::host::STANDBY_REQUEST;
 use crate::operations::{self, Operation};
-use crate::protocol::answer::Response;
+use crate::wire::answer::Response;
 
-/// Keeps a watcher until it goes, misbehaves, is needed, or the server closes. Without a succession nobody needs it.
+/// Keeps a standby until it goes, misbehaves, is needed, or the server closes. Without a succession nobody needs it.
 pub(super) async fn serve(
     mut greeted: Greeted,
     succession: Option<&Arc<Succession>>,

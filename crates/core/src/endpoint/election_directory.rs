@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::base::{choose_lasting_base, open_base};
 use super::directory::OwnDirectory;
-use super::note::Note;
+use super::host_record::HostRecord;
 use super::secret_file::{SECRET_NAME, SOCKET_NAME, create_secret, open_secret};
 use super::{BaseFacts, Secret};
 use crate::config::{ELECTION_KEY_DIGITS, MAX_NAME_ATTEMPTS};
@@ -18,13 +18,13 @@ const PATH_TAIL: usize = PREFIX.len() + ELECTION_KEY_DIGITS + 3;
 
 /// The directory of one election.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct ElectionDirectory {
     base: PathBuf,
     directory: PathBuf,
     socket: PathBuf,
 }
 
-impl Place {
+impl ElectionDirectory {
     /// The place for `key`, 32 hexadecimal digits: in the directory `base`, or in the first fit one of those that `facts`
     /// offers. It is made if it is not there.
     ///
@@ -49,7 +49,7 @@ impl Place {
 
     /// Where the host saves, in words, if it has told that.
     pub(crate) fn persist(&self) -> Option<String> {
-        String::from_utf8(Note::Persist.read(&self.open().ok()?)?).ok()
+        String::from_utf8(HostRecord::Persist.read(&self.open().ok()?)?).ok()
     }
 
     pub(super) fn directory(&self) -> &Path {

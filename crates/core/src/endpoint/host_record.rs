@@ -22,12 +22,12 @@ const MOST_BYTES: u64 = 8 * 1024;
 
 /// One of the files.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Note {
+pub(super) enum HostRecord {
     Saved,
     Persist,
 }
 
-impl Note {
+impl HostRecord {
     fn name(self) -> &'static OsStr {
         OsStr::new(match self {
             Self::Saved => "saved",

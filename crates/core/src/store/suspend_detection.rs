@@ -16,9 +16,9 @@ const ALWAYS: Moment = Moment::MAX;
 const OVER: Moment = 0;
 
 /// Until when a store counts as awake.
-pub(super) struct Vigil(AtomicU64);
+pub(super) struct SuspendDetection(AtomicU64);
 
-impl Vigil {
+impl SuspendDetection {
     /// Of a store that nobody else would replace.
     pub(super) fn needless() -> Self {
         Self(AtomicU64::new(ALWAYS))
@@ -34,7 +34,7 @@ impl Store {
     }
 
     /// As [`Self::vigilant`], for the life that another host leaves to this one with its content: of the same epoch.
-    pub fn heir(clock: Clock, epoch: u64) -> Arc<Self> {
+    pub fn successor(clock: Clock, epoch: u64) -> Arc<Self> {
         let store = Self::living(clock, epoch);
         store.begin_vigil();
         store
@@ -42,30 +42,35 @@ impl Store {
 
     /// From now on this store is that of an elected host; before, while it was filled, nobody could be misled.
     pub fn begin_vigil(&self) {
-        self.vigil.0.store(after(self.clock.now()), Ordering::Relaxed);
+        self.suspend_detection.0.store(after(self.clock.now()), Ordering::Relaxed);
     }
 
     /// Tells that the host is awake. `false`: too late, or the store's life has ended; that stays so.
     pub fn stay_awake(&self) -> bool {
         let now = self.clock.now();
-        let extended = self.vigil.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| match until {
-            ALWAYS => Some(ALWAYS),
-            until => (now <= until).then(|| after(now)),
-        });
+        let extended =
+            self.suspend_detection.0.fetch_update(
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+                |until| match until {
+                    ALWAYS => Some(ALWAYS),
+                    until => (now <= until).then(|| after(now)),
+                },
+            );
         extended.is_ok()
     }
 
     /// Whether what this store says still counts. Other threads may be faster than the one that finds the host late,
     /// so whoever answers asks before and after the work.
     pub(crate) fn is_awake(&self) -> bool {
-        match self.vigil.0.load(Ordering::Relaxed) {
+        match self.suspend_detection.0.load(Ordering::Relaxed) {
             ALWAYS => true,
             until => self.clock.now() <= until,
         }
     }
 
     /// Leaves this store's life to the one that has its content: those who read its tables find them retired, and nobody
-    /// hears anything, for whoever waits for a load waits for the heir. What is left of it goes with the result.
+    /// hears anything, for whoever waits for a load waits for the successor. What is left of it goes with the result.
     pub(crate) fn hand_over(&self) -> Remains {
         let all: Vec<_> = self.lock().values().cloned().collect();
         let close = |namespace: Arc<Namespace>| {
@@ -79,7 +84,7 @@ impl Store {
     /// Ends this store's life: everything in it goes, those who read its tables find them retired, and whoever waits for
     /// a load hears that there will be none.
     pub fn end(&self) {
-        self.vigil.0.store(OVER, Ordering::Relaxed);
+        self.suspend_detection.0.store(OVER, Ordering::Relaxed);
         let all: Vec<_> = self.lock().values().cloned().collect();
         for namespace in all {
             self.destroy(&namespace);
@@ -87,7 +92,7 @@ impl Store {
     }
 }
 
-/// What is to be freed of a store that has an heir, when there is time for it.
+/// What is to be freed of a store that has a successor, when there is time for it.
 pub(crate) struct Remains {
     /// Held to be dropped.
     _effects: Vec<Effects>,
@@ -154,8 +159,8 @@ mod tests {
 
         use clustered_cache_shm::{Lookup, Reader};
 
-        use crate::protocol::structures::NamespaceOptions;
         use crate::testing::{User, set, text_key, text_value};
+        use crate::wire::structures::NamespaceOptions;
 
         for _ in 0..50 {
             let store = Store::new(Clock::System);

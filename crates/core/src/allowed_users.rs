@@ -1,9 +1,9 @@
-//! Guests: users besides the host's own whose processes may be its clients.
+//! AllowedUsers: users besides the host's own whose processes may be its clients.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::config::MAX_GUESTS;
+use crate::config::MAX_ALLOWED_USERS;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A system call takes this number for "no user".
@@ -11,12 +11,12 @@ const NO_USER: u32 = u32::MAX;
 /// What Linux shows for a user that has no number here, unless it was set up otherwise.
 const OVERFLOW_USER: u32 = 65_534;
 
-/// The guests of one process, for the socket that they reach and for the server that looks at who has come. Clones are
+/// The allowed users of one process, for the socket that they reach and for the server that looks at who has come. Clones are
 /// the same list.
 #[derive(Debug, Clone, Default)]
-pub struct Guests(Arc<RwLock<BTreeSet<u32>>>);
+pub struct AllowedUsers(Arc<RwLock<BTreeSet<u32>>>);
 
-impl Guests {
+impl AllowedUsers {
     /// The list with `users` in it besides, which are not added yet: first they get to the socket.
     ///
     /// # Errors
@@ -45,8 +45,8 @@ impl Guests {
         list.extend(users);
         list.sort_unstable();
         list.dedup();
-        if list.len() > MAX_GUESTS {
-            let allowed = format!("{MAX_GUESTS} users at most in all caches of a process");
+        if list.len() > MAX_ALLOWED_USERS {
+            let allowed = format!("{MAX_ALLOWED_USERS} users at most in all caches of a process");
             return Err(refusal(&format!("a list that makes {} of them", list.len()), &allowed));
         }
         Ok(list)
@@ -96,20 +96,20 @@ mod tests {
 
     #[test]
     fn lists_add_up_and_clones_are_one_list() {
-        let guests = Guests::default();
-        let list = guests.with(&[7, 5, 7]).unwrap();
+        let allowed_users = AllowedUsers::default();
+        let list = allowed_users.with(&[7, 5, 7]).unwrap();
         assert_eq!(list, [5, 7]);
-        assert!(!guests.contains(5), "not before it is added");
-        guests.clone().add(&list);
-        assert!(guests.contains(5) && guests.contains(7) && !guests.contains(6));
-        assert_eq!(guests.with(&[6]).unwrap(), [5, 6, 7]);
-        assert_eq!(guests.with(&[]).unwrap(), [5, 7]);
+        assert!(!allowed_users.contains(5), "not before it is added");
+        allowed_users.clone().add(&list);
+        assert!(allowed_users.contains(5) && allowed_users.contains(7) && !allowed_users.contains(6));
+        assert_eq!(allowed_users.with(&[6]).unwrap(), [5, 6, 7]);
+        assert_eq!(allowed_users.with(&[]).unwrap(), [5, 7]);
     }
 
     #[test]
     fn numbers_that_name_nobody_in_particular_are_refused() {
         for user in [NO_USER, overflow_user()] {
-            let error = Guests::default().with(&[5, user]).unwrap_err();
+            let error = AllowedUsers::default().with(&[5, user]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidOption);
             assert!(error.message().contains(&user.to_string()), "{error}");
         }
@@ -117,10 +117,13 @@ mod tests {
 
     #[test]
     fn there_is_a_most_over_all_lists() {
-        let guests = Guests::default();
-        let most: Vec<u32> = (1..=MAX_GUESTS as u32).collect();
-        guests.add(&guests.with(&most).unwrap());
-        assert!(guests.with(&[1]).is_ok(), "it is in the list");
-        assert_eq!(guests.with(&[MAX_GUESTS as u32 + 1]).unwrap_err().kind(), ErrorKind::InvalidOption);
+        let allowed_users = AllowedUsers::default();
+        let most: Vec<u32> = (1..=MAX_ALLOWED_USERS as u32).collect();
+        allowed_users.add(&allowed_users.with(&most).unwrap());
+        assert!(allowed_users.with(&[1]).is_ok(), "it is in the list");
+        assert_eq!(
+            allowed_users.with(&[MAX_ALLOWED_USERS as u32 + 1]).unwrap_err().kind(),
+            ErrorKind::InvalidOption
+        );
     }
 }

@@ -88,7 +88,7 @@ impl<'a> FieldReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Blob;
+    use crate::wire::Blob;
 
     fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
         let mut out = Vec::new();

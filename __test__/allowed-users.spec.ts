@@ -64,7 +64,7 @@ async function share(t: ExecutionContext, one: Agent, other: Agent, options: obj
   t.deepEqual(await one.call(options, 'get', key), ['of the other']);
 }
 
-/** The sockets of a process that listen in directories for guests. */
+/** The sockets of a process that listen in directories for allowed users. */
 const socketsOf = (agent: Agent) =>
   agent.run(async ({ require }) => {
     const { readFileSync, readdirSync, readlinkSync } = require('node:fs') as typeof import('node:fs');
@@ -217,7 +217,7 @@ asRoot('a user who is in no list is kept out by the directory, and by the socket
   t.is(await worker.call(patient(), 'set', 'key', 1), true);
 });
 
-asRoot('at the end nothing of the socket for guests is left', async (t) => {
+asRoot('at the end nothing of the socket for allowed users is left', async (t) => {
   const cluster = await clusterFor(GUEST);
   await (await cluster.fork()).call(patient(), 'size');
   const [socket] = await socketsOf(cluster.primary);
@@ -286,9 +286,9 @@ asRoot('who runs as a user that is in no list is not told the secret', async (t)
     answers.push(await helper.run(({ state }) => state.answers[0]));
   }
   const [guest, stranger] = answers;
-  t.like(guest, { user: 0, guests: [GUEST], endpoint: stranger!.endpoint });
+  t.like(guest, { user: 0, allowedUsers: [GUEST], endpoint: stranger!.endpoint });
   t.regex(guest!.secret as string, /^[0-9a-f]{64}$/);
-  t.like(stranger, { user: 0, guests: [GUEST] });
+  t.like(stranger, { user: 0, allowedUsers: [GUEST] });
   t.false('secret' in stranger!);
 });
 

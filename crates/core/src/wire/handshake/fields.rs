@@ -2,7 +2,7 @@
 
 use super::MAX_PACKAGE_VERSION;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::{MAGIC, PROTOCOL_MAJOR, PROTOCOL_MINOR};
+use crate::wire::{MAGIC, PROTOCOL_MAJOR, PROTOCOL_MINOR};
 
 pub(super) fn put_version(out: &mut Vec<u8>) {
     out.extend_from_slice(&MAGIC);

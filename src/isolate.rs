@@ -1,4 +1,4 @@
-//! A realm: a store and the servers it is served by. A process has one for all of its JavaScript; where a test runner runs
+//! An isolate: a store and the servers it is served by. A process has one for all of its JavaScript; where a test runner runs
 //! several test files in one process, each of them has another one.
 
 use std::collections::HashMap;
@@ -17,18 +17,18 @@ use crate::persist;
 use crate::process::{Attachment, lock, server_runtime};
 use crate::servers::{Servers, Site};
 
-/// The realm without a name, which lives as long as the process.
+/// The isolate without a name, which lives as long as the process.
 static COMMON: OnceLock<Arc<State>> = OnceLock::new();
 /// All others, by their names. Each lives as long as somebody has it.
 static NAMED: Mutex<Option<HashMap<String, Weak<State>>>> = Mutex::new(None);
 
 /// A store and the servers it is served by.
 #[napi_derive::napi]
-pub struct Realm {
+pub struct Isolate {
     pub(crate) state: Arc<State>,
 }
 
-/// What all who name one realm share.
+/// What all who name one isolate share.
 #[derive(Default)]
 pub(crate) struct State {
     store: OnceLock<Arc<Store>>,
@@ -38,7 +38,7 @@ pub(crate) struct State {
     keeper: OnceLock<Arc<Keeper>>,
 }
 
-/// Whether this process has a store of its own, in whatever realm.
+/// Whether this process has a store of its own, in whatever isolate.
 #[napi_derive::napi]
 pub fn is_hosting() -> bool {
     all().iter().any(|state| state.is_hosting())
@@ -51,8 +51,8 @@ pub fn set_defaults(options: NativeNamespaceOptions) -> napi::Result<(), String>
 }
 
 #[napi_derive::napi]
-impl Realm {
-    /// The realm of that name; the empty one is that of the process.
+impl Isolate {
+    /// The isolate of that name; the empty one is that of the process.
     #[napi(constructor)]
     pub fn new(name: String) -> Self {
         Self { state: if name.is_empty() { common() } else { named(name) } }
@@ -77,7 +77,7 @@ impl Realm {
         self.state.persist(persist::wish(path, interval)).map_err(|error| to_napi(&error))
     }
 
-    /// Takes the endpoint that [`Realm::listen`] is to serve, so that there is time to prepare. `false` while another host has
+    /// Takes the endpoint that [`Isolate::listen`] is to serve, so that there is time to prepare. `false` while another host has
     /// it.
     #[napi]
     pub fn reserve(&self, endpoint: String) -> napi::Result<bool, String> {
@@ -115,7 +115,7 @@ impl Realm {
     }
 }
 
-/// The realm of the process.
+/// The isolate of the process.
 pub(crate) fn common() -> Arc<State> {
     Arc::clone(COMMON.get_or_init(Arc::default))
 }
@@ -132,7 +132,7 @@ fn named(name: String) -> Arc<State> {
     state
 }
 
-/// All realms there are.
+/// All isolates there are.
 fn all() -> Vec<Arc<State>> {
     let guard = lock(&NAMED);
     let named = guard.iter().flat_map(HashMap::values).filter_map(Weak::upgrade);

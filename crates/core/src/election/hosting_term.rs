@@ -11,7 +11,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::handover::{Estate, Outcome};
 use super::leave::{Left, Order, Orders};
 use super::{ElectorConfig, Standing};
-use crate::config::{ELECTED_CHECK, ELECTED_TICK, HEIR_PATIENCE, HEIR_PATIENCE_LONG, SHUTDOWN_DRAIN};
+use crate::config::{
+    ELECTED_CHECK, ELECTED_TICK, SHUTDOWN_DRAIN, SUCCESSOR_PATIENCE, SUCCESSOR_PATIENCE_LONG,
+};
 use crate::endpoint::HostEndpoint;
 use crate::error::Result;
 use crate::server::{self, ServerConfig, Succession};
@@ -19,7 +21,7 @@ use crate::snapshot::Keeper;
 use crate::store::Store;
 
 /// What a term begins with.
-pub(super) enum Start {
+pub(super) enum TermStart {
     /// What the snapshot holds, if there is one.
     Snapshot,
     /// What the last host has saved at its end. Nothing else: this process may have seen what is newer than that.
@@ -30,7 +32,7 @@ pub(super) enum Start {
 
 /// How a term ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum TermEnd {
     /// It was asked to leave.
     Left,
     /// It has left; whoever asked for that is to hear how, when nothing is left to do.
@@ -47,11 +49,11 @@ pub(super) enum End {
 /// The socket cannot be bound.
 pub(super) async fn serve(
     endpoint: &Arc<HostEndpoint>,
-    start: Start,
+    start: TermStart,
     config: &ElectorConfig,
     orders: &mut Orders,
-) -> Result<End> {
-    let has_inherited = matches!(start, Start::Inherited(_));
+) -> Result<TermEnd> {
+    let has_inherited = matches!(start, TermStart::Inherited(_));
     // Whatever it begins with: from now on there is a newer content than that of the host before.
     let saved = endpoint.take_note();
     let persist = config.keeper.wish().map(|persist| persist.to_string());
@@ -72,16 +74,16 @@ pub(super) async fn serve(
     let end = {
         let mut server = pin!(server);
         let (keeper, succession) = (&config.keeper, &succession);
-        let term = Term { endpoint, keeper, store: &store, succession, has_inherited };
+        let term = HostingTerm { endpoint, keeper, store: &store, succession, has_inherited };
         let end = term.preside(orders, server.as_mut()).await;
-        if matches!(end, End::Left | End::Moved(..)) {
+        if matches!(end, TermEnd::Left | TermEnd::Moved(..)) {
             drop(stop);
             // Last replies, and the word that the host has moved, go out.
             let _ = timeout(SHUTDOWN_DRAIN, server).await;
         }
         end
     };
-    if matches!(end, End::Left) && store.stay_awake() {
+    if matches!(end, TermEnd::Left) && store.stay_awake() {
         let (keeper, store, endpoint) =
             (Arc::clone(&config.keeper), Arc::clone(&store), Arc::clone(endpoint));
         blocking(move || keeper.finish(&store, |saved| endpoint.leave_note(saved))).await;
@@ -93,7 +95,7 @@ pub(super) async fn serve(
 }
 
 /// What the host is for the time of its term.
-struct Term<'a> {
+struct HostingTerm<'a> {
     endpoint: &'a HostEndpoint,
     keeper: &'a Arc<Keeper>,
     store: &'a Arc<Store>,
@@ -102,17 +104,17 @@ struct Term<'a> {
     has_inherited: bool,
 }
 
-impl Term<'_> {
+impl HostingTerm<'_> {
     /// How long it waits for somebody who would take over, where nobody is: longer if there are others, who are only slow,
     /// or on their way back from the host before.
     fn patience(&self) -> Duration {
         // One is this process itself, mostly.
         let has_others = self.store.clients() > 1;
-        if self.has_inherited || has_others { HEIR_PATIENCE_LONG } else { HEIR_PATIENCE }
+        if self.has_inherited || has_others { SUCCESSOR_PATIENCE_LONG } else { SUCCESSOR_PATIENCE }
     }
 
     /// Serves until something ends that.
-    async fn preside(&self, orders: &mut Orders, mut server: Pin<&mut impl Future<Output = ()>>) -> End {
+    async fn preside(&self, orders: &mut Orders, mut server: Pin<&mut impl Future<Output = ()>>) -> TermEnd {
         let Self { endpoint, keeper, store, succession, .. } = *self;
         let mut kept = pin!(Arc::clone(keeper).keep(Arc::clone(store), || endpoint.hold_place()));
         loop {
@@ -121,17 +123,17 @@ impl Term<'_> {
             upkeep.spawn(server::upkeep(Arc::clone(store)));
             let order = tokio::select! {
                 biased;
-                () = sleep_too_long(store) => return End::Overslept,
-                () = lose_the_place(endpoint) => return End::Displaced,
+                () = sleep_too_long(store) => return TermEnd::Overslept,
+                () = lose_the_place(endpoint) => return TermEnd::Displaced,
                 order = orders.next() => order,
                 never = kept.as_mut() => match never {},
-                () = server.as_mut() => return End::Left,
+                () = server.as_mut() => return TermEnd::Left,
             };
-            let Some(order) = order else { return End::Left };
+            let Some(order) = order else { return TermEnd::Left };
             // One that was just started may be on its way here; meanwhile everything goes on.
             let left = order.until.saturating_duration_since(Instant::now());
             tokio::select! {
-                () = server.as_mut() => return End::Left,
+                () = server.as_mut() => return TermEnd::Left,
                 () = succession.await_heir(self.patience().min(left / 4)) => {}
             }
             // What has arrived by now is carried out here.
@@ -140,11 +142,11 @@ impl Term<'_> {
             upkeep.shutdown().await;
             let estate = Estate { endpoint, store, succession };
             match estate.hand_over(order.until).await {
-                Outcome::Moved { entries } => return End::Moved(order, Left::HandedOver { entries }),
-                Outcome::Lost => return End::Moved(order, Left::NotHosting),
+                Outcome::Moved { entries } => return TermEnd::Moved(order, Left::HandedOver { entries }),
+                Outcome::Lost => return TermEnd::Moved(order, Left::NotHosting),
                 Outcome::Overslept => {
                     order.answer(Left::NoHeir);
-                    return End::Overslept;
+                    return TermEnd::Overslept;
                 }
                 Outcome::Stays => {
                     succession.thaw();
@@ -156,24 +158,24 @@ impl Term<'_> {
 }
 
 /// The store of a new term. Nobody is answered yet, so that there is time to load.
-async fn begin(config: &ElectorConfig, start: Start, saved: Option<u64>) -> Arc<Store> {
+async fn begin(config: &ElectorConfig, start: TermStart, saved: Option<u64>) -> Arc<Store> {
     let fresh = || Store::new(config.clock.clone());
     let keeper = Arc::clone(&config.keeper);
     let store = match start {
-        Start::Inherited(store) => return store,
-        Start::Snapshot if keeper.wish().is_some() => {
+        TermStart::Inherited(store) => return store,
+        TermStart::Snapshot if keeper.wish().is_some() => {
             let store = fresh();
             let filled = Arc::clone(&store);
             blocking(move || keeper.load(&filled)).await;
             store
         }
-        Start::Saved if keeper.wish().is_some() => {
+        TermStart::Saved if keeper.wish().is_some() => {
             let store = fresh();
             let filled = Arc::clone(&store);
             blocking(move || keeper.succeed(&filled, saved)).await;
             store
         }
-        Start::Snapshot | Start::Saved => fresh(),
+        TermStart::Snapshot | TermStart::Saved => fresh(),
     };
     store.begin_vigil();
     store

@@ -3,7 +3,7 @@
 use super::GOES_ON;
 use super::fields::{Fields, put_version, shorten};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::{PROTOCOL_MAJOR, PROTOCOL_MINOR};
+use crate::wire::{PROTOCOL_MAJOR, PROTOCOL_MINOR};
 
 /// Longest text of a refusal.
 const MAX_REFUSAL_TEXT: usize = 200;

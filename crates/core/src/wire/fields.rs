@@ -279,25 +279,25 @@ macro_rules! tagged {
             $($(#[$field_meta])* $visibility $field: $type,)*
         }
 
-        impl $crate::protocol::fields::Tagged for $name {
+        impl $crate::wire::fields::Tagged for $name {
             const NAME: &'static str = $text;
-            const UNKNOWN: $crate::protocol::fields::Unknown = $crate::protocol::fields::Unknown::$unknown;
-            const FIELDS: &'static [$crate::protocol::fields::FieldSpec] = &[
-                $($crate::protocol::fields::FieldSpec { bit: $bit, name: stringify!($field), since: $since },)*
+            const UNKNOWN: $crate::wire::fields::Unknown = $crate::wire::fields::Unknown::$unknown;
+            const FIELDS: &'static [$crate::wire::fields::FieldSpec] = &[
+                $($crate::wire::fields::FieldSpec { bit: $bit, name: stringify!($field), since: $since },)*
             ];
 
             fn bits(&self) -> u64 {
                 #[allow(unused_imports, reason = "a structure may have no fields yet")]
-                use $crate::protocol::fields::Field as _;
+                use $crate::wire::fields::Field as _;
                 0 $(| u64::from(self.$field.is_set()) << $bit)*
             }
 
             fn write_fields(
                 &self,
-                out: &mut $crate::protocol::codec::FieldWriter<'_>,
+                out: &mut $crate::wire::codec::FieldWriter<'_>,
             ) -> $crate::error::Result<()> {
                 #[allow(unused_imports, reason = "as above")]
-                use $crate::protocol::fields::Field as _;
+                use $crate::wire::fields::Field as _;
                 $(if self.$field.is_set() { self.$field.write(out)?; })*
                 let _ = out;
                 Ok(())
@@ -305,11 +305,11 @@ macro_rules! tagged {
 
             fn read_fields(
                 bits: u64,
-                fields: &mut $crate::protocol::codec::FieldReader<'_>,
+                fields: &mut $crate::wire::codec::FieldReader<'_>,
             ) -> $crate::error::Result<Self> {
                 Ok(Self {
                     $($field: if bits & (1 << $bit) != 0 {
-                        $crate::protocol::fields::Field::read(fields)?
+                        $crate::wire::fields::Field::read(fields)?
                     } else {
                         Default::default()
                     },)*
@@ -317,8 +317,8 @@ macro_rules! tagged {
             }
         }
 
-        const _: () = $crate::protocol::fields::assert_rising(
-            <$name as $crate::protocol::fields::Tagged>::FIELDS,
+        const _: () = $crate::wire::fields::assert_rising(
+            <$name as $crate::wire::fields::Tagged>::FIELDS,
         );
     };
 }

@@ -13,17 +13,17 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 
 use clustered_cache_core::ErrorKind;
+use clustered_cache_core::allowed_users::{AllowedUsers, own_user};
 use clustered_cache_core::client::Target;
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::config::MAX_HELLO_BYTES;
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Secret};
-use clustered_cache_core::guests::{Guests, own_user};
 use clustered_cache_core::operations::entries::Has;
-use clustered_cache_core::protocol::Blob;
-use clustered_cache_core::protocol::answer::Response;
 use clustered_cache_core::server::ServerConfig;
 use clustered_cache_core::store::Store;
 use clustered_cache_core::testing::{TempDir, set, text_key, text_value};
+use clustered_cache_core::wire::Blob;
+use clustered_cache_core::wire::answer::Response;
 use support::{Host, LONG, Raw, TestClient, runtime, watch};
 
 /// Users that nobody is.
@@ -52,7 +52,7 @@ fn open_directory() -> TempDir {
 }
 
 fn create_in(base: &Path) -> clustered_cache_core::Result<HostEndpoint> {
-    HostEndpoint::create_for_guests(Some(base), &BaseFacts::default(), &[GUEST])
+    HostEndpoint::create_for_allowed_users(Some(base), &BaseFacts::default(), &[GUEST])
 }
 
 fn refused(result: clustered_cache_core::Result<HostEndpoint>, parts: &[&str]) {
@@ -97,14 +97,14 @@ fn a_host_with_guests_is_found_in_no_private_directory_and_a_private_one_is_neve
         set_mode(&directory.path().join(name), 0o700);
     }
     let private = HostEndpoint::create(None, &BaseFacts { xdg_runtime_dir: None, ..facts.clone() }).unwrap();
-    let endpoint = HostEndpoint::create_for_guests(None, &facts, &[GUEST]).unwrap();
+    let endpoint = HostEndpoint::create_for_allowed_users(None, &facts, &[GUEST]).unwrap();
     let base = directory.path().join(format!("clustered-cache-{}-guests", own_user().unwrap()));
     assert!(endpoint.path().starts_with(&base), "{}", endpoint.path().display());
     let private = private.path().parent().unwrap();
     assert_eq!((mode(private), mode(private.parent().unwrap())), (0o700, 0o700));
 
     let closed = BaseFacts { temp_dirs: vec![directory.path().join("closed")], ..BaseFacts::default() };
-    let result = HostEndpoint::create_for_guests(None, &closed, &[GUEST]);
+    let result = HostEndpoint::create_for_allowed_users(None, &closed, &[GUEST]);
     refused(result, &["closed lets no other users pass (mode 700)", "TMPDIR", "allowUids"]);
 }
 
@@ -158,11 +158,11 @@ fn what_a_killed_host_left_is_swept() {
 /// open for writing is not run.
 static STARTING: Mutex<()> = Mutex::new(());
 
-/// A host with guests, and the directory that its files and this program are in.
+/// A host with allowed users, and the directory that its files and this program are in.
 struct Hospitable {
     directory: TempDir,
     host: Host,
-    guests: Guests,
+    allowed_users: AllowedUsers,
 }
 
 impl Hospitable {
@@ -172,16 +172,19 @@ impl Hospitable {
             return None;
         }
         let directory = open_directory();
-        let guests = Guests::default();
-        guests.add(&guests.with(&[GUEST]).unwrap());
+        let allowed_users = AllowedUsers::default();
+        allowed_users.add(&allowed_users.with(&[GUEST]).unwrap());
         let endpoint = create_in(&directory.path().join("base")).unwrap();
-        let config = ServerConfig { guests: guests.clone(), ..ServerConfig::new(endpoint.secret().clone()) };
+        let config = ServerConfig {
+            allowed_users: allowed_users.clone(),
+            ..ServerConfig::new(endpoint.secret().clone())
+        };
         let host = Host::configured(Store::new(Clock::System), endpoint, config);
         let program = directory.path().join("child");
         let _starting = STARTING.lock();
         fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
         set_mode(&program, 0o755);
-        Some(Self { directory, host, guests })
+        Some(Self { directory, host, allowed_users })
     }
 
     fn socket(&self) -> PathBuf {
@@ -211,11 +214,14 @@ impl Hospitable {
 
     /// Ends all connections, and serves again at the same place.
     fn serve_again(self) -> Self {
-        let Self { directory, mut host, guests } = self;
+        let Self { directory, mut host, allowed_users } = self;
         host.stop();
         let (store, endpoint) = host.into_parts();
-        let config = ServerConfig { guests: guests.clone(), ..ServerConfig::new(endpoint.secret().clone()) };
-        Self { host: Host::configured(store, endpoint, config), directory, guests }
+        let config = ServerConfig {
+            allowed_users: allowed_users.clone(),
+            ..ServerConfig::new(endpoint.secret().clone())
+        };
+        Self { host: Host::configured(store, endpoint, config), directory, allowed_users }
     }
 }
 
@@ -257,10 +263,10 @@ fn a_stranger_does_not_get_to_the_socket_and_is_not_listened_to_if_he_does() {
 fn guests_can_be_added_while_the_host_serves() {
     let _watch = watch("guests_can_be_added_while_the_host_serves");
     let Some(hospitable) = Hospitable::start() else { return };
-    let list = hospitable.guests.with(&[LATER_GUEST]).unwrap();
+    let list = hospitable.allowed_users.with(&[LATER_GUEST]).unwrap();
     hospitable.host.endpoint.as_ref().unwrap().admit(&list).unwrap();
     hospitable.run_as(LATER_GUEST, "is_not_listened_to");
-    hospitable.guests.add(&list);
+    hospitable.allowed_users.add(&list);
     hospitable.run_as(LATER_GUEST, "is_served");
     hospitable.run_as(GUEST, "is_served");
 }

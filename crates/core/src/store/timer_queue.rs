@@ -9,7 +9,7 @@ use super::namespace::Namespace;
 use crate::clock::Moment;
 
 /// One moment for each namespace that has a deadline. A moment may turn out too early, never too late.
-pub(crate) struct Agenda(Mutex<Plan>);
+pub(crate) struct TimerQueue(Mutex<Plan>);
 
 struct Plan {
     /// Weak: a destroyed namespace is not kept for the sake of its last deadline.
@@ -17,7 +17,7 @@ struct Plan {
     planned: HashMap<u64, Moment>,
 }
 
-impl Agenda {
+impl TimerQueue {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Plan { order: BTreeMap::new(), planned: HashMap::new() }))
     }

@@ -6,7 +6,7 @@ use super::refusal::{Refusal, RefusalCode};
 use super::{Agreed, GOES_ON, Introduction, NONCE_BYTES, WELCOME, common_minor};
 use crate::endpoint::Secret;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::PROTOCOL_MAJOR;
+use crate::wire::PROTOCOL_MAJOR;
 
 /// A host that has sent its challenge and expects the client's proof.
 #[derive(Debug)]

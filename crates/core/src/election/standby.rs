@@ -7,25 +7,25 @@ use std::sync::Arc;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::heir::Heritage;
 use super::leave::{Left, Orders};
+use super::successor::Heritage;
 use super::{ElectorConfig, Standing};
 use crate::client::Target;
 use crate::client::dial::{Connection, dial};
 use crate::config::{ELECTED_HANDSHAKE_TIMEOUT, ELECTED_TICK, MAX_FRAME_BYTES, MAX_HELLO_BYTES};
-use crate::endpoint::{HostEndpoint, Place};
+use crate::endpoint::{ElectionDirectory, HostEndpoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operations::Message;
 use crate::operations::host::{Ready, STANDBY_REQUEST, StandBy};
-use crate::protocol::answer::Response;
-use crate::protocol::handshake::{FEATURE_SCANS, FEATURE_WATCH};
-use crate::protocol::{HOST, answer, frame};
 use crate::snapshot::Keeper;
 use crate::store::Store;
 use crate::transport::{Descriptor, Input, Reader, Writer};
+use crate::wire::answer::Response;
+use crate::wire::handshake::{FEATURE_SCANS, FEATURE_WATCH};
+use crate::wire::{HOST, answer, frame};
 
 /// How watching ended.
-pub(super) enum End {
+pub(super) enum StandbyEnd {
     /// The host is gone.
     Gone,
     /// This process takes part no longer.
@@ -38,34 +38,40 @@ pub(super) enum End {
 ///
 /// # Errors
 /// [`ErrorKind::NoHost`] when nobody answers, which may change soon; others when the host refuses.
-pub(super) async fn watch(place: &Place, config: &ElectorConfig, orders: &mut Orders) -> Result<End> {
+pub(super) async fn watch(
+    place: &ElectionDirectory,
+    config: &ElectorConfig,
+    orders: &mut Orders,
+) -> Result<StandbyEnd> {
     let target = Target { socket: place.socket().to_owned(), secret: None, user: None };
     let dialling = dial(&target, &config.package_version, FEATURE_WATCH | FEATURE_SCANS);
     // Accepting is no sign of life: the kernel does that for a host that is stopped.
     let Some(connection) = orders.or(timeout(ELECTED_HANDSHAKE_TIMEOUT, dialling)).await else {
-        return Ok(End::Left);
+        return Ok(StandbyEnd::Left);
     };
     let Connection { reader, writer, input, epoch, .. } = connection.map_err(|_| silent(place))??;
-    let mut watcher =
-        Watcher { config, epoch, reader, writer, input, is_enrolled: false, heritage: None, is_ready: false };
-    watcher.ask(StandBy {}).await?;
+    let mut standby =
+        Standby { config, epoch, reader, writer, input, is_enrolled: false, heritage: None, is_ready: false };
+    standby.ask(StandBy {}).await?;
     let waited = tokio::select! {
         biased;
-        waited = watcher.wait(orders) => waited,
+        waited = standby.wait(orders) => waited,
         never = compare(place, &config.keeper) => match never {},
     };
     match waited? {
-        Waited::Gone => Ok(End::Gone),
-        Waited::Left => Ok(End::Left),
+        Waited::Gone => Ok(StandbyEnd::Gone),
+        Waited::Left => Ok(StandbyEnd::Left),
         Waited::Called(lock) => Ok(match HostEndpoint::inherit(place, lock)? {
-            Some(endpoint) => End::Inherited(endpoint, watcher.heritage.and_then(Heritage::into_store)),
-            None => End::Gone,
+            Some(endpoint) => {
+                StandbyEnd::Inherited(endpoint, standby.heritage.and_then(Heritage::into_store))
+            }
+            None => StandbyEnd::Gone,
         }),
     }
 }
 
 /// Tells if the host saves elsewhere than this process would. It has told where before it listened.
-async fn compare(place: &Place, keeper: &Arc<Keeper>) -> Infallible {
+async fn compare(place: &ElectionDirectory, keeper: &Arc<Keeper>) -> Infallible {
     keeper.wished().await;
     let (place, keeper) = (place.clone(), Arc::clone(keeper));
     let work = move || place.persist().into_iter().for_each(|there| keeper.compare(there));
@@ -81,7 +87,7 @@ enum Waited {
     Called(Descriptor),
 }
 
-struct Watcher<'a> {
+struct Standby<'a> {
     config: &'a ElectorConfig,
     /// The host's life.
     epoch: u64,
@@ -96,7 +102,7 @@ struct Watcher<'a> {
     is_ready: bool,
 }
 
-impl Watcher<'_> {
+impl Standby<'_> {
     async fn wait(&mut self, orders: &mut Orders) -> Result<Waited> {
         let mut ticks = interval(ELECTED_TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -162,7 +168,7 @@ impl Watcher<'_> {
             Response::Content(part) if !*is_ready => {
                 let heritage = match heritage {
                     Some(heritage) => heritage,
-                    None => heritage.insert(Heritage::begin(Store::heir(config.clock.clone(), *epoch))?),
+                    None => heritage.insert(Heritage::begin(Store::successor(config.clock.clone(), *epoch))?),
                 };
                 if heritage.take(part.0).await { Heard::Part } else { Heard::Nonsense }
             }
@@ -201,7 +207,7 @@ fn gone() -> Error {
     Error::new(ErrorKind::NoHost, "the host closed the connection before it knew what that is for")
 }
 
-fn silent(place: &Place) -> Error {
+fn silent(place: &ElectionDirectory) -> Error {
     Error::new(
         ErrorKind::NoHost,
         format!("the host at {} does not answer; is it stopped?", place.socket().display()),
