@@ -207,6 +207,24 @@ mod unix {
 
         /// Maps another process's memory for reading. The descriptor may be closed afterwards.
         pub(crate) fn open(descriptor: &OwnedFd, bytes: u64, owner: u32) -> Result<Self, Refusal> {
+            let count = Self::checked(descriptor, bytes, owner)?;
+            // SAFETY: a new mapping at an address of the system's choice touches no memory that is in use. It cannot
+            // lose its pages: `checked` found the seal against shrinking first and this size after it, and a seal cannot
+            // be removed. Where there are no seals, see `system`.
+            let start =
+                unsafe { mmap(null_mut(), count * 8, ProtFlags::READ, MapFlags::SHARED, descriptor, 0) };
+            let start = start.map_err(|_| Refusal::System)?;
+            Self::mapped(start.cast(), count, Backing::Foreign).map_err(|_| Refusal::System)
+        }
+
+        /// How many words memory has that may be mapped.
+        ///
+        /// The seals come before the size. In the other order the process that made the memory could shrink it between
+        /// the two checks and seal it then, and the first read past its end would kill this process.
+        fn checked(descriptor: &OwnedFd, bytes: u64, owner: u32) -> Result<usize, Refusal> {
+            if !super::system::is_sealed(descriptor.as_fd()) {
+                return Err(Refusal::Unsealed);
+            }
             let status = rustix::fs::fstat(descriptor).map_err(|_| Refusal::System)?;
             if status.st_uid != owner {
                 return Err(Refusal::ForeignOwner);
@@ -215,15 +233,7 @@ mod unix {
             if u64::try_from(status.st_size) != Ok(bytes) || !bytes.is_multiple_of(8) || count == 0 {
                 return Err(Refusal::WrongSize);
             }
-            if !super::system::is_sealed(descriptor.as_fd()) {
-                return Err(Refusal::Unsealed);
-            }
-            // SAFETY: a new mapping at an address of the system's choice touches no memory that is in use. It cannot
-            // lose its pages: the size was looked at after the seal against shrinking, which cannot be taken off.
-            let start =
-                unsafe { mmap(null_mut(), count * 8, ProtFlags::READ, MapFlags::SHARED, descriptor, 0) };
-            let start = start.map_err(|_| Refusal::System)?;
-            Self::mapped(start.cast(), count, Backing::Foreign).map_err(|_| Refusal::System)
+            Ok(count)
         }
 
         fn mapped(start: *mut AtomicU64, count: usize, backing: Backing) -> io::Result<Self> {

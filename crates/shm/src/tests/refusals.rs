@@ -87,8 +87,8 @@ fn a_pipe_and_a_socket_are_refused() {
     let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
     let strangers = [moved_to(&handover, pipe), moved_to(&handover, socket)];
     for stranger in strangers {
-        assert_eq!(refusal(&stranger), Some(Refused::WrongSize));
-        assert_eq!(refusal(&Handover { bytes: 0, ..stranger }), Some(Refused::WrongSize));
+        assert_eq!(refusal(&stranger), Some(Refused::Unsealed));
+        assert_eq!(refusal(&Handover { bytes: 0, ..stranger }), Some(Refused::Unsealed));
     }
 }
 
@@ -132,6 +132,23 @@ fn memory_that_was_truncated_is_refused() {
     assert_eq!(refusal(&copied), Some(Refused::WrongSize));
     let announced = Handover { bytes: handover.bytes - PAGE as u64, ..copied };
     assert_eq!(refusal(&announced), Some(Refused::Layout), "the control page tells another size");
+}
+
+/// A size counts only if it was read after the seal was seen: memory without the seal may shrink a moment later.
+#[test]
+fn memory_that_lacks_a_seal_is_refused_for_that_whatever_its_size() {
+    let (writer, handover) = table();
+    for missing in NEEDED {
+        let copied = copy(&writer, &handover, NEEDED.into_iter().collect::<SealFlags>() - missing);
+        for bytes in [0, handover.bytes - 8, handover.bytes + PAGE as u64] {
+            let announced = Handover { bytes, ..copied.clone() };
+            assert_eq!(
+                refusal(&announced),
+                Some(Refused::Unsealed),
+                "without {missing:?}, {bytes} bytes announced"
+            );
+        }
+    }
 }
 
 #[test]
