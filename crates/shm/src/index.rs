@@ -30,7 +30,7 @@
 use crate::Slot;
 use crate::extents::Run;
 use crate::layout::{GRANULE_WORDS, MAX_GRANULES, Memory};
-use crate::sync::{AtomicU64, Ordering, prefetch};
+use crate::sync::{AtomicU64, Ordering, load_acquire, prefetch};
 
 /// Entries of a bucket.
 pub(crate) const WIDTH: usize = 7;
@@ -91,7 +91,7 @@ impl<'a> Index<'a> {
         let tag = tag(hash);
         for bucket in self.path(hash) {
             let bucket = bucket.ok_or(Astray)?;
-            let head = bucket[HEAD].load(Ordering::Acquire);
+            let head = load_acquire(&bucket[HEAD]);
             for at in places(head, tag) {
                 let entry = entry_of(bucket, at);
                 self.memory.prefetch(extent_of(entry));
@@ -214,7 +214,7 @@ fn tag(hash: u64) -> u8 {
 /// became a slot must not be seen.
 #[inline]
 fn entry_of(bucket: Bucket<'_>, at: usize) -> u64 {
-    bucket[ENTRIES + at].load(Ordering::Acquire)
+    load_acquire(&bucket[ENTRIES + at])
 }
 
 #[inline]

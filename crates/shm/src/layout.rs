@@ -11,7 +11,7 @@
 //! Everything has its full size from the start. Pages are memory only once they are used, so the size is address space.
 
 use crate::extents::Run;
-use crate::sync::{AtomicU64, Ordering, prefetch};
+use crate::sync::{AtomicU64, Ordering, load_acquire, prefetch};
 
 /// First word of every region: `ccshared`.
 const MAGIC: u64 = u64::from_le_bytes(*b"ccshared");
@@ -119,7 +119,7 @@ impl Geometry {
     pub(crate) fn read_control(words: &[AtomicU64]) -> Option<Self> {
         let get = |at: usize| words[at].load(Ordering::Relaxed);
         if words.len() < PAGE_WORDS
-            || words[control::MAGIC].load(Ordering::Acquire) != MAGIC
+            || load_acquire(&words[control::MAGIC]) != MAGIC
             || get(control::VERSION) != LAYOUT_VERSION
         {
             return None;

@@ -32,6 +32,8 @@
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("the layout of the shared table is little-endian");
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("readers load 64-bit words from read-only memory, which only 64-bit targets promise");
 
 mod arena;
 mod copy;

@@ -280,7 +280,7 @@ fn what_was_missed_once_while_all_is_removed_is_not_valid_by_its_version() {
 fn version(reader: &Reader, slot: Slot) -> u32 {
     let words = reader.words();
     let memory = Memory { words, geometry: Geometry::read_control(words).unwrap() };
-    memory.slot(slot).unwrap()[0].load(Ordering::Acquire) as u32
+    memory.slot(slot).unwrap()[0].load(Ordering::Relaxed) as u32
 }
 
 // --- the index ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ use crate::index::Index;
 use crate::layout::{GRANULE, Geometry, Memory, State, control};
 use crate::region::Region;
 use crate::slots::{Fields, Opened, SlotCell, SlotsView};
-use crate::sync::{Ordering, relax};
+use crate::sync::{Ordering, fence, load_acquire, relax};
 use crate::{NEVER, Slot};
 
 /// Reads that are begun anew because the writer was in the way, before the reader gives up.
@@ -116,7 +116,7 @@ impl Reader {
     /// What the writer tells; `None` when the table is over.
     #[inline]
     pub fn flags(&self) -> Option<u32> {
-        let state = State::unpack(self.memory().state().load(Ordering::Acquire));
+        let state = State::unpack(load_acquire(self.memory().state()));
         (!state.retired).then_some(state.flags)
     }
 
@@ -153,7 +153,7 @@ impl Reader {
     #[inline]
     fn attempt(&self, key: &[u8], hash: u64, now: u64, mut out: Option<&mut Vec<u8>>) -> Option<Lookup> {
         let memory = self.memory();
-        let before = memory.state().load(Ordering::Acquire);
+        let before = load_acquire(memory.state());
         let state = State::unpack(before);
         if state.retired || state.bits > self.geometry.max_bits() {
             return Some(Lookup::Unsure);
@@ -171,7 +171,7 @@ impl Reader {
             Ok(Some(_)) => settled,
             // Entries that are moved while the index grows may be missed, so a miss counts only if it did not.
             Ok(None) if !state.moving => {
-                crate::sync::fence(Ordering::Acquire);
+                fence(Ordering::Acquire);
                 (memory.state().load(Ordering::Relaxed) == before).then_some(Lookup::Miss)
             }
             _ => None,

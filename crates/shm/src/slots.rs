@@ -30,7 +30,7 @@ use crate::Slot;
 use crate::extents::Run;
 use crate::layout::{GRANULE, Geometry, Memory, SLOT_WORDS};
 use crate::region::Region;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, fence, load_acquire};
 
 /// What a slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,7 +74,7 @@ impl<'a> SlotCell<'a> {
     /// Begins a read: the version, unless the slot is being written.
     #[inline]
     pub(crate) fn begin(self) -> Result<Opened<'a>, Busy> {
-        let head = self.0[0].load(Ordering::Acquire);
+        let head = load_acquire(&self.0[0]);
         if head & 1 == 1 { Err(Busy) } else { Ok(Opened { cell: self, head }) }
     }
 

@@ -10,6 +10,21 @@ pub(crate) use loom::sync::atomic::{Ordering, fence};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+/// Loads a word of a table with acquire: what was stored before the value that it finds is visible to later loads.
+///
+/// Readers map the memory read-only, and an atomic access to such memory is defined only as far as the documentation of
+/// `std::sync::atomic` says under "Atomic accesses to read-only memory": relaxed loads, of at most 8 bytes on a 64-bit
+/// target. An acquire load is not among them, but a relaxed load with an acquire fence after it is, and the fence orders
+/// as much: a release store synchronizes with it if the load before it finds the stored value, and so does a release
+/// fence before that store. So no code that a reader runs loads with another ordering than relaxed.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn load_acquire(word: &AtomicU64) -> u64 {
+    let value = word.load(Ordering::Relaxed);
+    fence(Ordering::Acquire);
+    value
+}
+
 /// A pause between two looks at something that another thread is about to change.
 pub(crate) fn relax() {
     #[cfg(loom)]
