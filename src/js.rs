@@ -15,7 +15,10 @@ use napi::bindgen_prelude::{Float64Array, JsValue, Unknown};
 use napi::threadsafe_function::ThreadsafeFunction;
 use napi::{Env, Error, Result, Status, ValueType, sys};
 
-/// A function that wakes the JavaScript thread; alone it does not keep the process alive.
+use crate::panics::ignored;
+
+/// A function that wakes the JavaScript thread; alone it does not keep the process alive. It takes and returns nothing, so
+/// between Node and the JavaScript function runs code of napi-rs only.
 pub(crate) type WakeFunction = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 fn check(status: sys::napi_status, what: &str) -> Result<()> {
@@ -383,7 +386,7 @@ unsafe fn external<'env, T: 'static>(
 
 unsafe extern "C" fn disown<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
     // SAFETY: `external` made it of such a box, and this is its only finalizer.
-    drop(unsafe { Box::from_raw(owner.cast::<T>()) });
+    ignored(|| drop(unsafe { Box::from_raw(owner.cast::<T>()) }));
 }
 
 // --- the register and the loop -----------------------------------------------------------------------------------
