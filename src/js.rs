@@ -348,7 +348,8 @@ impl<'env> List<'env> {
 const MAX_BUFFER: usize = 1 << 32;
 
 /// The slots of a table as an `ArrayBuffer` that keeps their memory mapped: those in its first [`MAX_BUFFER`] bytes.
-/// Whoever gets it reads atomically and writes nothing: in a client the memory is not writable.
+/// JavaScript reads the versions with plain loads and writes nothing: in a client the memory is not writable. What that
+/// relies on is argued in `crates/shm/src/slots.rs`.
 pub(crate) fn slots<'env>(env: &Env, slots: SlotsView) -> Result<Unknown<'env>> {
     let (start, length) = (slots.as_ptr().cast_mut().cast(), slots.byte_len().min(MAX_BUFFER));
     // SAFETY: the slots are at least `length` bytes that stay mapped as long as the view does, which the buffer owns.

@@ -23,6 +23,40 @@
 //!   a later one. It differs from the first.
 //!
 //! A version is never used again for another state of the same slot, until 2³¹ changes have passed over one read.
+//!
+//! # How JavaScript reads versions
+//!
+//! A near cache keeps decoded values in the heap of its own process, each with the version of its slot when it was read.
+//! A hit is a value whose slot still shows that version. JavaScript looks at the version in a typed array over
+//! [`SlotsView`]: a plain load of 32 bits, the low half of word 0. `Atomics.load` would double the cost of a hit.
+//!
+//! **Outside of Rust's memory model.** That load is of half an `AtomicU64` which Rust stores whole. Rust does not define
+//! accesses of different sizes that race, nor does JavaScript define its plain loads of memory that others change. What
+//! counts is what the engine compiles the load to and what processors do with it. Nothing flows back: JavaScript never
+//! writes to this memory, so what Rust reads does not depend on the engine.
+//!
+//! What is assumed, of engines and of the processors that this package is built for (x86-64 and AArch64):
+//!
+//! 1. A plain load of an element of an `Int32Array` is one aligned load of 32 bits: never made of smaller ones, and never
+//!    a value that is not in memory.
+//! 2. An engine may join such a load with an earlier one or move it, but not across a call of native code, a task or an
+//!    operation of `Atomics`: any of these may change the memory of an array.
+//! 3. An aligned store of 64 bits becomes visible at once. A load of one half sees that half of some store, and later
+//!    loads of the same thread see that store or a later one.
+//!
+//! With these a load is what Rust calls a relaxed load of the version, and that is enough:
+//!
+//! * *A torn pair is impossible, or harmless.* The version is in one half, and the other half of the word is never read.
+//!   The connection's number, which a hit also compares, is a word of its own, of 32 bits for both sides. The two loads
+//!   may see different moments, but each of them can only refuse a value.
+//! * *A stale version is harmless.* A hit reads nothing else of this memory, so there is nothing for an acquire to order.
+//!   The value is the one that its key had until a moment ago, as if the read had come before the change. That is a
+//!   correct answer until this thread has been told of the change: by an answer of the host or of native code that
+//!   has read this memory, by a message or by `Atomics`. Each of these synchronizes with the store of the version; by 2
+//!   the load comes after it, and by 3 it sees the version of that change or a later one.
+//! * *An odd version* is equal to none that was kept: the slot is being changed, and the host is asked.
+//!
+//! `models.rs` looks at versions with relaxed loads and checks that no value is taken for valid after a change.
 
 use std::sync::Arc;
 
@@ -173,7 +207,8 @@ impl SlotsView {
     }
 
     /// Where slot 0 is. The memory stays mapped, at least for reading, as long as this value or a clone of it lives. It
-    /// changes at any time: it may be read as atomics only, and never written.
+    /// changes at any time. It must never be written, and Rust may read it only as the atomics that it is; JavaScript
+    /// reads the versions with plain loads of 32 bits, and the module comment says why that is enough.
     pub fn as_ptr(&self) -> *const u8 {
         self.region.words()[self.geometry.arena_at()..].as_ptr().cast()
     }
