@@ -104,8 +104,8 @@ unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -
     }
 }
 
-/// Carries out a call with room for `N` arguments; `method` also gets how many there are. Its error is thrown, and so is
-/// a panic.
+/// Carries out a call with room for `N` arguments; `method` also gets how many there are. Its error is thrown, and so
+/// is a panic.
 ///
 /// # Safety
 /// `info` is of a call that N-API is making on `env` of a function that [`define`] made of an `Rc<T>`.

@@ -17,8 +17,8 @@ use napi::{Env, Error, Result, Status, ValueType, sys};
 
 use crate::panics::ignored;
 
-/// A function that wakes the JavaScript thread; alone it does not keep the process alive. It takes and returns nothing, so
-/// between Node and the JavaScript function runs code of napi-rs only.
+/// A function that wakes the JavaScript thread; alone it does not keep the process alive. It takes and returns nothing,
+/// so between Node and the JavaScript function runs code of napi-rs only.
 pub(crate) type WakeFunction = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 fn check(status: sys::napi_status, what: &str) -> Result<()> {
@@ -200,8 +200,8 @@ pub(crate) fn with_bytes<T>(env: &Env, buffer: &Unknown<'_>, work: impl FnOnce(&
     if length == 0 || data.is_null() {
         return Ok(work(&[]));
     }
-    // SAFETY: N-API reports `length` readable bytes, which stay as they are while no JavaScript runs: `work` ends before
-    // this call returns to it. The memory is our JavaScript layer's own, which no other thread has.
+    // SAFETY: N-API reports `length` readable bytes, which stay as they are while no JavaScript runs: `work` ends
+    // before this call returns to it. The memory is our JavaScript layer's own, which no other thread has.
     Ok(work(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) }))
 }
 

@@ -1,4 +1,4 @@
-//! What a reader refuses to map, with descriptors of the system.
+//! What a reader refuses to map, with real descriptors.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
@@ -22,7 +22,7 @@ fn refusal(handover: &Handover) -> Option<Refused> {
     Reader::open(&handover.descriptor, handover.region, handover.bytes).err()
 }
 
-/// The same table, announced to be in this memory.
+/// The same table, announced with another descriptor.
 fn moved_to(handover: &Handover, descriptor: impl Into<OwnedFd>) -> Handover {
     Handover { descriptor: Arc::new(descriptor.into()), ..handover.clone() }
 }
@@ -38,7 +38,7 @@ fn the_table_that_was_announced_is_read() {
 }
 
 #[test]
-fn another_size_than_announced_is_refused() {
+fn memory_of_another_size_than_announced_is_refused() {
     let (_writer, handover) = table();
     let right = handover.bytes;
     for bytes in
@@ -94,7 +94,7 @@ fn a_pipe_and_a_socket_are_refused() {
 
 // --- seals ---------------------------------------------------------------------------------------------------------
 
-/// The same bytes in memory of our own making.
+/// A copy of the table in memory with these seals.
 fn copy(writer: &Writer, handover: &Handover, seals: SealFlags) -> Handover {
     let memory =
         memfd_create("clustered-cache-test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
@@ -131,7 +131,7 @@ fn memory_that_was_truncated_is_refused() {
     fcntl_add_seals(&file, NEEDED.into_iter().collect()).unwrap();
     assert_eq!(refusal(&copied), Some(Refused::WrongSize));
     let announced = Handover { bytes: handover.bytes - PAGE as u64, ..copied };
-    assert_eq!(refusal(&announced), Some(Refused::Layout), "the control page tells another size");
+    assert_eq!(refusal(&announced), Some(Refused::Layout), "the control page gives another size");
 }
 
 /// A size counts only if it was read after the seal was seen: memory without the seal may shrink a moment later.
