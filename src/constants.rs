@@ -7,6 +7,8 @@ use clustered_cache_core::wire::fields::FieldSpec;
 use clustered_cache_core::wire::frame;
 use clustered_cache_core::{client, config};
 
+use crate::panics::contained;
+
 /// Largest entry, in bytes of key and value.
 #[napi_derive::napi]
 pub const MAX_ENTRY_BYTES: u32 = config::MAX_ENTRY_BYTES as u32;
@@ -97,8 +99,12 @@ pub struct OperationRow {
 }
 
 /// The table of operations.
-#[napi_derive::napi]
-pub fn operations() -> Vec<OperationRow> {
+#[napi_derive::napi(catch_unwind)]
+pub fn operations() -> napi::Result<Vec<OperationRow>, String> {
+    contained(|| Ok(operation_rows()))
+}
+
+fn operation_rows() -> Vec<OperationRow> {
     use clustered_cache_core::operations::{Effect, Operation};
     let row = |operation: &Operation| OperationRow {
         number: u32::from(operation.number()),
@@ -122,8 +128,12 @@ pub struct FieldRow {
 }
 
 /// The fields of all structures that requests have at their ends.
-#[napi_derive::napi]
-pub fn fields() -> Vec<FieldRow> {
+#[napi_derive::napi(catch_unwind)]
+pub fn fields() -> napi::Result<Vec<FieldRow>, String> {
+    contained(|| Ok(field_rows()))
+}
+
+fn field_rows() -> Vec<FieldRow> {
     let rows = REQUEST_STRUCTURES.iter().flat_map(|(structure, fields)| {
         fields.iter().map(move |FieldSpec { bit, name, since }| FieldRow {
             name: format!("{structure}.{name}"),

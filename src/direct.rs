@@ -11,9 +11,11 @@ use clustered_cache_core::operations::Operation;
 use napi::bindgen_prelude::{JsValue, Object, Unknown};
 use napi::{Env, Error, JsError, Result, Status, sys};
 
+use crate::error::to_napi;
 use crate::js;
 use crate::link::LinkState;
 use crate::many::MAX_KEYS;
+use crate::panics::{caught, ignored};
 use crate::reads::{CacheState, Value};
 
 /// Puts the functions that read on `cache`, the object of `state`.
@@ -102,7 +104,8 @@ unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -
     }
 }
 
-/// Carries out a call with room for `N` arguments; `method` also gets how many there are.
+/// Carries out a call with room for `N` arguments; `method` also gets how many there are. Its error is thrown, and so
+/// is a panic.
 ///
 /// # Safety
 /// `info` is of a call that N-API is making on `env` of a function that [`define`] made of an `Rc<T>`.
@@ -125,18 +128,18 @@ unsafe fn called<T: 'static, const N: usize>(
     let environment = Env::from_raw(env);
     // SAFETY: the handles are those of this call's arguments.
     let arguments = raw.map(|value| unsafe { Unknown::from_raw_unchecked(env, value) });
-    match method(state, &environment, &arguments, count) {
-        Ok(answer) => answer.raw(),
-        Err(error) => {
-            // SAFETY: the environment is that of this call.
-            unsafe { JsError::from(error).throw_into(env) };
-            ptr::null_mut()
-        }
+    match caught(|| method(state, &environment, &arguments, count)) {
+        Ok(Ok(answer)) => return answer.raw(),
+        // SAFETY: the environment is that of this call.
+        Ok(Err(error)) => unsafe { JsError::from(error).throw_into(env) },
+        // SAFETY: as above.
+        Err(bug) => unsafe { JsError::from(to_napi(&bug)).throw_into(env) },
     }
+    ptr::null_mut()
 }
 
 /// Gives back the count that a function held on its state.
 unsafe extern "C" fn release<T>(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
     // SAFETY: `define` made it of such an `Rc`, and this is its only finalizer.
-    unsafe { drop(Rc::from_raw(data.cast::<T>())) };
+    ignored(|| drop(unsafe { Rc::from_raw(data.cast::<T>()) }));
 }

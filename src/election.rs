@@ -6,24 +6,26 @@ use std::time::Duration;
 
 use clustered_cache_core::error::Result;
 
-use crate::error::to_napi;
+use crate::panics::contained;
 
 /// The key that this process was first told.
 static KEY: OnceLock<String> = OnceLock::new();
 
 /// Where the host is that the processes with this key elect: the path of its socket, whether there is one yet or not. With
 /// `stands`, this process would be that host, from now on and for as long as it lives.
-#[napi_derive::napi]
+#[napi_derive::napi(catch_unwind)]
 pub fn elect(key: String, stands: bool) -> napi::Result<String, String> {
-    let socket = part::take(&key, stands).map_err(|error| to_napi(&error))?;
-    KEY.get_or_init(|| key);
-    Ok(socket.to_string_lossy().into_owned())
+    contained(|| {
+        let socket = part::take(&key, stands)?;
+        KEY.get_or_init(|| key);
+        Ok(socket.to_string_lossy().into_owned())
+    })
 }
 
 /// The key of the election that this process is in, if any thread has found that out.
-#[napi_derive::napi]
-pub fn election_key() -> Option<String> {
-    KEY.get().cloned()
+#[napi_derive::napi(catch_unwind)]
+pub fn election_key() -> napi::Result<Option<String>, String> {
+    contained(|| Ok(KEY.get().cloned()))
 }
 
 /// What became of this process's part when it was told to leave.
@@ -40,9 +42,9 @@ pub enum Leaving {
 
 /// Takes part no longer: where this process is the host, it hands everything over to another one, within so many
 /// milliseconds; 0 is not to try. Blocks this thread, and nothing else.
-#[napi_derive::napi]
-pub fn leave(milliseconds: f64) -> Leaving {
-    part::leave(Duration::from_secs_f64(milliseconds.clamp(0.0, 86_400_000.0) / 1e3))
+#[napi_derive::napi(catch_unwind)]
+pub fn leave(milliseconds: f64) -> napi::Result<Leaving, String> {
+    contained(|| Ok(part::leave(Duration::from_secs_f64(milliseconds.clamp(0.0, 86_400_000.0) / 1e3))))
 }
 
 /// Ends this process's part without a word; for the end of the process.

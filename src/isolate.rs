@@ -9,28 +9,30 @@ use clustered_cache_core::error::Result;
 use clustered_cache_core::server;
 use clustered_cache_core::snapshot::{Keeper, Persist};
 use clustered_cache_core::store::Store;
+use napi::Env;
+use napi::bindgen_prelude::ObjectFinalize;
 use tokio::task::JoinHandle;
 
-use crate::error::to_napi;
 use crate::options::NativeNamespaceOptions;
+use crate::panics::{contained, ignored};
 use crate::persist;
 use crate::process::{Attachment, lock, server_runtime};
 use crate::servers::{Servers, Site};
 
 /// The isolate without a name, which lives as long as the process.
-static COMMON: OnceLock<Arc<State>> = OnceLock::new();
+static COMMON: OnceLock<Arc<IsolateState>> = OnceLock::new();
 /// All others, by their names. Each lives as long as somebody has it.
-static NAMED: Mutex<Option<HashMap<String, Weak<State>>>> = Mutex::new(None);
+static NAMED: Mutex<Option<HashMap<String, Weak<IsolateState>>>> = Mutex::new(None);
 
 /// A store and the servers it is served by.
-#[napi_derive::napi]
+#[napi_derive::napi(custom_finalize)]
 pub struct Isolate {
-    pub(crate) state: Arc<State>,
+    pub(crate) state: Arc<IsolateState>,
 }
 
 /// What all who name one isolate share.
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct IsolateState {
     store: OnceLock<Arc<Store>>,
     /// The task that keeps the store's deadlines, from its first deadline on.
     upkeep: OnceLock<JoinHandle<()>>,
@@ -39,88 +41,91 @@ pub(crate) struct State {
 }
 
 /// Whether this process has a store of its own, in whatever isolate.
-#[napi_derive::napi]
-pub fn is_hosting() -> bool {
-    all().iter().any(|state| state.is_hosting())
+#[napi_derive::napi(catch_unwind)]
+pub fn is_hosting() -> napi::Result<bool, String> {
+    contained(|| Ok(all().iter().any(|state| state.is_hosting())))
 }
 
 /// Sets the options of namespaces whose users do not say otherwise; before the first of them is opened.
-#[napi_derive::napi]
+#[napi_derive::napi(catch_unwind)]
 pub fn set_defaults(options: NativeNamespaceOptions) -> napi::Result<(), String> {
-    common().store().set_defaults(options.into()).map_err(|error| to_napi(&error))
+    contained(|| common().store().set_defaults(options.into()))
+}
+
+impl ObjectFinalize for Isolate {
+    fn finalize(self, _env: Env) -> napi::Result<()> {
+        ignored(|| drop(self));
+        Ok(())
+    }
 }
 
 #[napi_derive::napi]
 impl Isolate {
     /// The isolate of that name; the empty one is that of the process.
-    #[napi(constructor)]
-    pub fn new(name: String) -> Self {
-        Self { state: if name.is_empty() { common() } else { named(name) } }
+    #[napi(catch_unwind, constructor)]
+    pub fn new(name: String) -> napi::Result<Self, String> {
+        contained(|| Ok(Self { state: if name.is_empty() { common() } else { named(name) } }))
     }
 
     /// Whether there is a store.
-    #[napi]
-    pub fn is_hosting(&self) -> bool {
-        self.state.is_hosting()
+    #[napi(catch_unwind)]
+    pub fn is_hosting(&self) -> napi::Result<bool, String> {
+        contained(|| Ok(self.state.is_hosting()))
     }
 
     /// The names of all namespaces.
-    #[napi]
-    pub fn namespaces(&self) -> Vec<String> {
-        self.state.store.get().map(|store| store.namespaces()).unwrap_or_default()
+    #[napi(catch_unwind)]
+    pub fn namespaces(&self) -> napi::Result<Vec<String>, String> {
+        contained(|| Ok(self.state.store.get().map(|store| store.namespaces()).unwrap_or_default()))
     }
 
     /// Asks for snapshots of the store, which is filled now. Without `interval`, in milliseconds, one is written only at the
     /// end.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn persist(&self, path: String, interval: Option<f64>) -> napi::Result<(), String> {
-        self.state.persist(persist::wish(path, interval)).map_err(|error| to_napi(&error))
+        contained(|| self.state.persist(persist::wish(path, interval)))
     }
 
     /// Takes the endpoint that [`Isolate::listen`] is to serve, so that there is time to prepare. `false` while another host has
     /// it.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn reserve(&self, endpoint: String) -> napi::Result<bool, String> {
-        self.state.servers.reserve(endpoint).map_err(|error| to_napi(&error))
+        contained(|| self.state.servers.reserve(endpoint))
     }
 
     /// Serves the store on a socket: at `endpoint`, or in a private directory of its own. A second call with the same
     /// endpoint answers the same server.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn listen(&self, endpoint: Option<String>) -> napi::Result<Attachment, String> {
-        self.serve(endpoint.map_or(Site::Private, Site::Path))
+        contained(|| self.state.serve(endpoint.map_or(Site::Private, Site::Path)))
     }
 
     /// Serves the store to the processes that this one starts, at a socket that all of them can reach who may.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn serve_children(&self) -> napi::Result<Attachment, String> {
-        self.serve(self.state.servers.site_for_children())
+        contained(|| self.state.serve(self.state.servers.site_for_children()))
     }
 
     /// Lets processes of these users, which this process starts, be its clients from now on, besides those of its own user and
     /// those that were named before.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn admit(&self, users: Vec<u32>) -> napi::Result<(), String> {
-        self.state.servers.admit(&users).map_err(|error| to_napi(&error))
+        contained(|| self.state.servers.admit(&users))
     }
 
     /// Stops serving at `endpoint`. `false` when nothing is served there.
-    #[napi]
-    pub fn unlisten(&self, endpoint: String) -> bool {
-        self.state.servers.end(&endpoint)
-    }
-
-    fn serve(&self, site: Site) -> napi::Result<Attachment, String> {
-        self.state.servers.listen(site, || self.state.store()).map_err(|error| to_napi(&error))
+    #[napi(catch_unwind)]
+    pub fn unlisten(&self, endpoint: String) -> napi::Result<bool, String> {
+        contained(|| Ok(self.state.servers.end(&endpoint)))
     }
 }
 
 /// The isolate of the process.
-pub(crate) fn common() -> Arc<State> {
+pub(crate) fn common() -> Arc<IsolateState> {
     Arc::clone(COMMON.get_or_init(Arc::default))
 }
 
-fn named(name: String) -> Arc<State> {
+fn named(name: String) -> Arc<IsolateState> {
     let mut guard = lock(&NAMED);
     let named = guard.get_or_insert_default();
     if let Some(state) = named.get(&name).and_then(Weak::upgrade) {
@@ -133,7 +138,7 @@ fn named(name: String) -> Arc<State> {
 }
 
 /// All isolates there are.
-fn all() -> Vec<Arc<State>> {
+fn all() -> Vec<Arc<IsolateState>> {
     let guard = lock(&NAMED);
     let named = guard.iter().flat_map(HashMap::values).filter_map(Weak::upgrade);
     COMMON.get().map(Arc::clone).into_iter().chain(named).collect()
@@ -146,9 +151,13 @@ pub(crate) fn stop_serving() {
     }
 }
 
-impl State {
+impl IsolateState {
     fn is_hosting(&self) -> bool {
         self.store.get().is_some()
+    }
+
+    fn serve(self: &Arc<Self>, site: Site) -> Result<Attachment> {
+        self.servers.listen(site, || self.store())
     }
 
     /// The store, made on first use.
@@ -214,7 +223,7 @@ impl State {
     }
 }
 
-impl Drop for State {
+impl Drop for IsolateState {
     fn drop(&mut self) {
         // Where JavaScript is not told of the end of the process, as in jest, this is the end.
         self.stop();

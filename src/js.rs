@@ -15,7 +15,10 @@ use napi::bindgen_prelude::{Float64Array, JsValue, Unknown};
 use napi::threadsafe_function::ThreadsafeFunction;
 use napi::{Env, Error, Result, Status, ValueType, sys};
 
-/// A function that wakes the JavaScript thread; alone it does not keep the process alive.
+use crate::panics::ignored;
+
+/// A function that wakes the JavaScript thread; alone it does not keep the process alive. It takes and returns nothing,
+/// so between Node and the JavaScript function runs code of napi-rs only.
 pub(crate) type WakeFunction = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 fn check(status: sys::napi_status, what: &str) -> Result<()> {
@@ -197,8 +200,8 @@ pub(crate) fn with_bytes<T>(env: &Env, buffer: &Unknown<'_>, work: impl FnOnce(&
     if length == 0 || data.is_null() {
         return Ok(work(&[]));
     }
-    // SAFETY: N-API reports `length` readable bytes, which stay as they are while no JavaScript runs: `work` ends before
-    // this call returns to it. The memory is our JavaScript layer's own, which no other thread has.
+    // SAFETY: N-API reports `length` readable bytes, which stay as they are while no JavaScript runs: `work` ends
+    // before this call returns to it. The memory is our JavaScript layer's own, which no other thread has.
     Ok(work(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) }))
 }
 
@@ -345,7 +348,8 @@ impl<'env> List<'env> {
 const MAX_BUFFER: usize = 1 << 32;
 
 /// The slots of a table as an `ArrayBuffer` that keeps their memory mapped: those in its first [`MAX_BUFFER`] bytes.
-/// Whoever gets it reads atomically and writes nothing: in a client the memory is not writable.
+/// JavaScript reads the versions with plain loads and writes nothing: in a client the memory is not writable. What that
+/// relies on is argued in `crates/shm/src/slots.rs`.
 pub(crate) fn slots<'env>(env: &Env, slots: SlotsView) -> Result<Unknown<'env>> {
     let (start, length) = (slots.as_ptr().cast_mut().cast(), slots.byte_len().min(MAX_BUFFER));
     // SAFETY: the slots are at least `length` bytes that stay mapped as long as the view does, which the buffer owns.
@@ -383,7 +387,7 @@ unsafe fn external<'env, T: 'static>(
 
 unsafe extern "C" fn disown<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
     // SAFETY: `external` made it of such a box, and this is its only finalizer.
-    drop(unsafe { Box::from_raw(owner.cast::<T>()) });
+    ignored(|| drop(unsafe { Box::from_raw(owner.cast::<T>()) }));
 }
 
 // --- the register and the loop -----------------------------------------------------------------------------------

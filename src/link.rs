@@ -1,7 +1,6 @@
 //! One JavaScript environment's way to a store: requests out, answers in, and what keeps the process alive.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,14 +17,15 @@ use clustered_cache_core::session::Session;
 use clustered_cache_core::wire::Handle;
 use clustered_cache_core::wire::answer::Response;
 use napi::Env;
-use napi::bindgen_prelude::{Float64Array, This, Unknown};
+use napi::bindgen_prelude::{Float64Array, ObjectFinalize, This, Unknown};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 
 use crate::answer::{self, Answer, Form};
-use crate::error::{from_napi, to_napi};
+use crate::error::from_napi;
 use crate::isolate::Isolate;
 use crate::js::{self, List, Register, WakeFunction};
 use crate::many::MAX_KEYS;
+use crate::panics::{caught, contained, ignored};
 use crate::shapes::{ShapeTable, Shapes};
 use crate::{direct, key, process};
 
@@ -56,7 +56,7 @@ pub enum LinkChange {
 }
 
 /// One JavaScript environment's way to a store.
-#[napi_derive::napi]
+#[napi_derive::napi(custom_finalize)]
 pub struct Link {
     pub(crate) state: Rc<LinkState>,
 }
@@ -74,11 +74,18 @@ pub(crate) struct LinkState {
     pub(crate) shapes: Rc<ShapeTable>,
 }
 
+impl ObjectFinalize for Link {
+    fn finalize(self, _env: Env) -> napi::Result<()> {
+        ignored(|| drop(self));
+        Ok(())
+    }
+}
+
 #[napi_derive::napi]
 impl Link {
     /// A way to the store of an isolate of this process. `wake` is called when [`Link::drain`] has something; `register` receives
     /// `form, number, number, number` of each immediate answer, and what `drain` says.
-    #[napi(factory)]
+    #[napi(catch_unwind, factory)]
     pub fn host(
         env: Env,
         #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
@@ -86,16 +93,18 @@ impl Link {
         shapes: &Shapes,
         isolate: &Isolate,
     ) -> napi::Result<Self, String> {
-        Self::new(env, wake, register, shapes, |inbox| {
-            let session = Session::new(isolate.state.store(), inbox);
-            Ok(Backend::local(session))
+        contained(|| {
+            Self::new(env, wake, register, shapes, |inbox| {
+                let session = Session::new(isolate.state.store(), inbox);
+                Ok(Backend::local(session))
+            })
         })
     }
 
     /// A way to the store of another process, which [`Link::connect`] names. Until then requests wait. With `share`
     /// the tables of that process are read, if it hands them over. `elected`: where that process ends, another one takes its
     /// place at once.
-    #[napi(factory)]
+    #[napi(catch_unwind, factory)]
     pub fn client(
         env: Env,
         #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
@@ -105,13 +114,13 @@ impl Link {
         share: bool,
         elected: bool,
     ) -> napi::Result<Self, String> {
-        Self::new(env, wake, register, shapes, |inbox| {
+        contained(|| {
             let grace = Duration::from_secs_f64(grace.clamp(0.0, 86_400_000.0) / 1e3);
             let package_version = env!("CARGO_PKG_VERSION").to_owned();
             let defaults = if elected { ClientConfig::of_elected() } else { ClientConfig::default() };
             let share = share && defaults.share;
             let config = ClientConfig { grace, package_version, share, ..defaults };
-            Ok(Backend::remote(Client::new(inbox, config)))
+            Self::new(env, wake, register, shapes, |inbox| Ok(Backend::remote(Client::new(inbox, config))))
         })
     }
 
@@ -121,142 +130,129 @@ impl Link {
         register: Float64Array,
         shapes: &Shapes,
         backend: impl FnOnce(Arc<Inbox>) -> Result<Backend>,
-    ) -> napi::Result<Self, String> {
+    ) -> Result<Self> {
         let wake = Arc::new(wake);
         let caller = Arc::clone(&wake);
         let inbox = Arc::new(Inbox::new(move || {
             // The status is of no use: it fails only when the environment is going away.
-            caller.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            ignored(|| _ = caller.call((), ThreadsafeFunctionCallMode::NonBlocking));
         }));
-        let contained = || -> Result<Self> {
-            js::unref(&env, &wake).map_err(from_napi)?;
-            Ok(Self {
-                state: Rc::new(LinkState {
-                    backend: RefCell::new(Some(backend(Arc::clone(&inbox))?)),
-                    inbox,
-                    wake,
-                    register: RefCell::new(
-                        Register::new(register, BATCH + 1 + ANSWER_NUMBERS).map_err(from_napi)?,
-                    ),
-                    scratch: RefCell::default(),
-                    shapes: Rc::clone(&shapes.table),
-                }),
-            })
-        };
-        contained().map_err(|error| to_napi(&error))
+        js::unref(&env, &wake).map_err(from_napi)?;
+        let register = Register::new(register, BATCH + 1 + ANSWER_NUMBERS).map_err(from_napi)?;
+        Ok(Self {
+            state: Rc::new(LinkState {
+                backend: RefCell::new(Some(backend(Arc::clone(&inbox))?)),
+                inbox,
+                wake,
+                register: RefCell::new(register),
+                scratch: RefCell::default(),
+                shapes: Rc::clone(&shapes.table),
+            }),
+        })
     }
 
     /// Adds the function `submit(bytes, length)`, which takes whole request frames over: those in the first `length` bytes.
-    #[napi]
-    pub fn define_submit(&self, env: Env, this: This<'_>) -> napi::Result<()> {
-        direct::define_submit(&env, &this, &self.state)
+    #[napi(catch_unwind)]
+    pub fn define_submit(&self, env: Env, this: This<'_>) -> napi::Result<(), String> {
+        contained(|| direct::define_submit(&env, &this, &self.state).map_err(from_napi))
     }
 
     /// Names the host: the path of its socket, the secret unless it lies in the file beside the socket, and the user it runs as
     /// unless that is this process's own.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn connect(
         &self,
         endpoint: String,
         secret: Option<String>,
         user: Option<u32>,
     ) -> napi::Result<(), String> {
-        let Some(client) = self.state.client() else { return Ok(()) };
-        let socket = PathBuf::from(endpoint);
-        let secret = secret.as_deref().map(Secret::from_hex).transpose().map_err(|error| to_napi(&error))?;
-        let target = Target { socket, secret, user };
-        client.start(&process::client_runtime().map_err(|error| to_napi(&error))?, target);
-        Ok(())
+        contained(|| {
+            let Some(client) = self.state.client() else { return Ok(()) };
+            let socket = PathBuf::from(endpoint);
+            let secret = secret.as_deref().map(Secret::from_hex).transpose()?;
+            client.start(&process::client_runtime()?, Target { socket, secret, user });
+            Ok(())
+        })
     }
 
     /// Sends what has been asked since the last call.
-    #[napi]
-    pub fn flush(&self) {
-        if let Some(client) = self.state.client() {
-            client.flush();
-        }
+    #[napi(catch_unwind)]
+    pub fn flush(&self) -> napi::Result<(), String> {
+        contained(|| {
+            if let Some(client) = self.state.client() {
+                client.flush();
+            }
+            Ok(())
+        })
     }
 
     /// Sends all that the host is to know, now: at the end of the process there is no later.
-    #[napi]
-    pub fn finish(&self) {
-        if let Some(client) = self.state.client() {
-            client.report_reads();
-            client.flush();
-        }
+    #[napi(catch_unwind)]
+    pub fn finish(&self) -> napi::Result<(), String> {
+        contained(|| {
+            if let Some(client) = self.state.client() {
+                client.report_reads();
+                client.flush();
+            }
+            Ok(())
+        })
     }
 
     /// Blocks until [`Link::drain`] has something, at most so many milliseconds.
-    #[napi]
-    pub fn wait(&self, milliseconds: f64) -> bool {
-        self.state.inbox.wait(Duration::from_secs_f64(milliseconds.clamp(0.0, 86_400_000.0) / 1e3))
+    #[napi(catch_unwind)]
+    pub fn wait(&self, milliseconds: f64) -> napi::Result<bool, String> {
+        contained(|| {
+            let limit = Duration::from_secs_f64(milliseconds.clamp(0.0, 86_400_000.0) / 1e3);
+            Ok(self.state.inbox.wait(limit))
+        })
     }
 
     /// Memory of one 32-bit number that changes when the connection is made or lost, the moment that is noticed; `null`
     /// where there is none.
-    #[napi(ts_return_type = "ArrayBuffer | null")]
-    pub fn generation<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
-        let generation = self.state.backend.borrow().as_ref().and_then(Backend::generation);
-        match generation {
-            Some(number) => js::shared_number(env, number),
-            None => js::null(env),
-        }
+    #[napi(catch_unwind, ts_return_type = "ArrayBuffer | null")]
+    pub fn generation<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>, String> {
+        contained(|| {
+            let generation = match self.state.look(Backend::generation) {
+                Some(number) => js::shared_number(env, number),
+                None => js::null(env),
+            };
+            generation.map_err(from_napi)
+        })
     }
 
     /// What has arrived: the register receives, from element [`BATCH`] on, the number of answers, then `id, form, number, number, number` of
     /// each; returned are the values of those that have one, in order. A change of the link is an answer to id 0.
     /// When the register is full, there may be more.
-    #[napi(ts_return_type = "unknown[]")]
+    #[napi(catch_unwind, ts_return_type = "unknown[]")]
     pub fn drain<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>, String> {
-        let mut register = self.state.register.borrow_mut();
-        let values = List::new(env).map_err(|error| to_napi(&from_napi(error)))?;
-        let register = &mut *register;
-        let backend = self.state.backend.borrow();
-        let shapes = &*self.state.shapes;
-        let mut batch = Batch { env, shapes, values, register, count: 0, failure: None };
-        let drained = self.state.inbox.drain(&mut |incoming| {
-            let incoming = match &*backend {
-                Some(backend) => backend.arrived(incoming),
-                None => Some(incoming),
-            };
-            incoming.is_none_or(|incoming| batch.take(incoming))
-        });
-        let Batch { values, register, count, failure, .. } = batch;
-        register.write(BATCH, &[count as f64]);
-        if let Some(error) = failure {
-            return Err(to_napi(&from_napi(error)));
-        }
-        // A link that is closed has no connection, and nobody who waits.
-        if let Err(error) = drained
-            && let Some(backend) = &*backend
-        {
-            backend.break_off(error).map_err(|error| to_napi(&error))?;
-        }
-        Ok(values.into_unknown())
+        contained(|| self.state.drain(env))
     }
 
     /// Gives a request up. `true` when it may have reached the host, `false` when it never will.
-    #[napi]
-    pub fn forget(&self, id: f64) -> bool {
-        self.state.backend.borrow().as_ref().is_some_and(|backend| backend.forget(id as u64))
+    #[napi(catch_unwind)]
+    pub fn forget(&self, id: f64) -> napi::Result<bool, String> {
+        contained(|| Ok(self.state.look(|backend| Some(backend.forget(id as u64))).unwrap_or(false)))
     }
 
     /// Keeps the process alive: something is pending.
-    #[napi(js_name = "ref")]
-    pub fn reference(&self, env: Env) -> napi::Result<()> {
-        js::reference(&env, &self.state.wake)
+    #[napi(catch_unwind, js_name = "ref")]
+    pub fn reference(&self, env: Env) -> napi::Result<(), String> {
+        contained(|| js::reference(&env, &self.state.wake).map_err(from_napi))
     }
 
     /// Lets the process end.
-    #[napi]
-    pub fn unref(&self, env: Env) -> napi::Result<()> {
-        js::unref(&env, &self.state.wake)
+    #[napi(catch_unwind)]
+    pub fn unref(&self, env: Env) -> napi::Result<(), String> {
+        contained(|| js::unref(&env, &self.state.wake).map_err(from_napi))
     }
 
     /// Ends the link; leases it holds pass to the next waiter. Twice is fine.
-    #[napi]
-    pub fn close(&self) {
-        self.state.close();
+    #[napi(catch_unwind)]
+    pub fn close(&self) -> napi::Result<(), String> {
+        contained(|| {
+            self.state.close();
+            Ok(())
+        })
     }
 }
 
@@ -264,7 +260,7 @@ impl LinkState {
     /// Takes request frames over. The process that holds the store answers the last one at once, as [`Self::read`] does;
     /// else the answers arrive later, errors included.
     pub(crate) fn submit<'env>(&self, env: &'env Env, frames: &[u8]) -> napi::Result<Unknown<'env>> {
-        let answer = self.contained(env, || {
+        let answer = self.answered(env, || {
             let mut answer = None;
             let submitted = self.with_backend(|backend| {
                 backend.submit(frames, &mut |_, response| {
@@ -289,7 +285,7 @@ impl LinkState {
     ) -> napi::Result<Unknown<'env>> {
         let mut scratch = self.scratch.borrow_mut();
         scratch.clear();
-        let answer = self.contained(env, || {
+        let answer = self.answered(env, || {
             let mut answer = None;
             let read = key::append(env, key, &mut scratch).and_then(|()| {
                 self.with_backend(|backend| {
@@ -316,7 +312,7 @@ impl LinkState {
         env: &'env Env,
         ask: impl FnOnce(&Backend, &mut dyn FnMut(Response<'_>)) -> Result<()>,
     ) -> napi::Result<Unknown<'env>> {
-        let answer = self.contained(env, || {
+        let answer = self.answered(env, || {
             let mut answer = None;
             let asked = self.with_backend(|backend| {
                 ask(backend, &mut |response| answer = Some(answer::to_js(env, &response, &self.shapes)))
@@ -336,17 +332,42 @@ impl LinkState {
         }
     }
 
-    /// What `work` answers. A panic is a bug of ours, and the application it would take down is not.
-    fn contained<'env>(
+    /// See [`Link::drain`].
+    fn drain<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+        let mut register = self.register.borrow_mut();
+        let values = List::new(env).map_err(from_napi)?;
+        let register = &mut *register;
+        let backend = self.backend.borrow();
+        let shapes = &*self.shapes;
+        let mut batch = Batch { env, shapes, values, register, count: 0, failure: None };
+        let drained = self.inbox.drain(&mut |incoming| {
+            let incoming = match &*backend {
+                Some(backend) => backend.arrived(incoming),
+                None => Some(incoming),
+            };
+            incoming.is_none_or(|incoming| batch.take(incoming))
+        });
+        let Batch { values, register, count, failure, .. } = batch;
+        register.write(BATCH, &[count as f64]);
+        if let Some(error) = failure {
+            return Err(from_napi(error));
+        }
+        // A link that is closed has no connection, and no request that waits.
+        if let Err(error) = drained
+            && let Some(backend) = &*backend
+        {
+            backend.break_off(error)?;
+        }
+        Ok(values.into_unknown())
+    }
+
+    /// What `work` answers; a panic is answered as every other error is.
+    fn answered<'env>(
         &self,
         env: &'env Env,
         work: impl FnOnce() -> napi::Result<Answer<'env>>,
     ) -> napi::Result<Answer<'env>> {
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-            let error =
-                Error::new(ErrorKind::Internal, "clustered-cache met a bug of its own; please report it");
-            answer::error(env, &error, &self.shapes)
-        })
+        caught(work).unwrap_or_else(|bug| answer::error(env, &bug, &self.shapes))
     }
 
     /// Hands an immediate answer to JavaScript.
@@ -445,8 +466,9 @@ impl Batch<'_, '_> {
             // The host's last word before it ends a broken connection; the loss follows as an event.
             Incoming::Response { id: 0, .. } => {}
             Incoming::Response { id, response } => {
-                let Answer { form, numbers: [first, second, third], value } =
-                    answer::to_js(self.env, &response, self.shapes)?;
+                let answer = caught(|| answer::to_js(self.env, &response, self.shapes))
+                    .unwrap_or_else(|bug| answer::error(self.env, &bug, self.shapes))?;
+                let Answer { form, numbers: [first, second, third], value } = answer;
                 if let Some(value) = value {
                     self.values.push(self.env, &value)?;
                 }

@@ -4,8 +4,6 @@
 //! a call of N-API again. Forms go into the link's register. What cannot be answered at once, or fails, is left to the
 //! call for one key, which does it all over and tells what is wrong.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use clustered_cache_core::value::value_tag;
 use clustered_cache_core::wire::answer::Response;
 use clustered_cache_core::wire::{Blob, Handle};
@@ -14,6 +12,7 @@ use napi::{Env, Error, Result, Status, sys};
 
 use crate::answer::Form;
 use crate::link::LinkState;
+use crate::panics::caught;
 use crate::reads::CacheState;
 use crate::{js, key, value};
 
@@ -38,7 +37,7 @@ impl CacheState {
         };
         let mut found = Found::nothing(env)?;
         // A panic is a bug of ours; whatever it left is read again, key by key, and told of there.
-        let read = catch_unwind(AssertUnwindSafe(|| found.read(env, &self.link, self.handle, keys)));
+        let read = caught(|| found.read(env, &self.link, self.handle, keys));
         if read.is_err() {
             found = Found::nothing(env)?;
         }

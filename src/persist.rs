@@ -10,9 +10,9 @@ use clustered_cache_core::snapshot::{Keeper, Notice, Persist};
 use napi::Env;
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 
-use crate::error::to_napi;
-use crate::isolate;
+use crate::error::from_napi;
 use crate::js::{self, WakeFunction};
+use crate::panics::{contained, ignored};
 use crate::process::lock;
 
 /// Notices that nobody takes; more than these say nothing new.
@@ -34,9 +34,9 @@ pub struct SnapshotNotice {
 
 /// Asks for snapshots of the store that this process has while its app elects it. Without `interval`, in milliseconds, one
 /// is written only at the end.
-#[napi_derive::napi]
+#[napi_derive::napi(catch_unwind)]
 pub fn persist_elected(path: String, interval: Option<f64>) -> napi::Result<(), String> {
-    ask_elected(wish(path, interval)).map_err(|error| to_napi(&error))
+    contained(|| ask_elected(wish(path, interval)))
 }
 
 /// What JavaScript asks for.
@@ -46,26 +46,28 @@ pub(crate) fn wish(path: String, interval: Option<f64>) -> Persist {
 }
 
 /// What happened since the last call.
-#[napi_derive::napi]
-pub fn take_snapshot_notices() -> Vec<SnapshotNotice> {
-    std::mem::take(&mut *lock(&NOTICES))
+#[napi_derive::napi(catch_unwind)]
+pub fn take_snapshot_notices() -> napi::Result<Vec<SnapshotNotice>, String> {
+    contained(|| Ok(std::mem::take(&mut *lock(&NOTICES))))
 }
 
 /// `wake` is called when there is something to take. It replaces an earlier one and keeps no process alive.
-#[napi_derive::napi]
+#[napi_derive::napi(catch_unwind)]
 pub fn on_snapshot_notice(
     env: Env,
     #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
-) -> napi::Result<()> {
-    js::unref(&env, &wake)?;
-    let replaced = lock(&LISTENER).replace(wake);
-    drop(replaced);
-    Ok(())
+) -> napi::Result<(), String> {
+    contained(|| {
+        js::unref(&env, &wake).map_err(from_napi)?;
+        let replaced = lock(&LISTENER).replace(wake);
+        drop(replaced);
+        Ok(())
+    })
 }
 
 /// One that tells JavaScript.
 pub(crate) fn keeper() -> Arc<Keeper> {
-    Arc::new(Keeper::new(|notice| tell(&notice)))
+    Arc::new(Keeper::new(|notice| ignored(|| tell(&notice))))
 }
 
 /// Of the store that this process has when its app elects it.
@@ -75,7 +77,7 @@ pub(crate) fn elected() -> Arc<Keeper> {
 }
 
 fn ask_elected(wish: Persist) -> Result<()> {
-    refuse_shared(&isolate::common().keeper(), &wish)?;
+    refuse_shared(&crate::isolate::common().keeper(), &wish)?;
     elected().ask(wish).map(|_first| ())
 }
 

@@ -9,6 +9,7 @@ use std::thread;
 use clustered_cache_core::error::{Error, Result};
 use tokio::runtime::{Builder, Handle};
 
+use crate::panics::contained;
 use crate::{election, isolate};
 
 /// Threads that serve clients: more than a few only add contention for the namespaces' locks.
@@ -31,23 +32,29 @@ pub struct Attachment {
 }
 
 /// Remembers for the other threads of this process where its host is.
-#[napi_derive::napi]
-pub fn set_attachment(attachment: Attachment) {
-    *lock(&ATTACHMENT) = Some(attachment);
+#[napi_derive::napi(catch_unwind)]
+pub fn set_attachment(attachment: Attachment) -> napi::Result<(), String> {
+    contained(|| {
+        *lock(&ATTACHMENT) = Some(attachment);
+        Ok(())
+    })
 }
 
 /// Where the host of this process is, if its main thread has learned it.
-#[napi_derive::napi]
-pub fn attachment() -> Option<Attachment> {
-    lock(&ATTACHMENT).clone()
+#[napi_derive::napi(catch_unwind)]
+pub fn attachment() -> napi::Result<Option<Attachment>, String> {
+    contained(|| Ok(lock(&ATTACHMENT).clone()))
 }
 
 /// Stops all servers, writes the snapshots that were asked for, removes the servers' files and leaves elections; for the end
 /// of the process. Twice is fine.
-#[napi_derive::napi]
-pub fn stop_serving() {
-    isolate::stop_serving();
-    election::end();
+#[napi_derive::napi(catch_unwind)]
+pub fn stop_serving() -> napi::Result<(), String> {
+    contained(|| {
+        isolate::stop_serving();
+        election::end();
+        Ok(())
+    })
 }
 
 /// The threads that serve clients.

@@ -1,14 +1,14 @@
 //! Bytes out of shared memory, while another process may be writing them, and into it, while others may be reading.
 //!
-//! What comes out may be any mixture of older and newer bytes: only the version of the slot tells afterwards whether it
-//! is an entry. So a copy need not be orderly, it must only not be a data race, and all of its loads must come before
-//! that look at the version.
+//! What comes out may be any mixture of older and newer bytes; only the version of the slot shows afterwards whether it
+//! is an entry. So the order of a copy's loads does not matter, but it must not be a data race, and all of its loads
+//! must come before that check of the version.
 
 use std::mem::MaybeUninit;
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// From so many words on, the start of a string instruction is worth its while.
+/// From this many words on, starting a string instruction pays off.
 #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
 const LONG: usize = 128;
 
@@ -47,14 +47,14 @@ pub(crate) fn fill(words: &[AtomicU64], bytes: &[[u8; 8]]) {
     }
 }
 
-/// As [`copy_long`], the other way.
+/// Like [`copy_long`], in the other direction.
 #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
 fn fill_long(words: &[AtomicU64], bytes: &[[u8; 8]]) {
     assert_eq!(words.len(), bytes.len());
-    // SAFETY: the instruction reads `bytes.len()` words, which are there, and writes as many, which are atomics and so
-    // may be written through a shared reference; the direction flag is clear. Its stores may change places among each
-    // other, but not with stores before or after it: not with the odd version that such a place was left under, and
-    // not with the version that shows the bytes to readers.
+    // SAFETY: the instruction reads `bytes.len()` words, which exist, and writes as many, which are atomics and so
+    // may be written through a shared reference; the direction flag is clear. Its stores may be reordered among
+    // themselves, but not with stores before or after it: neither with the odd version under which the place was given
+    // up, nor with the version that shows the bytes to readers.
     unsafe {
         std::arch::asm!(
             "rep movsq",
@@ -70,11 +70,11 @@ fn fill_long(words: &[AtomicU64], bytes: &[[u8; 8]]) {
 #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
 fn copy_long(words: &[AtomicU64], places: &mut [[MaybeUninit<u8>; 8]]) {
     assert_eq!(words.len(), places.len());
-    // SAFETY: the instruction reads `words.len()` words, which are there, and writes as many, for which there is room;
-    // the direction flag is clear, as at the start of every `asm!`. The compiler knows nothing of what is read, so no
-    // value is one that it could have assumed to be constant: to it this is a loop of relaxed loads in a function that
-    // it cannot see into. The processor does not reorder these loads with the ones before and after: only the stores
-    // of a string instruction may change places, and these go to memory of this thread.
+    // SAFETY: the instruction reads `words.len()` words, which exist, and writes as many, for which there is room;
+    // the direction flag is clear, as at the start of every `asm!`. The compiler knows nothing of what is read, so
+    // it cannot assume that a value is constant: to the compiler this is a loop of relaxed loads in a function that it
+    // cannot see into. The processor does not reorder these loads with those before and after: only the stores of a
+    // string instruction may be reordered, and these go to memory of this thread.
     unsafe {
         std::arch::asm!(
             "rep movsq",
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_length_comes_out_whole_and_nothing_beyond_it() {
+    fn a_value_of_any_length_is_copied_whole_and_nothing_beyond_it() {
         let byte = |at: usize| (at * 7 + at / 256) as u8;
         let words: Vec<AtomicU64> = (0..400)
             .map(|word| AtomicU64::new(u64::from_le_bytes(std::array::from_fn(|at| byte(word * 8 + at)))))

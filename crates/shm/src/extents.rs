@@ -21,19 +21,19 @@ impl Run {
         (self.len as usize * GRANULE_WORDS - 1) * 8
     }
 
-    /// Granules that so many bytes of an entry take in one extent.
+    /// Granules that an entry of this many bytes takes in one extent.
     pub(crate) fn granules_for(payload: usize) -> usize {
         (payload.div_ceil(8) + 1).div_ceil(GRANULE_WORDS)
     }
 }
 
-/// The chain leads nowhere: the entry has changed meanwhile, or the memory is damaged.
+/// The chain leads outside of the arena: the entry has changed during the read, or the memory is damaged.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Broken;
 
-/// Goes along a chain, word by word.
+/// Walks along a chain, word by word.
 ///
-/// It ends for certain: each extent gives at least seven words, and nobody asks for more than an entry has.
+/// The walk always ends: each extent gives at least seven words, and no caller asks for more than an entry has.
 pub(crate) struct Cursor<'a> {
     memory: Memory<'a>,
     /// What is left of this extent.
@@ -49,7 +49,7 @@ impl<'a> Cursor<'a> {
         Self { memory, words: &[], next: first }
     }
 
-    /// Does the chain go on with these bytes, filled up to a whole word?
+    /// Does the chain continue with these bytes, filled up to a whole word?
     #[inline]
     pub(crate) fn matches(&mut self, mut bytes: &[u8]) -> Result<bool, Broken> {
         while !bytes.is_empty() {
@@ -63,7 +63,7 @@ impl<'a> Cursor<'a> {
         Ok(true)
     }
 
-    /// Passes over so many bytes, filled up to a whole word.
+    /// Skips this many bytes, filled up to a whole word.
     pub(crate) fn skip(&mut self, bytes: usize) -> Result<(), Broken> {
         let mut left = bytes.div_ceil(8);
         while left > 0 {
@@ -103,7 +103,7 @@ impl<'a> Cursor<'a> {
         Ok((words, bytes.len().min(words.len() * 8)))
     }
 
-    /// The next words, at least one and at most so many.
+    /// The next words, at least one and at most `most`.
     #[inline]
     fn take(&mut self, most: usize) -> Result<&'a [AtomicU64], Broken> {
         if self.words.is_empty() {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_comes_back_however_its_chain_is_cut() {
+    fn an_entry_is_read_back_whatever_extents_it_is_split_into() {
         for lens in [vec![9], vec![1; 9], vec![1, 3, 5], vec![4, 4, 1]] {
             for (key_len, value_len) in [(0, 0), (1, 0), (7, 9), (8, 56), (55, 57), (56, 300), (120, 380)] {
                 memory(|memory| {
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_that_leads_nowhere_is_broken_and_one_that_bites_its_tail_ends() {
+    fn a_chain_that_leads_outside_is_broken_and_a_walk_along_a_cycle_ends() {
         memory(|memory| {
             assert_eq!(Cursor::new(memory, 0).matches(b"x"), Err(Broken));
             assert_eq!(Cursor::new(memory, 65).skip(1), Err(Broken));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_holds_what_it_is_taken_for() {
+    fn a_run_is_the_shortest_that_holds_its_entry() {
         for payload in 0..2_000 {
             let len = Run::granules_for(payload);
             assert!(Run { at: 0, len: len as u32 }.payload() >= payload);

@@ -2,39 +2,41 @@
 //!
 //! | words of a bucket | what is there |
 //! |---|---|
-//! | 0, but its high byte | seven tags of 8 bits: part of the hash, 0 where there is nothing |
-//! | the high byte of 0 | overflow: how many entries went past this bucket because it was full |
+//! | 0, without its high byte | seven tags of 8 bits: part of the hash, or 0 for a free place |
+//! | the high byte of 0 | overflow: how many entries passed this bucket because it was full |
 //! | 1 to 7 | seven entries: the slot in the low half; above it, where the entry is |
 //!
-//! Where an entry is: 28 bits for the first granule of its first extent, and 4 for how many granules follow each other
-//! there, as far as they can count.
+//! Where an entry is: 28 bits for the first granule of its first extent, and 4 for the number of granules there, up to
+//! the highest number that they can hold.
 //!
-//! An entry is in the first bucket of its path that had room when it came; the path begins at the bucket its hash names
-//! and goes on while the overflow is not 0, by a stride that its tag says: were it always the next bucket, full ones would
-//! gather. The tags are those of F14 (Bronson and Shi, 2019), and so are the strides and the count of entries that went
-//! past, which makes removal leave no marks. A count that has reached the highest number says
-//! no more how many there are, so it stays: paths are longer than they need be until the index is made anew.
+//! An entry is in the first bucket of its path that had room when it was inserted. The path begins at the bucket that
+//! the hash names and continues while the overflow is not 0, by a stride that the tag determines: if it always went to
+//! the next bucket, full ones would cluster. The tags are those of F14 (Bronson and Shi, 2019), and so are the strides
+//! and the count of entries that passed, thanks to which removal needs no tombstones. A count that has reached the
+//! highest number is not exact, so it stays: paths are longer than they need to be until the index is rebuilt.
 //!
-//! **Where the extent is** the slot says, and nothing else counts. The bucket says it too, so that readers can fetch slot
-//! and extent at the same time: in a large table neither is in any cache, and one wait is half as long as two. It is
-//! right whenever the writer is at rest, for an entry that is one extent; otherwise some of the fetches are in vain.
+//! **Where the extent is** is decided by the slot alone. The bucket repeats it, so that readers can fetch slot and
+//! extent at the same time: in a large table neither is in a cache, and one wait is half as long as two. The bucket is
+//! right whenever the writer is at rest, for an entry that is one extent; otherwise some of the fetches are wasted.
 //!
-//! **Why a miss is an answer.** An entry never moves to another bucket while the index keeps its size: a new value keeps
-//! its slot, and its slot the place in the bucket. So a reader that walks the path meets every entry that was there all the time. What it does not meet was
-//! not there at some moment of the walk, and "not there" is a correct answer for that moment. When the index grows,
-//! entries do move; the state word says so before and after, and a reader that found nothing looks at it again.
+//! **Why a miss is an answer.** An entry never moves to another bucket while the index keeps its size: a new value
+//! keeps its slot, and its slot the place in the bucket. So a reader that walks the path meets every entry that was
+//! there during the whole walk. An entry that it does not meet was absent at some moment of the walk, and "absent" is a
+//! correct answer for that moment. When the index grows, entries do move; the state word says so before and after, and
+//! a reader that found nothing checks it again.
 //!
-//! An entry is in the index before its slot shows it, and until its slot does not show it any more. So it begins and ends
-//! at one moment for those who look for its key and for those who only look at its slot's version.
+//! An entry is in the index before its slot shows it, and stays there until its slot has ceased to show it. So it
+//! begins and ends at the same moment for readers that look for its key and for those that only compare its slot's
+//! version.
 
 use crate::Slot;
 use crate::extents::Run;
 use crate::layout::{GRANULE_WORDS, MAX_GRANULES, Memory};
-use crate::sync::{AtomicU64, Ordering, prefetch};
+use crate::sync::{AtomicU64, Ordering, load_acquire, prefetch};
 
 /// Entries of a bucket.
 pub(crate) const WIDTH: usize = 7;
-/// Buckets that a path has at most; more would mean that the index is far too small.
+/// The most buckets of a path; more would mean that the index is far too small.
 pub(crate) const MAX_PATH: usize = 64;
 
 const HEAD: usize = 0;
@@ -42,19 +44,20 @@ const ENTRIES: usize = 1;
 
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-/// The high byte of the head is no tag.
+/// The high byte of the head is not a tag.
 const TAGS: u64 = 0x0080_8080_8080_8080;
 
 /// The byte of the head after the tags.
 const OVERFLOW_AT: usize = WIDTH;
-/// A bucket that so many entries went past has lost count.
+/// A bucket that this many entries have passed has lost count.
 #[cfg(not(loom))]
 const OVERFLOW_MAX: u8 = u8::MAX;
 /// Small enough for a model to reach it.
 #[cfg(loom)]
 const OVERFLOW_MAX: u8 = 2;
 
-/// In the high half of an entry's word: bits of a granule's number, and how many granules the others can count.
+/// In the high half of an entry's word: the bits of a granule's number, and the most granules that the other bits can
+/// count.
 const GRANULE_BITS: u32 = 28;
 const MOST: u32 = (1 << (32 - GRANULE_BITS)) - 1;
 
@@ -63,7 +66,7 @@ const _: () = {
     assert!(MAX_GRANULES <= 1 << GRANULE_BITS);
 };
 
-/// The path was longer than it may be, or led nowhere: only in an index that is damaged or being changed.
+/// The path was too long, or led outside of the memory: only in an index that is damaged or being changed.
 #[derive(Debug)]
 pub(crate) struct Astray;
 
@@ -81,7 +84,7 @@ impl<'a> Index<'a> {
         Self { memory, bits }
     }
 
-    /// The first slot for which `matches` says yes, of those whose entry may have the hash.
+    /// The first slot that `matches`, of those whose entry may have the hash.
     #[inline]
     pub(crate) fn find(
         &self,
@@ -91,7 +94,7 @@ impl<'a> Index<'a> {
         let tag = tag(hash);
         for bucket in self.path(hash) {
             let bucket = bucket.ok_or(Astray)?;
-            let head = bucket[HEAD].load(Ordering::Acquire);
+            let head = load_acquire(&bucket[HEAD]);
             for at in places(head, tag) {
                 let entry = entry_of(bucket, at);
                 self.memory.prefetch(extent_of(entry));
@@ -111,7 +114,7 @@ impl<'a> Index<'a> {
     fn path(&self, hash: u64) -> impl Iterator<Item = Option<Bucket<'a>>> + use<'a> {
         let (memory, bits) = (self.memory, self.bits.min(usize::BITS - 1));
         let mask = (1_usize << bits) - 1;
-        // Odd, so that it leads through all buckets.
+        // Odd, so that the path leads through all buckets.
         let stride = usize::from(tag(hash)) * 2 + 1;
         (0..MAX_PATH.min(mask + 1))
             .map(move |step| memory.bucket((hash as usize).wrapping_add(step * stride) & mask))
@@ -119,7 +122,7 @@ impl<'a> Index<'a> {
 
     // --- for the writer ----------------------------------------------------------------------------------------------
 
-    /// Has the bucket fetched in which the path begins.
+    /// Prefetches the bucket in which the path begins.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         if let Some(Some([head, ..])) = self.path(hash).next() {
@@ -138,7 +141,7 @@ impl<'a> Index<'a> {
         for (step, bucket) in self.path(hash).enumerate() {
             let Some(bucket) = bucket else { return Err(Astray) };
             if step < place {
-                // Before the entry is there: whoever looks for it from now on walks on.
+                // Before the entry is there, so that a reader that looks for it from now on continues its walk.
                 one_more_past(bucket);
                 continue;
             }
@@ -151,7 +154,7 @@ impl<'a> Index<'a> {
         Ok(())
     }
 
-    /// The entry of a slot is in `extent` now.
+    /// Notes that the entry of a slot is in `extent`.
     #[inline]
     pub(crate) fn moved(&self, hash: u64, slot: Slot, extent: Run) {
         if let Some((_, bucket, at)) = self.holder(hash, slot) {
@@ -159,14 +162,14 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Takes a slot out.
+    /// Removes a slot.
     pub(crate) fn remove(&self, hash: u64, slot: Slot) {
         let Some((steps, bucket, at)) = self.holder(hash, slot) else { return };
         self.path(hash).take(steps).flatten().for_each(one_less_past);
         put_byte(bucket, at, 0);
     }
 
-    /// The bucket that a slot is in: how many come before it on the path, and where the slot is in it.
+    /// The bucket that holds a slot: how many buckets come before it on the path, and the place of the slot in it.
     #[inline]
     fn holder(&self, hash: u64, slot: Slot) -> Option<(usize, Bucket<'a>, usize)> {
         self.path(hash).enumerate().find_map(|(steps, bucket)| {
@@ -179,13 +182,13 @@ impl<'a> Index<'a> {
 
 #[cfg(any(test, feature = "testing"))]
 impl Index<'_> {
-    /// Where it says that the entry of a slot is.
+    /// Where the index says that the entry of a slot is.
     pub(crate) fn extent(&self, hash: u64, slot: Slot) -> Option<Run> {
         self.holder(hash, slot).map(|(_, bucket, at)| extent_of(entry_of(bucket, at)))
     }
 }
 
-/// Where a tag is among those of a bucket's head.
+/// The places of a tag among those of a bucket's head.
 #[inline]
 fn places(head: u64, tag: u8) -> impl Iterator<Item = usize> {
     let mut found = candidates(head, tag) & TAGS;
@@ -200,21 +203,21 @@ fn places(head: u64, tag: u8) -> impl Iterator<Item = usize> {
 #[inline]
 fn candidates(tags: u64, tag: u8) -> u64 {
     let differences = tags ^ LOW_BITS.wrapping_mul(u64::from(tag));
-    // Adding carries into the high bit of every byte that is not 0, and never beyond.
+    // The addition carries into the high bit of every byte that is not 0, and never beyond.
     !(((differences & !HIGH_BITS) + !HIGH_BITS) | differences) & HIGH_BITS
 }
 
-/// Never 0, and of other bits than those that name the bucket.
+/// Never 0, and from other bits than those that name the bucket.
 #[inline]
 fn tag(hash: u64) -> u8 {
     ((hash >> 56) as u8).max(1)
 }
 
-/// With acquire, since it may be a later slot than the one the tag was of, and what that slot's memory was before it
-/// became a slot must not be seen.
+/// With acquire, because it may be a later slot than the one that the tag belonged to, and the content of that slot's
+/// memory before it became a slot must not be seen.
 #[inline]
 fn entry_of(bucket: Bucket<'_>, at: usize) -> u64 {
-    bucket[ENTRIES + at].load(Ordering::Acquire)
+    load_acquire(&bucket[ENTRIES + at])
 }
 
 #[inline]
@@ -222,7 +225,7 @@ fn slot_of(entry: u64) -> Slot {
     entry as Slot
 }
 
-/// Where the entry is, unless that has changed; at most so many granules of it.
+/// Where the entry is, unless that has changed; at most [`MOST`] granules of it.
 #[inline]
 fn extent_of(entry: u64) -> Run {
     let high = (entry >> 32) as u32;
@@ -246,7 +249,7 @@ fn put_entry(bucket: Bucket<'_>, at: usize, slot: Slot, extent: Run) {
     bucket[ENTRIES + at].store(u64::from(slot) | u64::from(high) << 32, Ordering::Release);
 }
 
-/// Changes a byte of the head. The writer is alone, so it may load and store; others see the word before or after.
+/// Changes a byte of the head. There is one writer, so it may load and store; readers see the word before or after.
 fn put_byte(bucket: Bucket<'_>, at: usize, byte: u8) {
     let others = bucket[HEAD].load(Ordering::Relaxed) & !(0xff << (at * 8));
     bucket[HEAD].store(others | u64::from(byte) << (at * 8), Ordering::Release);
@@ -259,7 +262,7 @@ fn one_more_past(bucket: Bucket<'_>) {
     }
 }
 
-/// A bucket that has lost count must go on sending readers past it: some of those that went may still be there.
+/// A bucket that has lost count keeps sending readers past it: some of the entries that passed may still exist.
 fn one_less_past(bucket: Bucket<'_>) {
     let count = overflow(bucket[HEAD].load(Ordering::Relaxed));
     if count < OVERFLOW_MAX {
@@ -286,9 +289,9 @@ mod tests {
     }
 
     #[test]
-    fn a_full_bucket_sends_on_and_removal_leaves_no_marks() {
+    fn entries_pass_a_full_bucket_and_removal_leaves_no_tombstones() {
         index(1, |index| {
-            // All of them name bucket 15, so the path goes round.
+            // All of them name bucket 15, so the path wraps around.
             let hash = |slot: Slot| 15 | u64::from(slot % 5) << 56;
             for slot in 0..30 {
                 index.insert(hash(slot), slot, NOWHERE).unwrap();
@@ -308,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_without_room_says_so_and_stays_as_it_was() {
+    fn an_insert_into_a_full_index_fails_and_changes_nothing() {
         index(1, |index| {
             let all = (16 * WIDTH) as Slot;
             for slot in 0..all {
@@ -322,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_has_lost_count_goes_on_sending_on() {
+    fn a_bucket_that_has_lost_count_keeps_sending_readers_past_it() {
         index(4, |index| {
             let all = (64 * WIDTH) as Slot;
             let past = |step| {
@@ -331,44 +334,48 @@ mod tests {
             };
             (0..all).for_each(|slot| index.insert(0, slot, NOWHERE).unwrap());
             assert_eq!((past(0), past(62), past(63)), (OVERFLOW_MAX, WIDTH as u8, 0));
-            // The first ones first: what is left lies past buckets that are empty.
+            // The first ones are removed first, so the rest lies past empty buckets.
             for slot in 0..all {
                 assert_eq!(index.find(0, |found| found == slot).unwrap(), Some(slot));
                 index.remove(0, slot);
                 assert!(index.find(0, |found| found == slot).unwrap().is_none());
                 assert!((slot + 1..all).all(|left| index.find(0, |f| f == left).unwrap() == Some(left)));
             }
-            assert_eq!((past(0), past(62)), (OVERFLOW_MAX, 0), "until the index is made anew");
+            assert_eq!((past(0), past(62)), (OVERFLOW_MAX, 0), "until the index is rebuilt");
             index.insert(0, 1, NOWHERE).unwrap();
             assert_eq!(index.find(0, |_| true).unwrap(), Some(1));
         });
     }
 
     #[test]
-    fn the_index_knows_where_each_entry_is() {
+    fn the_index_repeats_where_each_entry_is() {
         index(1, |index| {
             let extent = |slot| index.extent(3, slot).unwrap();
             let run = |at, len| Run { at, len };
             (0..30).for_each(|slot| index.insert(3, slot, run(slot + 100, slot % 3)).unwrap());
             index.moved(3, 25, run(MAX_GRANULES as u32 - 1, 1 << 20));
             assert_eq!((extent(24), extent(26)), (run(124, 0), run(126, 2)));
-            assert_eq!(extent(25), run(MAX_GRANULES as u32 - 1, MOST), "as many as it can count");
+            assert_eq!(extent(25), run(MAX_GRANULES as u32 - 1, MOST), "the most that it can count");
             index.moved(3, 30, run(7, 1));
             index.moved(3 | 9 << 56, 25, run(8, 1));
-            assert_eq!(extent(25), run(MAX_GRANULES as u32 - 1, MOST), "it is not theirs");
+            assert_eq!(
+                extent(25),
+                run(MAX_GRANULES as u32 - 1, MOST),
+                "neither the slot nor the tag is theirs"
+            );
             assert_eq!(index.find(3, |found| found == 25).unwrap(), Some(25));
         });
     }
 
     #[test]
-    fn every_tag_is_found_at_every_place() {
+    fn a_tag_is_found_at_every_place() {
         for tag in 1..=255_u8 {
             for at in 0..8 {
                 let tags = u64::from(tag) << (at * 8);
                 assert_ne!(candidates(tags, tag) >> (at * 8) & 0x80, 0);
             }
             assert_eq!(candidates(0, tag), 0);
-            assert_eq!(candidates(u64::from(tag) << 8, tag), 0x8000, "and nothing else is");
+            assert_eq!(candidates(u64::from(tag) << 8, tag), 0x8000, "and no other place is found");
         }
     }
 }

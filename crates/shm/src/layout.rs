@@ -4,24 +4,25 @@
 //! control page │ directory: where the chunks of the index are │ arena: granules of 8 words
 //! ```
 //!
-//! Slots, buckets of the index, keys and values all live in granules of the one arena, so memory that one kind gives
-//! up serves any other. Granules of slots and of the index stay what they are: a version may never become a byte of
-//! a value.
+//! Slots, buckets of the index, keys and values all live in granules of one arena, so memory that one kind gives up can
+//! be used by any other. Granules of slots and of the index keep their kind: a version must never become a byte of a
+//! value.
 //!
-//! Everything has its full size from the start. Pages are memory only once they are used, so the size is address space.
+//! Every part has its full size from the start. Pages take memory only after their first use, so the size is address
+//! space.
 
 use crate::extents::Run;
-use crate::sync::{AtomicU64, Ordering, prefetch};
+use crate::sync::{AtomicU64, Ordering, load_acquire, prefetch};
 
 /// First word of every region: `ccshared`.
 const MAGIC: u64 = u64::from_le_bytes(*b"ccshared");
-/// Rises with every change of the layout or of the hash. Readers refuse all others.
+/// Incremented with every change of the layout or of the hash. Readers refuse all other versions.
 const LAYOUT_VERSION: u64 = 1;
 
-/// What the system gives memory by. Where pages are larger, only the accounting is finer than they are.
+/// The unit in which the system gives memory. Where its pages are larger, only the accounting is finer.
 #[cfg(not(loom))]
 pub(crate) const PAGE: usize = 4096;
-/// Under the model checker every word costs.
+/// Under the model checker every word costs time.
 #[cfg(loom)]
 pub(crate) const PAGE: usize = 192;
 pub(crate) const PAGE_WORDS: usize = PAGE / 8;
@@ -31,24 +32,25 @@ pub(crate) const GRANULE_WORDS: usize = 8;
 pub(crate) const GRANULE: usize = GRANULE_WORDS * 8;
 pub(crate) const SLOT_WORDS: usize = 4;
 pub(crate) const SLOTS_PER_GRANULE: usize = GRANULE_WORDS / SLOT_WORDS;
-/// Buckets of the index that are neighbours in the arena; a bucket is a granule.
+/// Buckets of the index that are adjacent in the arena; a bucket is a granule.
 #[cfg(not(loom))]
 pub(crate) const CHUNK_BITS: u32 = 4;
 #[cfg(loom)]
 pub(crate) const CHUNK_BITS: u32 = 0;
 pub(crate) const CHUNK: usize = 1 << CHUNK_BITS;
 
-/// Granules that are fetched before it is known for certain that they are the right ones.
+/// Granules that are prefetched before it is certain that they are the right ones.
 const AHEAD: u32 = 4;
 
-/// Most granules: JavaScript addresses all of the arena as an array of fewer than 2³² numbers of 32 bits.
+/// The most granules: JavaScript addresses all of the arena as an array of fewer than 2³² numbers of 32 bits.
 pub(crate) const MAX_GRANULES: usize = (1 << 28) - 1;
 
 const _: () = {
     assert!(SLOT_WORDS * SLOTS_PER_GRANULE == GRANULE_WORDS, "no slot crosses a cache line");
     assert!(PAGE.is_multiple_of(GRANULE), "granules do not cross pages");
     assert!(control::STATE < PAGE_WORDS);
-    // The one word that all readers poll shares its cache line, and the one fetched with it, with nothing that changes.
+    // The one word that all readers poll shares its cache line, and the line fetched with it, with no other word that
+    // changes.
     assert!(control::STATE / 16 != control::CHUNKS / 16);
 };
 #[cfg(not(loom))]
@@ -57,7 +59,7 @@ const _: () = assert!(
     "JavaScript and other processes see plain 64-bit words"
 );
 
-/// Words of the control page. All but the state are written before anybody else sees the region.
+/// Words of the control page. All but the state are written before any reader sees the region.
 pub(crate) mod control {
     pub(crate) const MAGIC: usize = 0;
     pub(crate) const VERSION: usize = 1;
@@ -68,7 +70,7 @@ pub(crate) mod control {
     pub(crate) const STATE: usize = 16;
 }
 
-/// The sizes of a region's parts, and so their places.
+/// The sizes of a region's parts, which determine their places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     /// How many granules the arena has.
@@ -78,10 +80,10 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// For so many bytes of memory in all.
+    /// For this many bytes of memory in total.
     pub(crate) fn for_memory(bytes: u64) -> Self {
         let granules = (bytes / GRANULE as u64).clamp(64, MAX_GRANULES as u64) as usize;
-        // The smallest entry takes a granule and half of one for its slot; a bucket is well filled with five.
+        // The smallest entry takes a granule and half of one for its slot; five entries fill a bucket well.
         Self { granules, chunks: (granules / 8 / CHUNK).max(1).next_power_of_two() }
     }
 
@@ -93,7 +95,7 @@ impl Geometry {
         page_up(self.directory_at() + self.chunks)
     }
 
-    /// Words in all.
+    /// Words in total.
     pub(crate) fn words(&self) -> usize {
         page_up(self.arena_at() + self.granules * GRANULE_WORDS)
     }
@@ -115,17 +117,17 @@ impl Geometry {
         words[control::MAGIC].store(MAGIC, Ordering::Release);
     }
 
-    /// What the control page says, if it describes exactly the memory that there is.
+    /// What the control page says, if it describes exactly the memory that exists.
     pub(crate) fn read_control(words: &[AtomicU64]) -> Option<Self> {
         let get = |at: usize| words[at].load(Ordering::Relaxed);
         if words.len() < PAGE_WORDS
-            || words[control::MAGIC].load(Ordering::Acquire) != MAGIC
+            || load_acquire(&words[control::MAGIC]) != MAGIC
             || get(control::VERSION) != LAYOUT_VERSION
         {
             return None;
         }
         let (granules, chunks) = (get(control::GRANULES), get(control::CHUNKS));
-        // Bounded before they are added up.
+        // Bounded before they are added.
         if granules > MAX_GRANULES as u64 || chunks > MAX_GRANULES as u64 || !chunks.is_power_of_two() {
             return None;
         }
@@ -139,11 +141,11 @@ impl Geometry {
 pub(crate) struct State {
     /// How many buckets the index has, as a power of two.
     pub(crate) bits: u32,
-    /// The index is being rebuilt: what is not found in it may be there all the same.
+    /// The index is being rebuilt: an entry that is not found in it may exist.
     pub(crate) moving: bool,
-    /// The table is over: nothing in it counts any more.
+    /// The table has been retired: nothing in it is valid.
     pub(crate) retired: bool,
-    /// The caller's.
+    /// Defined by the caller.
     pub(crate) flags: u32,
 }
 
@@ -165,7 +167,7 @@ impl State {
     }
 }
 
-/// A region's words, and what is where among them. Every access is checked against the memory there is.
+/// A region's words and their layout. Every access is checked against the memory that exists.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory<'a> {
     pub(crate) words: &'a [AtomicU64],
@@ -177,7 +179,7 @@ impl<'a> Memory<'a> {
         &self.words[control::STATE]
     }
 
-    /// The words of some granules; `None` if there are no such.
+    /// The words of some granules; `None` if they do not exist.
     #[inline]
     pub(crate) fn granules(&self, at: u32, count: u32) -> Option<&'a [AtomicU64]> {
         let (at, count) = (at as usize, count as usize);
@@ -195,7 +197,7 @@ impl<'a> Memory<'a> {
         self.granules(granule as u32, 1)?[half * SLOT_WORDS..].first_chunk()
     }
 
-    /// The words of a bucket; `None` if its chunk is nowhere.
+    /// The words of a bucket; `None` if its chunk has no place in the arena.
     #[inline]
     pub(crate) fn bucket(&self, bucket: usize) -> Option<&'a [AtomicU64; GRANULE_WORDS]> {
         let chunk = self.chunk(bucket >> CHUNK_BITS)?.load(Ordering::Relaxed);
@@ -203,7 +205,7 @@ impl<'a> Memory<'a> {
         self.granules(first.checked_add((bucket & (CHUNK - 1)) as u32)?, 1)?.first_chunk()
     }
 
-    /// Has the first granules of a run fetched, if there are such: they will be wanted soon.
+    /// Prefetches the first granules of a run, if they exist.
     #[inline]
     pub(crate) fn prefetch(&self, run: Run) {
         if let Some(words) = self.granules(run.at, run.len.min(AHEAD)) {
@@ -228,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_follow_each_other_at_pages() {
+    fn parts_follow_each_other_at_page_boundaries() {
         for bytes in [0, 1_000, 256 << 20, 15 << 30, u64::MAX] {
             let geometry = Geometry::for_memory(bytes);
             assert!(geometry.directory_at() + geometry.chunks <= geometry.arena_at());
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn places_that_are_nowhere_are_none() {
+    fn places_outside_of_the_memory_are_none() {
         let geometry = Geometry { granules: 20, chunks: 2 };
         let words: Vec<AtomicU64> = (0..geometry.words()).map(|_| AtomicU64::new(0)).collect();
         let memory = Memory { words: &words, geometry };
@@ -275,7 +277,7 @@ mod tests {
         assert!(memory.granules(19, 2).is_none());
         assert!(memory.granules(u32::MAX, u32::MAX).is_none());
         assert!(memory.slot(39).is_some() && memory.slot(40).is_none());
-        assert!(memory.bucket(0).is_none(), "its chunk is nowhere yet");
+        assert!(memory.bucket(0).is_none(), "its chunk has no place yet");
         memory.chunk(0).unwrap().store(u64::MAX, Ordering::Relaxed);
         assert!(memory.bucket(0).is_none());
         memory.chunk(0).unwrap().store(5, Ordering::Relaxed);

@@ -1,11 +1,11 @@
-//! The argument of `slots.rs` and `index.rs`, put to a model checker: every order of the steps of one writer and one
-//! reader, and every value that a load may see, as far as the number of preemptions is bounded.
+//! The argument of `slots.rs` and `index.rs`, checked by a model checker: every order of the steps of one writer and
+//! one reader, and every value that a load may see, within a bound on the number of preemptions.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test -p clustered-cache-shm --release --lib
 //! ```
 //!
-//! The table is as small as can be: see the constants under `cfg(loom)`.
+//! The table is as small as possible: see the constants under `cfg(loom)`.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::slots::SlotCell;
 use crate::sync::as_writer;
 use crate::{Lookup, Mark, NEVER, Reader, Slot, Writer};
 
-/// Preemptions that a schedule has at most; `LOOM_MAX_PREEMPTIONS` says otherwise.
+/// The most preemptions of a schedule, unless `LOOM_MAX_PREEMPTIONS` gives another number.
 const PREEMPTIONS: usize = 2;
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
@@ -30,26 +30,26 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// A table with an index of one bucket, which serves as many entries as a model has.
+/// A table with an index of one bucket, which has room for the entries of a model.
 fn table() -> (Writer, Reader) {
     Writer::on_heap_of(Geometry { granules: 18, chunks: 1 }, 1 << 20)
 }
 
-/// Values of `words` equal words, and `tag` as the deadline: a mixture tells.
+/// Values of `words` equal words, and a deadline that follows from `tag`, so that a mixture is noticed.
 fn value(tag: u64, words: usize) -> Vec<u8> {
     tag.to_le_bytes().repeat(words)
 }
 
-/// Whole words that are written where the older ones are.
+/// Words of a value that is written over the older one.
 const SMALL: usize = 2;
-/// Words that are written elsewhere.
+/// Words of a value that is written to another place.
 const LARGE: usize = 3;
 
 fn insert(writer: &mut Writer, key: &[u8], tag: u64, words: usize) -> Slot {
     writer.insert(key, &value(tag, words), 100 + tag).unwrap()
 }
 
-/// Other entries, so that the granules of the first one are not the last ones in use: they become a free run.
+/// Adds entries, so that the granules of the first one are not the last ones in use and become a free run.
 fn behind(writer: &mut Writer, entries: u64) {
     for entry in 0..entries {
         insert(writer, &[b'y', entry as u8], 9, SMALL);
@@ -60,7 +60,7 @@ fn overwrite(writer: &mut Writer, slot: Slot, tag: u64, words: usize) {
     writer.overwrite(slot, &value(tag, words), 100 + tag).unwrap();
 }
 
-/// What a reader saw: a whole entry by its tag, or that there is none.
+/// What a reader saw: a whole entry, by its tag, or no entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Entry(u64, Mark),
@@ -88,11 +88,11 @@ fn see(reader: &Reader, key: &[u8]) -> Seen {
         }
         Lookup::Miss => Seen::Nothing,
         Lookup::Unsure => Seen::Unsure,
-        Lookup::Stale(mark) => panic!("a deadline that was never given: {mark:?}"),
+        Lookup::Stale(mark) => panic!("a deadline that was never set: {mark:?}"),
     }
 }
 
-/// Runs `write` beside `read`, with a mark that says that `write` is over.
+/// Runs `write` beside `read`, which also gets a flag that says whether `write` has ended.
 fn beside(
     (mut writer, reader): (Writer, Reader),
     write: impl FnOnce(&mut Writer) + Send + 'static,
@@ -143,7 +143,7 @@ fn a_value_written_elsewhere_is_the_old_or_the_new_one() {
 }
 
 #[test]
-fn a_later_read_never_goes_back() {
+fn a_later_read_never_sees_an_older_value() {
     check(|| {
         let (mut writer, reader) = table();
         let slot = insert(&mut writer, b"a", 1, SMALL);
@@ -182,10 +182,10 @@ fn each_version_is_of_one_value() {
     });
 }
 
-// --- granules and slots that serve again -------------------------------------------------------------------------
+// --- granules and slots that are used again -------------------------------------------------------------------------
 
 #[test]
-fn granules_that_another_key_takes_over_at_once_give_no_value_of_it() {
+fn a_read_never_sees_the_value_of_another_key_that_took_over_its_granules() {
     check(|| {
         let (mut writer, reader) = table();
         let slot = insert(&mut writer, b"a", 1, LARGE);
@@ -204,7 +204,7 @@ fn granules_that_another_key_takes_over_at_once_give_no_value_of_it() {
 }
 
 #[test]
-fn a_slot_that_another_key_takes_over_gives_no_value_of_it() {
+fn a_read_never_sees_the_value_of_another_key_that_took_over_its_slot() {
     check(|| {
         let (mut writer, reader) = table();
         let slot = insert(&mut writer, b"a", 1, LARGE);
@@ -227,7 +227,7 @@ fn a_slot_that_another_key_takes_over_gives_no_value_of_it() {
 }
 
 #[test]
-fn each_version_is_of_one_entry_though_its_slot_serves_again() {
+fn each_version_is_of_one_entry_even_if_its_slot_is_used_again() {
     check(|| {
         let (mut writer, reader) = table();
         let slot = insert(&mut writer, b"a", 1, SMALL);
@@ -240,14 +240,14 @@ fn each_version_is_of_one_entry_though_its_slot_serves_again() {
             },
             |reader, _| match see(reader, b"a") {
                 Seen::Entry(1, mark) => assert_eq!(mark.version, first),
-                Seen::Entry(2, mark) => assert_eq!(mark.version, first + 4, "and never the one between"),
+                Seen::Entry(2, mark) => assert_eq!(mark.version, first + 4, "and never the version between"),
                 seen => assert!(matches!(seen, Seen::Nothing | Seen::Unsure), "{seen:?}"),
             },
         );
     });
 }
 
-/// A near cache holds the entry, and a read past it finds nothing any more.
+/// A near cache holds the entry, and a read that bypasses it misses.
 fn missed_once(end: fn(&mut Writer, Slot)) {
     check(move || {
         let (mut writer, reader) = table();
@@ -259,7 +259,11 @@ fn missed_once(end: fn(&mut Writer, Slot)) {
             |reader, _| {
                 let Seen::Entry(1, near) = see(reader, b"a") else { return };
                 if see(reader, b"a") == Seen::Nothing {
-                    assert_ne!(version(reader, slot), near.version, "it would still answer the old value");
+                    assert_ne!(
+                        version(reader, slot),
+                        near.version,
+                        "the near cache would answer the old value"
+                    );
                 }
             },
         );
@@ -267,26 +271,26 @@ fn missed_once(end: fn(&mut Writer, Slot)) {
 }
 
 #[test]
-fn what_was_missed_once_is_not_valid_by_its_version() {
+fn after_a_miss_the_version_of_a_removed_entry_is_invalid() {
     missed_once(Writer::remove);
 }
 
 #[test]
-fn what_was_missed_once_while_all_is_removed_is_not_valid_by_its_version() {
+fn after_a_miss_the_version_of_a_cleared_entry_is_invalid() {
     missed_once(|writer, _| writer.clear());
 }
 
-/// As a near cache looks at it.
+/// The version as a near cache loads it.
 fn version(reader: &Reader, slot: Slot) -> u32 {
     let words = reader.words();
     let memory = Memory { words, geometry: Geometry::read_control(words).unwrap() };
-    memory.slot(slot).unwrap()[0].load(Ordering::Acquire) as u32
+    memory.slot(slot).unwrap()[0].load(Ordering::Relaxed) as u32
 }
 
 // --- the index ---------------------------------------------------------------------------------------------------
 
 #[test]
-fn an_entry_that_is_there_all_the_time_is_found_while_the_index_grows() {
+fn a_present_entry_is_found_while_the_index_grows() {
     check(|| {
         let (mut writer, reader) = Writer::on_heap_of(Geometry { granules: 18, chunks: 2 }, 1 << 20);
         insert(&mut writer, b"a", 1, SMALL);
@@ -306,7 +310,7 @@ fn an_entry_that_is_there_all_the_time_is_found_while_the_index_grows() {
     });
 }
 
-/// An index of two buckets alone: no table around it, so that many entries cost little.
+/// An index of two buckets without a table around it, so that many entries cost little.
 struct Buckets(Arc<Region>);
 
 impl Buckets {
@@ -329,7 +333,7 @@ impl Buckets {
     }
 }
 
-/// Where a slot's entry is, to those who need not know.
+/// The place of an entry in tests that do not look at places.
 const NOWHERE: Run = Run { at: 0, len: 0 };
 
 /// A hash that names the first bucket.
@@ -340,7 +344,7 @@ fn hash(tag: u64) -> u64 {
 /// As many entries as a bucket has room for.
 const FULL: Slot = WIDTH as Slot;
 
-/// A full bucket, and so many entries more that had to go past it.
+/// A full bucket, and this many more entries that had to pass it.
 fn full_bucket_and(past: Slot) -> Buckets {
     let buckets = Buckets::new();
     for slot in 0..FULL + past {
@@ -351,7 +355,7 @@ fn full_bucket_and(past: Slot) -> Buckets {
 }
 
 #[test]
-fn an_entry_past_a_full_bucket_is_found_while_its_neighbours_come_and_go() {
+fn an_entry_past_a_full_bucket_is_found_while_other_entries_come_and_go() {
     check(|| {
         let buckets = full_bucket_and(1);
         let writer = Buckets(Arc::clone(&buckets.0));
@@ -370,9 +374,9 @@ fn an_entry_past_a_full_bucket_is_found_while_its_neighbours_come_and_go() {
 }
 
 #[test]
-fn an_entry_past_a_bucket_that_has_lost_count_is_found_though_all_others_go() {
+fn an_entry_past_a_bucket_that_has_lost_count_is_found_after_all_others_are_removed() {
     check(|| {
-        // Under the model checker two are as many as a bucket can count.
+        // Under the model checker a bucket can count to two.
         let buckets = full_bucket_and(2);
         let writer = Buckets(Arc::clone(&buckets.0));
         let thread = thread::spawn(move || {
@@ -413,7 +417,7 @@ fn an_entry_keeps_its_slot_in_the_index_while_its_extent_moves() {
     });
 }
 
-/// Beside so many neighbours.
+/// With this many entries in front of it in its bucket.
 fn named_slot(neighbours: Slot) {
     check(move || {
         let buckets = Buckets::new();
@@ -428,7 +432,7 @@ fn named_slot(neighbours: Slot) {
             });
         });
         let found = buckets.index().find(hash(2), |slot| {
-            assert_eq!(slot, 50, "the tag came before its slot");
+            assert_eq!(slot, 50, "the tag was visible before its slot");
             true
         });
         assert!(matches!(found, Ok(None | Some(50))));
@@ -447,8 +451,8 @@ fn an_entry_late_in_its_bucket_is_the_slot_it_names() {
 }
 
 #[test]
-fn no_bytes_of_a_value_are_taken_for_a_slot() {
-    // The third granule held a value that looks like a slot, before it became one.
+fn bytes_of_an_old_value_are_never_taken_for_a_slot() {
+    // The third granule held a value that looks like a slot before it became one.
     const NEW: Slot = 4;
     check(|| {
         let buckets = Buckets::new();
@@ -502,7 +506,7 @@ fn clearing_leaves_the_old_value_or_none_and_gives_all_granules_back() {
 }
 
 #[test]
-fn a_table_that_is_over_answers_nothing_and_no_version_counts() {
+fn a_retired_table_answers_nothing_and_makes_every_version_invalid() {
     check(|| {
         let (mut writer, reader) = table();
         let slot = insert(&mut writer, b"a", 1, SMALL);

@@ -1,4 +1,4 @@
-//! The reading face.
+//! The reader of a table.
 
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
@@ -11,28 +11,28 @@ use crate::index::Index;
 use crate::layout::{GRANULE, Geometry, Memory, State, control};
 use crate::region::Region;
 use crate::slots::{Fields, Opened, SlotCell, SlotsView};
-use crate::sync::{Ordering, relax};
+use crate::sync::{Ordering, fence, load_acquire, relax};
 use crate::{NEVER, Slot};
 
-/// Reads that are begun anew because the writer was in the way, before the reader gives up.
+/// How often a read begins again because the writer was changing what it read, before the reader gives up.
 #[cfg(not(loom))]
 const ROUNDS: usize = 16;
 #[cfg(loom)]
 const ROUNDS: usize = 2;
-/// Looks at a slot that is being written, in each of those.
+/// How often each of these looks at a slot that is being written.
 #[cfg(not(loom))]
 const LOOKS: usize = 64;
 #[cfg(loom)]
 const LOOKS: usize = 1;
 
-/// Which state of which entry a read saw.
+/// The version stamp of an entry: which state of which entry a read saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     /// Its slot.
     pub slot: Slot,
-    /// The slot's version: as long as it stays, so does the entry.
+    /// The slot's version: as long as it is the same, so is the entry.
     pub version: u32,
-    /// When the entry ends, or [`NEVER`].
+    /// When the entry expires, or [`NEVER`].
     pub deadline: u64,
     /// The hash of its key.
     pub hash: u64,
@@ -43,28 +43,29 @@ pub struct Mark {
 pub enum Lookup {
     /// The entry; its value was appended.
     Hit(Mark),
-    /// An entry whose time is over; nothing was appended.
+    /// An entry that has expired; nothing was appended.
     Stale(Mark),
-    /// There is none.
+    /// There is no such entry.
     Miss,
-    /// It cannot be said from here: the table is over, or its writer was in the way all the time. Ask the host.
+    /// This process cannot tell: the table is retired or damaged, or its writer changed the entry during every attempt.
+    /// Ask the host.
     Unsure,
 }
 
 /// Why a table cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// Its memory is of another user.
+    /// Its memory belongs to another user.
     ForeignOwner,
-    /// Its memory could shrink or be written by others.
+    /// Its memory can shrink or be written by other processes.
     Unsealed,
-    /// Its memory has not the size that was announced.
+    /// Its memory does not have the size that was announced.
     WrongSize,
-    /// The system does not map it.
+    /// The system refuses to map it.
     System,
-    /// Its layout is that of another release, or none.
+    /// Its layout is that of another release, or no layout at all.
     Layout,
-    /// It is another region than the one that was announced.
+    /// It is not the region that was announced.
     OtherRegion,
 }
 
@@ -76,7 +77,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Maps the table. Its owner must be this process's user.
+    /// Maps the table, which must belong to the user that this process runs as.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -113,10 +114,10 @@ impl Reader {
         self.region.words()[control::REGION].load(Ordering::Relaxed)
     }
 
-    /// What the writer tells; `None` when the table is over.
+    /// What the writer has set; `None` when the table is retired.
     #[inline]
     pub fn flags(&self) -> Option<u32> {
-        let state = State::unpack(self.memory().state().load(Ordering::Acquire));
+        let state = State::unpack(load_acquire(self.memory().state()));
         (!state.retired).then_some(state.flags)
     }
 
@@ -126,13 +127,13 @@ impl Reader {
         self.hasher.hash(key)
     }
 
-    /// Finds the entry of `key` and appends its value to `out`. `now` is a moment of the clock of the deadlines.
+    /// Finds the entry of `key` and appends its value to `out`. `now` is a time of the clock that the deadlines use.
     #[inline]
     pub fn get(&self, key: &[u8], now: u64, out: &mut Vec<u8>) -> Lookup {
         self.get_hashed(key, self.hash(key), now, Some(out))
     }
 
-    /// [`Self::get`] with the key's hash at hand. Without `out` the value is left where it is.
+    /// [`Self::get`] with the key's hash. Without `out` the value is not copied.
     #[inline]
     pub fn get_hashed(&self, key: &[u8], hash: u64, now: u64, mut out: Option<&mut Vec<u8>>) -> Lookup {
         for _ in 0..ROUNDS {
@@ -144,16 +145,16 @@ impl Reader {
         Lookup::Unsure
     }
 
-    /// The slots, for looking at versions. The memory stays mapped as long as the result lives.
+    /// The slots, for comparing versions. The memory stays mapped as long as the result lives.
     pub fn slots(&self) -> SlotsView {
         SlotsView::new(Arc::clone(&self.region), self.geometry)
     }
 
-    /// One walk along the index; `None` if the writer was in the way.
+    /// One walk along the index; `None` if the writer changed something on the way.
     #[inline]
     fn attempt(&self, key: &[u8], hash: u64, now: u64, mut out: Option<&mut Vec<u8>>) -> Option<Lookup> {
         let memory = self.memory();
-        let before = memory.state().load(Ordering::Acquire);
+        let before = load_acquire(memory.state());
         let state = State::unpack(before);
         if state.retired || state.bits > self.geometry.max_bits() {
             return Some(Lookup::Unsure);
@@ -169,9 +170,9 @@ impl Reader {
         });
         match walked {
             Ok(Some(_)) => settled,
-            // Entries that are moved while the index grows may be missed, so a miss counts only if it did not.
+            // Entries that move while the index grows may be missed, so a miss counts only if it did not grow.
             Ok(None) if !state.moving => {
-                crate::sync::fence(Ordering::Acquire);
+                fence(Ordering::Acquire);
                 (memory.state().load(Ordering::Relaxed) == before).then_some(Lookup::Miss)
             }
             _ => None,
@@ -185,23 +186,23 @@ impl Reader {
 
 /// The hash of all keys of a region.
 ///
-/// SipHash: keys may be chosen by strangers, and the seed is random, so that they cannot choose collisions.
+/// SipHash with a random seed: an attacker that chooses keys cannot choose collisions.
 pub(crate) fn hasher(region: &Region) -> SipHasher13 {
     let seed = |at: usize| region.words()[control::SEED + at].load(Ordering::Relaxed);
     SipHasher13::new_with_keys(seed(0), seed(1))
 }
 
-/// What a slot turned out to be.
+/// What a look at a slot found.
 enum Looked {
     /// Not the entry of the key.
     Other,
-    /// The entry of the key, whole.
+    /// The answer: the slot holds the entry of the key, whole.
     Settled(Lookup),
     /// Being changed.
     InTheWay,
 }
 
-/// Looks whether the slot has the entry of the key, and copies it.
+/// Copies the entry of the slot if it is that of the key.
 #[inline]
 fn look(
     memory: Memory<'_>,
@@ -217,14 +218,14 @@ fn look(
             relax();
             continue;
         };
-        // A slot that held this key all the time shows this hash all the time.
+        // As long as a slot holds this key, it shows this hash.
         if opened.hash() != hash {
             return Looked::Other;
         }
         let start = out.as_ref().map_or(0, |out| out.len());
         let read = read(memory, &opened, slot, key, now, out.as_deref_mut());
         if opened.is_whole() {
-            // The slot is at rest, and what it names is none of its entry: the memory is damaged.
+            // The slot is at rest, but its chain is broken: the memory is damaged.
             return read.unwrap_or(Looked::Settled(Lookup::Unsure));
         }
         if let Some(out) = &mut out {
@@ -235,7 +236,7 @@ fn look(
     Looked::InTheWay
 }
 
-/// Reads the entry; what it says counts only if the slot was at rest meanwhile.
+/// Reads the entry; the result is valid only if the slot stayed at rest.
 #[inline]
 fn read(
     memory: Memory<'_>,
@@ -250,7 +251,7 @@ fn read(
     if key_len as usize != key.len() {
         return Ok(Looked::Other);
     }
-    // A chain that bites its tail has no end; what is longer than all memory is no entry.
+    // A cyclic chain has no end; nothing that is longer than all memory is an entry.
     if fields.payload() > memory.geometry.granules * GRANULE {
         return Err(Broken);
     }

@@ -1,9 +1,10 @@
-//! Memory of the system: made, sealed, handed over, mapped and given back. The only system calls of this crate, and
-//! nearly all of its unsafe code.
+//! Memory from the system: created, sealed, passed on, mapped and freed. The system calls for memory are all here, and so
+//! is nearly all unsafe code of this crate.
 //!
-//! Linux seals against `ftruncate` by anybody (a reader whose pages vanish would be killed) and against new writable
-//! mappings and writes (whoever has the descriptor could change entries). The kernel refuses to punch holes into memory
-//! sealed so; so memory goes back to the system with its region, not before.
+//! On Linux the memory is sealed against `ftruncate` by any process (a reader whose pages vanish would be killed), and
+//! against writes and new writable mappings (any process that has the descriptor could change entries). The kernel
+//! refuses to punch holes into memory that is sealed in this way, so memory goes back to the system with its region and
+//! not earlier.
 
 use std::io;
 use std::ptr::NonNull;
@@ -16,7 +17,7 @@ use crate::sync::AtomicU64;
 /// What another process needs to read a table.
 #[derive(Debug, Clone)]
 pub struct Handover {
-    /// Names the region: random, and written in it.
+    /// The number of the region: random, and also written in it.
     pub region: u64,
     /// Its size.
     pub bytes: u64,
@@ -25,24 +26,24 @@ pub struct Handover {
     pub descriptor: Arc<OwnedFd>,
 }
 
-/// Memory that is mapped as long as this value lives.
+/// Memory that stays mapped as long as this value lives.
 pub(crate) struct Region {
     words: NonNull<AtomicU64>,
     count: usize,
     backing: Backing,
-    /// Bytes that the system has left.
+    /// Bytes that the system still has.
     #[cfg(test)]
     pub(crate) left: std::sync::Mutex<u64>,
 }
 
 enum Backing {
-    /// Of this process alone; made by the allocator.
+    /// Of this process alone, from the allocator.
     #[cfg(any(not(unix), test, loom))]
     Heap,
-    /// Of this process alone; address space until it is touched.
+    /// Of this process alone; only address space until it is touched.
     #[cfg(unix)]
     Private,
-    /// Of this process, for others to read.
+    /// Of this process, for other processes to read.
     #[cfg(unix)]
     Shared(Arc<OwnedFd>),
     /// Of another process.
@@ -50,21 +51,21 @@ enum Backing {
     Foreign,
 }
 
-// SAFETY: the words are atomics, to which any thread may refer at any time; the rest is owned and only freed by `drop`.
+// SAFETY: the words are atomics, which any thread may access at any time; the rest is owned and only freed by `drop`.
 unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// The words, which any thread and any process may change at any time.
+    /// The words, which other threads and processes may change at any time.
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
-        // SAFETY: `words` points to `count` words of memory that is mapped or allocated, aligned, and zero or written as
-        // atomics, until `self` is dropped. Sealed or private memory cannot shrink.
+        // SAFETY: `words` points to `count` words of memory that is mapped or allocated, aligned, and zero or written
+        // as atomics, until `self` is dropped. Sealed or private memory cannot shrink.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr(), self.count) }
     }
 
-    /// Memory of the allocator.
+    /// Memory from the allocator.
     #[cfg(any(not(unix), test, loom))]
     pub(crate) fn heap(count: usize) -> Self {
         let words: Box<[AtomicU64]> = (0..count).map(|_| AtomicU64::new(0)).collect();
@@ -81,7 +82,7 @@ impl Region {
         }
     }
 
-    /// What others need to map it, if they can.
+    /// What other processes need to map it, if it is shared.
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> Option<&Arc<OwnedFd>> {
         match &self.backing {
@@ -105,7 +106,7 @@ impl Drop for Region {
         #[cfg(any(not(unix), test, loom))]
         if matches!(self.backing, Backing::Heap) {
             let words = std::ptr::slice_from_raw_parts_mut(self.words.as_ptr(), self.count);
-            // SAFETY: `heap` leaked exactly this box, and nobody refers to it any more: `words` borrows `self`.
+            // SAFETY: `heap` leaked exactly this box, and no reference to it is left: `words` borrows `self`.
             drop(unsafe { Box::from_raw(words) });
             return;
         }
@@ -115,7 +116,7 @@ impl Drop for Region {
 }
 
 impl Commit for Region {
-    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "nothing to ask for elsewhere"))]
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux is asked for memory"))]
     fn commit(&self, at: u64, len: u64) -> io::Result<()> {
         #[cfg(test)]
         {
@@ -124,7 +125,7 @@ impl Commit for Region {
         }
         #[cfg(target_os = "linux")]
         if let Backing::Shared(descriptor) = &self.backing {
-            // Touching a page that cannot be had would kill the process; asking for it first says so instead.
+            // Touching a page for which there is no memory would kill the process; asking first gives an error instead.
             use rustix::fs::{FallocateFlags, fallocate};
             return Ok(rustix::io::retry_on_intr(|| {
                 fallocate(descriptor, FallocateFlags::empty(), at, len)
@@ -146,16 +147,16 @@ mod unix {
 
     use super::{AtomicU64, Backing, NonNull, Region, io};
 
-    /// Why another process's memory is not mapped.
+    /// Why memory of another process is not mapped.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Refusal {
-        /// It is of another user.
+        /// It belongs to another user.
         ForeignOwner,
-        /// It could shrink or be written by others.
+        /// It can shrink or be written by other processes.
         Unsealed,
         /// Its size is not the one that was announced.
         WrongSize,
-        /// The system does not map it.
+        /// The system refuses to map it.
         System,
     }
 
@@ -173,7 +174,7 @@ mod unix {
             Self::create_shared(count).or_else(|_| Self::create_private(count))
         }
 
-        /// The model checker's words are more than words: only the allocator can make them.
+        /// The model checker's words are larger than words, so only the allocator can make them.
         #[cfg(loom)]
         pub(crate) fn create(count: usize) -> io::Result<Self> {
             Ok(Self::heap(count))
@@ -193,12 +194,12 @@ mod unix {
         #[cfg_attr(loom, expect(dead_code, reason = "the models run on the heap"))]
         fn create_shared(count: usize) -> io::Result<Self> {
             let descriptor = super::system::create(count as u64 * 8)?;
-            // SAFETY: as above; the descriptor is ours alone still, and its size is that of the mapping.
+            // SAFETY: as above; no other process has the descriptor yet, and its size is that of the mapping.
             let start = unsafe {
                 let access = ProtFlags::READ | ProtFlags::WRITE;
                 mmap(null_mut(), count * 8, access, MapFlags::SHARED, &descriptor, 0)?
             };
-            // From here on the mapping is undone by dropping it.
+            // From here on, dropping the region unmaps it.
             let mut region = Self::mapped(start.cast(), count, Backing::Private)?;
             super::system::seal(&descriptor)?;
             region.backing = Backing::Shared(descriptor.into());
@@ -207,6 +208,24 @@ mod unix {
 
         /// Maps another process's memory for reading. The descriptor may be closed afterwards.
         pub(crate) fn open(descriptor: &OwnedFd, bytes: u64, owner: u32) -> Result<Self, Refusal> {
+            let count = Self::checked(descriptor, bytes, owner)?;
+            // SAFETY: a new mapping at an address of the system's choice touches no memory that is in use. It cannot
+            // lose its pages: `checked` found the seal against shrinking first and this size after it, and a seal
+            // cannot be removed. Where there are no seals, see `system`.
+            let start =
+                unsafe { mmap(null_mut(), count * 8, ProtFlags::READ, MapFlags::SHARED, descriptor, 0) };
+            let start = start.map_err(|_| Refusal::System)?;
+            Self::mapped(start.cast(), count, Backing::Foreign).map_err(|_| Refusal::System)
+        }
+
+        /// How many words memory has that may be mapped.
+        ///
+        /// The seals come before the size. In the other order the process that made the memory could shrink it between
+        /// the two checks and seal it then, and the first read past its end would kill this process.
+        fn checked(descriptor: &OwnedFd, bytes: u64, owner: u32) -> Result<usize, Refusal> {
+            if !super::system::is_sealed(descriptor.as_fd()) {
+                return Err(Refusal::Unsealed);
+            }
             let status = rustix::fs::fstat(descriptor).map_err(|_| Refusal::System)?;
             if status.st_uid != owner {
                 return Err(Refusal::ForeignOwner);
@@ -215,15 +234,7 @@ mod unix {
             if u64::try_from(status.st_size) != Ok(bytes) || !bytes.is_multiple_of(8) || count == 0 {
                 return Err(Refusal::WrongSize);
             }
-            if !super::system::is_sealed(descriptor.as_fd()) {
-                return Err(Refusal::Unsealed);
-            }
-            // SAFETY: a new mapping at an address of the system's choice touches no memory that is in use. It cannot
-            // lose its pages: the size was looked at after the seal against shrinking, which cannot be taken off.
-            let start =
-                unsafe { mmap(null_mut(), count * 8, ProtFlags::READ, MapFlags::SHARED, descriptor, 0) };
-            let start = start.map_err(|_| Refusal::System)?;
-            Self::mapped(start.cast(), count, Backing::Foreign).map_err(|_| Refusal::System)
+            Ok(count)
         }
 
         fn mapped(start: *mut AtomicU64, count: usize, backing: Backing) -> io::Result<Self> {
@@ -234,14 +245,14 @@ mod unix {
 
     impl Region {
         pub(super) fn unmap(&mut self) {
-            // SAFETY: this is the mapping that `mapped` took over, and nobody refers to it any more: `words` borrows
-            // `self`. That it fails is impossible for a mapping that exists, and would be harmless.
+            // SAFETY: this is the mapping that `mapped` took over, and no reference to it is left: `words` borrows
+            // `self`. It cannot fail for a mapping that exists, and a failure would be harmless.
             let _ = unsafe { munmap(self.words.as_ptr().cast(), self.count * 8) };
         }
     }
 }
 
-/// Shared memory that nobody can shrink or write but its maker.
+/// Shared memory that no process can shrink, and that only the process that created it can write.
 #[cfg(target_os = "linux")]
 mod system {
     use std::io;
@@ -254,33 +265,33 @@ mod system {
         SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
 
     pub(super) fn create(bytes: u64) -> io::Result<OwnedFd> {
-        // Over this limit `ftruncate` does not fail but ends the process with a signal.
+        // Above this limit `ftruncate` does not fail but ends the process with a signal.
         if getrlimit(Resource::Fsize).current.is_some_and(|limit| bytes > limit) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let descriptor = memfd_create("clustered-cache", flags | MemfdFlags::NOEXEC_SEAL)
-            // The flag is of Linux 6.3.
+            // The flag exists since Linux 6.3.
             .or_else(|_| memfd_create("clustered-cache", flags))?;
         ftruncate(&descriptor, bytes)?;
         Ok(descriptor)
     }
 
-    /// Takes effect on everybody but the mapping that exists.
+    /// Binds every process; only the mapping that exists already stays writable.
     pub(super) fn seal(descriptor: &OwnedFd) -> io::Result<()> {
         Ok(fcntl_add_seals(descriptor, SEALS)?)
     }
 
     pub(super) fn is_sealed(descriptor: BorrowedFd<'_>) -> bool {
-        // Without the last one the others are as good: seals are only ever added.
+        // `SEAL` is not needed: seals can only be added.
         let needed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE;
         fcntl_get_seals(descriptor).is_ok_and(|seals| seals.contains(needed))
     }
 }
 
-/// Shared memory without a name. It cannot be sealed here, but its size can be set only once and nobody else finds it:
-/// a client maps what the host, which has proved itself, hands over. Not covered by the project's tests yet: no such
-/// machine runs them.
+/// Shared memory without a name. There are no seals here, but its size can be set only once and no other process can
+/// open it: a client maps what the host passes on, which has authenticated itself. Not covered by the project's tests,
+/// which do not run on macOS.
 #[cfg(target_os = "macos")]
 mod system {
     use std::io;

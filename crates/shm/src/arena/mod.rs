@@ -1,9 +1,9 @@
-//! Which granules of the arena are free. Only the writer knows and needs to.
+//! Which granules of the arena are free. Only the writer knows, and no other process needs to.
 //!
 //! Free runs are in lists by their length, so that one that fits is found at once; a free run merges with its free
-//! neighbours. What was never used, or has merged with that, lies behind the frontier. The lists are threaded through the
-//! free granules themselves (only this process can write them), and one bit for each granule tells where free runs
-//! begin and end:
+//! neighbours. Granules that were never used, or have merged with those, lie behind the frontier. The lists are
+//! threaded through the free granules themselves (only this process can write them), and one bit for each granule says
+//! where free runs begin and end:
 //!
 //! | word of a free run | what is there |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | 1 | the run after in its list, plus 1 |
 //! | the last one | its first granule |
 //!
-//! Memory is asked of the system as the frontier moves, some pages ahead, and never before the limit would be passed.
+//! The system is asked for memory as the frontier moves, some pages ahead, and never for more than the limit.
 
 mod lists;
 #[cfg(test)]
@@ -32,7 +32,7 @@ const EXACT: u32 = 16;
 const LISTS: usize = 128;
 /// Runs of a list that are looked at for one that is long enough, before a longer one is cut.
 const LOOKS: usize = 4;
-/// Bytes asked of the system ahead, at most and at least.
+/// Bytes that the system is asked for ahead, at most and at least.
 const AHEAD_MAX: u64 = 1 << 20;
 const AHEAD_MIN: u64 = PAGE as u64;
 const PER_PAGE: u32 = (PAGE / GRANULE) as u32;
@@ -42,11 +42,11 @@ const PER_PAGE: u32 = (PAGE / GRANULE) as u32;
 pub(crate) enum Refusal {
     /// The limit is reached, or the arena is full.
     Full,
-    /// The system gave no memory.
+    /// The system has no memory.
     System(io::Error),
 }
 
-/// Asks the system for the memory of some bytes of the region.
+/// Asks the system for memory for some bytes of the region.
 pub(crate) trait Commit {
     /// # Errors
     /// There is no memory.
@@ -60,9 +60,9 @@ pub(crate) struct Arena {
     lists: [u32; LISTS],
     /// A bit for each list that is not empty.
     filled: u128,
-    /// From here on nothing is in use.
+    /// From here on no granule is in use.
     frontier: u32,
-    /// Up to here there is memory.
+    /// Up to here the system has given memory.
     committed: u32,
     /// The frontier stays within this.
     limit: u32,
@@ -83,22 +83,22 @@ impl Arena {
         }
     }
 
-    /// Holds the memory to so many granules, in whole pages; what has been asked of the system already stays.
+    /// Limits the memory to this many granules, in whole pages; memory that the system has given stays.
     pub(crate) fn set_limit(&mut self, limit: u32) {
         self.limit = limit - limit % PER_PAGE;
     }
 
-    /// Was more memory asked of the system than the limit allows by now?
+    /// Whether the system has given more memory than the limit allows.
     pub(crate) fn is_over_limit(&self) -> bool {
         self.committed > self.limit
     }
 
-    /// Bytes for which memory was asked of the system.
+    /// Bytes for which the system has given memory.
     pub(crate) fn committed_bytes(&self) -> u64 {
         u64::from(self.committed) * GRANULE as u64
     }
 
-    /// Takes neighbouring granules.
+    /// Takes adjacent granules.
     ///
     /// # Errors
     /// See [`Refusal`]; nothing has changed.
@@ -109,7 +109,7 @@ impl Arena {
         }
     }
 
-    /// Takes runs that hold so many bytes of an entry together, one if there is one, and adds them to `runs`.
+    /// Takes runs that together hold this many bytes of an entry, a single one if possible, and adds them to `runs`.
     ///
     /// # Errors
     /// See [`Refusal`]; nothing has changed.
@@ -135,8 +135,8 @@ impl Arena {
         Err(refusal)
     }
 
-    /// Takes what is left behind the frontier, and then the longest free runs, until they hold the bytes; `false` when
-    /// they do not.
+    /// Takes what is left behind the frontier, and then the longest free runs, until they hold the bytes; `false` if
+    /// they cannot.
     fn gather(
         &mut self,
         memory: Memory<'_>,
@@ -146,7 +146,7 @@ impl Arena {
     ) -> bool {
         let mut left = payload;
         let behind = self.limit.saturating_sub(self.frontier);
-        // Each run loses a word to its header, so it will not do if even all bytes together are too few.
+        // Each run loses a word to its header, so this is hopeless if even all bytes together are too few.
         if (self.free + u64::from(behind)) * (GRANULE as u64) < left as u64 {
             return false;
         }
@@ -219,7 +219,7 @@ impl Arena {
         Ok(run)
     }
 
-    /// Asks for memory up to `end` and some more.
+    /// Asks for memory up to `end` and some ahead.
     fn commit(&mut self, memory: Memory<'_>, pages: &impl Commit, end: u32) -> Result<(), Refusal> {
         let ahead = (self.committed_bytes() / 16).clamp(AHEAD_MIN, AHEAD_MAX) as u32 / GRANULE as u32;
         // The limit is a number of whole pages, so this stays within it.

@@ -24,7 +24,7 @@ fn arena(granules: usize, test: impl FnOnce(&mut Arena, Memory<'_>, &Pages)) {
 }
 
 #[test]
-fn lists_rise_with_the_length_and_every_run_of_a_higher_list_is_longer() {
+fn a_longer_run_is_never_in_a_lower_list() {
     let mut last = 0;
     for len in 1..100_000 {
         let list = list_of(len);
@@ -35,14 +35,14 @@ fn lists_rise_with_the_length_and_every_run_of_a_higher_list_is_longer() {
 }
 
 #[test]
-fn whatever_was_taken_before_all_free_granules_can_be_used() {
+fn all_free_granules_can_be_used_however_scattered_they_are() {
     arena(4_096, |arena, memory, pages| {
         let mut small = Vec::new();
         while let Ok(run) = arena.take(memory, pages, 1) {
             small.push(run);
         }
         assert_eq!(small.len(), 4_096);
-        // Every second granule: no two are neighbours.
+        // Every second granule, so that no two are adjacent.
         let (given, mut kept): (Vec<_>, Vec<_>) = small.into_iter().partition(|run| run.at % 2 == 0);
         given.iter().for_each(|run| arena.give(memory, *run));
         arena.validate(memory, &kept);
@@ -59,7 +59,7 @@ fn whatever_was_taken_before_all_free_granules_can_be_used() {
 }
 
 #[test]
-fn what_cannot_be_taken_whole_leaves_everything_as_it_was() {
+fn a_refused_entry_takes_no_granules() {
     arena(100, |arena, memory, pages| {
         let all: Vec<_> = (0..50).map(|_| arena.take(memory, pages, 2).unwrap()).collect();
         arena.give(memory, all[10]);
@@ -73,7 +73,7 @@ fn what_cannot_be_taken_whole_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn a_system_without_memory_is_told_from_a_limit_and_free_granules_still_serve() {
+fn a_lack_of_memory_differs_from_the_limit_and_free_granules_stay_usable() {
     arena(10_000, |arena, memory, _| {
         let pages = Pages(Cell::new(2 * PAGE as u64));
         let mut taken = Vec::new();
@@ -94,7 +94,7 @@ fn a_system_without_memory_is_told_from_a_limit_and_free_granules_still_serve() 
 }
 
 #[test]
-fn random_use_agrees_with_itself() {
+fn random_use_keeps_lists_edges_and_sums_consistent() {
     arena(2_000, |arena, memory, pages| {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         let mut held: Vec<Vec<Run>> = Vec::new();

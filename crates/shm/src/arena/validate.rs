@@ -1,4 +1,4 @@
-//! Self-checks for tests.
+//! Consistency checks for tests.
 
 use super::lists::{list_of, word};
 use super::{Arena, LISTS};
@@ -7,7 +7,7 @@ use crate::layout::Memory;
 use crate::sync::Ordering;
 
 impl Arena {
-    /// Checks that lists, edges and sums agree, and that exactly the granules that `used` does not name are free.
+    /// Checks that lists, edges and sums agree, and that that exactly the granules outside of `used` are free.
     pub(crate) fn validate(&self, memory: Memory<'_>, used: &[Run]) {
         let mut runs: Vec<Run> = used.to_vec();
         let mut free = 0;

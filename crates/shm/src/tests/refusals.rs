@@ -1,4 +1,4 @@
-//! What a reader refuses to map, with descriptors of the system.
+//! What a reader refuses to map, with real descriptors.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
@@ -22,7 +22,7 @@ fn refusal(handover: &Handover) -> Option<Refused> {
     Reader::open(&handover.descriptor, handover.region, handover.bytes).err()
 }
 
-/// The same table, announced to be in this memory.
+/// The same table, announced with another descriptor.
 fn moved_to(handover: &Handover, descriptor: impl Into<OwnedFd>) -> Handover {
     Handover { descriptor: Arc::new(descriptor.into()), ..handover.clone() }
 }
@@ -38,7 +38,7 @@ fn the_table_that_was_announced_is_read() {
 }
 
 #[test]
-fn another_size_than_announced_is_refused() {
+fn memory_of_another_size_than_announced_is_refused() {
     let (_writer, handover) = table();
     let right = handover.bytes;
     for bytes in
@@ -87,14 +87,14 @@ fn a_pipe_and_a_socket_are_refused() {
     let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
     let strangers = [moved_to(&handover, pipe), moved_to(&handover, socket)];
     for stranger in strangers {
-        assert_eq!(refusal(&stranger), Some(Refused::WrongSize));
-        assert_eq!(refusal(&Handover { bytes: 0, ..stranger }), Some(Refused::WrongSize));
+        assert_eq!(refusal(&stranger), Some(Refused::Unsealed));
+        assert_eq!(refusal(&Handover { bytes: 0, ..stranger }), Some(Refused::Unsealed));
     }
 }
 
 // --- seals ---------------------------------------------------------------------------------------------------------
 
-/// The same bytes in memory of our own making.
+/// A copy of the table in memory with these seals.
 fn copy(writer: &Writer, handover: &Handover, seals: SealFlags) -> Handover {
     let memory =
         memfd_create("clustered-cache-test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
@@ -131,7 +131,24 @@ fn memory_that_was_truncated_is_refused() {
     fcntl_add_seals(&file, NEEDED.into_iter().collect()).unwrap();
     assert_eq!(refusal(&copied), Some(Refused::WrongSize));
     let announced = Handover { bytes: handover.bytes - PAGE as u64, ..copied };
-    assert_eq!(refusal(&announced), Some(Refused::Layout), "the control page tells another size");
+    assert_eq!(refusal(&announced), Some(Refused::Layout), "the control page gives another size");
+}
+
+/// A size counts only if it was read after the seal was seen: memory without the seal may shrink a moment later.
+#[test]
+fn memory_that_lacks_a_seal_is_refused_for_that_whatever_its_size() {
+    let (writer, handover) = table();
+    for missing in NEEDED {
+        let copied = copy(&writer, &handover, NEEDED.into_iter().collect::<SealFlags>() - missing);
+        for bytes in [0, handover.bytes - 8, handover.bytes + PAGE as u64] {
+            let announced = Handover { bytes, ..copied.clone() };
+            assert_eq!(
+                refusal(&announced),
+                Some(Refused::Unsealed),
+                "without {missing:?}, {bytes} bytes announced"
+            );
+        }
+    }
 }
 
 #[test]

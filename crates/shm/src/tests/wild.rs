@@ -1,4 +1,4 @@
-//! A reader over memory that something has filled with anything at all: it ends soon, and touches nothing else.
+//! A reader of memory with arbitrary content: every read ends soon, and touches no other memory.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::{Lookup, MAX_VALUE, NEVER, Reader, Writer};
 const ENTRIES: u64 = 400;
 const LEN: usize = 700;
 const GEOMETRY: Geometry = Geometry { granules: 6_000, chunks: 8 };
-/// No read of so small a table takes this long, damaged or not.
+/// No read of such a small table takes this long, damaged or not.
 const TOO_LONG: Duration = Duration::from_secs(5);
 
 fn full_table() -> (Writer, Reader) {
@@ -27,10 +27,10 @@ fn memory(writer: &Writer) -> Memory<'_> {
     Memory { words: writer.memory_region().words(), geometry: GEOMETRY }
 }
 
-/// A part of the region, as the places of its words.
+/// A part of the region: the places of its words.
 type Part = Vec<usize>;
 
-/// All parts that a reader goes through, and the whole of it.
+/// All parts that a reader goes through, and the whole region.
 fn parts(writer: &Writer) -> [(&'static str, Part); 6] {
     let memory = memory(writer);
     let granule = |at: usize| GEOMETRY.arena_at() + at * GRANULE_WORDS;
@@ -39,7 +39,7 @@ fn parts(writer: &Writer) -> [(&'static str, Part); 6] {
         directory.iter().filter_map(|at| (memory.words[*at].load(Ordering::Relaxed) as usize).checked_sub(1));
     let buckets = chunks.flat_map(|first| granule(first)..granule(first + CHUNK)).collect();
     let slots: Vec<_> = (0..ENTRIES).filter_map(|number| writer.find(&number.to_le_bytes())).collect();
-    // All but the hash: with another one the look ends there.
+    // All but the hash: with another hash the read ends there.
     let words_of = |slot: u32| [0, 2, 3].map(|word| granule(0) + slot as usize * SLOT_WORDS + word);
     let place = |slot: &u32| memory.slot(*slot).unwrap()[3].load(Ordering::Relaxed) as u32;
     let headers =
@@ -50,12 +50,12 @@ fn parts(writer: &Writer) -> [(&'static str, Part); 6] {
         ("headers", headers.collect()),
         ("slots", slots.iter().flat_map(|slot| words_of(*slot)).collect()),
         ("directory", directory),
-        // But what the reader has checked when it opened the table.
+        // Without the words that the reader checked when it opened the table.
         ("anything", (control::STATE..memory.words.len()).collect()),
     ]
 }
 
-/// Something that could be there, or could not.
+/// A word that a healthy table might hold, or one that it never holds.
 fn wild(random: &mut Random, others: u64) -> u64 {
     let (small, granule) = (random.next(40), random.next(GEOMETRY.granules as u64 + 2));
     let len = [1, 7, 13, random.next(1 << 12), GEOMETRY.granules as u64, 1 << 30, u64::from(u32::MAX)];
@@ -90,7 +90,7 @@ impl Found {
         let start = Instant::now();
         let lookup = reader.get(&number.to_le_bytes(), 5, &mut out);
         self.longest = self.longest.max(start.elapsed());
-        assert!(out.len() <= GEOMETRY.granules * GRANULE, "longer than all the memory there is");
+        assert!(out.len() <= GEOMETRY.granules * GRANULE, "longer than all memory");
         match lookup {
             Lookup::Hit(_) if out == content(number, LEN) => self.as_before += 1,
             Lookup::Hit(_) => self.otherwise += 1,
@@ -103,7 +103,7 @@ impl Found {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "figures for whoever asks with --nocapture")]
+#[expect(clippy::print_stderr, reason = "figures for a run with --nocapture")]
 fn a_reader_of_arbitrary_memory_ends_and_touches_nothing_else() {
     let rounds = if cfg!(miri) { 1 } else { 60 };
     let mut random = Random(99);
@@ -127,7 +127,7 @@ fn a_reader_of_arbitrary_memory_ends_and_touches_nothing_else() {
         eprintln!("{name}: {found:?}");
         assert!(found.longest < TOO_LONG, "{name}: {found:?}");
         let damaged = found.otherwise + found.stale + found.unsure + found.missed - 50 * rounds;
-        assert!(cfg!(miri) || damaged > 0, "the damage was not met in the {name}: {found:?}");
+        assert!(cfg!(miri) || damaged > 0, "no read met the damage in the {name}: {found:?}");
     }
 }
 
@@ -135,7 +135,7 @@ fn a_reader_of_arbitrary_memory_ends_and_touches_nothing_else() {
 fn a_value_longer_than_all_memory_is_not_copied() {
     let (writer, reader) = full_table();
     let slot = memory(&writer).slot(writer.find(&7_u64.to_le_bytes()).unwrap()).unwrap();
-    // A chain of one extent that bites its tail, and a length that is allowed, but not here.
+    // A cyclic chain of one extent, and a length that is allowed, but not in so small a table.
     let place = slot[3].load(Ordering::Relaxed) as u32;
     let header = &memory(&writer).granules(place - 1, 1).unwrap()[0];
     header.store(header.load(Ordering::Relaxed) | u64::from(place), Ordering::Relaxed);

@@ -1,35 +1,27 @@
-//! What an entry says, as its writer reads it: nothing changes meanwhile.
+//! What an entry says, as its writer reads it: nothing changes during the read.
 
 use super::Writer;
 use crate::Slot;
 use crate::extents::Cursor;
 use crate::layout::SLOTS_PER_GRANULE;
-use crate::reader::Mark;
 
 impl Writer {
-    /// When the entry ends.
+    /// When the entry expires.
     pub fn deadline(&self, slot: Slot) -> u64 {
         self.fields(slot).deadline
     }
 
-    /// The hash of its key: keyed at random for each table, so that other keys practically never have the same.
+    /// The hash of its key, with a random seed for each table, so that two keys practically never share one.
     pub fn hash(&self, slot: Slot) -> u64 {
         self.fields(slot).hash
     }
 
-    /// Is there an entry in that slot whose key has that hash?
+    /// Whether that slot holds an entry whose key has that hash; any number may be asked for.
     pub fn holds(&self, slot: Slot, hash: u64) -> bool {
         self.is_slot(slot) && {
             let fields = self.fields(slot);
             fields.first != 0 && fields.hash == hash
         }
-    }
-
-    /// The entry in that slot, if there is one; any number may be asked for.
-    pub fn mark(&self, slot: Slot) -> Option<Mark> {
-        let fields = self.is_slot(slot).then(|| self.fields(slot)).filter(|fields| fields.first != 0)?;
-        let (deadline, hash) = (fields.deadline, fields.hash);
-        Some(Mark { slot, version: self.version(slot), deadline, hash })
     }
 
     /// The version of its slot.
@@ -63,7 +55,7 @@ impl Writer {
         debug_assert_eq!(read, Ok(()), "the writer's own chains are whole");
     }
 
-    /// Does its key begin so?
+    /// Whether its key begins with `prefix`.
     pub fn key_starts_with(&self, slot: Slot, prefix: &[u8]) -> bool {
         let fields = self.fields(slot);
         if (fields.key_len as usize) < prefix.len() {
@@ -74,7 +66,7 @@ impl Writer {
         read.is_ok() && key == prefix
     }
 
-    /// Is there such a slot? Others ask with numbers they were told long ago.
+    /// Whether there is such a slot. Callers ask with numbers that they may have learned long ago.
     pub(super) fn is_slot(&self, slot: Slot) -> bool {
         let granule = slot as usize / SLOTS_PER_GRANULE;
         self.slot_bits.get(granule / 64).is_some_and(|bits| bits >> (granule % 64) & 1 == 1)

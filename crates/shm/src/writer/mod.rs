@@ -1,4 +1,4 @@
-//! The writing face. There is one writer of a table, and it is called by one thread at a time.
+//! The writer of a table. There is one, and one thread at a time calls it.
 
 mod entry;
 mod room;
@@ -21,15 +21,16 @@ use crate::slots::{Fields, SlotCell, SlotsView};
 use crate::sync::Ordering;
 use crate::{MAX_KEY, MAX_VALUE, Slot};
 
-/// Memory beside a tenth more than the bound: for the control page, small tables and what is asked for ahead.
+/// Memory in addition to the bound and a tenth of it: for the control page, small tables and memory that is asked for
+/// ahead.
 const SLACK: u64 = 4 << 20;
 
 /// How large a table is.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
-    /// Most bytes of keys and values it can ever be asked to hold; address space only.
+    /// The most bytes of keys and values that it can ever hold; address space only.
     pub capacity: u64,
-    /// Bytes of keys and values that its memory is held to now; see [`Writer::set_bound`].
+    /// Bytes of keys and values to which its memory is limited at first; see [`Writer::set_bound`].
     pub bound: u64,
 }
 
@@ -38,7 +39,7 @@ pub struct Spec {
 pub enum NoRoom {
     /// The bound is reached: remove an entry and try again.
     Bound,
-    /// The system gave no memory.
+    /// The system has no memory.
     System(io::Error),
 }
 
@@ -59,24 +60,24 @@ pub struct Writer {
     hasher: SipHasher13,
     capacity: u64,
     arena: Arena,
-    /// Granules that are slots, in the order in which they became so, and a bit for each granule that is.
+    /// Granules that hold slots, in the order in which they were taken, and a bit for each granule that holds slots.
     slot_runs: Vec<Run>,
     slot_bits: Vec<u64>,
     /// Slots without an entry; the next one last.
     free_slots: Vec<Slot>,
     /// Granules that are buckets, in the order of the directory.
     chunks: Vec<Run>,
-    /// Bytes of the directory for which memory was asked of the system.
+    /// Bytes of the directory for which the system has given memory.
     directory: u64,
     len: usize,
-    /// The runs of the entry in the making.
+    /// The runs of the entry that is being stored.
     runs: Vec<Run>,
-    /// The key of the entry that moves.
+    /// The key of the entry that is being moved.
     key: Vec<u8>,
 }
 
 impl Writer {
-    /// An empty table, in memory that others can read if the system can do that.
+    /// An empty table, in memory that other processes can read if the system supports that.
     ///
     /// # Errors
     /// The system gave no memory.
@@ -128,54 +129,56 @@ impl Writer {
         self.handover.as_ref()
     }
 
-    /// The slots, for looking at versions in this process. The memory stays mapped as long as the result lives.
+    /// The slots, for comparing versions in this process. The memory stays mapped as long as the result lives.
     pub fn slots(&self) -> SlotsView {
         SlotsView::new(Arc::clone(&self.region), self.geometry)
     }
 
-    /// The capacity it was made with.
+    /// The capacity that it was created with.
     pub fn capacity(&self) -> u64 {
         self.capacity
     }
 
-    /// Holds the memory to what so many bytes of keys and values take: a tenth more, and 4 MiB. At most the capacity
-    /// counts. Memory that was used before stays with the table.
+    /// Limits the memory to what this many bytes of keys and values take: a tenth more, and 4 MiB. A bound above the
+    /// capacity counts as the capacity. Memory that was used before stays with the table.
     pub fn set_bound(&mut self, bound: u64) {
         let beside = PAGE as u64 + (self.geometry.chunks as u64 * 8).next_multiple_of(PAGE as u64);
         let granules = limit(bound.min(self.capacity)).saturating_sub(beside) / GRANULE as u64;
         self.arena.set_limit(granules.min(self.geometry.granules as u64) as u32);
     }
 
-    /// Does it keep more memory than its bound allows? Only after the bound was lowered: what was asked of the system
-    /// goes back with the table.
+    /// Whether it keeps more memory than its bound allows. That happens only after the bound was lowered: memory goes
+    /// back to the system with the table.
     pub fn is_over_bound(&self) -> bool {
         self.arena.is_over_limit()
     }
 
-    /// Tells readers something; the meaning of the bits is the caller's.
+    /// Sets bits that readers see; the caller defines their meaning.
     pub fn set_flags(&mut self, flags: u32) {
         self.set_state(|state| state.flags = flags);
     }
 
-    /// Tells readers that this table is over, now and for good; no version that was seen counts any more. It is empty
-    /// afterwards, so that a reader under way cannot see an entry with a version that would count for ever.
+    /// Tells readers that this table is retired for good, and makes every version that was seen invalid. The table is
+    /// empty afterwards, so that a read in progress cannot return an entry with a version that would stay valid.
     pub fn retire(&mut self) {
         self.set_state(|state| state.retired = true);
         self.clear();
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Is it empty?
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Bytes of memory it takes.
-    pub fn resident_bytes(&self) -> u64 {
+    /// Bytes of memory that it takes.
+    #[cfg(test)]
+    #[cfg(not(loom))]
+    pub(crate) fn resident_bytes(&self) -> u64 {
         PAGE as u64 + self.directory + self.arena.committed_bytes()
     }
 
@@ -195,7 +198,7 @@ impl Writer {
         self.index().find(hash, mine).ok().flatten()
     }
 
-    /// Stores an entry whose key is not there.
+    /// Stores an entry whose key is not in the table.
     ///
     /// # Errors
     /// See [`NoRoom`].
@@ -229,7 +232,7 @@ impl Writer {
         }
     }
 
-    /// Gives an entry another value and deadline.
+    /// Replaces the value and the deadline of an entry.
     ///
     /// # Errors
     /// See [`NoRoom`].
@@ -258,7 +261,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Gives an entry another deadline.
+    /// Replaces the deadline of an entry.
     pub fn set_deadline(&mut self, slot: Slot, deadline: u64) {
         let fields = self.fields(slot);
         self.cell(slot).publish(Fields { deadline, ..fields }, || {});
@@ -271,7 +274,7 @@ impl Writer {
             return;
         }
         self.index().prefetch(fields.hash);
-        // The slot first: from here on nobody finds the entry, neither by its key nor by its version.
+        // The slot first: from here on no reader finds the entry, neither by its key nor by its version.
         self.cell(slot).publish(Fields::default(), || {});
         self.index().remove(fields.hash, slot);
         self.free_chain(fields.first);
@@ -325,7 +328,7 @@ impl Writer {
         let mut state = State::unpack(word.load(Ordering::Relaxed));
         change(&mut state);
         word.store(state.pack(), Ordering::Release);
-        // What the writer does next comes after it for everybody.
+        // Every reader sees what the writer does next after it.
         crate::sync::fence(Ordering::Release);
     }
 
@@ -341,7 +344,7 @@ impl Writer {
     }
 }
 
-/// A number that nobody can guess. The model checker runs everything over and over, and always the same.
+/// A number that cannot be guessed. The model checker repeats every run, which has to be the same each time.
 fn random() -> io::Result<u64> {
     if cfg!(loom) {
         return Ok(7);
@@ -349,14 +352,14 @@ fn random() -> io::Result<u64> {
     getrandom::u64().map_err(|_| io::Error::other("no random numbers"))
 }
 
-/// Memory for so many bytes of keys and values.
+/// Memory for this many bytes of keys and values.
 fn limit(bound: u64) -> u64 {
     bound.saturating_add(bound / 10).saturating_add(SLACK)
 }
 
 #[cfg(test)]
 impl Writer {
-    /// A table in memory of the allocator, and a reader of it.
+    /// A table in memory from the allocator, and a reader of it.
     #[cfg(not(loom))]
     pub(crate) fn on_heap(bound: u64) -> (Self, crate::Reader) {
         Self::on_heap_of(Geometry::for_memory(limit(bound)), bound)

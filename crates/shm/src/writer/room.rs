@@ -1,4 +1,4 @@
-//! Room for entries: slots, granules and buckets, all of the one arena.
+//! Room for entries: slots, granules and buckets, all from one arena.
 
 use super::{NoRoom, Writer};
 use crate::Slot;
@@ -13,7 +13,7 @@ use crate::sync::Ordering;
 const SLOT_RUN: u32 = if cfg!(loom) { 1 } else { 8 };
 /// The index grows when its buckets are as full as this on average.
 const FILL: usize = if cfg!(loom) { 1 } else { WIDTH * 7 / 8 };
-/// Values up to this are written where the older one is, while readers wait.
+/// Values up to this size are written over the older one, while readers wait.
 const IN_PLACE: usize = if cfg!(loom) { 16 } else { 256 };
 
 impl Writer {
@@ -40,7 +40,7 @@ impl Writer {
         self.free_slots.pop().ok_or(NoRoom::Bound)
     }
 
-    /// Puts key and value into free granules; returns where.
+    /// Puts key and value into free granules and returns their place.
     pub(super) fn place(&mut self, key: &[u8], value: &[u8]) -> Result<u32, NoRoom> {
         let payload = key.len().next_multiple_of(8) + value.len();
         let Self { region, geometry, arena, runs, .. } = self;
@@ -57,13 +57,13 @@ impl Writer {
     pub(super) fn free_chain(&mut self, first: u32) {
         let Self { region, geometry, arena, runs, .. } = self;
         let memory = Memory { words: region.words(), geometry: *geometry };
-        // Read before they are given back, which writes into them.
+        // Read before they are given back, because giving back writes into them.
         runs.clear();
         runs.extend(runs_of(memory, first));
         runs.iter().for_each(|run| arena.give(memory, *run));
     }
 
-    /// Small values that take the granules of the older one: no allocation, and counters are such.
+    /// Small values that need as many granules as the older one: no allocation, as for counters.
     pub(super) fn fits_in_place(&self, before: &Fields, after: &Fields) -> bool {
         (after.value_len as usize) <= IN_PLACE
             && Run::granules_for(before.payload()) == Run::granules_for(after.payload())
@@ -84,13 +84,13 @@ impl Writer {
             return;
         }
         let more = self.chunks.len();
-        // Without memory for a larger index the one there is serves on, more slowly.
+        // Without memory for a larger index the present one continues to work, more slowly.
         if self.add_chunks(more).is_ok() {
             self.rebuild_index();
         }
     }
 
-    /// Adds empty chunks behind those in use, all or none.
+    /// Adds empty chunks after those in use, all or none.
     pub(super) fn add_chunks(&mut self, count: usize) -> Result<(), NoRoom> {
         self.commit_directory(self.chunks.len() + count)?;
         let Self { region, geometry, arena, chunks, .. } = self;
@@ -125,7 +125,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Spreads all entries over the buckets there are now.
+    /// Distributes all entries over all buckets.
     fn rebuild_index(&mut self) {
         self.set_state(|state| state.moving = true);
         self.chunks.iter().for_each(|run| self.zero(*run));
@@ -136,7 +136,7 @@ impl Writer {
                 let entries = slots_of(*run).map(|slot| (slot, self.fields(slot)));
                 entries.filter(|(_, fields)| fields.first != 0)
             };
-            // Those of a run together, or each would be waited for by itself.
+            // Those of a run together; otherwise the processor would wait for each of them.
             entries().for_each(|(_, fields)| index.prefetch(fields.hash));
             for (slot, fields) in entries() {
                 let inserted = index.insert(fields.hash, slot, fields.extent());

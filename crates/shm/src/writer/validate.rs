@@ -1,4 +1,4 @@
-//! Self-checks for tests.
+//! Consistency checks for tests.
 
 use super::Writer;
 use super::room::slots_of;
@@ -8,7 +8,7 @@ impl Writer {
     /// Checks that slots, index and arena agree.
     ///
     /// # Panics
-    /// When they do not.
+    /// If they do not.
     pub fn validate(&self) {
         let memory = self.memory();
         let mut used: Vec<Run> = self.slot_runs.iter().chain(&self.chunks).copied().collect();
