@@ -300,7 +300,7 @@ linux('a host that was stopped for longer than its clients wait starts over empt
   const { epoch } = await other.call(options, 'stats');
   await host.freeze();
   const frozen = performance.now();
-  t.is(await other.call(options, 'delete', 'key'), false, 'nobody says that it was deleted');
+  t.is(await other.call(options, 'delete', 'key'), false, 'no host answers that it was deleted');
   await until('its clients to have given up', () => performance.now() - frozen > 1_300);
   host.resume();
   const changed = async () => {

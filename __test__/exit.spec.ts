@@ -279,7 +279,7 @@ test('files of a killed host are removed by the next host', async (t) => {
   const [left, kept] = [await killed.run(listen), await living.run(listen)];
   t.true(left.startsWith(runtime));
   await killed.kill();
-  t.true(existsSync(left), 'nobody could remove them');
+  t.true(existsSync(left), 'no process could remove them');
   await next.run(listen);
   await until('the sweep', () => !existsSync(left));
   t.true(existsSync(kept), 'those of a living host stay');
@@ -333,5 +333,5 @@ test('loading the package does not start anything that is not needed', async (t)
     } else console.log(0);
   `);
   t.like(outcome, CLEAN);
-  t.true(Number(outcome.stdout) <= 0, 'a host nobody asks to listen needs no threads');
+  t.true(Number(outcome.stdout) <= 0, 'a host that does not listen needs no threads');
 });

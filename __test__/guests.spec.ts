@@ -194,7 +194,7 @@ asRoot('a user who is not allowed is kept out by the directory, or by the host i
   const home = path.dirname(socket!);
   t.deepEqual(readdirSync(home), ['s'], 'no secret lies there');
   t.is(lstatSync(path.dirname(home)).mode & 0o777, 0o711);
-  t.is(lstatSync(home).mode & 0o066, 0, 'nobody else can list or change it');
+  t.is(lstatSync(home).mode & 0o066, 0, 'no other user can list or change it');
   t.deepEqual([lstatSync(home).uid, lstatSync(socket!).uid], [0, 0]);
   const connect = async (uid: number) => {
     const source = `
@@ -373,7 +373,7 @@ onUnix('allowUids is refused where it would have no effect, with what to do inst
   await failsWith(t, () => new ClusteredCache(options({ endpoint })), 'ERR_CC_INVALID_OPTION', /client.*`endpoint`/);
   const asHost = options({ endpoint, role: 'host' });
   await failsWith(t, () => new ClusteredCache(asHost), 'ERR_CC_INVALID_OPTION', /allowUids.*secret.*cache of the host/);
-  t.throws(() => lstatSync(endpoint), { code: 'ENOENT' }, 'and nobody listens there');
+  t.throws(() => lstatSync(endpoint), { code: 'ENOENT' }, 'and no process listens there');
   await failsWith(t, ClusteredCache.listen({ allowUids: [GUEST] } as never), 'ERR_CC_INVALID_OPTION', /allowUids/);
 
   const cluster = await Cluster.start(agents, { workers: 1 });

@@ -318,7 +318,7 @@ linux('a load in flight continues: its leader stores the value, and the waiters 
   const stats = () => waiter.call(options, 'stats');
   await until('a leader', async () => (await stats()).fetches.leads === 1);
   const waiting = waiter.run(({ cache }, options) => cache(options).fetch('key', () => 'not this'), options);
-  await until('somebody who waits', async () => (await stats()).fetches.waits === 1);
+  await until('a waiting caller', async () => (await stats()).fetches.waits === 1);
   await endHost(host, others, (host) => host.signal('SIGTERM'));
   await until('the wait to be known to the next host', async () => (await stats()).fetches.waits === 2);
   await leader.run(({ state }) => state.finish('loaded'));
@@ -417,7 +417,7 @@ linux('a wait that its caller abandons ends at the new host', async (t) => {
       .fetch('key', () => 'not this', { signal: state.controller.signal })
       .catch((error: Error) => error.name);
   }, options);
-  await until('somebody who waits', async () => (await stats()).fetches.waits === 1);
+  await until('a waiting caller', async () => (await stats()).fetches.waits === 1);
   await endHost(host, others, (host) => host.signal('SIGTERM'));
   const aborted = await waiter.run(({ state }) => {
     state.controller.abort();

@@ -143,8 +143,8 @@ each('a destroyed namespace may be opened with other options', async (t, { open 
   const cache = await open({ max: 2 });
   await cache.destroy();
   await cache.close();
-  const anew = await open({ namespace: cache.namespace, max: 3 });
-  t.is(await anew.max(), 3);
+  const again = await open({ namespace: cache.namespace, max: 3 });
+  t.is(await again.max(), 3);
 });
 
 test('host: getAllCaches returns every open namespace by name', async (t) => {

@@ -94,7 +94,7 @@ unix('the limits of the command line apply when clients give none', async (t) =>
   t.deepEqual([await own.max(), await own.maxSize(), await own.ttl()], [5, 1_536, 600_000]);
   const same = client(t, endpoint, { namespace: 'open', max: 4 });
   await same.ready;
-  t.is(await same.max(), 4, 'a default conflicts with nobody');
+  t.is(await same.max(), 4, 'a default conflicts with no client');
 });
 
 unix('every setting can be given by a variable, and options override variables', async (t) => {

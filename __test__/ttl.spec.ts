@@ -129,7 +129,7 @@ each('without noDeleteOnStaleGet a read removes a stale entry', async (t, { open
   const cache = await open();
   await cache.set('key', 1, { ttl: 5 });
   await expired(cache, 'key');
-  t.is(await cache.size(), 1, 'present until somebody meets it, as in lru-cache');
+  t.is(await cache.size(), 1, 'present until it is read, as in lru-cache');
   t.is(await cache.get('key'), undefined);
   t.is(await cache.size(), 0);
 });

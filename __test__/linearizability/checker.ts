@@ -227,7 +227,9 @@ class KeyHistory {
     return done;
   }
 
-  /** Without what is no more than another possibility with the same value and more operations still free to happen. */
+  /**
+   * Removes possibilities that another one with the same value covers, because more of its operations are still open.
+   */
   #without(possible: Map<Value, Set<bigint>>): Map<Value, Set<bigint>> {
     if (this.#unanswered === 0n) return possible;
     for (const sets of possible.values()) {
