@@ -47,7 +47,7 @@ export class Link {
   readonly #state: LinkState;
   readonly #probe = new Probe();
   /** Why there is no host, if known. */
-  #blame: string | undefined;
+  #noHostReason: string | undefined;
   readonly #onIdle: () => void;
 
   /**
@@ -107,8 +107,8 @@ export class Link {
   /**
    * Sets why there is no host to connect to, for the errors of requests that wait in vain; `undefined`: there is one.
    */
-  blame(reason: string | undefined): void {
-    this.#blame = reason;
+  setNoHostReason(reason: string | undefined): void {
+    this.#noHostReason = reason;
   }
 
   /** Reports a host that refuses this process: until it accepts it, requests fail at once. */
@@ -449,7 +449,7 @@ export class Link {
     const sent = this.#forget(id);
     const error = this.#state.isConnected
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
-      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#blame));
+      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#noHostReason));
     const isNews = this.#state.overdue(error);
     if (sent) this.#orphan(id, pending);
     this.#fail(id, error, sent);
