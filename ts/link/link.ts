@@ -33,7 +33,7 @@ export class Link {
   readonly #register = makeRegister();
   readonly #pending: PendingRequests;
   /** Requests whose callers have given up, but whose answers matter to other callers. */
-  readonly #orphans = new Map<number, (form: Form, number: number) => void>();
+  readonly #lateAnswers = new Map<number, (form: Form, number: number) => void>();
   readonly #handles: Handles;
   readonly #nears = new NearRegistries();
   #lastId = 0;
@@ -335,14 +335,14 @@ export class Link {
   abandon(id: number, error: unknown): boolean {
     const pending = this.#pending.take(id);
     if (!pending) return false;
-    this.#orphan(id, pending);
+    this.#expectLateAnswer(id, pending);
     pending.reject(error);
     return true;
   }
 
   /** The host will not answer the abandoned request `id`. */
   disown(id: number): void {
-    this.#orphans.delete(id);
+    this.#lateAnswers.delete(id);
   }
 
   // --- sending ---------------------------------------------------------------------------------------------------
@@ -390,13 +390,13 @@ export class Link {
 
   /** Takes the answer to a request whose caller has given up. */
   #onOrphan(id: number, form: Form, number: number): void {
-    const take = this.#orphans.get(id);
-    this.#orphans.delete(id);
+    const take = this.#lateAnswers.get(id);
+    this.#lateAnswers.delete(id);
     take?.(form, number);
   }
 
-  #orphan(id: number, { operation: { orphaned } }: Pending): void {
-    if (orphaned) this.#orphans.set(id, orphaned);
+  #expectLateAnswer(id: number, { operation: { onLateAnswer } }: Pending): void {
+    if (onLateAnswer) this.#lateAnswers.set(id, onLateAnswer);
   }
 
   #onReopened(handle: number, form: Form, answer: unknown): void {
@@ -409,7 +409,7 @@ export class Link {
     log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
     const error = codedError(knownCode(code), message);
     const isNews = change === LinkChange.Lost ? this.#state.lost() : this.#state.refused(error);
-    this.#orphans.clear();
+    this.#lateAnswers.clear();
     for (const { id } of this.#pending.all()) {
       if (id <= through) this.#fail(id, error, change === LinkChange.Lost);
     }
@@ -451,7 +451,7 @@ export class Link {
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
       : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#noHostReason));
     const isNews = this.#state.overdue(error);
-    if (sent) this.#orphan(id, pending);
+    if (sent) this.#expectLateAnswer(id, pending);
     this.#fail(id, error, sent);
     if (isNews) this.#degrade(error);
   }
