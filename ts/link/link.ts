@@ -14,7 +14,7 @@ import { NearRegistries, type NearRegistry } from '../near/registry.js';
 import { Pending, PendingRequests } from './pending.js';
 import { isolate } from '../discovery/isolate.js';
 import { shapeTable } from '../values/shapes.js';
-import { TurnBatch } from './batching.js';
+import { RequestBatch } from './batching.js';
 import { Handles, type LinkListener } from './handles.js';
 import { Outbox } from './outbox.js';
 import { Probe } from './probe.js';
@@ -39,7 +39,7 @@ export class Link {
   #lastId = 0;
   /** Requests that native code has not taken over yet. */
   readonly #outbox: Outbox;
-  readonly #batch = new TurnBatch(
+  readonly #batch = new RequestBatch(
     () => this.#send(),
     (first, by) => this.#pending.postpone(first, by),
   );
