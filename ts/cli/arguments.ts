@@ -28,7 +28,7 @@ const OPTIONS = {
   endpoint: {
     value: '<path>',
     variable: 'CLUSTERED_CACHE_ENDPOINT',
-    text: 'path of the socket; clients use the same path',
+    text: 'path of the socket, for the host and clients',
   },
   'max-entries': { value: '<n>', variable: 'CLUSTERED_CACHE_MAX_ENTRIES', text: 'most entries of a namespace' },
   'max-size': { value: '<size>', variable: 'CLUSTERED_CACHE_MAX_SIZE', text: 'most bytes of a namespace: 256mb, 1gb' },
