@@ -1,4 +1,4 @@
-// Clients of other users than the host: `allowUids`. Only root can start them.
+// Clients that run as other users than their host: `allowUids`. Only root can start them.
 import { lstatSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -20,7 +20,7 @@ const asRoot: typeof test.serial = isRoot
   : (((title: string, body: never) =>
       test.serial.skip(`${title} (skipped: only root can start processes of other users)`, body)) as never);
 const onUnix = OWN === undefined ? test.skip : test;
-/** Users that nobody is. */
+/** User ids that are not in use. */
 const [GUEST, OTHER_GUEST, STRANGER] = [4_242_001, 4_242_002, 4_242_003];
 
 let agents: Agents;
@@ -29,11 +29,11 @@ test.before(async () => {
 });
 test.after.always(() => agents?.close());
 
-/** From now on the primary's workers run as this user. */
+/** Makes the primary fork further workers as this user. */
 const setUser = (primary: Agent, uid: number) =>
   primary.run(({ cluster }, uid) => cluster.setupPrimary({ uid, gid: uid }), uid);
 
-/** A cluster whose primary lets these users in and whose next workers run as the first of them. */
+/** A cluster whose primary allows these users and whose next workers run as the first of them. */
 async function clusterFor(...allowUids: number[]): Promise<Cluster> {
   const cluster = await Cluster.start(agents, { workers: 0 });
   await cluster.primary.call({ namespace: unique(), allowUids }, 'size');
@@ -55,7 +55,7 @@ const transportOf = (agent: Agent, options: object) =>
     return cache(options).transport;
   }, options);
 
-/** Asserts that both see what the other writes. */
+/** Asserts that each sees the other's writes. */
 async function share(t: ExecutionContext, one: Agent, other: Agent, options: object, theirs = options) {
   const key = unique('key');
   await one.call(options, 'set', key, { of: 'one' });
@@ -64,7 +64,7 @@ async function share(t: ExecutionContext, one: Agent, other: Agent, options: obj
   t.deepEqual(await one.call(options, 'get', key), ['of the other']);
 }
 
-/** The sockets of a process that listen in directories for allowed users. */
+/** The sockets of a process in directories for allowed users. */
 const socketsOf = (agent: Agent) =>
   agent.run(async ({ require }) => {
     const { readFileSync, readdirSync, readlinkSync } = require('node:fs') as typeof import('node:fs');
@@ -86,7 +86,7 @@ const socketsOf = (agent: Agent) =>
       .filter((path) => path.includes('-guests/'));
   });
 
-asRoot('workers of a user in the list share with the primary, in all ways', async (t) => {
+asRoot('workers of an allowed user share the cache with the primary, whichever way they read', async (t) => {
   const cluster = await clusterFor(GUEST, OTHER_GUEST);
   const [first, second] = [await cluster.fork(), await cluster.fork()];
   const [{ primary }, options] = [cluster, patient()];
@@ -113,7 +113,7 @@ asRoot('workers of a user in the list share with the primary, in all ways', asyn
   t.is((await second.call(options, 'stats')).clients, 2);
 });
 
-asRoot('what another user keeps near follows what the primary writes', async (t) => {
+asRoot('the near cache of another user follows writes by the primary', async (t) => {
   const cluster = await clusterFor(GUEST);
   const worker = await cluster.fork();
   const options = { ...patient(), near: true };
@@ -125,7 +125,7 @@ asRoot('what another user keeps near follows what the primary writes', async (t)
 });
 
 if (SHARED) {
-  asRoot('another user reads the memory of a primary that does nothing, and cannot change it', async (t) => {
+  asRoot('another user reads the memory of a stopped primary, and cannot change it', async (t) => {
     const cluster = await clusterFor(GUEST);
     const worker = await cluster.fork();
     const options = patient();
@@ -144,7 +144,7 @@ if (SHARED) {
   });
 }
 
-asRoot('users of several lists, and of none, are told apart in one cluster', async (t) => {
+asRoot('in one cluster, users of several lists are allowed and all others refused', async (t) => {
   const cluster = await clusterFor(GUEST);
   const { primary } = cluster;
   const guest = await cluster.fork();
@@ -167,7 +167,7 @@ asRoot('users of several lists, and of none, are told apart in one cluster', asy
   t.is((await primary.call(options, 'stats')).clients, 3);
 });
 
-asRoot('a worker that came before it was allowed is served when it is', async (t) => {
+asRoot('a worker that asked before its user was allowed is served afterwards', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const { primary } = cluster;
   const options = patient();
@@ -181,11 +181,11 @@ asRoot('a worker that came before it was allowed is served when it is', async (t
   await primary.call({ namespace: unique(), allowUids: [GUEST] }, 'size');
   t.true(await until('the worker is served', () => worker.call(options, 'set', 'key', 1)));
   await share(t, cluster.worker(0), worker, options);
-  // Of the instance that was refused first.
+  // From the instance that was refused first.
   t.is(await worker.run(({ cache }, options) => cache(options).transport, options), TRANSPORT);
 });
 
-asRoot('a user who is in no list is kept out by the directory, and by the socket should that be open', async (t) => {
+asRoot('a user who is not allowed is kept out by the directory, or by the host if that is open', async (t) => {
   const cluster = await clusterFor(GUEST);
   const worker = await cluster.fork();
   await worker.call(patient(), 'size');
@@ -194,7 +194,7 @@ asRoot('a user who is in no list is kept out by the directory, and by the socket
   const home = path.dirname(socket!);
   t.deepEqual(readdirSync(home), ['s'], 'no secret lies there');
   t.is(lstatSync(path.dirname(home)).mode & 0o777, 0o711);
-  t.is(lstatSync(home).mode & 0o066, 0, 'nobody else can list or change it');
+  t.is(lstatSync(home).mode & 0o066, 0, 'no other user can list or change it');
   t.deepEqual([lstatSync(home).uid, lstatSync(socket!).uid], [0, 0]);
   const connect = async (uid: number) => {
     const source = `
@@ -205,19 +205,19 @@ asRoot('a user who is in no list is kept out by the directory, and by the socket
       socket.on('close', () => console.log('closed'));`;
     return (await node(['-e', source], { uid, cwd: '/' })).stdout;
   };
-  // Where the file system keeps no lists of users, everybody gets as far as the socket.
+  // Without access control lists in the file system, any user can reach the socket.
   if ((lstatSync(home).mode & 0o001) === 0) t.is(await connect(STRANGER), 'EACCES\nclosed\n');
   const { chmodSync } = await import('node:fs');
   chmodSync(home, 0o711);
   const heard = await connect(STRANGER);
   t.true(heard.startsWith('connected\n'), heard);
   t.false(heard.includes('heard'), 'not a word is said to another user');
-  // A guest is listened to, and hung up on for what he says.
+  // An allowed user may connect; an invalid message then ends the connection.
   t.true((await connect(GUEST)).startsWith('connected\n'));
   t.is(await worker.call(patient(), 'set', 'key', 1), true);
 });
 
-asRoot('at the end nothing of the socket for allowed users is left', async (t) => {
+asRoot('the socket for allowed users is removed at the end', async (t) => {
   const cluster = await clusterFor(GUEST);
   await (await cluster.fork()).call(patient(), 'size');
   const [socket] = await socketsOf(cluster.primary);
@@ -231,7 +231,7 @@ asRoot('at the end nothing of the socket for allowed users is left', async (t) =
   t.throws(() => lstatSync(path.dirname(socket!)), { code: 'ENOENT' });
 });
 
-asRoot('helpers of other users attach, and so do those of their own', async (t) => {
+asRoot('helpers of allowed users attach, and so do their own helpers', async (t) => {
   const host = await agents.spawn();
   const plain = patient();
   const attached = { ...plain, attach: true };
@@ -241,7 +241,7 @@ asRoot('helpers of other users attach, and so do those of their own', async (t) 
   t.is(await transportOf(guest, attached), TRANSPORT);
   const own = await helperOf(host, 0);
   await share(t, own, guest, attached);
-  // Told by one that was told: as another user, and as its own.
+  // Attached through a helper: as another user, and as the host's own user.
   for (const parent of [own, guest]) {
     const last = await helperOf(parent, GUEST);
     t.is(await userOf(last), GUEST);
@@ -255,7 +255,7 @@ asRoot('helpers of other users attach, and so do those of their own', async (t) 
   });
 });
 
-asRoot('workers of another user join what their primary has attached to', async (t) => {
+asRoot('workers of an allowed user join the cache that their primary has attached to', async (t) => {
   const host = await agents.spawn();
   const plain = patient();
   await host.call({ ...plain, allowUids: [GUEST] }, 'size');
@@ -272,7 +272,7 @@ asRoot('workers of another user join what their primary has attached to', async 
   t.is(await transportOf(cluster.worker(0), plain), TRANSPORT);
 });
 
-asRoot('who runs as a user that is in no list is not told the secret', async (t) => {
+asRoot('a process of a user who is not allowed is not told the secret', async (t) => {
   const host = await agents.spawn();
   await host.call({ ...patient(), allowUids: [GUEST] }, 'size');
   const answers: Record<string, unknown>[] = [];
@@ -292,7 +292,7 @@ asRoot('who runs as a user that is in no list is not told the secret', async (t)
   t.false('secret' in stranger!);
 });
 
-asRoot('threads of workers of another user share through them', async (t) => {
+asRoot('threads in a worker of an allowed user share the cache', async (t) => {
   const cluster = await clusterFor(GUEST);
   const worker = await cluster.fork();
   const options = patient();
@@ -315,7 +315,7 @@ asRoot('threads of workers of another user share through them', async (t) => {
   t.deepEqual([value, transport], ['shared', TRANSPORT]);
 });
 
-asRoot('a TMPDIR that nobody else can pass through is passed over', async (t) => {
+asRoot('a TMPDIR that other users cannot enter is skipped', async (t) => {
   const closed = directoryFor(t);
   const cluster = await Cluster.start(agents, { workers: 0, env: { TMPDIR: closed } });
   const { primary } = cluster;
@@ -328,7 +328,7 @@ asRoot('a TMPDIR that nobody else can pass through is passed over', async (t) =>
   t.true(socket!.startsWith(base), socket);
 });
 
-onUnix('what is no list of users is refused with name, value and what is allowed', async (t) => {
+onUnix('an invalid list of users is refused with name, value and what is allowed', async (t) => {
   const overflow = 65_534;
   for (const [allowUids, kind] of [
     [4_242, TypeError],
@@ -338,7 +338,7 @@ onUnix('what is no list of users is refused with name, value and what is allowed
     [new Set([1]), TypeError],
     [['4242'], TypeError],
     [[1, undefined], TypeError],
-    // eslint-disable-next-line no-sparse-arrays -- a hole is no user
+    // eslint-disable-next-line no-sparse-arrays -- a hole is not a user
     [[1, , 2], TypeError],
     [[-1], RangeError],
     [[1.5], RangeError],
@@ -359,7 +359,7 @@ onUnix('what is no list of users is refused with name, value and what is allowed
   await failsWith(t, () => new ClusteredCache({ allowUids: many }), 'ERR_CC_INVALID_OPTION', /64 users at most/);
 });
 
-onUnix('an empty list, one with repetitions and one with the own user are lists', async (t) => {
+onUnix('a list may be empty, repeat a user, or contain the own user', async (t) => {
   for (const allowUids of [[], [OWN!], [GUEST, GUEST]]) {
     const cache = new ClusteredCache({ namespace: unique(), allowUids });
     t.is(await cache.set('key', 1), true);
@@ -367,13 +367,13 @@ onUnix('an empty list, one with repetitions and one with the own user are lists'
   }
 });
 
-onUnix('where it would change nothing it is refused, with what to do instead', async (t) => {
+onUnix('allowUids is refused where it would have no effect, with what to do instead', async (t) => {
   const options = (more = {}) => ({ namespace: unique(), allowUids: [GUEST], ...more });
   const endpoint = path.join(directoryFor(t), 's');
   await failsWith(t, () => new ClusteredCache(options({ endpoint })), 'ERR_CC_INVALID_OPTION', /client.*`endpoint`/);
   const asHost = options({ endpoint, role: 'host' });
   await failsWith(t, () => new ClusteredCache(asHost), 'ERR_CC_INVALID_OPTION', /allowUids.*secret.*cache of the host/);
-  t.throws(() => lstatSync(endpoint), { code: 'ENOENT' }, 'and nobody listens there');
+  t.throws(() => lstatSync(endpoint), { code: 'ENOENT' }, 'and no process listens there');
   await failsWith(t, ClusteredCache.listen({ allowUids: [GUEST] } as never), 'ERR_CC_INVALID_OPTION', /allowUids/);
 
   const cluster = await Cluster.start(agents, { workers: 1 });
@@ -386,11 +386,11 @@ onUnix('where it would change nothing it is refused, with what to do instead', a
   await t.throwsAsync(helper.call(options({ attach: true }), 'size'), { ...refused, message: /allowUids.*`attach`/ });
   const named = await agents.spawn('process.cjs', { env: { CLUSTERED_CACHE_ENDPOINT: endpoint } });
   await t.throwsAsync(named.call(options(), 'size'), { ...refused, message: /CLUSTERED_CACHE_ENDPOINT/ });
-  // A worker that hosts on its own account is a host.
+  // A worker with role 'host' is a host.
   t.is(await cluster.worker(0).call(options({ role: 'host' }), 'size'), 0);
 });
 
-onUnix('instances of a PM2 app refuse it', async (t) => {
+onUnix('instances of a PM2 app refuse allowUids', async (t) => {
   const pm2 = new Pm2(agents);
   try {
     const app = await pm2.start({ instances: 1 });

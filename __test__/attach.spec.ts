@@ -20,7 +20,7 @@ test.after.always(() => agents?.close());
 
 const attached = () => ({ ...patient(), attach: true });
 
-/** A helper that `parent` forks, after it has loaded the package unless told otherwise. */
+/** A helper that `parent` forks, by default after it has loaded the package. */
 async function helperOf(parent: Agent, { loads = true, options = {} as ForkOptions } = {}): Promise<Agent> {
   if (loads) await parent.run(({ cc }) => typeof cc);
   const { token, agent } = agents.expect();
@@ -30,7 +30,7 @@ async function helperOf(parent: Agent, { loads = true, options = {} as ForkOptio
 
 const roleIn = (agent: Agent, options: object) => agent.run(({ cache }, options) => cache(options).role, options);
 
-/** Asserts that both see what the other writes. */
+/** Asserts that each sees the other's writes. */
 async function share(t: ExecutionContext, one: Agent, other: Agent, options: { namespace: string; timeout: number }) {
   const plain = { namespace: options.namespace, timeout: options.timeout };
   await one.call(plain, 'set', 'of one', { n: 1 });
@@ -91,17 +91,17 @@ test.serial('workers of a primary that attaches join what it has joined', async 
   t.is(await roleIn(primary, options), 'client');
 });
 
-test.serial('in a worker of a cluster attach changes nothing', async (t) => {
+test.serial('attach has no effect in a cluster worker', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   await share(t, cluster.primary, cluster.worker(0), attached());
 });
 
-test.serial('a helper of a helper joins the same cache, whoever comes first', async (t) => {
+test.serial('a helper of a helper joins the same cache, whichever opens it first', async (t) => {
   const host = await agents.spawn();
   const options = attached();
   const first = await helperOf(host);
   const second = await helperOf(first);
-  // Both ask at once: the first has not been told yet what the second wants to know.
+  // Both ask at once: the first does not know yet what the second asks it for.
   const early = first.call(options, 'set', 'early', 1);
   t.is(await second.call(options, 'incr', 'n'), 1);
   await early;
@@ -109,7 +109,7 @@ test.serial('a helper of a helper joins the same cache, whoever comes first', as
   await share(t, host, await helperOf(second), options);
 });
 
-test.serial('a helper of one that has a cache of its own joins that', async (t) => {
+test.serial('a helper of a helper that has a cache of its own joins that cache', async (t) => {
   const host = await agents.spawn();
   const options = attached();
   const middle = await helperOf(host);
@@ -118,7 +118,7 @@ test.serial('a helper of one that has a cache of its own joins that', async (t) 
   t.is(await last.call(options, 'get', 'key'), 'of the middle');
 });
 
-test.serial('a helper of a client that knows its host by the path joins that host', async (t) => {
+test.serial('a helper of a client that knows its host by path joins that host', async (t) => {
   const host = await agents.spawn();
   const endpoint = await host.run(async ({ cc, state }) => {
     state.listener = await cc.ClusteredCache.listen();
@@ -130,10 +130,10 @@ test.serial('a helper of a client that knows its host by the path joins that hos
   await share(t, host, await helperOf(client), options);
 });
 
-/** There is no election on Windows. */
+/** Hosts are not elected on Windows. */
 const withElection = process.platform === 'win32' ? test.serial.skip : test.serial;
 
-withElection('a helper of an instance of a PM2 app joins its elected host, and follows it', async (t) => {
+withElection('a helper of a PM2 instance joins the elected host, and follows when the host changes', async (t) => {
   const pm2 = new Pm2(agents);
   try {
     const app = await pm2.start({ instances: 2 });
@@ -191,11 +191,11 @@ test.serial('attach without a channel is refused at once', async (t) => {
   t.regex(outcome.stdout, /^ERR_CC_INVALID_OPTION true .*`attach`.*child_process\.fork/);
 });
 
-test.serial('who attaches is no host', async (t) => {
+test.serial('a process that attaches is not a host', async (t) => {
   await failsWith(t, () => ClusteredCache.bootstrap({ attach: true }), 'ERR_CC_INVALID_OPTION', /bootstrap/);
 });
 
-test.serial('attach is true or false, and names no second cache', async (t) => {
+test.serial('attach is a boolean, and conflicts with options that select another cache', async (t) => {
   for (const options of [{ attach: 1 }, { attach: true, endpoint: '/a/b' }, { attach: true, role: 'host' }]) {
     await failsWith(t, () => new ClusteredCache(options as object), 'ERR_CC_INVALID_OPTION', /`attach`/);
   }
@@ -221,7 +221,7 @@ function family(t: ExecutionContext, parent: string, helper: string) {
 
 const CLEAN = { code: 0, signal: null, hung: false, stderr: '' };
 
-test.serial('neither side lives longer for it', async (t) => {
+test.serial('attaching keeps neither process alive', async (t) => {
   const parent = `startHelper().once('exit', (code, signal) => console.log(code, signal));`;
   for (const helper of [
     'new cc.ClusteredCache(attached);',
@@ -243,7 +243,7 @@ test.serial('an idle helper whose parent never answers ends by itself', async (t
   t.like(await node(['-e', source]), { ...CLEAN, stdout: '0 null\n' });
 });
 
-test.serial('a helper whose application listens lives until it is disconnected, as ever', async (t) => {
+test.serial('a helper whose application listens to messages lives until it is disconnected', async (t) => {
   const outcome = await family(
     t,
     `
@@ -260,14 +260,14 @@ test.serial('a helper whose application listens lives until it is disconnected, 
   t.like(outcome, { ...CLEAN, stdout: '0\n' });
 });
 
-test.serial("the application's messages arrive, also those that were sent before it listens, in order", async (t) => {
+test.serial("the application's messages arrive in order, including those sent before it listens", async (t) => {
   const outcome = await family(
     t,
     `
     const { once } = require('node:events');
     const helper = startHelper();
     for (const n of [1, 2, 3]) helper.send({ n });
-    // The helper has sent all of its messages when it ends its first task: nobody has listened until then.
+    // The helper has sent all its messages when it ends its first task: nothing has listened until then.
     const cache = new cc.ClusteredCache();
     const sent = setInterval(async () => {
       if (!(await cache.get('sent'))) return;

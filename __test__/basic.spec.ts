@@ -22,7 +22,7 @@ each('the last value set wins', async (t, { open }) => {
   t.is(await cache.size(), 1);
 });
 
-each('writes that are not awaited are seen by the reads after them', async (t, { open }) => {
+each('a write that is not awaited is visible to later reads of the same process', async (t, { open }) => {
   const cache = await open();
   void cache.set('key', 1);
   void cache.set('key', 2);
@@ -33,7 +33,7 @@ each('writes that are not awaited are seen by the reads after them', async (t, {
   t.is(await none, undefined);
 });
 
-each('has and peek tell of an entry without counting as a use', async (t, { open }) => {
+each('has and peek find an entry without counting as a use', async (t, { open }) => {
   const cache = await open({ max: 2 });
   t.is(await cache.has('a'), false);
   t.is(await cache.peek('a'), undefined);
@@ -55,7 +55,7 @@ each('get counts as a use', async (t, { open }) => {
   t.is(await cache.has('b'), false);
 });
 
-each('getAndDelete gives the value to exactly one caller', async (t, { open }) => {
+each('getAndDelete returns the value to exactly one caller', async (t, { open }) => {
   const cache = await open();
   await cache.set('key', [1, 2, 3]);
   const answers = await Promise.all(Array.from({ length: 20 }, () => cache.getAndDelete('key')));
@@ -73,7 +73,7 @@ each('setIfAbsent succeeds for exactly one caller', async (t, { open }) => {
   t.is(await cache.get('key'), answers.indexOf(true));
 });
 
-each('setIfAbsent takes a ttl and succeeds again when it is over', async (t, { open }) => {
+each('setIfAbsent takes a ttl and succeeds again after it has expired', async (t, { open }) => {
   const cache = await open();
   t.is(await cache.setIfAbsent('key', 1, { ttl: 60_000 }), true);
   const remaining = await cache.getRemainingTTL('key');
@@ -83,7 +83,7 @@ each('setIfAbsent takes a ttl and succeeds again when it is over', async (t, { o
   t.is(await cache.get('key'), 2);
 });
 
-each('clear removes everything and tells how much that was', async (t, { open }) => {
+each('clear removes all entries and resolves to their number', async (t, { open }) => {
   const cache = await open();
   t.is(await cache.clear(), 0);
   await cache.mSet([
@@ -96,7 +96,7 @@ each('clear removes everything and tells how much that was', async (t, { open })
   t.is(await cache.calculatedSize(), 0);
 });
 
-each('clear with a prefix removes the string keys that begin so', async (t, { open }) => {
+each('clear with a prefix removes the string keys that begin with it', async (t, { open }) => {
   const cache = await open();
   await cache.mSet([
     ['user:1', 1],
@@ -114,7 +114,7 @@ each('clear with a prefix removes the string keys that begin so', async (t, { op
   t.deepEqual(await cache.keys(), [1]);
 });
 
-each('the namespace, the role and the transport are told', async (t, { open, role }) => {
+each('an instance exposes its namespace, role and transport', async (t, { open, role }) => {
   const cache = await open({ namespace: `told-${role}` });
   t.is(cache.namespace, `told-${role}`);
   t.is(cache.role, role);
@@ -132,7 +132,7 @@ each('size counts entries and calculatedSize the bytes they take', async (t, { o
   t.true((await cache.calculatedSize()) < bytes);
 });
 
-each('info tells remaining time, size and age', async (t, { open }) => {
+each('info reports remaining time, size and age', async (t, { open }) => {
   const cache = await open();
   t.is(await cache.info('key'), undefined);
   const before = Date.now();
@@ -145,7 +145,7 @@ each('info tells remaining time, size and age', async (t, { open }) => {
   t.is((await cache.info('forever'))?.remainingTTL, Infinity);
 });
 
-each('many instances of one namespace are one cache', async (t, { open }) => {
+each('all instances of one namespace share one cache', async (t, { open }) => {
   const first = await open({ namespace: 'shared-by-instances' });
   const second = await open({ namespace: 'shared-by-instances' });
   await first.set('key', 'from the first');
@@ -154,7 +154,7 @@ each('many instances of one namespace are one cache', async (t, { open }) => {
   t.is(await second.get('key'), 'from the first', 'closing one leaves the other');
 });
 
-test('host: the synchronous family answers like the asynchronous one', async (t) => {
+test('host: the synchronous methods answer like the asynchronous ones', async (t) => {
   const { ClusteredCache } = await import('../index.js');
   const cache = new ClusteredCache<string, any>({ namespace: 'sync-family' });
   t.is(cache.getSync('key'), undefined);

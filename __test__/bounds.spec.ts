@@ -4,7 +4,7 @@ import { rolesOf } from './helpers/roles.ts';
 
 const each = rolesOf(test);
 
-each('max evicts the least recently used', async (t, { open }) => {
+each('max evicts the least recently used entry', async (t, { open }) => {
   const cache = await open({ max: 3 });
   await cache.mSet([
     ['a', 1],
@@ -20,7 +20,7 @@ each('max evicts the least recently used', async (t, { open }) => {
   t.is((await cache.stats()).evictions, 2);
 });
 
-each('max 1 keeps the last', async (t, { open }) => {
+each('max 1 keeps only the last entry', async (t, { open }) => {
   const cache = await open({ max: 1 });
   t.is(
     await cache.mSet([
@@ -32,7 +32,7 @@ each('max 1 keeps the last', async (t, { open }) => {
   t.deepEqual(await cache.entries(), [['b', 2]]);
 });
 
-each('maxSize bounds the bytes without a word from the user', async (t, { open }) => {
+each('maxSize bounds the bytes even when entries are given no size', async (t, { open }) => {
   const cache = await open({ maxSize: 10_000 });
   for (let index = 0; index < 50; index += 1) {
     t.is(await cache.set(`key ${index}`, 'x'.repeat(900)), true);
@@ -43,7 +43,7 @@ each('maxSize bounds the bytes without a word from the user', async (t, { open }
   t.is((await cache.keys())[0], 'key 49');
 });
 
-each('an explicit size is reckoned with instead of the bytes', async (t, { open }) => {
+each('an explicit size counts instead of the bytes', async (t, { open }) => {
   const cache = await open({ maxSize: 10 });
   await cache.set('a', 'x'.repeat(500), { size: 4 });
   await cache.set('b', 'y', { size: 5 });
@@ -53,7 +53,7 @@ each('an explicit size is reckoned with instead of the bytes', async (t, { open 
   t.is(await cache.calculatedSize(), 6);
 });
 
-each('one large entry evicts as many as it needs', async (t, { open }) => {
+each('a large entry evicts as many entries as it needs', async (t, { open }) => {
   const cache = await open({ maxSize: 10 });
   await cache.mSet(
     Array.from({ length: 10 }, (_, index): [number, number] => [index, index]),
@@ -63,7 +63,7 @@ each('one large entry evicts as many as it needs', async (t, { open }) => {
   t.deepEqual(await cache.keys(), ['large', 9, 8, 7]);
 });
 
-each('a value over maxEntrySize is not stored and leaves no older one', async (t, { open }) => {
+each('a value over maxEntrySize is not stored, and the older value is removed', async (t, { open }) => {
   const cache = await open({ maxEntrySize: 1_000 });
   t.is(await cache.set('key', 'small'), true);
   await cache.set('bystander', 1);
@@ -74,14 +74,14 @@ each('a value over maxEntrySize is not stored and leaves no older one', async (t
   t.is((await cache.stats()).refused, 2);
 });
 
-each('maxSize bounds the entry where maxEntrySize is left out', async (t, { open }) => {
+each('maxSize bounds each entry when maxEntrySize is omitted', async (t, { open }) => {
   const cache = await open({ maxSize: 100 });
   t.is(await cache.set('key', 'x'.repeat(101)), false);
   t.is(await cache.set('key', 1, { size: 101 }), false);
   t.is(await cache.set('key', 1, { size: 100 }), true);
 });
 
-each('no entry is over 16 MiB whatever the options say', async (t, { open }) => {
+each('no entry exceeds 16 MiB, whatever the options', async (t, { open }) => {
   const cache = await open();
   t.is(await cache.set('key', Buffer.alloc(16 * 2 ** 20 - 1_024)), true);
   t.is(await cache.set('key', Buffer.alloc(16 * 2 ** 20)), false);
@@ -113,7 +113,7 @@ each('a value over 16 MiB is refused and counted, however large the bounds are',
   t.deepEqual({ refused, sets, deletes }, { refused: 4, sets: 3, deletes: 0 });
 });
 
-each('sizes that are no positive integers are refused', async (t, { open }) => {
+each('sizes that are not positive integers are refused', async (t, { open }) => {
   const cache = await open();
   for (const size of [0, -1, 1.5, NaN, Infinity, '1', null]) {
     await failsWith(t, () => cache.set('key', 1, { size: size as never }), 'ERR_CC_INVALID_OPTION', /size/);

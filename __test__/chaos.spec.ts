@@ -1,5 +1,5 @@
-// Instances of an app come, go in order, are killed and stopped, also in the middle of what another one has just begun, in
-// an order that chance decides, while each of them checks what it is told: see fixtures/witness.cjs.
+// Instances of an app start, end gracefully, are killed and are stopped, in random order and also while another of
+// these is under way, while each of them checks every answer it gets: see fixtures/witness.cjs.
 
 import path from 'node:path';
 import test from 'ava';
@@ -14,10 +14,13 @@ import { until, within } from './helpers/wait.ts';
 const linux = process.platform === 'linux' ? test.serial : test.serial.skip;
 
 const EVENTS = Number(process.env.CC_TEST_EVENTS ?? (LONG ? 1_000 : 15));
-/** A failure prints it; CC_TEST_SEED chooses the same events again, though not at the same moments. */
+/** A failure prints the seed; CC_TEST_SEED chooses the same events again, though not with the same timing. */
 const SEED = Number(process.env.CC_TEST_SEED ?? Date.now() % 2 ** 31);
 const TIMEOUT = 1_000;
-/** Instances: so many and up to two more there are again after each event, and more than the most never join. */
+/**
+ * The number of instances: after each event there are at least this many, and up to two more; never more than the
+ * maximum.
+ */
 const [FEWEST, MOST] = [2, 6];
 
 interface Seen {
@@ -42,7 +45,7 @@ test.after.always(async () => {
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** An app whose instances watch the cache. */
+/** An app whose instances check the cache. */
 class Watched {
   readonly total = { operations: 0, failed: 0, 'longest operation, ms': 0 };
   readonly violations: string[] = [];
@@ -60,7 +63,7 @@ class Watched {
   async join(): Promise<Agent> {
     const instance = await pm2.start(agents, this.#name);
     await instance.run(async ({ cache, require, state }, options) => {
-      // Whether it joins in time on a busy machine is not the question.
+      // Whether it joins in time on a busy machine is not tested.
       await cache({ ...options, timeout: 15_000 }).ready;
       state.witness = require('./witness.cjs').start(cache(options), cache({ ...options, near: true }));
     }, this.options);
@@ -70,7 +73,7 @@ class Watched {
 
   host = (): Promise<Agent> => pm2.hostAmong(this.instances);
 
-  /** Waits until all that are left agree on one host, and takes what they saw. */
+  /** Waits until all remaining instances agree on one host, and collects what they saw. */
   async settle(): Promise<void> {
     this.instances = this.instances.filter(({ alive }) => alive);
     for (const wanted = FEWEST + this.#random.below(3); this.instances.length < wanted;) await this.join();
@@ -115,7 +118,7 @@ class Watched {
     }
   }
 
-  /** What was deleted is gone for all of them. */
+  /** Asserts that deleted entries are gone for all instances. */
   async #lookFor(keys: string[]): Promise<void> {
     for (const instance of this.instances) {
       const found = (await instance.call({ ...this.options, timeout: 15_000 }, 'mGet', keys)) as Map<string, unknown>;
@@ -128,7 +131,7 @@ class Watched {
 
 const ENDS = ['SIGINT', 'SIGTERM', 'exit'] as const;
 
-/** Tells an instance to end in order. */
+/** Tells an instance to end gracefully. */
 function tellToEnd(instance: Agent, random: Random): void {
   const how = random.pick(ENDS);
   if (how !== 'exit') return instance.signal(how);
@@ -137,7 +140,7 @@ function tellToEnd(instance: Agent, random: Random): void {
 
 const ended = (instance: Agent) => within(instance.gone, `end of process ${instance.pid}`);
 
-/** What may happen. Each returns when those that end have ended, and nobody is stopped. */
+/** The events. Each returns when the instances that end have ended and no instance is stopped. */
 const EVENTS_BY_NAME: Record<string, (app: Watched, random: Random) => Promise<unknown>> = {
   'one joins': async (app) => app.instances.length < MOST && app.join(),
   'one ends': async (app, random) => {
@@ -204,7 +207,7 @@ const EVENTS_BY_NAME: Record<string, (app: Watched, random: Random) => Promise<u
   },
 };
 
-/** Ends all that are there, in order, so that what follows finds nobody to take over from. */
+/** Ends all instances gracefully, so that the next test finds no host to take over from. */
 async function endAll(app: Watched, random: Random): Promise<void> {
   for (const instance of app.instances) tellToEnd(instance, random);
   await Promise.all(app.instances.map(ended));
@@ -221,7 +224,7 @@ for (const [title, options] of [
   ['', () => ({})],
   [', with a snapshot', () => ({ persist: { path: path.join(pm2.home, 'snapshot') } })],
 ] as const) {
-  linux(`whatever happens to its instances, nobody is told anything wrong${title}`, async (t) => {
+  linux(`whatever happens to the instances, no instance gets a wrong answer${title}`, async (t) => {
     t.timeout(60_000 + EVENTS * 10_000);
     t.log(`seed ${SEED}`);
     const random = new Random(SEED);
@@ -244,7 +247,7 @@ for (const [title, options] of [
   });
 }
 
-linux('an instance that reads copies nobody invalidates is found out', async (t) => {
+linux('an instance that reads copies that are never invalidated is detected', async (t) => {
   const app = new Watched(new Random(SEED), {});
   const instance = await app.join();
   await instance.run(({ cache, require, state }, options) => {

@@ -62,7 +62,7 @@ each('every method rejects after close', async (t, { open }) => {
   }
 });
 
-each('closing one instance leaves the others and the data', async (t, { open }) => {
+each('closing one instance does not affect other instances or the data', async (t, { open }) => {
   const first = await open();
   const second = await open({ namespace: first.namespace });
   await first.set('key', 1);
@@ -81,7 +81,7 @@ each('a cache may be closed and opened again many times', async (t, { open }) =>
   }
 });
 
-each('calls that are under way when the cache is closed are settled', async (t, { open }) => {
+each('calls in flight when the cache is closed are settled', async (t, { open }) => {
   const cache = await open();
   const calls = Array.from({ length: 100 }, (_, index) => cache.set(index, index));
   const closed = cache.close();
@@ -93,7 +93,7 @@ each('calls that are under way when the cache is closed are settled', async (t, 
   await closed;
 });
 
-each('closing the instance of a leader passes the load on', async (t, { open }) => {
+each('closing an instance that is loading passes the load on to the next waiter', async (t, { open }) => {
   const leader = await open();
   const waiter = await open({ namespace: leader.namespace });
   const gate = deferred<string>();
@@ -111,7 +111,7 @@ each('closing the instance of a leader passes the load on', async (t, { open }) 
   t.true(['from the waiter', 'from the leader'].includes(answer as string), String(answer));
 });
 
-each('closing in mid-iteration ends the iteration with an error', async (t, { open }) => {
+each('closing during an iteration ends the iteration with an error', async (t, { open }) => {
   const cache = await open();
   await cache.mSet(Array.from({ length: 10_000 }, (_, index): [number, number] => [index, index]));
   await failsWith(

@@ -21,7 +21,7 @@ const MODULES = {
 /** Whether Node has loaded its cluster module; in the package, `ts/discovery/cluster-module.ts` asks the same. */
 const IS_LOADED = `process.moduleLoadList.includes('NativeModule cluster')`;
 
-/** Forks a worker, which reads what the primary has stored. */
+/** Forks a worker that reads a value stored by the primary. */
 const MAIN = `
   if (cluster.isPrimary) {
     const cache = new ClusteredCache();
@@ -44,7 +44,7 @@ for (const [extension, load] of Object.entries(MODULES)) {
     return node([file]);
   };
 
-  test(`${extension}: loading the package and using a cache loads no cluster module`, async (t) => {
+  test(`${extension}: loading the package and using a cache does not load the cluster module`, async (t) => {
     const outcome = await run(
       t,
       `${load.package}

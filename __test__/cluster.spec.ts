@@ -29,7 +29,7 @@ for (const variant of VARIANTS) {
   test.serial(`${title} share its cache (${variant.serialization} messages, ${variant.worker})`, async (t) => {
     const { primary, workers } = await Cluster.start(agents, variant);
     const options = { timeout: 15_000 };
-    // In the `after` variants nobody is there yet to answer: the calls wait.
+    // In the `after` variants there is no host yet: the calls wait.
     const stored = workers.map((worker, index) => worker.call(options, 'set', `from ${index}`, { index }));
     if (variant.load === 'after') await primary.run(({ cc }) => void cc.ClusteredCache.bootstrap());
     t.deepEqual(await Promise.all(stored), [true, true]);
@@ -58,7 +58,7 @@ test('a plain import in the primary is enough for its workers', async (t) => {
   t.is(await cluster.worker(1).call({ timeout: 15_000 }, 'get', 'key'), 1);
 });
 
-test('values keep their fidelity from worker to worker', async (t) => {
+test('values pass from worker to worker unchanged', async (t) => {
   const options = patient();
   const [first, second] = [shared.worker(0), shared.worker(1)];
   await first.call(
@@ -68,7 +68,7 @@ test('values keep their fidelity from worker to worker', async (t) => {
   );
   for (const { name, make } of SAMPLES) {
     const value = make();
-    // The channel of the test itself carries what V8 serializes; an error made anew here has its own stack.
+    // The test's own channel uses V8's serialization; an error recreated here has a stack of its own.
     const found = await second.call(options, 'get', name);
     assert.deepStrictEqual(found, value, name);
   }
@@ -140,7 +140,7 @@ test('every method works in a worker', async (t) => {
   t.is(await call('size'), 0);
 });
 
-test('what only a host can do is refused in a worker', async (t) => {
+test('methods that only a host has are refused in a worker', async (t) => {
   const options = patient();
   const worker = shared.worker(0);
   for (const method of ['setSync', 'deleteSync', 'incrSync']) {
@@ -152,7 +152,7 @@ test('what only a host can do is refused in a worker', async (t) => {
   );
 });
 
-test("reads at once work in a worker that reads the host's memory, and are refused in another", async (t) => {
+test("synchronous reads work in a worker that reads the host's memory, and are refused in any other", async (t) => {
   const options = patient();
   const worker = shared.worker(0);
   await worker.call(options, 'set', 'key', { a: 1 });
@@ -167,7 +167,7 @@ test("reads at once work in a worker that reads the host's memory, and are refus
   }
 });
 
-test('counters are exact whoever counts', async (t) => {
+test('counters are exact, whichever processes count', async (t) => {
   const options = patient();
   const count = async ({ cache }: { cache(options: object): any }, options: object) => {
     const target = cache(options);
@@ -218,7 +218,7 @@ test('a key is loaded once in the whole cluster', async (t) => {
   );
 });
 
-test('an acknowledged write is seen by every later read of every process', async (t) => {
+test('an acknowledged write is visible to every later read of every process', async (t) => {
   const options = patient();
   const everybody = [shared.primary, ...shared.workers];
   for (let round = 0; round < 100; round += 1) {
@@ -260,7 +260,7 @@ test("workers are served while the primary's event loop is blocked", async (t) =
   t.is(await cluster.primary.call(options, 'get', 'n'), 400);
 });
 
-test('a worker that is killed leaves the others and the data alone', async (t) => {
+test('killing a worker does not affect other workers or the data', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 2 });
   const options = patient();
   const [first, second] = [cluster.worker(0), cluster.worker(1)];
@@ -280,7 +280,7 @@ test('a worker that is killed leaves the others and the data alone', async (t) =
   t.is(await third.call(options, 'get', 'key'), 'from the first');
 });
 
-test('a worker that exits in the middle of calls does no harm', async (t) => {
+test('a worker that exits during calls does not affect other processes', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const options = patient();
   for (let round = 0; round < 5; round += 1) {
@@ -313,7 +313,7 @@ test('a worker that has left the cluster still reaches the cache', async (t) => 
   t.is(await worker.call({ ...options, timeout: 14_000 }, 'incr', 'n'), 1, 'a new instance as well');
 });
 
-test("the application's own messages arrive as they are sent", async (t) => {
+test("the application's own messages arrive unchanged", async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const worker = cluster.worker(0);
   await cluster.primary.run(({ cluster, state }) => {
@@ -338,7 +338,7 @@ test("the application's own messages arrive as they are sent", async (t) => {
   );
 });
 
-test('a helper that a worker forks is a host of its own', async (t) => {
+test('a helper that a worker forks hosts a cache of its own', async (t) => {
   const worker = shared.worker(0);
   const options = patient();
   await worker.call(options, 'set', 'key', 'of the cluster');
@@ -372,7 +372,7 @@ test('a cluster inside a worker of another is a cluster of its own', async (t) =
   t.is(await shared.worker(1).call(options, 'get', 'key'), 'outer');
 });
 
-test('without a host a worker is told what to do', async (t) => {
+test('without a host, the error in a worker says what to do', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1, load: 'after' });
   const worker = cluster.worker(0);
   const strict = { namespace: unique(), timeout: 100, failsafe: 'reject' as const };
@@ -393,7 +393,7 @@ test('without a host a worker is told what to do', async (t) => {
   );
 });
 
-test('a worker that has waited in vain is answered at once, until the primary is there', async (t) => {
+test('after a worker has waited in vain for a host, its calls fail at once until the primary answers', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1, load: 'after' });
   const worker = cluster.worker(0);
   const namespace = unique();
@@ -409,7 +409,7 @@ test('a worker that has waited in vain is answered at once, until the primary is
   t.is(await worker.call(patientOnes, 'set', 'key', 2), true);
 });
 
-test('options in conflict are told in the worker that names them', async (t) => {
+test('conflicting options are reported in the worker that gives them', async (t) => {
   const namespace = unique();
   await shared.worker(0).call({ namespace, max: 5, timeout: 15_000 }, 'set', 'key', 1);
   const conflict = { namespace, max: 6, timeout: 15_000 };
@@ -421,7 +421,7 @@ test('options in conflict are told in the worker that names them', async (t) => 
   t.is(await shared.worker(1).call({ namespace }, 'get', 'key'), 1);
 });
 
-test("errors of a worker's calls have their class there", async (t) => {
+test("errors of a worker's calls have the right class in the worker", async (t) => {
   const error = (await t.throwsAsync(shared.worker(0).call({}, 'get', null))) as RemoteError;
   t.is(error.code, 'ERR_CC_INVALID_KEY');
   t.true(error.classes.includes('TypeError'));

@@ -14,7 +14,7 @@ const same = (actual: unknown, expected: unknown, what: string) => {
   }
 };
 
-each('what structured clone accepts comes back deep-strict-equal', async (t, { open }) => {
+each('values that structured clone accepts are returned deep-strict-equal', async (t, { open }) => {
   const cache = await open();
   for (const { name, make } of SAMPLES) {
     const value = make();
@@ -42,15 +42,15 @@ each('every way of reading gives the same value', async (t, { open }) => {
   }
 });
 
-each('an invalid Date stays one', async (t, { open }) => {
+each('an invalid Date is returned as an invalid Date', async (t, { open }) => {
   const cache = await open();
-  // Apart from the others: Node 20's deepStrictEqual holds no two invalid Dates for equal.
+  // A test of its own: Node 20's deepStrictEqual considers no two invalid Dates equal.
   await cache.set('key', { when: new Date(NaN) });
   const { when } = (await cache.get('key')) as { when: Date };
   t.true(when instanceof Date && Number.isNaN(when.getTime()));
 });
 
-each('a value read is a copy of its own', async (t, { open }) => {
+each('every read returns a copy of its own', async (t, { open }) => {
   const cache = await open();
   for (const { name, make } of SAMPLES) {
     const value = make();
@@ -62,7 +62,7 @@ each('a value read is a copy of its own', async (t, { open }) => {
   }
 });
 
-each('changing a value after set or after get changes nothing in the cache', async (t, { open }) => {
+each('changing a value after set or get does not change the cache', async (t, { open }) => {
   const cache = await open();
   const object = { list: [1, 2], bytes: Buffer.from('abc') };
   await cache.set('object', object);
@@ -91,7 +91,7 @@ each('Buffers come back as Buffers and Uint8Arrays as Uint8Arrays', async (t, { 
   t.false(Buffer.isBuffer(await cache.get('bytes')));
 });
 
-each('an own __proto__ key stays data', async (t, { open }) => {
+each('an own __proto__ key remains data', async (t, { open }) => {
   const cache = await open();
   await cache.set('key', JSON.parse('{"__proto__":{"admin":true}}'));
   const found = (await cache.get('key')) as any;
@@ -100,7 +100,7 @@ each('an own __proto__ key stays data', async (t, { open }) => {
   t.true(Object.hasOwn(found, '__proto__'));
 });
 
-each('shared parts and cycles are restored as such', async (t, { open }) => {
+each('shared references and cycles are preserved', async (t, { open }) => {
   const cache = await open();
   const part = {};
   await cache.set('shared', { a: part, b: part });
@@ -113,12 +113,12 @@ each('shared parts and cycles are restored as such', async (t, { open }) => {
   t.is(found.self, found);
 });
 
-each('what structured clone reduces comes back as structured clone gives it', async (t, { open }) => {
+each('values that structured clone reduces are returned as structured clone gives them', async (t, { open }) => {
   const cache = await open();
   for (const { name, make } of REDUCED) {
     t.is(await cache.set('key', make()), true, name);
     const [found, expected] = [await cache.get('key'), structuredClone(make())];
-    // Stacks name the line that made the error: not the same line twice.
+    // A stack names the line that created the error, so the two differ.
     if (expected instanceof Error)
       t.deepEqual([(found as Error).name, (found as Error).message], [expected.name, expected.message]);
     else same(found, expected, name);
@@ -136,7 +136,7 @@ each('errors keep name, message, stack and cause', async (t, { open }) => {
   t.is((found.cause as Error).message, 'inner');
 });
 
-each('functions, symbols and detached buffers are refused, and what was there stays', async (t, { open }) => {
+each('functions, symbols and detached buffers are refused, and the old value stays', async (t, { open }) => {
   const cache = await open();
   for (const { name, make } of REFUSED) {
     const wrappings = [
@@ -156,7 +156,7 @@ each('functions, symbols and detached buffers are refused, and what was there st
   t.is(await cache.size(), 1);
 });
 
-each("the refusal carries structured clone's own words", async (t, { open }) => {
+each("the error has structured clone's own message", async (t, { open }) => {
   const cache = await open();
   const refused = { callback() {} };
   let words = '';
@@ -185,7 +185,7 @@ each('a getter that throws is reported and nothing is stored', async (t, { open 
   t.is(await cache.has('key'), false);
 });
 
-each('a getter is asked once', async (t, { open }) => {
+each('a getter is called once', async (t, { open }) => {
   const cache = await open();
   let asked = 0;
   await cache.set('key', {
@@ -268,7 +268,7 @@ each('null and undefined are refused as values', async (t, { open }) => {
   t.is(await cache.size(), 0);
 });
 
-each('cacheNull keeps null, never undefined', async (t, { open }) => {
+each('cacheNull stores null, but never undefined', async (t, { open }) => {
   const cache = await open({ cacheNull: true });
   t.is(await cache.set('key', null), true);
   t.is(await cache.get('key'), null);

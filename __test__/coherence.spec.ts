@@ -1,4 +1,4 @@
-// What one process does is seen by what others read: at once where it was acknowledged, exactly where it is counted.
+// Changes by one process are visible to others: at once when they are acknowledged, and exactly when they are counted.
 import test from 'ava';
 import { type Agent, Agents } from './helpers/agents.ts';
 import { Cluster } from './helpers/cluster.ts';
@@ -20,10 +20,10 @@ test.before(async () => {
 test.after.always(() => agents?.close());
 
 const memory = SHARED ? test : test.skip;
-/** In memory at once; over the socket later. */
+/** Synchronous reads need shared memory. */
 const READS = SHARED ? (['getSync', 'get'] as const) : (['get'] as const);
 
-/** What a process reads, once its cache is open. */
+/** Reads in a process, once its cache is open. */
 const see = (agent: Agent, options: object, read: string, key: string): Promise<any> =>
   agent.run(
     async ({ cache }, options, read, key) => {
@@ -36,13 +36,13 @@ const see = (agent: Agent, options: object, read: string, key: string): Promise<
     key,
   );
 
-test('an acknowledged change of any kind is seen by the next read of another process, whichever it is', async (t) => {
+test('an acknowledged change of any kind is visible to the next read, of any kind, in another process', async (t) => {
   const options = { ...patient(), cacheNull: true };
   const players = [0, 1].map((index) => ({ worker: shared.worker(index), options }));
   t.deepEqual(await pingPong(shared, players as never, ROUNDS), []);
 });
 
-test('what the host itself changes is seen by the next read of a worker', async (t) => {
+test('a change made by the host itself is visible to the next read of a worker', async (t) => {
   const options = patient();
   for (let round = 0; round < 300; round += 1) {
     const [method, args, expected] = [
@@ -60,7 +60,7 @@ test('what the host itself changes is seen by the next read of a worker', async 
 
 // --- program order -------------------------------------------------------------------------------------------------
 
-/** Un-awaited changes of `key`, each after `set(key, 'old')`, and what a read must see right behind it. */
+/** Un-awaited changes of `key`, each after `set(key, 'old')`, and what a read right after it must see. */
 const CHANGES: [name: string, change: (cache: any) => unknown, expected: unknown][] = [
   ['set', (cache) => cache.set('key', 'new'), 'new'],
   ['setIfAbsent', (cache) => (void cache.delete('key'), cache.setIfAbsent('key', 'new')), 'new'],
@@ -81,13 +81,13 @@ const CHANGES: [name: string, change: (cache: any) => unknown, expected: unknown
 
 for (const near of [false, true]) {
   const title = near ? ' and a near cache' : '';
-  test(`a read behind a change that is not awaited sees it, in one process${title}`, async (t) => {
+  test(`a change that is not awaited is visible to later reads of the same process${title}`, async (t) => {
     for (const worker of [shared.worker(0), shared.primary]) {
       for (const [name, change, expected] of CHANGES) {
         const wrong = await worker.run(
           async ({ cc }, options, source, reads, expected) => {
             const change = new Function(`return (${source})`)();
-            // The other instance is of the same namespace: it must see what this process has done as well.
+            // The other instance has the same namespace: it must also see this process's changes.
             const caches = [0, 1].map(() => new cc.ClusteredCache<string, any>(options) as any);
             const wrong = new Set<string>();
             for (let round = 0; round < 60; round += 1) {
@@ -116,7 +116,7 @@ for (const near of [false, true]) {
   });
 }
 
-memory('while a change is on its way, a read of what it changes waits behind it, and others do not', async (t) => {
+memory('while a change is in flight, reads of the keys it changes wait for it, and other reads do not', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const worker = cluster.worker(0);
   const cases: [string, unknown[], boolean][] = [
@@ -152,7 +152,7 @@ memory('while a change is on its way, a read of what it changes waits behind it,
           const target = cache(options) as any;
           state.change = target[method](...args);
           state.reads = ['key', 'other'].map((key) => target.get(key).then(() => state.settled.push(key)));
-          // Answered from memory, and so after all that could be answered from it before.
+          // Answered from memory, so after everything that memory could answer before.
           await (cache(elsewhere) as any).get('key');
           await new Promise((resolve) => setImmediate(resolve));
           return state.settled;
@@ -174,7 +174,7 @@ memory('while a change is on its way, a read of what it changes waits behind it,
 
 for (const read of READS) {
   for (const near of [false, true]) {
-    test(`a key that is read by nothing but ${read}${near ? ' and a near cache' : ''} is not evicted`, async (t) => {
+    test(`a key that is read only by ${read}${near ? ' and a near cache' : ''} is not evicted`, async (t) => {
       const MAX = 50;
       const options = { ...patient(), max: MAX };
       const [reader, writer] = [shared.worker(0), shared.worker(1)];
@@ -185,7 +185,7 @@ for (const read of READS) {
       const reads = async () => {
         const { hits } = await shared.primary.call(options, 'stats');
         t.deepEqual(await see(reader, { ...options, near }, read, 'hot'), { hot: true });
-        // The reader asks for nothing else: what it has read it tells by itself.
+        // The reader sends no other request: it reports its reads by itself.
         await until('the host to hear of it', async () => (await shared.primary.call(options, 'stats')).hits > hits);
       };
       for (let round = 0; round < 12; round += 1) {
@@ -222,7 +222,7 @@ for (const near of [false, true]) {
             const below = (bound: number) => (state = (Math.imul(state, 48_271) >>> 0) % 2_147_483_647) % bound;
             const note = (value: unknown) => (value === undefined ? (misses += 1) : (hits += 1));
             for (let burst = 0; burst < 100; burst += 1) {
-              // In one go, far more than a report tells of.
+              // In one turn, many more than one report holds.
               if (sync) for (let read = 0; read < 700; read += 1) note(target.getSync(below(120)));
               const keys = new Set(Array.from({ length: below(40) }, () => below(120)));
               for (const value of (await target.mGet(keys)).values()) note(value);
@@ -251,7 +251,7 @@ for (const near of [false, true]) {
     t.deepEqual([stats.hits, stats.misses], [sum('hits'), sum('misses')]);
     if (near && SHARED) t.true(sum('near') > sum('hits') / 2, `${sum('near')} of ${sum('hits')} hits were near`);
     if (!near) t.is(sum('near'), 0);
-    // Nothing is told twice later on.
+    // Nothing is reported twice later.
     await shared.worker(0).call(options, 'get', 0);
     const after = await until('one more', async () => {
       const after = await shared.primary.call(options, 'stats');
@@ -264,12 +264,12 @@ for (const near of [false, true]) {
 // --- at run time -----------------------------------------------------------------------------------------------------
 
 for (const near of [false, true]) {
-  test(`options that change at run time reach those who read${near ? ' through a near cache' : ''}`, async (t) => {
+  test(`options that change at run time apply to other readers${near ? ' through a near cache' : ''}`, async (t) => {
     const [tuner, reader] = [shared.worker(0), shared.worker(1)];
     for (const read of READS) {
       const plain = patient();
       const seen = (key: string) => see(reader, { ...plain, near }, read, key);
-      // What was read is told in front of the next request.
+      // Reads are reported before the next request.
       const told = () => reader.call({ ...plain, near }, 'stats');
       const tune = (method: string, value: unknown) => tuner.call(plain, method, value);
       const fill = () =>
@@ -313,11 +313,11 @@ for (const near of [false, true]) {
   });
 
   memory(
-    `memory that gives way to larger or smaller memory is left${near ? ' by near caches, too' : ''}`,
+    `memory that was replaced by larger or smaller memory is released${near ? ' by near caches, too' : ''}`,
     async (t) => {
       const options = patient();
       const [tuner, reader] = [shared.worker(0), shared.worker(1)];
-      // The first to go, however late the host hears of reads of the others.
+      // The first to be evicted, however late the host learns of reads of the others.
       await tuner.call(options, 'set', 'large', Buffer.alloc(3_000_000, 1));
       await tuner.call(
         options,
@@ -331,7 +331,7 @@ for (const near of [false, true]) {
           const progress = (state[options.namespace] = { done: false, reads: 0 });
           const wrong: unknown[] = [];
           while (!progress.done) {
-            // Without a pause: nothing can arrive meanwhile but what a read itself waits for.
+            // Without a pause: meanwhile nothing can arrive but answers that a read waits for.
             for (let index = 0; index < 500; index += 1) {
               try {
                 const value = target.getSync(index);
@@ -365,7 +365,7 @@ for (const near of [false, true]) {
   );
 }
 
-memory('many small namespaces that are destroyed and made again are always read as they are', async (t) => {
+memory('reads of many small namespaces that are destroyed and created again are always current', async (t) => {
   const prefix = unique();
   const wrong = await shared.worker(0).run(async ({ cache }, prefix) => {
     const wrong: string[] = [];
@@ -381,7 +381,7 @@ memory('many small namespaces that are destroyed and made again are always read 
   t.deepEqual(wrong, []);
 });
 
-test('what is stored is found while the table grows, and what is not is not', async (t) => {
+test('while the table grows, stored keys are found and others are not', async (t) => {
   const options = patient();
   const KEYS = LONG ? 1_000_000 : 60_000;
   const [writer, ...readers] = shared.workers;
@@ -426,7 +426,7 @@ test('what is stored is found while the table grows, and what is not is not', as
   t.deepEqual((await Promise.all(reports)).flat(), []);
 });
 
-test('values whose sizes change all the time, in too little room, are never mixed up', async (t) => {
+test('values whose sizes change constantly in too little memory are never mixed up', async (t) => {
   const options = { ...patient(), maxSize: 6 * 2 ** 20 };
   const [writer, ...readers] = shared.workers;
   await writer!.call(options, 'set', 'over', false);

@@ -5,7 +5,7 @@ import { until } from './helpers/wait.ts';
 
 const each = rolesOf(test);
 
-each('incr and decr start at 0 and answer the new number', async (t, { open }) => {
+each('incr and decr start at 0 and resolve to the new number', async (t, { open }) => {
   const cache = await open();
   t.is(await cache.incr('n'), 1);
   t.is(await cache.incr('n', 10), 11);
@@ -17,13 +17,13 @@ each('incr and decr start at 0 and answer the new number', async (t, { open }) =
   t.is(await cache.incr('zero', 0), 0);
 });
 
-each('a number that was set can be counted on', async (t, { open }) => {
+each('incr adds to a number that was stored with set', async (t, { open }) => {
   const cache = await open();
   await cache.set('n', 41.5);
   t.is(await cache.incr('n', 0.5), 42);
 });
 
-each('increments in flight at once all count', async (t, { open }) => {
+each('concurrent increments all count', async (t, { open }) => {
   const cache = await open();
   const answers = await Promise.all(Array.from({ length: 1_000 }, () => cache.incr('n')));
   t.deepEqual(
@@ -32,7 +32,7 @@ each('increments in flight at once all count', async (t, { open }) => {
   );
 });
 
-each('ttl counts only when the counter is created, so the window is not extended', async (t, { open }) => {
+each('ttl applies only when the counter is created, so the window is not extended', async (t, { open }) => {
   const cache = await open();
   await cache.incr('n', 1, { ttl: 600_000 });
   await until('some age', async () => (await cache.getRemainingTTL('n')) < 600_000 - 10);
@@ -50,13 +50,13 @@ each('an expired counter starts again at 0', async (t, { open }) => {
   t.is(await cache.get('n'), 1);
 });
 
-each("the namespace's ttl counts for counters too", async (t, { open }) => {
+each("the namespace's ttl applies to counters too", async (t, { open }) => {
   const cache = await open({ ttl: 600_000 });
   await cache.incr('n');
   t.true((await cache.getRemainingTTL('n')) <= 600_000);
 });
 
-each('count answers value, time left and whether it created the counter', async (t, { open }) => {
+each('count resolves to the value, the remaining time and whether it created the counter', async (t, { open }) => {
   const cache = await open();
   const first = await cache.count('n', 3, { ttl: 600_000 });
   t.is(first.value, 3);
@@ -78,7 +78,7 @@ each('min and max clamp the result', async (t, { open }) => {
   t.is((await cache.count('n', -100, { min: 1 })).value, 1);
 });
 
-each('a value that is no number is left as it is', async (t, { open }) => {
+each('counting on a value that is not a number fails and leaves the value unchanged', async (t, { open }) => {
   const cache = await open();
   for (const value of ['5', { n: 5 }, true, 5n, new Date(5)]) {
     await cache.set('key', value);
@@ -89,7 +89,7 @@ each('a value that is no number is left as it is', async (t, { open }) => {
   }
 });
 
-each('a result that is not finite is refused and the value unchanged', async (t, { open }) => {
+each('a result that is not finite is refused and leaves the value unchanged', async (t, { open }) => {
   const cache = await open();
   await cache.set('n', Number.MAX_VALUE);
   const error = await failsWith(t, cache.incr('n', Number.MAX_VALUE), 'ERR_CC_OUT_OF_RANGE');
@@ -100,7 +100,7 @@ each('a result that is not finite is refused and the value unchanged', async (t,
   t.is(await cache.get('n'), NaN);
 });
 
-each('amounts and bounds that are no finite numbers are refused', async (t, { open }) => {
+each('amounts and bounds that are not finite numbers are refused', async (t, { open }) => {
   const cache = await open();
   for (const amount of [NaN, Infinity, '1', null, {}, 1n]) {
     await failsWith(t, () => cache.incr('n', amount as never), 'ERR_CC_INVALID_ARGUMENT');
@@ -113,7 +113,7 @@ each('amounts and bounds that are no finite numbers are refused', async (t, { op
   t.is(await cache.has('n'), false);
 });
 
-each('counters count as entries for the bounds', async (t, { open }) => {
+each('counters are entries and count towards the bounds', async (t, { open }) => {
   const cache = await open({ max: 2 });
   await cache.incr('a');
   await cache.incr('b');

@@ -6,15 +6,15 @@ import { ROOT } from './helpers/scripts.ts';
 
 /** `[text](target)` and `![text](target)`, without a title. */
 const LINK = /\]\(([^()\s]+)\)/g;
-/** Pages that stay short, so that they are read from beginning to end. */
+/** Pages that stay short enough to be read from beginning to end. */
 const MOST_LINES: Record<string, number> = { 'README.md': 250, 'docs/architecture.md': 200 };
-/** Longest line of prose: a change to a paragraph shows in a diff as the lines that changed. */
+/** The longest line of prose, so that a diff shows only the changed lines of a paragraph. */
 const WIDTH = 120;
 const NOT_WRAPPED = new Set(['docs/protocol.md', 'docs/snapshot.md']);
 
 const withoutCode = (text: string): string => text.replaceAll(/`[^`]*`/g, '');
 
-/** The anchors of a page, as GitHub makes them of its headings. */
+/** The anchors of a page, as GitHub derives them from its headings. */
 function anchors(page: string): Set<string> {
   const found = new Set<string>();
   for (const { text, isCode } of lines(page)) {
@@ -31,7 +31,7 @@ function anchors(page: string): Set<string> {
   return found;
 }
 
-/** What is wrong with a link on `page`, if anything is. */
+/** The fault of a link on `page`, if any. */
 function fault(page: string, link: string): string | undefined {
   if (/^[a-z]+:/.test(link)) return undefined;
   const [file = '', anchor] = link.split('#');
@@ -43,7 +43,7 @@ function fault(page: string, link: string): string | undefined {
 }
 
 for (const page of PAGES) {
-  test(`${page}: every relative link leads somewhere`, (t) => {
+  test(`${page}: the target of every relative link exists`, (t) => {
     const broken = lines(page)
       .filter(({ isCode }) => !isCode)
       .flatMap(({ text, number }) =>
@@ -55,7 +55,7 @@ for (const page of PAGES) {
   });
 }
 
-test('the README or a page that it links to leads to every page of the guide', (t) => {
+test('every page of the guide is linked from the README or a page that it links to', (t) => {
   const reached = new Set(['README.md']);
   for (const page of reached) {
     for (const [, link = ''] of read(page).matchAll(LINK)) {
@@ -106,7 +106,7 @@ const ROWS: Record<string, string> = {
 const rate = (perSecond: number): string => `${(perSecond / 1e6).toPrecision(3)} M/s`;
 const time = (ns: number): string => (ns < 1_000 ? `${Math.round(ns)} ns` : `${Math.round(ns / 1_000)} µs`);
 
-test('the figures of the README are those of the last kept run', (t) => {
+test('the figures in the README are those of the last saved run', (t) => {
   const results = JSON.parse(read('bench/results/linux-x64.json')) as Results;
   const readme = read('README.md').replaceAll(/\s+/g, ' ');
   const { cpu, cores, memory, system, node } = results.machine;

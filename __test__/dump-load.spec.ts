@@ -5,7 +5,7 @@ import { until } from './helpers/wait.ts';
 
 const each = rolesOf(test);
 
-each('a dump is loaded with order, time left and size', async (t, { open }) => {
+each('loading a dump restores order, remaining times and sizes', async (t, { open }) => {
   const [from, to] = [await open(), await open()];
   await from.mSet([
     ['a', { n: 1 }],
@@ -42,14 +42,14 @@ each('a dump survives structured clone and, without binary values, JSON', async 
   t.is(await parsed.getRemainingTTL('a'), Infinity, 'no end survives JSON, which has no Infinity');
 });
 
-each('an empty cache dumps nothing', async (t, { open }) => {
+each('the dump of an empty cache is empty', async (t, { open }) => {
   const cache = await open();
   const dump = await cache.dump();
   t.is(await cache.load(dump), 0);
   t.is(await cache.load([]), 0);
 });
 
-each('what is stale is not dumped', async (t, { open }) => {
+each('stale entries are not dumped', async (t, { open }) => {
   const [from, to] = [await open(), await open()];
   await from.set('stale', 1, { ttl: 5 });
   await from.set('fresh', 2);
@@ -58,7 +58,7 @@ each('what is stale is not dumped', async (t, { open }) => {
   t.deepEqual(await to.keys(), ['fresh']);
 });
 
-each('the most recently used survive where not all fit', async (t, { open }) => {
+each('the most recently used entries survive when not all fit', async (t, { open }) => {
   const [from, to] = [await open(), await open({ max: 2 })];
   await from.mSet([
     ['a', 1],
@@ -76,7 +76,7 @@ each('thousands of entries are dumped and loaded', async (t, { open }) => {
   t.deepEqual(await to.keys(), await from.keys());
 });
 
-each('what is no dump is refused and nothing is stored', async (t, { open }) => {
+each('an invalid dump is refused and nothing is stored', async (t, { open }) => {
   const cache = await open();
   for (const bad of ['dump', 5, {}, [5], ['ab'], [[]], [{}]]) {
     const error = await failsWith(t, () => cache.load(bad as never), 'ERR_CC_INVALID_ARGUMENT');

@@ -10,7 +10,7 @@ import { SHARED } from './helpers/transport.ts';
 import { until, within } from './helpers/wait.ts';
 
 const unix = process.platform === 'win32' ? test.skip : test;
-/** Tests that have to know which process hosts; one at a time, for they also say how long something took. */
+/** Tests that must know which process hosts; one at a time, because they also measure how long something takes. */
 const linux = process.platform === 'linux' ? test.serial : test.serial.skip;
 
 let agents: Agents;
@@ -47,7 +47,7 @@ unix('all instances of an app share one cache, without code in a primary', async
   t.is(clients, 4, 'each is a client, and the connections that only watch are not counted');
 });
 
-unix('all instances are alike: clients that read the memory of whichever hosts', async (t) => {
+unix('all instances are equal: each is a client that reads the memory of the elected host', async (t) => {
   const options = patient();
   for (const instance of await start(unique('app'), 2)) {
     const seen = await instance.run(async ({ cache, describe }, options) => {
@@ -65,7 +65,7 @@ unix('all instances are alike: clients that read the memory of whichever hosts',
   }
 });
 
-unix('apps do not meet: by name, by namespace of PM2, by daemon', async (t) => {
+unix('apps that differ by name, PM2 namespace or daemon do not share a cache', async (t) => {
   const options = patient();
   const app = unique('app');
   const elsewhere = new Pm2();
@@ -102,7 +102,7 @@ unix('threads of an instance share its cache', async (t) => {
   t.deepEqual(await instance.run(inThread, options, 'none'), ['client', 'of the other']);
 });
 
-unix('a helper process of an instance has the environment, but another parent: it does not join', async (t) => {
+unix('a helper of an instance does not join by itself, although it inherits the environment', async (t) => {
   const options = patient();
   const [instance] = (await start(unique('app'), 1)) as [Agent];
   await instance.call(options, 'set', 'key', 1);
@@ -113,7 +113,7 @@ unix('a helper process of an instance has the environment, but another parent: i
   t.is(await helper.call(options, 'get', 'key'), undefined);
 });
 
-unix('workers that an instance in fork mode forks itself use the cache of the app', async (t) => {
+unix('cluster workers of an instance in fork mode use the cache of the app', async (t) => {
   const options = patient();
   const app = unique('app');
   const [other] = (await start(app, 1)) as [Agent];
@@ -137,7 +137,7 @@ unix('in cluster mode the daemon is the primary, and no instance waits for it', 
   t.is(await second.call(options, 'get', 'key'), 'shared');
 });
 
-unix("where the daemon's files cannot be read, the environment decides", async (t) => {
+unix("when the daemon's files cannot be read, the environment decides", async (t) => {
   const options = patient();
   const hidden = new Pm2();
   t.teardown(() => hidden.remove());
@@ -150,7 +150,7 @@ unix("where the daemon's files cannot be read, the environment decides", async (
 
 // --- what is asked for explicitly ----------------------------------------------------------------------------------
 
-unix('bootstrap takes part; what only a host can do says why not', async (t) => {
+unix('bootstrap takes part in the election; methods that only a host has say why they are refused', async (t) => {
   const options = patient();
   const [instance, other] = (await start(unique('app'), 2)) as [Agent, Agent];
   const errors = await instance.run(async ({ cc: { ClusteredCache }, describe }, options) => {
@@ -175,7 +175,7 @@ unix('bootstrap takes part; what only a host can do says why not', async (t) => 
   t.is(await instance.call(options, 'get', 'key'), 1);
 });
 
-unix("role 'client' takes part and never hosts", async (t) => {
+unix("an instance with role 'client' uses the cache and never hosts it", async (t) => {
   const options = patient();
   const app = unique('app');
   const [client] = (await start(app, 1)) as [Agent];
@@ -187,7 +187,7 @@ unix("role 'client' takes part and never hosts", async (t) => {
   await until('the client to find the host', async () => (await client.call(asked, 'get', 'key')) === 1);
 });
 
-unix("role 'host' and endpoint win", async (t) => {
+unix("role 'host' and endpoint take precedence over the election", async (t) => {
   const namespace = unique();
   const [instance, other] = (await start(unique('app'), 2)) as [Agent, Agent];
   const endpoint = `${pm2.home}/own`;
@@ -199,7 +199,7 @@ unix("role 'host' and endpoint win", async (t) => {
 
 // --- the end of processes ------------------------------------------------------------------------------------------
 
-unix('an instance ends by itself, host or not, and says nothing to its parent', async (t) => {
+unix('an instance ends by itself, host or not, and sends nothing to its parent', async (t) => {
   const app = unique('app');
   const once = (more: string) =>
     script(
@@ -214,7 +214,7 @@ unix('an instance ends by itself, host or not, and says nothing to its parent', 
   }
 });
 
-linux('a host that ends is replaced and the others go on', async (t) => {
+linux('a host that ends is replaced and the other instances continue', async (t) => {
   const options = patient();
   const instances = await start(unique('app'), 3);
   await Promise.all(instances.map((instance) => instance.call(options, 'set', instance.pid, 1)));
@@ -260,7 +260,7 @@ linux('a host that is killed under load is replaced at once: nothing hangs, noth
     await pm2.hostAmong(instances);
     await Promise.all(
       instances.map((instance) =>
-        // After this the load has met the new host too: it is on the same connection.
+        // After this the load has reached the new host too: it uses the same connection.
         instance.call({ ...options, timeout: 15_000 }, 'set', 'met', 1),
       ),
     );
@@ -268,7 +268,7 @@ linux('a host that is killed under load is replaced at once: nothing hangs, noth
     for (const { wrong, slowest, failures } of seen) {
       t.is(wrong, 0);
       t.true(slowest < TIMEOUT + 500, `an operation took ${slowest} ms`);
-      // The outcome of what was under way is unknown; everything else waits for the next host.
+      // The outcome of requests in flight is unknown; all others wait for the next host.
       const others = Object.keys(failures).filter(
         (code) => code !== 'ERR_CC_UNKNOWN_OUTCOME' && code !== 'ERR_CC_DISCONNECTED',
       );
@@ -290,7 +290,7 @@ linux('a host that is killed under load is replaced at once: nothing hangs, noth
   await Promise.all(instances.map((instance) => instance.run(({ state }) => state.load.stop())));
 });
 
-linux('a host that was stopped for longer than its clients wait begins anew', async (t) => {
+linux('a host that was stopped for longer than its clients wait starts over empty', async (t) => {
   const options = { namespace: unique(), timeout: 300 };
   const instances = await start(unique('app'), 3);
   await Promise.all(instances.map((instance) => instance.call(options, 'has', 'key')));
@@ -300,7 +300,7 @@ linux('a host that was stopped for longer than its clients wait begins anew', as
   const { epoch } = await other.call(options, 'stats');
   await host.freeze();
   const frozen = performance.now();
-  t.is(await other.call(options, 'delete', 'key'), false, 'nobody says that it was deleted');
+  t.is(await other.call(options, 'delete', 'key'), false, 'no host answers that it was deleted');
   await until('its clients to have given up', () => performance.now() - frozen > 1_300);
   host.resume();
   const changed = async () => {

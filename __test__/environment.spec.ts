@@ -10,13 +10,13 @@ const isWindows = process.platform === 'win32';
 const onUnix = isWindows ? test.serial.skip : test.serial;
 /** Only root can start processes of other users. */
 const asRoot = process.getuid?.() === 0 ? test.serial : test.serial.skip;
-/** `nobody`: a user that is surely not ours. */
+/** The user `nobody`, which is certainly not the one that runs the tests. */
 const FOREIGN_UID = 65_534;
 const CLEAN = { code: 0, signal: null, hung: false, stderr: '' };
-/** Nothing but TMPDIR and the last resort is left to choose from. */
+/** An environment that leaves only TMPDIR and the last resort to choose from. */
 const NO_SESSION = { XDG_RUNTIME_DIR: undefined };
 
-/** A directory that every user can read, as a program's is. */
+/** A directory that every user can read, like a program's. */
 function publicDirectory(t: ExecutionContext): string {
   const directory = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'cc-env-')));
   chmodSync(directory, 0o755);
@@ -38,36 +38,36 @@ function clustered(t: ExecutionContext, { primary = '', worker = '' }, options: 
   return node([file], options);
 }
 
-/** What a worker does where everything works. */
+/** What a worker prints when everything works. */
 const WORKS = { worker: "console.log(await new cc.ClusteredCache({ timeout }).set('key', 1));" };
 const endpointOf = 'cc.ClusteredCache.listen().then(({ endpoint }) => console.log(endpoint));';
 
-onUnix('a TMPDIR that is too long for a socket is passed over', async (t) => {
+onUnix('a TMPDIR that is too long for a socket is skipped', async (t) => {
   const long = path.join(publicDirectory(t), 'd'.repeat(100));
   mkdirSync(long, { mode: 0o700 });
-  // Where a session has a directory of its own, that comes first.
+  // A session's own directory, where there is one, comes first.
   const env = { ...NO_SESSION, TMPDIR: long };
   t.like(await clustered(t, WORKS, { env }), { ...CLEAN, stdout: 'true\n' });
   const { stdout } = await script(endpointOf, { env });
   t.true(path.isAbsolute(stdout.trim()) && !stdout.startsWith(long), stdout);
 });
 
-onUnix('without a home directory nothing changes', async (t) => {
+onUnix('a cluster works without a home directory', async (t) => {
   for (const HOME of [undefined, '', '/nonexistent']) {
     t.like(await clustered(t, WORKS, { env: { HOME } }), { ...CLEAN, stdout: 'true\n' }, String(HOME));
   }
 });
 
-onUnix('a TMPDIR that does not exist, or that nobody can write, is passed over', async (t) => {
+onUnix('a TMPDIR that does not exist or is not writable is skipped', async (t) => {
   for (const TMPDIR of ['/nonexistent', '/proc', '/dev/null', '']) {
     t.like(await clustered(t, WORKS, { env: { ...NO_SESSION, TMPDIR } }), { ...CLEAN, stdout: 'true\n' }, TMPDIR);
   }
 });
 
 asRoot(
-  'where nothing can be written a worker is told each place with its reason, and works without a host',
+  'if no directory is writable, the error in a worker lists each with the reason, and the worker runs without a host',
   async (t) => {
-    // A user that nobody is, for whom the last resort is taken: as on a root that is mounted read-only.
+    // A user id that is not in use and whose last resort is taken: as on a root that is mounted read-only.
     const uid = 1_000_000 + randomInt(1_000_000);
     const squatted = `/tmp/clustered-cache-${uid}`;
     mkdirSync(squatted);
@@ -84,7 +84,7 @@ asRoot(
   },
 );
 
-asRoot('where other users cannot pass, the users of `allowUids` or any worker are told each place', async (t) => {
+asRoot('if other users cannot enter any directory, the error for `allowUids` and for workers lists each', async (t) => {
   const uid = 1_000_000 + randomInt(1_000_000);
   const closed = path.join(publicDirectory(t), 'closed');
   mkdirSync(closed, { mode: 0o700 });
@@ -102,7 +102,7 @@ asRoot('where other users cannot pass, the users of `allowUids` or any worker ar
   }
 });
 
-asRoot('with nothing but a directory of its own a user can run a cluster', async (t) => {
+asRoot('a user with only a directory of its own can run a cluster', async (t) => {
   const uid = 1_000_000 + randomInt(1_000_000);
   const own = path.join(publicDirectory(t), 'run');
   mkdirSync(own, { mode: 0o700 });
@@ -116,7 +116,7 @@ asRoot('with nothing but a directory of its own a user can run a cluster', async
   }
 });
 
-asRoot('workers of another user are refused with both users, at once', async (t) => {
+asRoot('workers of another user are refused at once, and the error names both users', async (t) => {
   const outcome = await clustered(t, {
     primary: `new cc.ClusteredCache(); cluster.setupPrimary({ uid: ${FOREIGN_UID}, gid: ${FOREIGN_UID} })`,
     worker: `
@@ -138,7 +138,7 @@ asRoot('workers of another user are refused with both users, at once', async (t)
   }
 });
 
-asRoot('a helper of another user is refused in the same manner', async (t) => {
+asRoot('a helper of another user is refused in the same way', async (t) => {
   const file = path.join(publicDirectory(t), 'helper.cjs');
   writeFileSync(
     file,

@@ -6,7 +6,7 @@ import { ROOT, script } from './helpers/scripts.ts';
 
 const read = (file: string): string => readFileSync(`${ROOT}${file}`, 'utf8');
 
-/** `Kind -> code` as the core's table has it. */
+/** `Kind -> code`, from the core's table. */
 const kinds = new Map(
   [...read('crates/core/src/error.rs').matchAll(/^ {4}(\w+) = "(ERR_CC_\w+)", (?:Caller|Local|Peer);$/gm)].map(
     ([, kind, code]) => [kind!, code!],
@@ -46,7 +46,7 @@ test('every code the TypeScript layer throws is in the table', (t) => {
   }
 });
 
-test('programming errors are TypeErrors and RangeErrors, the rest ClusteredCacheErrors', async (t) => {
+test('programming errors are TypeErrors and RangeErrors, all others are ClusteredCacheErrors', async (t) => {
   const cache = new ClusteredCache<string, unknown>({ namespace: 'error-classes' });
   t.true((await failsWith(t, cache.get(null as never), 'ERR_CC_INVALID_KEY')) instanceof TypeError);
   await cache.set('n', Number.MAX_VALUE);
@@ -57,7 +57,7 @@ test('programming errors are TypeErrors and RangeErrors, the rest ClusteredCache
   t.is(closed.name, 'ClusteredCacheError');
 });
 
-test('isClusteredCacheError is false for whatever else is thrown', (t) => {
+test('isClusteredCacheError is false for any other thrown value', (t) => {
   for (const other of [
     new Error('x'),
     Object.assign(new Error('x'), { code: 'ENOENT' }),

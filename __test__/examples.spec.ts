@@ -9,7 +9,7 @@ const RUNNABLE = /\.(?:[cm]?js|[cm]?ts)$/;
 /** A fenced block whose info string says `run`: ```js run */
 const BLOCK = /^```(js|ts) run$\n([\s\S]*?)^```$/gm;
 
-/** An ESM or TypeScript file needs to be told apart by its ending; blocks are ESM unless they require. */
+/** The file extension distinguishes ESM, CommonJS and TypeScript; blocks are ESM unless they call require. */
 const ending = (language: string, source: string): string => {
   const commonjs = /\brequire\(['"]clustered-cache/.test(source);
   if (language === 'ts') return commonjs ? 'cts' : 'mts';
@@ -66,7 +66,7 @@ for (const page of ['README.md', 'docs/api.md', 'docs/semantics.md', 'docs/error
   });
 }
 
-test('pages in folders below docs are looked at', (t) => {
+test('blocks on pages in folders below docs are included', (t) => {
   t.true(GUIDE.some((page) => page.startsWith('docs/design/')));
 });
 

@@ -71,7 +71,7 @@ test('a process does not end while a call is pending', async (t) => {
   }
 });
 
-test('a process does not end while it waits for the load of another', async (t) => {
+test('a process does not end while it waits for a load by another process', async (t) => {
   const namespace = unique();
   const cache = new ClusteredCache<string, any>({ namespace, endpoint });
   let finish!: (value: string) => void;
@@ -97,7 +97,7 @@ test('a client whose host is silent ends when its calls have timed out', async (
   t.like(outcome, { ...CLEAN, stdout: 'undefined\n' });
 });
 
-test('a client without a host ends by itself, and nothing is unhandled', async (t) => {
+test('a client without a host ends by itself, without an unhandled rejection', async (t) => {
   const nowhere = path.join(path.dirname(endpoint), 'nowhere');
   t.like(await withCache({ endpoint: nowhere, timeout: 100 }, ''), CLEAN, 'never used');
   t.like(await withCache({ endpoint: nowhere, timeout: 100 }, `cache.get('key').then(console.log)`), {
@@ -113,7 +113,7 @@ test('a client without a host ends by itself, and nothing is unhandled', async (
   );
 });
 
-test('a conflict that nobody awaits is no unhandled rejection', async (t) => {
+test('a conflict that is not awaited causes no unhandled rejection', async (t) => {
   const namespace = unique();
   const outcome = await withCache(
     { namespace, endpoint, max: 5 },
@@ -130,7 +130,7 @@ test('a conflict that nobody awaits is no unhandled rejection', async (t) => {
   t.like(outcome, { ...CLEAN, stdout: 'ERR_CC_OPTIONS_CONFLICT\n' });
 });
 
-test('process.exit in the middle of calls does no harm', async (t) => {
+test('process.exit during calls does not affect other processes', async (t) => {
   for (const [role, options] of roles()) {
     const outcome = await withCache(
       options,
@@ -146,7 +146,7 @@ test('process.exit in the middle of calls does no harm', async (t) => {
   }
 });
 
-test('what was asked before process.exit is sent', async (t) => {
+test('requests made before process.exit are sent', async (t) => {
   const namespace = unique();
   const outcome = await withCache(
     { namespace, endpoint },
@@ -164,7 +164,7 @@ test('what was asked before process.exit is sent', async (t) => {
   await cache.close();
 });
 
-test('what was read last is not lost at the end of a process, however it ends', async (t) => {
+test('the last reads of a process are reported, however it ends', async (t) => {
   for (const near of [false, true]) {
     for (const end of ['', 'process.exit(0);', 'await cache.close();', 'process.kill(process.pid, "SIGTERM");']) {
       const namespace = unique();
@@ -193,7 +193,7 @@ test('what was read last is not lost at the end of a process, however it ends', 
   }
 });
 
-test('a process with memory mapped, values kept and reports due ends at once', async (t) => {
+test('a process with mapped memory, kept values and pending reports ends at once', async (t) => {
   for (const [role, options] of roles()) {
     const outcome = await withCache(
       { ...options, near: true },
@@ -201,7 +201,7 @@ test('a process with memory mapped, values kept and reports due ends at once', a
       (async () => {
         await cache.mSet(Array.from({ length: 1000 }, (_, index) => [index, { index }]));
         for (let index = 0; index < 5000; index += 1) await cache.get(index % 1000);
-        // What keeps the event loop going, apart from the script's own output.
+        // What keeps the event loop alive, apart from the script's own output.
         setImmediate(() => console.log(process.getActiveResourcesInfo().filter((name) => !/Pipe|Immediate/.test(name))));
       })();
     `,
@@ -210,7 +210,7 @@ test('a process with memory mapped, values kept and reports due ends at once', a
   }
 });
 
-test('a process that ends within a read leaves its host and the others alone', async (t) => {
+test('a process that ends during a read does not affect its host or other processes', async (t) => {
   const namespace = unique();
   const cache = new ClusteredCache<string, any>({ namespace, endpoint });
   await cache.set('key', 'x'.repeat(1_000_000));
@@ -231,7 +231,7 @@ test('a process that ends within a read leaves its host and the others alone', a
   await cache.close();
 });
 
-test("an application's uncaught error ends the process as ever", async (t) => {
+test("an application's uncaught error ends the process as without this package", async (t) => {
   for (const [role, options] of roles()) {
     const outcome = await withCache(
       options,
@@ -242,7 +242,7 @@ test("an application's uncaught error ends the process as ever", async (t) => {
   }
 });
 
-test('signals end a host as ever', async (t) => {
+test('signals end a host as without this package', async (t) => {
   const outcome = await script(`
     const cache = new cc.ClusteredCache();
     cc.ClusteredCache.listen().then(() => process.kill(process.pid, 'SIGTERM'));
@@ -265,8 +265,8 @@ test('a host that ends leaves no files', async (t) => {
   t.false(existsSync(path.dirname(socket)));
 });
 
-test('files of a host that was killed are swept by the next', async (t) => {
-  // A directory of its own, where no host of another test sweeps first.
+test('files of a killed host are removed by the next host', async (t) => {
+  // A directory of its own, where no host of another test removes them first.
   const runtime = mkdtempSync(path.join(os.tmpdir(), 'cc-sweep-'));
   t.teardown(() => rmSync(runtime, { recursive: true, force: true }));
   const options = { env: { XDG_RUNTIME_DIR: runtime } };
@@ -279,13 +279,13 @@ test('files of a host that was killed are swept by the next', async (t) => {
   const [left, kept] = [await killed.run(listen), await living.run(listen)];
   t.true(left.startsWith(runtime));
   await killed.kill();
-  t.true(existsSync(left), 'nobody could remove them');
+  t.true(existsSync(left), 'no process could remove them');
   await next.run(listen);
   await until('the sweep', () => !existsSync(left));
   t.true(existsSync(kept), 'those of a living host stay');
 });
 
-test('a listener that was closed keeps no process alive', async (t) => {
+test('a closed listener does not keep the process alive', async (t) => {
   const outcome = await script(`
     const cache = new cc.ClusteredCache();
     cc.ClusteredCache.listen().then(async (listener) => {
@@ -321,7 +321,7 @@ test('a cluster ends by itself when its workers leave', async (t) => {
   t.like(await node([path.join(directory, 'app.cjs')]), { ...CLEAN, stdout: '2\n' });
 });
 
-test('loading the package does not start what is not needed', async (t) => {
+test('loading the package does not start anything that is not needed', async (t) => {
   const outcome = await script(`
     const { readdirSync } = require('node:fs');
     if (process.platform === 'linux') {
@@ -333,5 +333,5 @@ test('loading the package does not start what is not needed', async (t) => {
     } else console.log(0);
   `);
   t.like(outcome, CLEAN);
-  t.true(Number(outcome.stdout) <= 0, 'a host nobody asks to listen needs no threads');
+  t.true(Number(outcome.stdout) <= 0, 'a host that does not listen needs no threads');
 });

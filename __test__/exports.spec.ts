@@ -38,7 +38,7 @@ function consumer(name: string, source: string, env: Record<string, string> = {}
 
 const CLEAN = { code: 0, stderr: '' };
 
-test('the public names are these and no more', async (t) => {
+test('the package exports exactly the public names', async (t) => {
   t.deepEqual(
     Object.keys(commonjs)
       .filter((name) => name !== 'default' && name !== 'module.exports')

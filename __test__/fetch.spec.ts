@@ -7,7 +7,7 @@ import { deferred, until, within } from './helpers/wait.ts';
 
 const each = rolesOf(test);
 
-/** Waits until `count` fetches wait for another's load. */
+/** Waits until `count` fetches wait for another caller's load. */
 const waiting = (cache: AnyCache, count: number) =>
   until(`${count} waiters`, async () => (await cache.stats()).fetches.waits >= count);
 const leading = (cache: AnyCache, count = 1) =>
@@ -29,7 +29,7 @@ each('a miss is loaded and stored, a hit is not loaded', async (t, { open }) => 
   t.is(loads, 1);
 });
 
-each('a synchronous fetcher will do', async (t, { open }) => {
+each('a fetcher may be synchronous', async (t, { open }) => {
   const cache = await open();
   t.is(await cache.fetch('key', () => 'now'), 'now');
   const failure = new Error('at once');
@@ -41,7 +41,7 @@ each('a synchronous fetcher will do', async (t, { open }) => {
   t.is(error, failure);
 });
 
-each('callers at the same time share one load', async (t, { open }) => {
+each('concurrent callers share one load', async (t, { open }) => {
   const cache = await open();
   const gate = deferred<string>();
   let loads = 0;
@@ -70,7 +70,7 @@ each('each caller gets a copy of its own', async (t, { open }) => {
   t.deepEqual(await cache.get('key'), { list: [1] });
 });
 
-each('other keys are loaded meanwhile', async (t, { open }) => {
+each('other keys are loaded at the same time', async (t, { open }) => {
   const cache = await open();
   const gate = deferred<number>();
   const slow = cache.fetch('slow', () => gate.promise);
@@ -80,7 +80,7 @@ each('other keys are loaded meanwhile', async (t, { open }) => {
   t.is(await slow, 3);
 });
 
-each('ttl and size of the call are those of the stored value', async (t, { open }) => {
+each('ttl and size of the call apply to the stored value', async (t, { open }) => {
   const cache = await open();
   await cache.fetch('key', () => 1, { ttl: 600_000, size: 9 });
   const info = await cache.info('key');
@@ -88,7 +88,7 @@ each('ttl and size of the call are those of the stored value', async (t, { open 
   t.true(info!.remainingTTL <= 600_000);
 });
 
-each('a waiter in another process is answered with the value of the leader here', async (t, { open, peer, reach }) => {
+each('a waiter in another process gets the value loaded in this process', async (t, { open, peer, reach }) => {
   const cache = await open();
   const other = await peer();
   const gate = deferred<unknown>();
@@ -104,7 +104,7 @@ each('a waiter in another process is answered with the value of the leader here'
   t.deepEqual(await mine, { from: 'here', big: 10n });
 });
 
-each('a waiter here is answered with the value of a leader in another process', async (t, { open, peer, reach }) => {
+each('a waiter in this process gets the value loaded in another process', async (t, { open, peer, reach }) => {
   const cache = await open();
   const other = await peer();
   const options = await reach(cache);
@@ -119,7 +119,7 @@ each('a waiter here is answered with the value of a leader in another process', 
   t.is(await theirs, 'theirs');
 });
 
-each('many processes load each key once', async (t, { open, peer, reach }) => {
+each('each key is loaded once, however many processes fetch it', async (t, { open, peer, reach }) => {
   const cache = await open();
   const other = await peer();
   const load = async ({ cache }: any, options: object) => {
@@ -216,7 +216,7 @@ each(
   },
 );
 
-each('what is thrown need not be an error', async (t, { open }) => {
+each('a fetcher may throw a value that is not an error', async (t, { open }) => {
   const cache = await open();
   for (const thrown of ['text', 5, null, undefined, { reason: 'object' }]) {
     const gate = deferred<never>();
@@ -259,7 +259,7 @@ each('an error that cannot be copied still reaches the waiters', async (t, { ope
 each('a leader that overruns its lease loses it to the next waiter', async (t, { open }) => {
   const cache = await open();
   const late = deferred<string>();
-  // Asked in one turn, so that the second waits long before the lease of the first is over.
+  // Called in one turn, so that the second waits long before the lease of the first expires.
   const leader = cache.fetch('key', () => late.promise, { lease: 100 });
   const waiter = cache.fetch('key', () => 'in time');
   t.is(await within(waiter, 'takeover'), 'in time');
@@ -269,14 +269,14 @@ each('a leader that overruns its lease loses it to the next waiter', async (t, {
   t.is((await cache.stats()).fetches.takeovers, 1);
 });
 
-each('forceRefresh loads although there is a value', async (t, { open }) => {
+each('forceRefresh loads even if there is a value', async (t, { open }) => {
   const cache = await open();
   await cache.set('key', 'old');
   t.is(await cache.fetch('key', () => 'new', { forceRefresh: true }), 'new');
   t.is(await cache.get('key'), 'new');
 });
 
-each('later callers without forceRefresh read the old value or join, they load nothing', async (t, { open }) => {
+each('later callers without forceRefresh read the old value or join the load', async (t, { open }) => {
   const cache = await open();
   const [first, second] = [deferred<string>(), deferred<string>()];
   const older = cache.fetch('key', () => first.promise);
@@ -293,7 +293,7 @@ each('later callers without forceRefresh read the old value or join, they load n
   t.is(await cache.get('key'), 'fresh', 'an older load does not overwrite a forced one');
 });
 
-each('undefined is handed to every caller and not stored', async (t, { open }) => {
+each('undefined is returned to every caller and not stored', async (t, { open }) => {
   const cache = await open();
   const gate = deferred<undefined>();
   const leader = cache.fetch('key', () => gate.promise);
@@ -305,7 +305,7 @@ each('undefined is handed to every caller and not stored', async (t, { open }) =
   t.is(await cache.has('key'), false);
 });
 
-each('null is handed out and stored only where null is a value', async (t, { open }) => {
+each('null is returned, and stored only with cacheNull', async (t, { open }) => {
   const plain = await open();
   t.is(await plain.fetch('key', () => null), null);
   t.is(await plain.has('key'), false);
@@ -314,7 +314,7 @@ each('null is handed out and stored only where null is a value', async (t, { ope
   t.is(await negative.fetch('key', () => t.fail()), null);
 });
 
-each('a value over the limit is handed out and not stored', async (t, { open }) => {
+each('a value over the limit is returned and not stored', async (t, { open }) => {
   const cache = await open({ maxEntrySize: 100 });
   const gate = deferred<string>();
   const leader = cache.fetch('key', () => gate.promise);
@@ -326,7 +326,7 @@ each('a value over the limit is handed out and not stored', async (t, { open }) 
   t.is(await cache.has('key'), false);
 });
 
-each('a value over 16 MiB reaches whoever loads it, and nobody waits in vain', async (t, { open }) => {
+each('a value over 16 MiB reaches each caller that loads it, and no waiter hangs', async (t, { open }) => {
   const cache = await open();
   const gate = deferred<Buffer>();
   const leader = cache.fetch('key', () => gate.promise);
@@ -353,7 +353,7 @@ each('a value that cannot be copied rejects for every caller', async (t, { open 
   t.is(await cache.fetch('key', () => 'fine'), 'fine');
 });
 
-each('what is deleted or set during a load is not overwritten by it', async (t, { open }) => {
+each('a load does not overwrite a key that was set or deleted during the load', async (t, { open }) => {
   const cache = await open();
   const writes: [string, () => Promise<unknown>, unknown][] = [
     ['delete', () => cache.delete('key'), undefined],
@@ -389,14 +389,14 @@ each('a caller after a delete does not join the load from before it', async (t, 
   t.is(await cache.get('key'), 'after');
 });
 
-each('a signal that is aborted already rejects and loads nothing', async (t, { open }) => {
+each('an already aborted signal rejects and loads nothing', async (t, { open }) => {
   const cache = await open();
   const reason = new Error('never mind');
   const error = await t.throwsAsync(cache.fetch('key', () => t.fail(), { signal: AbortSignal.abort(reason) }));
   t.is(error, reason);
 });
 
-each('a waiter that is aborted rejects alone', async (t, { open }) => {
+each('aborting one waiter rejects only that waiter', async (t, { open }) => {
   const cache = await open();
   const gate = deferred<string>();
   const leader = cache.fetch('key', () => gate.promise);
@@ -433,7 +433,7 @@ each('aborting the leader aborts its fetcher and passes the load on', async (t, 
   t.is(await within(waiter, 'takeover'), 'from the waiter');
 });
 
-each('a signal is let go when the fetch is over', async (t, { open }) => {
+each('a signal has no listeners after the fetch has ended', async (t, { open }) => {
   const cache = await open();
   const controller = new AbortController();
   for (let round = 0; round < 20; round += 1) {
@@ -443,7 +443,7 @@ each('a signal is let go when the fetch is over', async (t, { open }) => {
   controller.abort();
 });
 
-each('an expired value is loaded anew', async (t, { open }) => {
+each('an expired value is loaded again', async (t, { open }) => {
   const cache = await open();
   let loads = 0;
   await cache.fetch('key', () => (loads += 1), { ttl: 5 });
@@ -458,7 +458,7 @@ each.serial('a load may take longer than the timeout of operations', async (t, {
   const waiter = cache.fetch('key', () => t.fail());
   await waiting(cache, 1);
   const start = performance.now();
-  // Other operations go on meanwhile, well over the time in which the wait might have been given up.
+  // Meanwhile other operations continue, well beyond the time after which the wait might have been abandoned.
   await until('the timeout and more', async () => (await cache.set('other', 1)) && performance.now() - start > 1_200);
   gate.resolve('slow');
   t.deepEqual([await leader, await waiter], ['slow', 'slow']);

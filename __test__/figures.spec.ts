@@ -1,4 +1,4 @@
-// What it costs the users of an application when its host goes: in numbers, many times over in the long form.
+// Measures what users of an application notice when its host ends; many times over in the long form.
 
 import test, { type ExecutionContext } from 'ava';
 import { type Agent, Agents } from './helpers/agents.ts';
@@ -32,7 +32,7 @@ async function start(t: ExecutionContext, options: AppOptions): Promise<App> {
 
 // --- pm2 reload ----------------------------------------------------------------------------------------------------
 
-/** Uses the cache in an instance from now to its end, and adds what it saw to `all`. */
+/** Uses the cache in an instance until it ends, and adds what it saw to `all`. */
 async function employ(instance: Agent, options: object, count: number, all: Seen[]): Promise<void> {
   // A thousand operations a second and more: what is measured is the host, not a machine without a core to spare.
   await begin(instance, options, count, 4, 2, true);
@@ -86,7 +86,7 @@ linux('pm2 reload under load: no entry is lost, nothing fails', async (t) => {
 
 // --- a host that is stopped ------------------------------------------------------------------------------------------
 
-linux('a host that is stopped and goes on: nothing that was deleted comes back, no operation hangs', async (t) => {
+linux('a host that is stopped and resumed: no deleted key comes back, no operation hangs', async (t) => {
   t.timeout(LONG ? 900_000 : 120_000);
   const rounds = LONG ? 50 : 4;
   const TIMEOUT = 1_000;
@@ -103,7 +103,7 @@ linux('a host that is stopped and goes on: nothing that was deleted comes back, 
     await Promise.all(others.map((instance) => beginDeleting(instance, options, `${round}`)));
     await until('deletions', () => have(others, 20));
     await host.freeze();
-    // From a moment to far more than the timeout.
+    // From an instant to far more than the timeout.
     const length = LONG ? 100 * 50 ** (round / (rounds - 1)) : [100, 400, 1_300, 2_500][round]!;
     await new Promise((resolve) => setTimeout(resolve, length));
     host.resume();
@@ -128,7 +128,7 @@ linux('a host that is stopped and goes on: nothing that was deleted comes back, 
   keep(t, 'a host stopped for 0.1 to 5 s', { rounds, deleted, stale, failed, 'longest operation, ms': slowest });
 });
 
-/** Has each deleted so many keys? */
+/** Whether each has deleted that many keys. */
 async function have(deleters: readonly Agent[], count: number): Promise<boolean> {
   const counts = await Promise.all(deleters.map((agent) => agent.run(({ state }) => state.deletions() as number)));
   return counts.every((one) => one >= count);
@@ -137,13 +137,13 @@ async function have(deleters: readonly Agent[], count: number): Promise<boolean>
 interface Deletions {
   /** Keys whose deletion was acknowledged. */
   deleted: string[];
-  /** Of these, found afterwards. */
+  /** Those of them that were found afterwards. */
   stale: number;
   failed: number;
   slowest: number;
 }
 
-/** Stores and deletes keys that nobody else uses, and looks whether what was deleted is gone. */
+/** Stores and deletes keys that no other process uses, and checks that deleted keys are gone. */
 const beginDeleting = (instance: Agent, options: object, prefix: string): Promise<void> =>
   instance.run(
     ({ cache, state }, options, prefix) => {
@@ -187,7 +187,7 @@ const endDeleting = (instance: Agent): Promise<Deletions> =>
 
 // --- pm2 restart with a snapshot -------------------------------------------------------------------------------------
 
-linux('pm2 restart with a snapshot: the entries are there again', async (t) => {
+linux('pm2 restart with a snapshot: all entries are restored', async (t) => {
   t.timeout(LONG ? 300_000 : 120_000);
   const [rounds, count] = LONG ? [10, 10_000] : [2, 2_000];
   const app = await start(t, {

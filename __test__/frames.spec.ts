@@ -1,4 +1,4 @@
-// What the JavaScript layer writes are the bytes of docs/protocol.md.
+// The JavaScript layer writes the bytes of docs/protocol.md.
 import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { native } from '../ts/native.ts';
@@ -25,7 +25,7 @@ function frame<A extends readonly unknown[]>(id: number, handle: number, operati
   return Buffer.from(frames.bytes.subarray(0, frames.length));
 }
 
-/** What `write` writes into a payload. */
+/** The payload that `write` writes. */
 function payload(write: (frames: FrameWriter) => void): Buffer {
   const frames = new FrameWriter();
   frames.begin(1, 1);
@@ -34,7 +34,7 @@ function payload(write: (frames: FrameWriter) => void): Buffer {
   return Buffer.from(frames.bytes.subarray(HEAD, frames.length));
 }
 
-/** Bytes with their length in front, and what is behind them. */
+/** Bytes with their length in front, and the rest after them. */
 function bytesOf(encoded: Buffer): { bytes: Buffer; rest: Buffer } {
   const [length, from] = integerOf(encoded);
   return { bytes: encoded.subarray(from, from + length), rest: encoded.subarray(from + length) };
@@ -50,7 +50,7 @@ function integerOf(encoded: Buffer): [number, number] {
 
 const hex = (bytes: Buffer) => bytes.toString('hex').replaceAll(/..(?=.)/g, '$& ');
 
-test('the examples of the protocol page are what is written', (t) => {
+test('frames are written as in the examples of the protocol page', (t) => {
   const page = readFileSync(`${ROOT}docs/protocol.md`, 'utf8');
   const examples = [
     frame(2, 1, SET, 'k', 'v'),
@@ -61,7 +61,7 @@ test('the examples of the protocol page are what is written', (t) => {
   for (const example of examples) t.true(page.includes(`\`${hex(example)}\``), hex(example));
 });
 
-test('a head says which request, which namespace, which operation, and what its host must know', (t) => {
+test('a head contains the request, the handle, the operation and the minor version that the host needs', (t) => {
   const id = 2 ** 51 + 12_345;
   const bytes = frame(id, 70_000, TOUCH, 'k');
   t.is(bytes.readUInt32LE(0), bytes.length - native.FRAME_LENGTH_BYTES);
@@ -78,7 +78,7 @@ test('numbers take as many bytes as they need', (t) => {
   }
 });
 
-test('texts of any length and of any characters come back', (t) => {
+test('texts of any length and any characters survive a round trip', (t) => {
   const pieces = ['a', 'é', '€', '😀', '\ud800', '\udc00x', 'a\u0000b'];
   const lengths = [0, 1, 16, 47, 48, 49, 82, 83, 84, 250, 251, 5_000, 70_000];
   for (const piece of pieces) {
@@ -93,7 +93,7 @@ test('texts of any length and of any characters come back', (t) => {
   }
 });
 
-/** Text of WTF-8, by its definition: UTF-8 that lone surrogates have too. */
+/** Encodes WTF-8 by its definition: UTF-8 that also encodes lone surrogates. */
 function wtf8(bytes: Buffer): string {
   const units: string[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -107,7 +107,7 @@ function wtf8(bytes: Buffer): string {
   return units.join('');
 }
 
-test('a key that cannot be one leaves no frame behind', (t) => {
+test('an invalid key leaves no frame behind', (t) => {
   const frames = new FrameWriter();
   frames.begin(1, 1);
   frames.key('whole');
@@ -122,7 +122,7 @@ test('a key that cannot be one leaves no frame behind', (t) => {
   }
 });
 
-test('a frame over the limit is refused and leaves those before it as they are', (t) => {
+test('a frame over the limit is refused and does not affect earlier frames', (t) => {
   const frames = new FrameWriter();
   frames.begin(1, 1);
   frames.end(1, 0);
@@ -134,7 +134,7 @@ test('a frame over the limit is refused and leaves those before it as they are',
   t.is(frames.length, length);
 });
 
-test('options that are not given take no bytes', (t) => {
+test('omitted options take no bytes', (t) => {
   t.is(payload((frames) => KEEP.write(frames, {})).length, 0);
   t.is(payload((frames) => KEEP.write(frames, { ttl: undefined, size: undefined })).length, 0);
   t.deepEqual([...payload((frames) => KEEP.writeNested(frames, undefined))], [0]);
@@ -142,7 +142,7 @@ test('options that are not given take no bytes', (t) => {
   t.deepEqual([...payload((frames) => KEEP.writeNested(frames, { size: 9 }))], [2, 4, 9]);
 });
 
-test('a memory that grew is given back', (t) => {
+test('a buffer that has grown is released', (t) => {
   const frames = new FrameWriter();
   frames.begin(1, 1);
   frames.value(encode(Buffer.alloc(1024 * 1024)));
@@ -152,7 +152,7 @@ test('a memory that grew is given back', (t) => {
   t.true(frames.bytes.length < 1024 * 1024);
 });
 
-test('batches and counters have their options with each entry, or at the end', (t) => {
+test('options are written with each entry of a batch, and at the end of a counter request', (t) => {
   const entries = [{ key: 'a', encoded: encode(1), options: { ttl: 1 } }];
   const many = frame(1, 1, MANY_SET, entries).subarray(HEAD);
   t.deepEqual([...many.subarray(0, 4)], [1, 2, native.KeyTag.Text, 97]);

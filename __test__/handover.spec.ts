@@ -9,7 +9,7 @@ import { type Outcome, script, startScript } from './helpers/scripts.ts';
 import { SHARED } from './helpers/transport.ts';
 import { until, within } from './helpers/wait.ts';
 
-/** Tests that have to know which process hosts; one at a time, for they also say how long something took. */
+/** Tests that must know which process hosts; one at a time, because they also measure how long something takes. */
 const linux = process.platform === 'linux' ? test.serial : test.serial.skip;
 
 let agents: Agents;
@@ -23,13 +23,13 @@ test.after.always(async () => {
   pm2?.remove();
 });
 
-/** Handovers have to succeed on a machine that is busy with other tests, too. */
+/** Handovers must succeed even on a machine that is busy with other tests. */
 const unhurried = () => ({ ...patient(), handoverTimeout: 10_000 });
 
 const start = (app: string, count: number): Promise<Agent[]> =>
   Promise.all(Array.from({ length: count }, () => pm2.start(agents, app)));
 
-/** The instances of an app that know each other: the host, and the others, which use its cache. */
+/** The instances of an app: the host, and the others, which use its cache. */
 async function settled(app: string, count: number, options: object): Promise<[Agent, Agent[]]> {
   const instances = await start(app, count);
   await Promise.all(instances.map((instance) => instance.call(options, 'has', 'key')));
@@ -37,7 +37,7 @@ async function settled(app: string, count: number, options: object): Promise<[Ag
   return [host, instances.filter((instance) => instance !== host)];
 }
 
-/** Ends a host and waits until another one is there. */
+/** Ends a host and waits until another one has taken over. */
 async function endHost(host: Agent, others: Agent[], how: (host: Agent) => unknown): Promise<Agent> {
   how(host);
   await within(host.gone, 'end of the host');
@@ -46,7 +46,7 @@ async function endHost(host: Agent, others: Agent[], how: (host: Agent) => unkno
 
 const exit = (host: Agent): void => void host.run(() => process.exit(0)).catch(() => {});
 
-/** Counts what this process hears of the loss of its host. */
+/** Counts the events about the loss of the host in this process. */
 const listen = (agent: Agent, options: object): Promise<void> =>
   agent.run(({ cache, state }, options) => {
     state.heard = [];
@@ -58,7 +58,7 @@ const heard = (agent: Agent): Promise<string[]> => agent.run(({ state }) => stat
 
 // --- under load ----------------------------------------------------------------------------------------------------
 
-linux('SIGINT to the host under load: nothing is lost, nothing fails, everything is done once', async (t) => {
+linux('SIGINT to the host under load: no entry is lost, no operation fails or is repeated', async (t) => {
   t.timeout(120_000);
   const COUNT = 10_000;
   const options = { namespace: unique(), failsafe: 'reject', handoverTimeout: 10_000 };
@@ -80,7 +80,7 @@ linux('SIGINT to the host under load: nothing is lost, nothing fails, everything
     counted += seen.counted;
   };
   for (let round = 0; round < 8; round += 1) {
-    // The process that ends can tell nobody how often it was answered.
+    // The ending process cannot report how many answers it got.
     check(await end(host));
     const next = await pm2.start(agents, app);
     await next.call(options, 'has', 'key');
@@ -98,7 +98,7 @@ linux('SIGINT to the host under load: nothing is lost, nothing fails, everything
 
 // --- how processes end ---------------------------------------------------------------------------------------------
 
-/** An instance of an app that hosts, as a script, which says `ready` when it holds an entry. */
+/** A script for an instance that hosts; it prints `ready` when it holds an entry. */
 async function scriptedHost(app: string, options: object, source = ''): Promise<ReturnType<typeof startScript>> {
   const running = startScript(
     `const cache = new cc.ClusteredCache(${JSON.stringify(options)});
@@ -113,7 +113,7 @@ async function scriptedHost(app: string, options: object, source = ''): Promise<
 
 const CLEAN = { stderr: '', hung: false };
 
-/** The end of a host in one way: what others find then, and how it ended. */
+/** Ends a host in one way: what other processes then find, and how it ended. */
 async function ending(source: string, signal?: NodeJS.Signals): Promise<{ outcome: Outcome; found: unknown }> {
   const options = unhurried();
   const app = unique('app');
@@ -132,13 +132,13 @@ function mustBeShared(value: unknown): void {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  linux(`${signal} ends a process as it would have without us`, async (t) => {
+  linux(`${signal} ends a process as it would without this package`, async (t) => {
     const { outcome, found } = await ending('', signal);
     t.like(outcome, { ...CLEAN, code: null, signal });
     t.is(found, 'value');
   });
 
-  linux(`an application that listens to ${signal} ends when it wants to, and how`, async (t) => {
+  linux(`an application that listens to ${signal} decides when and how it ends`, async (t) => {
     const { outcome, found } = await ending(
       `process.on('${signal}', async () => {
          console.log(await cache.get('key'), await cache.incr('n'), process.listenerCount('${signal}'));
@@ -152,7 +152,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-linux('others who end the process only where nobody else listens do so', async (t) => {
+linux('a package that ends the process only if it is the only listener still ends it', async (t) => {
   const { outcome, found } = await ending(
     `const polite = () => {
        if (process.listenerCount('SIGTERM') > 1) return;
@@ -174,7 +174,7 @@ linux('process.exit() hands over', async (t) => {
   t.is(found, 'value');
 });
 
-linux('a process that has nothing left to do hands over and ends', async (t) => {
+linux('a process without work left hands over and ends', async (t) => {
   const { outcome, found } = await ending(ONCE_TOLD('clearInterval(stays); process.stdin.destroy()'));
   t.like(outcome, { ...CLEAN, code: 0, signal: null });
   t.is(found, 'value');
@@ -187,7 +187,7 @@ linux('an uncaught error hands over', async (t) => {
   t.is(found, 'value');
 });
 
-linux('handoverTimeout 0 is not to hand over', async (t) => {
+linux('handoverTimeout 0 disables the handover', async (t) => {
   const options = { ...unhurried(), handoverTimeout: 0 };
   const [host, [other]] = (await settled(unique('app'), 2, options)) as [Agent, [Agent]];
   await other.call(options, 'set', 'key', 'value');
@@ -195,7 +195,7 @@ linux('handoverTimeout 0 is not to hand over', async (t) => {
   t.is(await other.call(options, 'get', 'key'), undefined);
 });
 
-linux('where nobody could take over the host goes on, and tries again at the end', async (t) => {
+linux('without a successor the host continues, and tries again when it ends', async (t) => {
   const options = unhurried();
   const app = unique('app');
   const host = await scriptedHost(
@@ -242,7 +242,7 @@ linux('messages keep a process alive exactly while the application listens', asy
   t.like(seen, { ...CLEAN, code: 0, stdout: '0,2,0,0\n' });
 });
 
-linux('the end of a thread is not the end of its process', async (t) => {
+linux('the end of a thread does not end hosting in its process', async (t) => {
   const options = unhurried();
   const [host, [other]] = (await settled(unique('app'), 2, options)) as [Agent, [Agent]];
   await host.run(({ require }, options) => {
@@ -258,9 +258,9 @@ linux('the end of a thread is not the end of its process', async (t) => {
   t.is(await pm2.hostAmong([host, other]), host);
 });
 
-// --- what goes on --------------------------------------------------------------------------------------------------
+// --- what continues ------------------------------------------------------------------------------------------------
 
-linux('a thread that reads at once all the time misses nothing', async (t) => {
+linux('a thread in a loop of synchronous reads finds every value during a handover', async (t) => {
   if (!SHARED) {
     t.pass('there are no such reads over the socket');
     return;
@@ -274,7 +274,7 @@ linux('a thread that reads at once all the time misses nothing', async (t) => {
     const seen = { right: 0, wrong: 0, worst: 0 };
     for (const finish = performance.now() + 1_500; performance.now() < finish;) {
       const start = performance.now();
-      // Without a turn of the event loop for long: what arrives is taken by the read itself.
+      // For a long time without the event loop: the read itself takes what arrives.
       for (let n = 0; n < 1_000; n += 1) {
         if (one.getSync('key') === 'value') seen.right += 1;
         else seen.wrong += 1;
@@ -291,7 +291,7 @@ linux('a thread that reads at once all the time misses nothing', async (t) => {
   t.log(`${right} reads, the longest thousand took ${worst.toFixed(1)} ms`);
 });
 
-linux('near caches are coherent with the next host', async (t) => {
+linux('near caches are coherent with the new host', async (t) => {
   const options = { ...unhurried(), near: true };
   const app = unique('app');
   const [host, others] = await settled(app, 3, options);
@@ -306,7 +306,7 @@ linux('near caches are coherent with the next host', async (t) => {
   }
 });
 
-linux('a load that is under way goes on: its leader stores, and those who wait get its value', async (t) => {
+linux('a load in flight continues: its leader stores the value, and the waiters get it', async (t) => {
   const options = unhurried();
   const [host, others] = await settled(unique('app'), 3, options);
   const [leader, waiter] = others as [Agent, Agent];
@@ -318,7 +318,7 @@ linux('a load that is under way goes on: its leader stores, and those who wait g
   const stats = () => waiter.call(options, 'stats');
   await until('a leader', async () => (await stats()).fetches.leads === 1);
   const waiting = waiter.run(({ cache }, options) => cache(options).fetch('key', () => 'not this'), options);
-  await until('somebody who waits', async () => (await stats()).fetches.waits === 1);
+  await until('a waiting caller', async () => (await stats()).fetches.waits === 1);
   await endHost(host, others, (host) => host.signal('SIGTERM'));
   await until('the wait to be known to the next host', async () => (await stats()).fetches.waits === 2);
   await leader.run(({ state }) => state.finish('loaded'));
@@ -327,7 +327,7 @@ linux('a load that is under way goes on: its leader stores, and those who wait g
   t.is((await stats()).fetches.leads, 1);
 });
 
-/** Begins to iterate: takes the first entries of several iterations, and leaves each in `state` where it stopped. */
+/** Starts several iterations: takes their first entries and keeps the iterators in `state`. */
 const beginIterations = (agent: Agent, options: object, iterations: number, take: number): Promise<void> =>
   agent.run(
     async ({ cache, state }, options, iterations, take) => {
@@ -344,7 +344,7 @@ const beginIterations = (agent: Agent, options: object, iterations: number, take
     take,
   );
 
-/** Takes so many more entries of each, or all: the keys that each has seen so far. */
+/** Takes this many more entries of each, or all; returns the keys that each has seen so far. */
 const goOn = (agent: Agent, take = Infinity): Promise<string[][]> =>
   agent.run(async ({ state }, take) => {
     for (const { iterator, seen } of state.iterations) {
@@ -358,7 +358,7 @@ const goOn = (agent: Agent, take = Infinity): Promise<string[][]> =>
     return state.iterations.map(({ seen }: { seen: string[] }) => seen);
   }, take);
 
-linux('iterations that are under way go on at every next host and give everything once', async (t) => {
+linux('iterations continue at every new host and return each entry once', async (t) => {
   const COUNT = 10_000;
   const options = unhurried();
   const app = unique('app');
@@ -369,29 +369,29 @@ linux('iterations that are under way go on at every next host and give everythin
   };
   let host = await next();
   const reader = await next();
-  // Whoever came last is the successor.
+  // The instance that joined last is the successor.
   let successor = await next();
   await fill(reader, options, COUNT);
   await beginIterations(reader, options, 20, 2_500);
   const all = await reader.call(options, 'keys');
   for (let round = 0; round < 2; round += 1) {
-    // The order of use becomes another one, and some of what was there at the beginning goes.
+    // Changes the order of use, and removes some of the original entries.
     await reader.call(options, 'mGet', all.slice(-3_000, -1_000));
     await reader.call(options, 'mDelete', all.slice(round * 100, round * 100 + 50));
     await reader.call(options, 'set', `new ${round}`, { key: `new ${round}` });
-    // A handover may also come while a page is on its way.
+    // A handover may also happen while a page is in flight.
     const going = goOn(reader, 1_500);
     await endHost(host, [successor], (host) => host.signal('SIGTERM'));
     await going;
     host = successor;
     successor = await next();
   }
-  // Deleted were such as had been given before.
+  // The deleted entries had already been returned.
   for (const seen of await goOn(reader)) t.deepEqual(seen, all);
   t.is((await reader.call(options, 'keys')).length, COUNT - 100 + 2);
 });
 
-linux('an iteration says so when its host was killed', async (t) => {
+linux('an iteration fails with an error when its host was killed', async (t) => {
   const options = unhurried();
   const [host, [other]] = (await settled(unique('app'), 2, options)) as [Agent, [Agent]];
   await fill(other, options, 3_000);
@@ -402,7 +402,7 @@ linux('an iteration says so when its host was killed', async (t) => {
   t.is((error as { code?: string }).code, 'ERR_CC_INVALID_ARGUMENT');
 });
 
-linux('a wait that its caller gives up ends at the next host', async (t) => {
+linux('a wait that its caller abandons ends at the new host', async (t) => {
   const options = unhurried();
   const [host, others] = await settled(unique('app'), 3, options);
   const [leader, waiter] = others as [Agent, Agent];
@@ -417,7 +417,7 @@ linux('a wait that its caller gives up ends at the next host', async (t) => {
       .fetch('key', () => 'not this', { signal: state.controller.signal })
       .catch((error: Error) => error.name);
   }, options);
-  await until('somebody who waits', async () => (await stats()).fetches.waits === 1);
+  await until('a waiting caller', async () => (await stats()).fetches.waits === 1);
   await endHost(host, others, (host) => host.signal('SIGTERM'));
   const aborted = await waiter.run(({ state }) => {
     state.controller.abort();
@@ -427,7 +427,7 @@ linux('a wait that its caller gives up ends at the next host', async (t) => {
   t.is(await waiter.call(options, 'get', 'key'), undefined);
 });
 
-linux('what the host itself had asked and was not told yet is done', async (t) => {
+linux('requests of the host itself that were not answered yet are carried out', async (t) => {
   const options = unhurried();
   const [host, others] = await settled(unique('app'), 2, options);
   await endHost(host, others, (host) => {
@@ -447,7 +447,7 @@ for (const [count, bytes] of [
   [10_000, 100],
   [100_000, 1_024],
 ] as const) {
-  linux(`how long it takes: ${count} x ${bytes} B`, async (t) => {
+  linux(`duration of a handover: ${count} x ${bytes} B`, async (t) => {
     t.timeout(120_000);
     const rounds = count > 10_000 ? 5 : LONG ? 50 : 10;
     const options = { ...unhurried(), maxSize: 2 ** 30 };
@@ -457,7 +457,7 @@ for (const [count, bytes] of [
     const took: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
       const [watcher] = others as [Agent];
-      // From the freeze to the first answer of the next host, as a client sees it: the longest of its operations.
+      // From the freeze to the first answer of the new host, as a client sees it: the longest of its operations.
       await begin(watcher, options, count, 1);
       host = await endHost(host, others, exit);
       t.is(await intact(host, options, count), count);

@@ -3,7 +3,7 @@ import { rolesOf } from './helpers/roles.ts';
 
 const each = rolesOf(test);
 
-each('keys, values and entries come most recently used first', async (t, { open }) => {
+each('keys, values and entries are returned most recently used first', async (t, { open }) => {
   const cache = await open();
   await cache.mSet([
     ['a', 1],
@@ -34,7 +34,7 @@ each('iterating is not a use', async (t, { open }) => {
   t.deepEqual({ hits, misses }, { hits: 0, misses: 0 });
 });
 
-each('a prefix picks string keys', async (t, { open }) => {
+each('a prefix selects string keys', async (t, { open }) => {
   const cache = await open();
   await cache.mSet([
     ['a:1', 1],
@@ -47,7 +47,7 @@ each('a prefix picks string keys', async (t, { open }) => {
   t.deepEqual(await cache.entries({ prefix: 'c' }), []);
 });
 
-each('an empty cache has nothing to iterate', async (t, { open }) => {
+each('iterating an empty cache returns nothing', async (t, { open }) => {
   const cache = await open();
   t.deepEqual(await cache.keys(), []);
   t.deepEqual(await cache.values(), []);
@@ -55,7 +55,7 @@ each('an empty cache has nothing to iterate', async (t, { open }) => {
   for await (const entry of cache) t.fail(String(entry));
 });
 
-each('for await gives every entry, page by page', async (t, { open }) => {
+each('for await returns every entry, page by page', async (t, { open }) => {
   const cache = await open();
   const count = 10_000;
   await cache.mSet(Array.from({ length: count }, (_, index): [number, number] => [index, index * 2]));
@@ -82,7 +82,7 @@ each('pages of large values are bounded by bytes', async (t, { open }) => {
 each('leaving the loop early ends the iteration at the host', async (t, { open }) => {
   const cache = await open();
   await cache.mSet(Array.from({ length: 9_000 }, (_, index): [number, number] => [index, index]));
-  // More loops than one connection may have open at once: they would fail if they were not ended.
+  // More loops than the iterations that one connection may have open: they would fail if they were not ended.
   for (let round = 0; round < 600; round += 1) {
     for await (const [key] of cache) {
       if (key !== 8_999) t.fail();
@@ -98,7 +98,7 @@ each('leaving the loop early ends the iteration at the host', async (t, { open }
   t.pass();
 });
 
-each('an iterator is done once and stays so', async (t, { open }) => {
+each('an iterator that is done stays done', async (t, { open }) => {
   const cache = await open();
   await cache.set('a', 1);
   const iterator = cache[Symbol.asyncIterator]();
@@ -107,7 +107,7 @@ each('an iterator is done once and stays so', async (t, { open }) => {
   t.deepEqual(await iterator.next(), { done: true, value: undefined });
 });
 
-each('deleting and setting during a loop neither repeats nor breaks it', async (t, { open }) => {
+each('deleting and setting during a loop neither repeats entries nor breaks the loop', async (t, { open }) => {
   const cache = await open();
   const count = 9_000;
   await cache.mSet(Array.from({ length: count }, (_, index): [string, number] => [`k${index}`, index]));

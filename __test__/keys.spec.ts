@@ -4,7 +4,7 @@ import { rolesOf } from './helpers/roles.ts';
 
 const each = rolesOf(test);
 
-each("1 and '1' are two keys and come back with their type", async (t, { open }) => {
+each("1 and '1' are two keys and keep their types", async (t, { open }) => {
   const cache = await open();
   await cache.set(1, 'number');
   await cache.set('1', 'string');
@@ -62,14 +62,14 @@ each('every string is a key', async (t, { open }) => {
   t.deepEqual(await cache.keys(), keys.toReversed());
 });
 
-each('surrogates count as they stand in the string', async (t, { open }) => {
+each('strings that differ in lone surrogates are different keys', async (t, { open }) => {
   const cache = await open();
   await cache.set('\ud83d', 'half');
   t.is(await cache.get('\ud83d\udd11'), undefined);
   t.is(await cache.get('\ufffd'), undefined, 'a lone surrogate is not replaced');
 });
 
-each('keys of 64 KiB encoded are taken, longer ones refused', async (t, { open }) => {
+each('keys of up to 64 KiB encoded are accepted, longer ones refused', async (t, { open }) => {
   const cache = await open();
   const longest = 'k'.repeat(64 * 1024 - 1);
   await cache.set(longest, 1);
@@ -82,7 +82,7 @@ each('keys of 64 KiB encoded are taken, longer ones refused', async (t, { open }
   t.is(await cache.size(), 1);
 });
 
-each('what is neither string nor finite number is refused by every method', async (t, { open }) => {
+each('every method refuses keys that are neither strings nor finite numbers', async (t, { open }) => {
   const cache = await open();
   const bad: unknown[] = [
     undefined,
@@ -137,7 +137,7 @@ each('what is neither string nor finite number is refused by every method', asyn
   t.is(await cache.size(), 0);
 });
 
-each('a refusal never throws where a promise is promised', async (t, { open }) => {
+each('methods that return a promise reject instead of throwing', async (t, { open }) => {
   const cache = await open();
   const calls = [cache.get, cache.set, cache.delete, cache.has, cache.incr, cache.mGet, cache.fetch] as ((
     ...args: unknown[]

@@ -11,12 +11,12 @@ const FLAGS = ['--expose-gc', '--max-semi-space-size=1'];
 const leak = (env: Record<string, string>) =>
   node([...FLAGS, '__test__/memory/leak.mjs', String(ROUNDS)], { env, ms: 50_000 + ROUNDS * 8_000 });
 
-test('host: memory does not grow with the calls, whether they succeed or fail', async (t) => {
+test('host: memory does not grow with the number of calls, whether they succeed or fail', async (t) => {
   const outcome = await leak({});
   t.is(outcome.code, 0, outcome.stdout + outcome.stderr);
 });
 
-test('client: memory does not grow with the calls, in the client and in its host', async (t) => {
+test('client: memory does not grow with the number of calls, neither in the client nor in its host', async (t) => {
   const agents = await Agents.start();
   t.teardown(() => agents.close());
   const host = await agents.spawn('process.cjs', { execArgv: FLAGS });
@@ -29,7 +29,7 @@ test('client: memory does not grow with the calls, in the client and in its host
       (globalThis as any).gc();
       return process.memoryUsage.rss();
     });
-  // The first run brings the host to the size it works with.
+  // The first run brings the host to its working size.
   t.is((await leak({ CC_LEAK_ENDPOINT: endpoint })).code, 0);
   const before = await memory();
   const outcome = await leak({ CC_LEAK_ENDPOINT: endpoint });

@@ -7,7 +7,7 @@ import { rolesOf } from './helpers/roles.ts';
 
 const each = rolesOf(test);
 
-/** What is tested is that all is answered, not how soon. */
+/** These tests check that every call is answered, not how soon. */
 const PATIENT = { timeout: 40_000, failsafe: 'reject' } as const;
 
 each('more open iterations than allowed are refused, and ending one makes room', async (t, { open }) => {
@@ -52,7 +52,7 @@ each('megabytes in flight in both directions are all answered', async (t, { open
   t.true(found.every((value, index) => values[Math.floor(index / 2)]!.equals(value as Buffer)));
 });
 
-each('a thousand namespaces are open at once', async (t, { open }) => {
+each('a thousand namespaces can be open at once', async (t, { open }) => {
   const prefix = unique();
   const caches = await Promise.all(
     Array.from({ length: 1_000 }, (_, index) => open({ ...PATIENT, namespace: `${prefix} ${index}` })),
@@ -65,7 +65,7 @@ each('a thousand namespaces are open at once', async (t, { open }) => {
   );
 });
 
-test('a host that takes nothing fills a bounded backlog, then calls are refused', async (t) => {
+test('calls to a host that reads nothing fill a bounded backlog, then they are refused', async (t) => {
   const agents = await Agents.start();
   t.teardown(() => agents.close());
   const host = await agents.spawn();
@@ -88,7 +88,7 @@ test('a host that takes nothing fills a bounded backlog, then calls are refused'
     async () => {
       while (outcomes.length < 60) {
         const outcome = cache.set(outcomes.length, value);
-        // What is refused is refused before anything is sent; what is taken stays pending while the host is stopped.
+        // Refused calls fail before anything is sent; accepted ones stay pending while the host is stopped.
         await Promise.race([outcome, new Promise((resolve) => setImmediate(resolve))]);
         outcomes.push(outcome);
       }

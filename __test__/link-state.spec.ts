@@ -5,7 +5,7 @@ const GRACE = 1_000;
 const REASON = new Error('the reason');
 const OTHER = new Error('another reason');
 
-/** A machine with a clock of its own, which begins at 0. */
+/** A state machine with its own clock, which begins at 0. */
 function machine() {
   const clock = { now: 0 };
   return { clock, state: new LinkState(GRACE, () => clock.now) };
@@ -19,7 +19,7 @@ const refused: Transition = (state) => state.refused(REASON);
 const overdue: Transition = (state) => state.overdue(OTHER);
 const answered: Transition = (state) => state.answered();
 
-/** How each state is reached from the beginning. */
+/** How to reach each state from the beginning. */
 const STATES: Record<string, Transition[]> = {
   'away at first': [],
   'away at first, degraded': [lost],
@@ -45,7 +45,7 @@ const unreachable = (reason: Error, graceEnd: number, hasConnected: boolean, isD
   graceEnd,
 });
 
-/** State, transition, time at which it comes, the state after it, whether listeners are to be told. */
+/** State, transition, its time, the state after it, whether listeners are to be told. */
 const TABLE: [from: string, transition: Transition, at: number, to: State, isNews: boolean][] = [
   ['away at first', connected, 0, here(false), false],
   ['away at first, degraded', connected, 0, here(false), true],
@@ -55,7 +55,7 @@ const TABLE: [from: string, transition: Transition, at: number, to: State, isNew
   ['away again, degraded', connected, 0, here(false), true],
   ['unreachable', connected, 0, here(false), true],
 
-  // Only a connection that is lost begins another grace time.
+  // Only the loss of a connection starts another grace time.
   ['away at first', lost, 500, away(1_000, false, true), true],
   ['away at first, degraded', lost, 500, away(1_000, false, true), false],
   ['connected', lost, 500, away(1_500, true, true), true],
@@ -72,7 +72,7 @@ const TABLE: [from: string, transition: Transition, at: number, to: State, isNew
   ['away again, degraded', refused, 500, unreachable(REASON, 1_000, true), false],
   ['unreachable', refused, 500, unreachable(REASON, 1_000, false), false],
 
-  // Within the grace time other requests still wait.
+  // Within the grace time, other requests still wait.
   ['away at first', overdue, 999, away(1_000, false, true), true],
   ['away at first, degraded', overdue, 999, away(1_000, false, true), false],
   ['connected', overdue, 999, here(true), true],
@@ -80,7 +80,7 @@ const TABLE: [from: string, transition: Transition, at: number, to: State, isNew
   ['away again', overdue, 999, away(1_000, true, true), true],
   ['away again, degraded', overdue, 999, away(1_000, true, true), false],
   ['unreachable', overdue, 999, unreachable(REASON, 1_000, false), false],
-  // After it none does.
+  // After it, none waits.
   ['away at first', overdue, 1_000, unreachable(OTHER, 1_000, false), true],
   ['away at first, degraded', overdue, 1_000, unreachable(OTHER, 1_000, false), false],
   ['connected', overdue, 1_000, here(true), true],
@@ -110,7 +110,7 @@ for (const [from, transition, at, to, isNews] of TABLE) {
   });
 }
 
-test('what a state says of requests', (t) => {
+test('each state reports whether it is connected or degraded, and why requests fail', (t) => {
   const seen = Object.entries(STATES).map(([name, steps]) => {
     const { state } = machine();
     for (const step of steps) step(state);

@@ -34,7 +34,7 @@ test('two copies of the package in one process share one cache', async (t) => {
   t.like(outcome, { ...CLEAN, stdout: '{"from":"first"}\n1\ntrue true true\n' });
 });
 
-test('a package that is loaded anew, as test runners do, shares the cache', async (t) => {
+test('a package that is loaded again, as by test runners, shares the cache', async (t) => {
   const outcome = await script(`
     const first = new cc.ClusteredCache();
     for (const file of Object.keys(require.cache)) delete require.cache[file];

@@ -26,7 +26,7 @@ each('mSet stores and mGet reads in the order of the keys', async (t, { open }) 
   );
 });
 
-each('mGet answers a repeated key once and no key at all with nothing', async (t, { open }) => {
+each('mGet returns a repeated key once, and an empty map for no keys', async (t, { open }) => {
   const cache = await open();
   await cache.set('a', 1);
   t.deepEqual(
@@ -42,40 +42,37 @@ each('mGet answers a repeated key once and no key at all with nothing', async (t
   t.is((await cache.mHas([])).size, 0);
 });
 
-each(
-  'mGet of hundreds of values of every kind, some of them changed just now, keeps their order',
-  async (t, { open }) => {
-    const cache = await open({ cacheNull: true });
-    const kinds = [
-      (index: number) => `text ${index}`,
-      (index: number) => `t\u00e4xt ${index} \ud83d\ude00`,
-      (index: number) => index,
-      (index: number) => index % 2 === 0,
-      () => null,
-      (index: number) => BigInt(index),
-      (index: number) => Buffer.from([index & 255]),
-      (index: number) => new Uint8Array([index & 255, 1]),
-      (index: number) => ({ index, list: [index] }),
-      (index: number) => new Map([[index, new Date(index)]]),
-      () => undefined,
-    ];
-    const expected = new Map<string | number, unknown>();
-    for (let index = 0; index < 400; index++) {
-      const key = index % 3 === 0 ? index : `key ${index}`;
-      expected.set(key, kinds[index % kinds.length]?.(index));
-    }
-    await cache.mSet([...expected].filter(([, value]) => value !== undefined));
-    const late = [...expected.keys()].filter((_, index) => index % 50 === 7);
-    const changes = late.map((key) => cache.set(key, `changed ${key}`));
-    for (const key of late) expected.set(key, `changed ${key}`);
-    const found = await cache.mGet(expected.keys());
-    await Promise.all(changes);
-    t.deepEqual([...found], [...expected]);
-    const { hits, misses } = await cache.stats();
-    const absent = [...expected.values()].filter((value) => value === undefined).length;
-    t.deepEqual({ hits, misses }, { hits: expected.size - absent, misses: absent });
-  },
-);
+each('mGet of hundreds of values of every kind, some just changed, keeps their order', async (t, { open }) => {
+  const cache = await open({ cacheNull: true });
+  const kinds = [
+    (index: number) => `text ${index}`,
+    (index: number) => `t\u00e4xt ${index} \ud83d\ude00`,
+    (index: number) => index,
+    (index: number) => index % 2 === 0,
+    () => null,
+    (index: number) => BigInt(index),
+    (index: number) => Buffer.from([index & 255]),
+    (index: number) => new Uint8Array([index & 255, 1]),
+    (index: number) => ({ index, list: [index] }),
+    (index: number) => new Map([[index, new Date(index)]]),
+    () => undefined,
+  ];
+  const expected = new Map<string | number, unknown>();
+  for (let index = 0; index < 400; index++) {
+    const key = index % 3 === 0 ? index : `key ${index}`;
+    expected.set(key, kinds[index % kinds.length]?.(index));
+  }
+  await cache.mSet([...expected].filter(([, value]) => value !== undefined));
+  const late = [...expected.keys()].filter((_, index) => index % 50 === 7);
+  const changes = late.map((key) => cache.set(key, `changed ${key}`));
+  for (const key of late) expected.set(key, `changed ${key}`);
+  const found = await cache.mGet(expected.keys());
+  await Promise.all(changes);
+  t.deepEqual([...found], [...expected]);
+  const { hits, misses } = await cache.stats();
+  const absent = [...expected.values()].filter((value) => value === undefined).length;
+  t.deepEqual({ hits, misses }, { hits: expected.size - absent, misses: absent });
+});
 
 each('mHas and mDelete answer for each key', async (t, { open }) => {
   const cache = await open();
@@ -95,7 +92,7 @@ each('mHas and mDelete answer for each key', async (t, { open }) => {
   t.is(await cache.size(), 0);
 });
 
-each('any iterable is taken: sets, maps and generators', async (t, { open }) => {
+each('any iterable is accepted: sets, maps and generators', async (t, { open }) => {
   const cache = await open();
   t.is(
     await cache.mSet(
@@ -114,7 +111,7 @@ each('any iterable is taken: sets, maps and generators', async (t, { open }) => 
   t.is(await cache.mDelete(new Set(['a', 'b'])), 2);
 });
 
-each('the options of an entry win over those of the call', async (t, { open }) => {
+each('the options of an entry override those of the call', async (t, { open }) => {
   const cache = await open();
   await cache.mSet(
     [
@@ -144,7 +141,7 @@ each('thousands of entries are stored, read, counted and deleted in one call', a
   t.is(await cache.mDelete(keys), entries.length);
 });
 
-each('values of many times the size of a message arrive whole', async (t, { open }) => {
+each('values many times the size of a message arrive complete', async (t, { open }) => {
   const cache = await open();
   const entries = Array.from({ length: 12 }, (_, index): [string, Buffer] => [
     `k${index}`,
@@ -161,7 +158,7 @@ each('values of many times the size of a message arrive whole', async (t, { open
   t.is((await cache.stats()).hits, 12, 'each was read once');
 });
 
-each('an entry over the limit is left out of the count, the rest is stored', async (t, { open }) => {
+each('an entry over the limit is not stored or counted, the others are', async (t, { open }) => {
   const cache = await open({ maxEntrySize: 1_000 });
   await cache.set('large', 'old');
   t.is(
@@ -176,7 +173,7 @@ each('an entry over the limit is left out of the count, the rest is stored', asy
   t.is(await cache.size(), 2);
 });
 
-each('an iterable that throws midway stores nothing and its own error arrives', async (t, { open }) => {
+each('an iterable that throws midway stores nothing and rejects with its own error', async (t, { open }) => {
   const cache = await open();
   const failure = new Error('the source broke');
   let closed = false;

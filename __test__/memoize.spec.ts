@@ -29,7 +29,7 @@ each('a memoized function runs once for each key', async (t, { open }) => {
   t.deepEqual(await cache.get('1:x'), { joined: '1x' });
 });
 
-each('calls at the same time share one run', async (t, { open }) => {
+each('concurrent calls share one run', async (t, { open }) => {
   const cache = await open();
   const gate = deferred<number>();
   let runs = 0;
@@ -77,7 +77,7 @@ each('options are those of fetch', async (t, { open }) => {
   t.true(info!.remainingTTL <= 600_000);
 });
 
-each('an error of the function is not remembered', async (t, { open }) => {
+each('an error of the function is not cached', async (t, { open }) => {
   const cache = await open();
   const failure = new Error('first time');
   let runs = 0;
@@ -94,7 +94,7 @@ each('an error of the function is not remembered', async (t, { open }) => {
   t.is(await flaky(), 2);
 });
 
-each('an error of keyFn and a key that is none reject and run nothing', async (t, { open }) => {
+each('an error of keyFn or an invalid key rejects without running the function', async (t, { open }) => {
   const cache = await open();
   const failure = new Error('no key');
   const keyless = memoize(
@@ -113,7 +113,7 @@ each('an error of keyFn and a key that is none reject and run nothing', async (t
   await failsWith(t, async () => badKey(), 'ERR_CC_INVALID_KEY');
 });
 
-each('what is no function or cache is refused', async (t, { open }) => {
+each('arguments that are not functions or a cache are refused', async (t, { open }) => {
   const cache = await open();
   await failsWith(t, () => memoize(cache, 5 as never, () => 'key'), 'ERR_CC_INVALID_ARGUMENT');
   await failsWith(t, () => memoize(cache, () => 1, 'key' as never), 'ERR_CC_INVALID_ARGUMENT');

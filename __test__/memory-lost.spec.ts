@@ -1,4 +1,4 @@
-// Memory that is not there yet, or not any more, or cannot be had: reads go on as well as they can.
+// Shared memory that is not available yet, was lost, or cannot be mapped: reads still work as far as possible.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -42,7 +42,7 @@ async function hostAt(endpoint: string, namespace: string, value: unknown, optio
   return host;
 }
 
-/** A host with the value 'old', and a way to have a client of it. */
+/** A host with the value 'old', and a function that starts a client of it. */
 async function setting(t: ExecutionContext) {
   const [endpoint, namespace] = [newEndpoint(), unique()];
   return {
@@ -58,7 +58,7 @@ async function setting(t: ExecutionContext) {
   };
 }
 
-/** What is read, or the code of what is thrown instead. */
+/** The value that is read, or the code of the error. */
 function readOf(read: () => unknown): unknown {
   try {
     return read();
@@ -69,10 +69,10 @@ function readOf(read: () => unknown): unknown {
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-memory('reads at once are refused until the namespace is open, and after it is closed', async (t) => {
+memory('synchronous reads are refused before the namespace is open and after it is closed', async (t) => {
   const { endpoint, namespace } = await setting(t);
   const cache = new ClusteredCache<string, any>({ namespace, endpoint });
-  // Only the first one is sure to come too early.
+  // Only the first one is certain to be too early.
   await failsWith(t, () => cache.getSync('key'), 'ERR_CC_NO_SHARED_TABLE', /await/);
   t.is(await cache.get('key'), 'old', 'what waits is answered all the same');
   await cache.ready;
@@ -82,24 +82,21 @@ memory('reads at once are refused until the namespace is open, and after it is c
   await failsWith(t, () => cache.getSync('key'), 'ERR_CC_CLOSED');
 });
 
-memory(
-  'without a host reads at once are refused as long as it may still come, and then do what failsafe says',
-  async (t) => {
-    const cache = new ClusteredCache<string, any>({ namespace: unique(), endpoint: newEndpoint(), timeout: 100 });
-    t.teardown(() => cache.close());
-    await failsWith(t, () => cache.getSync('key'), 'ERR_CC_NO_SHARED_TABLE');
-    t.is(await cache.get('key'), undefined);
-    t.is(cache.getSync('key'), undefined, 'the host is known to be away');
-    const strict = new ClusteredCache<string, any>({ endpoint: newEndpoint(), timeout: 100, failsafe: 'reject' });
-    t.teardown(() => strict.close());
-    await failsWith(t, strict.get('key'), 'ERR_CC_NO_HOST');
-    await failsWith(t, () => strict.getSync('key'), 'ERR_CC_NO_HOST');
-  },
-);
+memory('without a host, synchronous reads are refused during the grace time, and then follow failsafe', async (t) => {
+  const cache = new ClusteredCache<string, any>({ namespace: unique(), endpoint: newEndpoint(), timeout: 100 });
+  t.teardown(() => cache.close());
+  await failsWith(t, () => cache.getSync('key'), 'ERR_CC_NO_SHARED_TABLE');
+  t.is(await cache.get('key'), undefined);
+  t.is(cache.getSync('key'), undefined, 'the host is known to be away');
+  const strict = new ClusteredCache<string, any>({ endpoint: newEndpoint(), timeout: 100, failsafe: 'reject' });
+  t.teardown(() => strict.close());
+  await failsWith(t, strict.get('key'), 'ERR_CC_NO_HOST');
+  await failsWith(t, () => strict.getSync('key'), 'ERR_CC_NO_HOST');
+});
 
 for (const near of [false, true]) {
   const title = near ? ', through a near cache too' : '';
-  memory(`a lost host's memory is not read any more, and the next one's is${title}`, async (t) => {
+  memory(`after a host is lost, the memory of the next host is read instead${title}`, async (t) => {
     for (const failsafe of ['resolve', 'reject'] as const) {
       const { endpoint, namespace, host, open } = await setting(t);
       const cache = await open({ failsafe, near });
@@ -131,7 +128,7 @@ for (const near of [false, true]) {
       await started;
       t.is(await cache.get('key'), 'new');
       t.is(cache.transport, 'shared');
-      // Each state once, and none of them comes back.
+      // Each state occurs once, and none returns.
       if (failsafe === 'resolve') t.deepEqual(seen, ['old', undefined, 'new']);
       else {
         const [first, ...rest] = seen;
@@ -142,15 +139,15 @@ for (const near of [false, true]) {
     }
   });
 
-  memory(`hosts may be killed while others read without a pause${title}`, async (t) => {
+  memory(`hosts may be killed while other processes read in a loop${title}`, async (t) => {
     const { endpoint, namespace, host } = await setting(t);
     const readers = [await agents.spawn(), await agents.spawn()];
     let current = host;
     for (let life = 0; life < (LONG ? 100 : 4); life += 1) {
       const [before, after] = [life === 0 ? 'old' : `life ${life - 1}`, `life ${life}`];
-      // What a reader writes into a file it can tell in the middle of its loop.
+      // A file lets a reader report from within its loop.
       const marks = readers.map(() => newEndpoint());
-      // The one waits for the next host, the other one gives up first.
+      // One waits for the next host, the other one gives up first.
       const reports = readers.map((reader, index) =>
         reader.run(
           async ({ cache, require }, options, after, mark) => {
@@ -158,7 +155,7 @@ for (const near of [false, true]) {
             const target = cache(options) as any;
             await target.ready;
             const seen: unknown[] = [];
-            // No turn of the event loop from here on.
+            // From here on it does not return to the event loop.
             for (const end = performance.now() + 15_000; performance.now() < end && seen.at(-1) !== after;) {
               for (let index = 0; index < 100; index += 1) {
                 let now: unknown;
@@ -191,7 +188,7 @@ for (const near of [false, true]) {
   });
 }
 
-memory('what was read of a lost host is not counted by the next one', async (t) => {
+memory('reads of a lost host are not counted by the next one', async (t) => {
   const { endpoint, namespace, host, open } = await setting(t);
   const [plain, near] = [await open({ timeout: 15_000 }), await open({ timeout: 15_000, near: true })];
   await host.freeze();
@@ -202,18 +199,18 @@ memory('what was read of a lost host is not counted by the next one', async (t) 
   await changed;
   await plain.ready;
   t.is(await plain.get('key'), 'new');
-  // Whatever was to be told has been told in front of this.
+  // All pending reports are sent before this request.
   for (const cache of [plain, near]) await cache.stats();
   const { hits, misses } = await next.call({ namespace }, 'stats');
   t.true(hits <= 1 && misses <= 1, `${hits} hits, ${misses} misses`);
 });
 
-memory('keys of a batch that are refused leave no rejection behind that nobody handles', async (t) => {
+memory('refused keys of a batch cause no unhandled rejection', async (t) => {
   const { host, open } = await setting(t);
   const cache = await open({ failsafe: 'reject', timeout: 1_000 });
   await host.freeze();
   try {
-    // Reads of this key have to ask the host now, which does not answer.
+    // Reads of this key must now ask the host, which does not answer.
     const change = cache.set('key', 1);
     const reads = cache.mGet(['key', {} as never]);
     await failsWith(t, reads, 'ERR_CC_INVALID_KEY');
@@ -224,9 +221,9 @@ memory('keys of a batch that are refused leave no rejection behind that nobody h
   }
 });
 
-// --- memory that cannot be had -------------------------------------------------------------------------------------
+// --- memory that cannot be mapped ----------------------------------------------------------------------------------
 
-/** All that can be done where memory cannot be read. */
+/** Everything that works when memory cannot be read. */
 const useWithoutMemory = async (
   { cache }: { cache(options: object): any },
   options: object,
@@ -251,7 +248,7 @@ const OVER_THE_SOCKET = ['socket', 'value', true, 2, 2, 'ERR_CC_NO_SHARED_TABLE'
 const posix = process.platform === 'win32' ? test.skip : test;
 const unlimited = SHARED ? posix : test.skip;
 
-unlimited('a client that is out of descriptors reads over the socket, and other namespaces from memory', async (t) => {
+unlimited('a client without free descriptors reads over the socket, but other namespaces from memory', async (t) => {
   const { endpoint, namespace } = await setting(t);
   const client = await agents.spawn('process.cjs', { limit: '-n 64', env: ANYHOW });
   const reach = (name = unique()) => ({ ...patient(), endpoint, namespace: name });
@@ -276,7 +273,7 @@ unlimited('a client that is out of descriptors reads over the socket, and other 
   t.is(await client.call(poor, 'get', 'key'), 'value');
 });
 
-unlimited('a host that is out of descriptors serves over the socket', async (t) => {
+unlimited('a host without free descriptors serves over the socket', async (t) => {
   const [endpoint, namespace] = [newEndpoint(), unique()];
   const host = await hostAt(endpoint, namespace, 'old', { limit: '-n 64', env: ANYHOW });
   const client = await agents.spawn('process.cjs', { env: ANYHOW });
@@ -293,7 +290,7 @@ unlimited('a host that is out of descriptors serves over the socket', async (t) 
   t.is(await host.call({ namespace }, 'getSync', 'key'), 'old');
 });
 
-unlimited('a host whose files may not be large serves over the socket, and gets no signal', async (t) => {
+unlimited('a host with a file size limit serves over the socket, and is not killed by SIGXFSZ', async (t) => {
   const [endpoint, namespace] = [newEndpoint(), unique()];
   const host = await hostAt(endpoint, namespace, 'old', { limit: '-f 100', env: ANYHOW });
   const client = await agents.spawn('process.cjs', { env: ANYHOW });

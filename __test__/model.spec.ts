@@ -8,7 +8,7 @@ import { Random } from './helpers/random.ts';
 import { SHARED } from './helpers/transport.ts';
 
 const OPERATIONS = LONG ? 200_000 : 5_000;
-/** A failure prints it; CC_TEST_SEED runs it again. */
+/** A failure prints the seed; CC_TEST_SEED runs it again. */
 const SEED = Number(process.env.CC_TEST_SEED ?? Date.now() % 2 ** 31);
 
 let agents: Agents;
@@ -22,12 +22,12 @@ test.after.always(() => agents?.close());
 interface Step {
   method: string;
   args: unknown[];
-  /** What the model answers. */
+  /** The model's answer. */
   expected: unknown;
 }
 
 const MAX = 40;
-/** What clients may read by themselves, and what makes an entry the latest one. */
+/** Operations that clients may answer from memory and that count as a use. */
 const READS = new Set(['get', 'mGet']);
 
 /** One random operation, carried out on the model. */
@@ -112,7 +112,7 @@ const VALUES: readonly ((random: Random) => unknown)[] = [
   (random) => BigInt(random.below(1_000)) ** 9n,
 ];
 
-test('operations from any process, one after the other, are those of one LRU cache', async (t) => {
+test('sequential operations from any process behave like those of one LRU cache', async (t) => {
   t.log(`seed ${SEED}`);
   const random = new Random(SEED);
   const options = { ...patient(), max: MAX };
@@ -124,7 +124,7 @@ test('operations from any process, one after the other, are those of one LRU cac
     const agent = random.pick(everybody);
     trace.push(`${everybody.indexOf(agent)}: ${method}(${args.map(String).join(', ')})`);
     const answer = await agent.call(options, method, ...args);
-    // The host learns of reads from memory in front of that process's next request: here it has one.
+    // The host learns of reads from memory before that process's next request, so this sends one.
     if (SHARED && READS.has(method)) await agent.call(options, 'stats');
     if (!t.deepEqual(answer, expected, `seed ${SEED}, operation ${done}:\n${trace.slice(-10).join('\n')}`)) return;
   }
@@ -132,7 +132,7 @@ test('operations from any process, one after the other, are those of one LRU cac
   t.is((await cluster.primary.call(options, 'stats')).size, model.size);
 });
 
-test('operations from all processes at once keep to the keys of each, and counters to their sums', async (t) => {
+test('concurrent operations from all processes affect only their own keys, and counters add up', async (t) => {
   t.log(`seed ${SEED}`);
   const options = patient();
   const everybody: Agent[] = [cluster.primary, ...cluster.workers];
@@ -159,7 +159,7 @@ test('operations from all processes at once keep to the keys of each, and counte
           for (let done = 0; done < count && wrong.length === 0; done += 1) {
             const key = `owner ${owner}: ${below(50)}`;
             const known = model.get(key);
-            // Not awaited one by one: program order has to hold for what is in flight, too.
+            // Not awaited one by one: program order must also hold for operations in flight.
             const expectLater = (what: string, answer: Promise<unknown>, expected: unknown) =>
               flight.push(answer.then((value) => check(`${what}(${key}) #${done}`, value, expected)));
             switch (below(6)) {

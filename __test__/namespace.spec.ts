@@ -31,7 +31,7 @@ each('namespaces do not see each other', async (t, { open }) => {
   t.is(await caches[1]!.get('key'), 1);
 });
 
-each('names of every kind are kept apart', async (t, { open }) => {
+each('namespaces with any kind of names are separate', async (t, { open }) => {
   const prefix = unique();
   const names = [`${prefix}/a`, `${prefix}/b`, `${prefix} `, `${prefix}é`, `${prefix}🔑`, 'n'.repeat(256)];
   for (const [index, namespace] of names.entries()) await (await open({ namespace })).set('key', index);
@@ -39,7 +39,7 @@ each('names of every kind are kept apart', async (t, { open }) => {
 });
 
 for (const [option, first, second] of CONFLICTS) {
-  each(`another ${option} conflicts, the same or none does not`, async (t, { open, options }) => {
+  each(`a different ${option} conflicts, the same or none does not`, async (t, { open, options }) => {
     const { namespace } = await open({ [option]: first });
     const error = await failsWith(
       t,
@@ -59,7 +59,7 @@ for (const [option, first, second] of CONFLICTS) {
   });
 }
 
-each('a conflict lists each option that differs and none that does not', async (t, { open, options }) => {
+each('a conflict lists exactly the options that differ', async (t, { open, options }) => {
   const { namespace } = await open({ max: 5, ttl: 1_000, allowStale: true, maxSize: 500 });
   const error = await failsWith(
     t,
@@ -72,7 +72,7 @@ each('a conflict lists each option that differs and none that does not', async (
   for (const unnamed of ['allowStale', 'maxSize']) t.false(error.message.includes(unnamed), error.message);
 });
 
-each('an instance in conflict refuses every call with that error', async (t, { open, options }) => {
+each('an instance with conflicting options rejects every call with that error', async (t, { open, options }) => {
   const { namespace } = await open({ max: 5 });
   let cache: ClusteredCache;
   try {
@@ -92,7 +92,7 @@ each('options that belong to the instance never conflict', async (t, { open }) =
   t.is(await other.set('key', 1), true);
 });
 
-each('an option nobody named yet is taken from the first who does', async (t, { open, options }) => {
+each('an option not given so far is taken from the first instance that gives it', async (t, { open, options }) => {
   const first = await open();
   await first.mSet([
     ['a', 1],
@@ -120,7 +120,7 @@ each('getInstance resolves to an open cache and rejects on conflict', async (t, 
   await cache.close();
 });
 
-each("destroy drops the namespace, and later use begins anew with this instance's options", async (t, { open }) => {
+each("destroy drops the namespace; later use creates it again with this instance's options", async (t, { open }) => {
   const cache = await open({ max: 2 });
   const other = await open({ namespace: cache.namespace, ttl: 600_000 });
   await cache.mSet([
@@ -143,11 +143,11 @@ each('a destroyed namespace may be opened with other options', async (t, { open 
   const cache = await open({ max: 2 });
   await cache.destroy();
   await cache.close();
-  const anew = await open({ namespace: cache.namespace, max: 3 });
-  t.is(await anew.max(), 3);
+  const again = await open({ namespace: cache.namespace, max: 3 });
+  t.is(await again.max(), 3);
 });
 
-test('host: getAllCaches gives every open namespace by name', async (t) => {
+test('host: getAllCaches returns every open namespace by name', async (t) => {
   const [first, second] = [unique(), unique()];
   const caches = [new ClusteredCache({ namespace: first }), new ClusteredCache({ namespace: second })];
   await caches[0]!.set('key', 1);

@@ -1,4 +1,4 @@
-// Decoded values that a process keeps, each for as long as its entry is unchanged.
+// Decoded values that a process keeps as long as their entries are unchanged.
 import { setFlagsFromString } from 'node:v8';
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -19,7 +19,7 @@ import { SAMPLES } from './helpers/values.ts';
 import { until } from './helpers/wait.ts';
 
 const each = rolesOf(test);
-/** A failure prints it; CC_TEST_SEED runs it again. */
+/** A failure prints the seed; CC_TEST_SEED runs it again. */
 const SEED = Number(process.env.CC_TEST_SEED ?? Date.now() % 2 ** 31);
 
 let agents: Agents;
@@ -36,10 +36,10 @@ test.after.always(async () => {
 });
 
 const NEAR = { near: true } as const;
-/** Whether a cache in this role keeps anything: a client that asks over the socket has nothing to tell it of changes. */
+/** Whether a cache in this role keeps values: a client that reads over the socket cannot notice changes. */
 const keeps = (role: string) => role === 'host' || SHARED;
 
-/** Whether two reads in a row give the very same object. */
+/** Whether two reads in a row return the same object. */
 async function isKept(cache: AnyCache, key: string | number): Promise<boolean> {
   const [first, second] = [await cache.get(key), await cache.get(key)];
   assert.deepStrictEqual(first, second);
@@ -64,7 +64,7 @@ each('an object is decoded once and shared by all reads', async (t, { open, role
   t.true(cache.hasSync('key'));
 });
 
-each('one change leaves all other kept values as they are', async (t, { open, role, peer, reach }) => {
+each('a change does not affect other kept values', async (t, { open, role, peer, reach }) => {
   const cache = await open(NEAR);
   const other = await peer();
   const KEYS = Array.from({ length: 500 }, (_, index) => `key ${index}`);
@@ -81,7 +81,7 @@ each('one change leaves all other kept values as they are', async (t, { open, ro
   for (const key of same) t.deepEqual(now.get(key), { key });
 });
 
-each('kept objects are frozen through and through', async (t, { open, role }) => {
+each('kept objects are deeply frozen', async (t, { open, role }) => {
   const cache = await open(NEAR);
   const cyclic: Record<string, unknown> = { list: [{ inner: 1 }] };
   cyclic.self = cyclic;
@@ -116,7 +116,7 @@ each('kept objects are frozen through and through', async (t, { open, role }) =>
   t.false(Object.isFrozen(own));
 });
 
-each('what cannot be frozen is a new copy each time', async (t, { open }) => {
+each('values that cannot be frozen are copied for each read', async (t, { open }) => {
   const cache = await open(NEAR);
   const KINDS =
     /Buffer|Array\b.*buffer|Uint|Int8|Int16|Int32|Float|BigInt64|DataView|Date|RegExp|Map|Set|Error|object$|everything/;
@@ -142,7 +142,7 @@ each('what cannot be frozen is a new copy each time', async (t, { open }) => {
   t.deepEqual(await cache.get('holder'), { when: new Date(5), list: [1] });
 });
 
-/** Whether a value is made of plain objects and arrays only. */
+/** Whether a value consists only of plain objects and arrays. */
 function isPlain(value: unknown, seen = new Set<unknown>()): boolean {
   if (typeof value !== 'object' || value === null || seen.has(value)) return true;
   if (![Object.prototype, Array.prototype, null].includes(Object.getPrototypeOf(value))) return false;
@@ -150,7 +150,7 @@ function isPlain(value: unknown, seen = new Set<unknown>()): boolean {
   return Object.values(value).every((one) => isPlain(one, seen));
 }
 
-each('values of every kind are the same with a near cache, the first time and later', async (t, { open }) => {
+each('a near cache returns values of every kind unchanged, at the first read and later', async (t, { open }) => {
   const cache = await open({ ...NEAR, cacheNull: true });
   for (const { name, make } of [...SAMPLES, { name: 'null', make: () => null }]) {
     t.is(await cache.set(name, make()), true);
@@ -179,7 +179,7 @@ each('falsy values are hits', async (t, { open, role }) => {
   t.is(near.hits, keeps(role) ? hits - 9 : 0);
 });
 
-each('keys of different types that look alike are kept apart', async (t, { open }) => {
+each('keys of different types that look alike are distinct', async (t, { open }) => {
   const cache = await open(NEAR);
   await cache.mSet([
     ['1', 'text'],
@@ -203,7 +203,7 @@ each('keys of different types that look alike are kept apart', async (t, { open 
   t.is(await cache.get(-0), 'changed');
 });
 
-each('no more than max values are kept, and those that are read stay', async (t, { open, role }) => {
+each('at most max values are kept, and recently read ones stay', async (t, { open, role }) => {
   const one = await open({ near: { max: 1 } });
   await one.mSet([
     ['a', { a: 1 }],
@@ -229,7 +229,7 @@ each('no more than max values are kept, and those that are read stay', async (t,
   t.true((await ten.stats()).near.hits - before <= 10);
 });
 
-each('what restarts the time to live when it is read is not kept', async (t, { open }) => {
+each('values are not kept if reads restart their time to live', async (t, { open }) => {
   for (const option of ['updateAgeOnGet', 'updateAgeOnHas']) {
     const cache = await open({ ...NEAR, [option]: true, ttl: 600_000 });
     await cache.set('key', { a: 1 });
@@ -238,7 +238,7 @@ each('what restarts the time to live when it is read is not kept', async (t, { o
   }
 });
 
-each('fetch keeps what it finds, mGet what it reads, and forceRefresh loads anew', async (t, { open, role }) => {
+each('fetch and mGet keep the values they find, and forceRefresh loads again', async (t, { open, role }) => {
   const cache = await open(NEAR);
   let loads = 0;
   const load = () => ({ load: (loads += 1) });
@@ -261,7 +261,7 @@ each('fetch keeps what it finds, mGet what it reads, and forceRefresh loads anew
   await failsWith(t, cache.mGet(['a', {} as never]), 'ERR_CC_INVALID_KEY');
 });
 
-test('near takes true, false or a max, and tells what is wrong', async (t) => {
+test('near accepts true, false or a max, and refuses other values by name', async (t) => {
   for (const [near, name] of [
     [0, 'near'],
     [1, 'near'],
@@ -313,7 +313,7 @@ each('instances with different near caches, or none, share one namespace', async
 
 // --- how long -------------------------------------------------------------------------------------------------------
 
-each('a kept value ends with its entry, to the millisecond', async (t, { open, role }) => {
+each('a kept value expires with its entry, to the millisecond', async (t, { open, role }) => {
   t.pass();
   if (!keeps(role)) return;
   const cache = await open(NEAR);
@@ -337,7 +337,7 @@ each('a kept value ends with its entry, to the millisecond', async (t, { open, r
   }
 });
 
-each('a stale value is handed out by the rules of the namespace', async (t, { open }) => {
+each('stale values are returned according to the options of the namespace', async (t, { open }) => {
   for (const allowStale of [false, true]) {
     for (const noDeleteOnStaleGet of [false, true]) {
       const cache = await open({ ...NEAR, allowStale, noDeleteOnStaleGet });
@@ -356,7 +356,7 @@ each('a stale value is handed out by the rules of the namespace', async (t, { op
   }
 });
 
-each('a change of any kind, by any process, ends what is kept', async (t, { open, role, peer, reach }) => {
+each('a change of any kind, by any process, invalidates the kept value', async (t, { open, role, peer, reach }) => {
   const cache = await open({ ...NEAR, max: 3 });
   const [plain, other] = [await open({ namespace: cache.namespace }), await peer()];
   const there = await reach(cache);
@@ -375,7 +375,7 @@ each('a change of any kind, by any process, ends what is kept', async (t, { open
     ['touch', ['key', { ttl: 0.001 }], undefined],
     ['set', ['key', 1, { expiresAt: 1 }], undefined],
     ['set', ['key', 'x'.repeat(17 * 2 ** 20)], undefined],
-    // Three others drive it out.
+    // Three others evict it.
     ['mSet', [['a', 'b', 'c'].map((key) => [key, 0])], undefined],
     ['setIfAbsent', ['key', { n: 5 }], { n: 1 }],
     ['touch', ['key', { ttl: 600_000 }], { n: 1 }],
@@ -407,7 +407,7 @@ each('a change of any kind, by any process, ends what is kept', async (t, { open
   t.is(await cache.get('n'), 5);
 });
 
-each('a slot that comes to hold another key does not pass for the old one', async (t, { open }) => {
+each('a slot that is reused for another key does not match the old key', async (t, { open }) => {
   t.pass();
   const cache = await open({ ...NEAR, max: 8 });
   for (let round = 0; round < 2_000; round += 1) {
@@ -419,7 +419,7 @@ each('a slot that comes to hold another key does not pass for the old one', asyn
   }
 });
 
-test('an acknowledged change of any kind is seen through a near cache by the next read, whichever it is', async (t) => {
+test('an acknowledged change of any kind is visible through a near cache to the next read, of any kind', async (t) => {
   const options = { ...patient(), cacheNull: true, near: { max: 100 } };
   const [first, second] = [shared.worker(0), shared.worker(1)];
   const both = [
@@ -429,7 +429,7 @@ test('an acknowledged change of any kind is seen through a near cache by the nex
   t.deepEqual(await pingPong(shared, [...both], LONG ? 15_000 : 2_000), []);
 });
 
-each('thousands of keys that come, change and go are always read as they are', async (t, { open, peer, reach }) => {
+each('reads of thousands of keys that come, change and go are always current', async (t, { open, peer, reach }) => {
   t.log(`seed ${SEED}`);
   const cache = await open({ near: { max: 700 } });
   const [other, there] = [await peer(), await reach(cache)];
@@ -469,8 +469,8 @@ each('thousands of keys that come, change and go are always read as they are', a
   }
 });
 
-// Engines may take a plain read of memory out of a loop in which nothing seems to change it.
-test('a loop that does nothing but read one kept value sees its change', async (t) => {
+// Engines may hoist a plain read of memory out of a loop that does not seem to change it.
+test('a loop that only reads one kept value sees its change', async (t) => {
   t.pass();
   if (!SHARED) return;
   const options = { ...patient(), near: true };
@@ -487,7 +487,7 @@ test('a loop that does nothing but read one kept value sees its change', async (
         while (reads < most && target.getSync('key') === 1) reads += 1;
         return reads;
       };
-      // Until it is compiled in the way that it stays.
+      // Until it has reached its final compiled form.
       for (let round = 0; round < 50; round += 1) loop(50_000);
       writeFileSync(mark, '');
       return loop(2_000_000_000);
@@ -502,7 +502,7 @@ test('a loop that does nothing but read one kept value sees its change', async (
 
 // --- where it is kept -------------------------------------------------------------------------------------------------
 
-each('tables that are larger than JavaScript can see are read as any other', async (t, { open, role }) => {
+each('tables larger than the part that JavaScript sees are read like any other', async (t, { open, role }) => {
   const cache = await open({ ...NEAR, maxSize: 5 * 2 ** 30 });
   await cache.mSet(Array.from({ length: 100 }, (_, index) => [index, { index }]));
   for (let index = 0; index < 100; index += 1) {
@@ -511,7 +511,7 @@ each('tables that are larger than JavaScript can see are read as any other', asy
   }
 });
 
-each.serial('memory of the host is let go when nobody keeps anything of it', async (t, { open, role }) => {
+each.serial('memory of the host is released when no kept value refers to it', async (t, { open, role }) => {
   t.pass();
   if (!keeps(role) || process.platform !== 'linux') return;
   setFlagsFromString('--expose-gc');

@@ -45,12 +45,12 @@ const BAD: Record<string, unknown[]> = {
   ],
 };
 
-/** A value as a message may write it. */
+/** A value as messages may show it. */
 const written = (value: unknown): string =>
   typeof value === 'string' ? value.slice(0, 10) : typeof value === 'object' ? '' : String(value);
 
 for (const [option, values] of Object.entries(BAD)) {
-  test(`${option} refuses what it does not allow, with name, value and what is allowed`, async (t) => {
+  test(`${option} refuses an invalid value with its name, the value and what is allowed`, async (t) => {
     for (const value of values) {
       const error = await failsWith(t, () => new ClusteredCache({ [option]: value } as never), 'ERR_CC_INVALID_OPTION');
       t.true(error instanceof TypeError || error instanceof RangeError, `${option}: ${String(value)}`);
@@ -61,13 +61,13 @@ for (const [option, values] of Object.entries(BAD)) {
   });
 }
 
-test('getInstance rejects, it never throws', async (t) => {
+test('getInstance rejects and never throws', async (t) => {
   const answer = ClusteredCache.getInstance({ max: -1 });
   t.true(answer instanceof Promise);
   await failsWith(t, answer, 'ERR_CC_INVALID_OPTION', /max/);
 });
 
-test('options that are no object are refused', async (t) => {
+test('options that are not an object are refused', async (t) => {
   for (const options of ['default', 5, true, null]) {
     const error = await t.throwsAsync(async () => new ClusteredCache(options as never));
     t.true(
@@ -77,7 +77,7 @@ test('options that are no object are refused', async (t) => {
   }
 });
 
-test('options that are undefined count as left out', async (t) => {
+test('options that are undefined count as omitted', async (t) => {
   const cache = new ClusteredCache({
     namespace: 'undefined-options',
     max: undefined,
@@ -88,7 +88,7 @@ test('options that are undefined count as left out', async (t) => {
   await cache.close();
 });
 
-test('an option getter that throws is reported as it is', async (t) => {
+test('an error thrown by an option getter is passed on unchanged', async (t) => {
   const failure = new Error('getter');
   const error = await t.throwsAsync(
     async () =>
@@ -101,14 +101,14 @@ test('an option getter that throws is reported as it is', async (t) => {
   t.is(error, failure);
 });
 
-test('options are read once and left alone', async (t) => {
+test('options are read once and not modified', async (t) => {
   const options = Object.freeze({ namespace: 'frozen-options', max: 5 });
   const cache = new ClusteredCache(options);
   t.is(await cache.max(), 5);
   await cache.close();
 });
 
-each("a call's options are refused with name and value, and nothing is stored", async (t, { open }) => {
+each('invalid options of a call are refused with name and value, and nothing is stored', async (t, { open }) => {
   const cache = await open();
   const bad: [string, unknown[]][] = [
     ['ttl', [-1, NaN, '5', true, {}, 1n]],

@@ -29,7 +29,7 @@ test.after.always(() => agents?.close());
 
 const INTERVAL = 1_000;
 
-/** A script in which `cache(more)` opens one that is saved to `file`. */
+/** A script in which `cache(more)` opens a cache that is saved to `file`. */
 const saving = (file: string, source: string, persist: object = {}) =>
   script(`
     const persist = ${JSON.stringify({ path: file, ...persist })};
@@ -64,7 +64,7 @@ test('a process that ends by itself leaves its entries to the next one', async (
   t.like(second, { ...CLEAN, stdout: '[{"n":1},2,["b","a"]]\n8\n' });
 });
 
-test('the time to live goes on while there is no process', async (t) => {
+test('the time to live continues while there is no process', async (t) => {
   const file = path.join(directoryFor(t), 'snapshot');
   const LIFE = 3_000;
   t.like(
@@ -86,7 +86,7 @@ test('the time to live goes on while there is no process', async (t) => {
   t.true(never);
 });
 
-test('whatever ends a process in order saves, and its exit code is as without', async (t) => {
+test('every graceful end of a process saves, and does not change its exit code', async (t) => {
   const directory = directoryFor(t);
   const ways: [string, object][] = [
     ['process.exit(7);', { code: 7, signal: null }],
@@ -97,7 +97,7 @@ test('whatever ends a process in order saves, and its exit code is as without', 
     for (const signal of ['SIGTERM', 'SIGINT']) {
       ways.push(
         [`setInterval(() => {}, 1000); process.kill(process.pid, '${signal}');`, { code: null, signal }],
-        // Whoever listens decides what happens, and may use the cache until then.
+        // An application that listens decides what happens, and may use the cache until then.
         [
           `process.on('${signal}', () => setTimeout(() => cache().setSync('last', 1) && process.exit(5), 20));
            setInterval(() => {}, 1000); process.kill(process.pid, '${signal}');`,
@@ -114,7 +114,7 @@ test('whatever ends a process in order saves, and its exit code is as without', 
   }
 });
 
-unix('an application that goes on after a signal loses nothing', async (t) => {
+unix('an application that continues after a signal loses nothing', async (t) => {
   const file = path.join(directoryFor(t), 'snapshot');
   const first = await saving(
     file,
@@ -129,7 +129,7 @@ unix('an application that goes on after a signal loses nothing', async (t) => {
   t.like(await saving(file, `show(await cache().get('after'));`), { ...CLEAN, stdout: '1\n' });
 });
 
-test('nobody listens to signals unless somebody is to save', async (t) => {
+test('the package listens to signals only if a cache is to be saved', async (t) => {
   const outcome = await script(`
     new cc.ClusteredCache().setSync('key', 1);
     console.log(process.listenerCount('SIGTERM'), process.listenerCount('SIGINT'));
@@ -137,7 +137,7 @@ test('nobody listens to signals unless somebody is to save', async (t) => {
   t.like(outcome, { ...CLEAN, stdout: '0 0\n' });
 });
 
-test('a path is taken from where the process was when it opened the cache', async (t) => {
+test('a relative path is resolved in the directory where the cache was opened', async (t) => {
   const directory = directoryFor(t);
   mkdirSync(path.join(directory, 'elsewhere'));
   const source = `
@@ -155,7 +155,7 @@ test('a path is taken from where the process was when it opened the cache', asyn
 /** An agent that hosts with a cache that is saved. */
 const options = (file: string, interval?: number) => ({ persist: { path: file, ...(interval && { interval }) } });
 
-test('without an interval a file is used once: after a crash there is nothing', async (t) => {
+test('without an interval a file is used once: after a crash nothing is restored', async (t) => {
   const file = path.join(directoryFor(t), 'snapshot');
   t.like(await saving(file, `await cache().set('deleted', 1);`), CLEAN);
   const host = await agents.spawn();
@@ -166,7 +166,7 @@ test('without an interval a file is used once: after a crash there is nothing', 
   t.like(await saving(file, `show(await cache().keys());`), { ...CLEAN, stdout: '[]\n' });
 });
 
-test('with an interval a crash brings back the last state that was written', async (t) => {
+test('with an interval, the last written state is restored after a crash', async (t) => {
   const file = path.join(directoryFor(t), 'snapshot');
   const host = await agents.spawn();
   await host.call(options(file, INTERVAL), 'set', 'key', 'first');
@@ -181,7 +181,7 @@ test('with an interval a crash brings back the last state that was written', asy
   t.is((await again()).stdout, '"second"\n', 'the file stays');
 });
 
-test('who asks when the cache is in use already gets nothing old, and is told', async (t) => {
+test('persist given after the cache is in use loads nothing, and warns', async (t) => {
   const directory = directoryFor(t);
   const file = path.join(directory, 'snapshot');
   t.like(await saving(file, `await cache().set('key', 1);`), CLEAN);
@@ -216,7 +216,7 @@ test('a damaged file is set aside with a warning, and the cache starts without i
   t.like(await saving(file, `show(await cache().keys());`), { ...CLEAN, stdout: '[]\n' });
 });
 
-test('a file that cannot be written is a warning at once, another one at the end, and no error', async (t) => {
+test('a file that cannot be written causes a warning at once and at the end, but no error', async (t) => {
   const file = path.join(directoryFor(t), 'missing', 'snapshot');
   const outcome = await saving(file, `show(await cache().set('key', 1));`);
   t.like(outcome, { code: 0, stdout: 'true\n', hung: false });
@@ -242,7 +242,7 @@ linux('a file that cannot be removed is not used', async (t) => {
   return undefined;
 });
 
-test('instances of a process that ask for different files conflict; those that leave it out do not', async (t) => {
+test('instances of a process that give different files conflict; omitting the option does not', async (t) => {
   const directory = directoryFor(t);
   const [one, two] = [path.join(directory, 'one'), path.join(directory, 'two')];
   const outcome = await saving(
@@ -283,7 +283,7 @@ unix('a second host at an endpoint is refused and leaves the snapshot to the fir
   await host.kill();
 });
 
-unix('what clients were told is in the snapshot of a host that ends under load', async (t) => {
+unix('acknowledged writes are in the snapshot of a host that ends under load', async (t) => {
   const directory = directoryFor(t);
   const [file, endpoint] = [path.join(directory, 'snapshot'), path.join(directory, 'socket')];
   const [host, client] = await Promise.all([agents.spawn(), agents.spawn()]);
@@ -305,11 +305,11 @@ unix('what clients were told is in the snapshot of a host that ends under load',
   await within(host.gone, 'end of the host');
   const told = await counting;
   const { stdout } = await saving(file, `show(await cache().get('n'));`);
-  // The last one may have been carried out without an answer.
+  // The last write may have been carried out without an answer.
   t.true(Number(stdout) === told || Number(stdout) === told + 1, `${told} told, ${stdout} saved`);
 });
 
-unix('a cluster keeps its content over a restart; the option means nothing in its workers', async (t) => {
+unix('a cluster keeps its content over a restart; the option has no effect in its workers', async (t) => {
   const file = path.join(directoryFor(t), 'snapshot');
   const given = { ...options(file), timeout: 15_000 };
   const first = await Cluster.start(agents, { workers: 2 });
@@ -325,7 +325,7 @@ unix('a cluster keeps its content over a restart; the option means nothing in it
   t.is(await second.worker(0).call(given, 'get', 'of a worker'), 2);
 });
 
-test('bootstrap brings the snapshot before anybody can open a cache', async (t) => {
+test('bootstrap loads the snapshot before any cache can be opened', async (t) => {
   const file = path.join(directoryFor(t), 'snapshot');
   t.like(await saving(file, `await cache({ namespace: 'n' }).set('key', 1);`), CLEAN);
   const next = await saving(
@@ -342,7 +342,7 @@ const end = async (agent: Agent) => {
   await within(agent.gone, 'end of an instance');
 };
 
-linux('the instances of an app find what the last of them left', async (t) => {
+linux('the instances of an app load the content that the last host saved', async (t) => {
   const pm2 = new Pm2();
   t.teardown(() => pm2.remove());
   const app = unique('app');
@@ -360,7 +360,7 @@ linux('the instances of an app find what the last of them left', async (t) => {
   t.deepEqual(await fourth.call(given, 'keys'), [], 'used once');
 });
 
-linux('an instance that knew another host begins empty; only one that knew none loads', async (t) => {
+linux('only an instance that never had a host loads the snapshot; one that lost its host starts empty', async (t) => {
   const pm2 = new Pm2();
   t.teardown(() => pm2.remove());
   const app = unique('app');
@@ -383,35 +383,32 @@ linux('an instance that knew another host begins empty; only one that knew none 
   t.is(await fresh.call(given, 'get', 'key'), 'new');
 });
 
-linux(
-  'a survivor goes on with what a host saved that could hand over to nobody, and never with anything older',
-  async (t) => {
-    const pm2 = new Pm2();
-    t.teardown(() => pm2.remove());
-    const app = unique('app');
-    const file = path.join(pm2.home, 'snapshot');
-    // Without time for it there is no handover.
-    const given = { ...options(file, 3_600_000), timeout: 15_000, handoverTimeout: 0 };
-    const host = await pm2.start(agents, app);
-    await host.call(given, 'set', 'key', 'saved');
-    const survivors = [await pm2.start(agents, app), await pm2.start(agents, app)];
-    for (const survivor of survivors) t.is(await survivor.call(given, 'get', 'key'), 'saved');
-    await survivors[0]!.call(given, 'set', 'last', 1);
-    await end(host);
-    const next = await pm2.hostAmong(survivors);
-    const other = survivors.find((survivor) => survivor !== next)!;
-    await until('the next host', async () => (await other.call(given, 'get', 'last')) === 1);
-    t.is(await other.call(given, 'get', 'key'), 'saved');
-    await other.call(given, 'delete', 'key');
-    t.true(existsSync(file), 'it stays, for the sake of a crash');
-    await next.kill();
-    await pm2.hostAmong([other]);
-    await until('another life', async () => (await other.call(given, 'size')) === 0);
-    t.is(await other.call(given, 'get', 'key'), undefined, 'it was deleted since');
-  },
-);
+linux('a surviving instance loads what a host without a successor saved, and never anything older', async (t) => {
+  const pm2 = new Pm2();
+  t.teardown(() => pm2.remove());
+  const app = unique('app');
+  const file = path.join(pm2.home, 'snapshot');
+  // With a time of 0 there is no handover.
+  const given = { ...options(file, 3_600_000), timeout: 15_000, handoverTimeout: 0 };
+  const host = await pm2.start(agents, app);
+  await host.call(given, 'set', 'key', 'saved');
+  const survivors = [await pm2.start(agents, app), await pm2.start(agents, app)];
+  for (const survivor of survivors) t.is(await survivor.call(given, 'get', 'key'), 'saved');
+  await survivors[0]!.call(given, 'set', 'last', 1);
+  await end(host);
+  const next = await pm2.hostAmong(survivors);
+  const other = survivors.find((survivor) => survivor !== next)!;
+  await until('the next host', async () => (await other.call(given, 'get', 'last')) === 1);
+  t.is(await other.call(given, 'get', 'key'), 'saved');
+  await other.call(given, 'delete', 'key');
+  t.true(existsSync(file), 'it stays, for the sake of a crash');
+  await next.kill();
+  await pm2.hostAmong([other]);
+  await until('another life', async () => (await other.call(given, 'size')) === 0);
+  t.is(await other.call(given, 'get', 'key'), undefined, 'it was deleted since');
+});
 
-linux('an instance that would save elsewhere than the host is warned, and works', async (t) => {
+linux('an instance that names another file than the host gets a warning, and works', async (t) => {
   const pm2 = new Pm2();
   t.teardown(() => pm2.remove());
   const app = unique('app');
@@ -434,7 +431,7 @@ linux('an instance that would save elsewhere than the host is warned, and works'
   t.is(await other.call({ ...options(two), timeout: 15_000 }, 'get', 'key'), 1);
 });
 
-linux('a host that was stopped for too long begins anew without the snapshot', async (t) => {
+linux('a host that was stopped for too long starts over without the snapshot', async (t) => {
   const pm2 = new Pm2();
   t.teardown(() => pm2.remove());
   const file = path.join(pm2.home, 'snapshot');
@@ -447,8 +444,8 @@ linux('a host that was stopped for too long begins anew without the snapshot', a
   await until('it to have overslept', () => performance.now() - frozen > 1_500);
   writeFileSync(file, 'of another', { mode: 0o600 });
   stopped.resume();
-  // It begins anew, without what it had: neither that nor the file is what its clients may see now.
-  // What is asked while the old life ends is lost with its connection.
+  // It starts over empty: its clients must see neither its old content nor the file.
+  // Requests made while the old host ends are lost with their connection.
   const size = () =>
     stopped.call(given, 'size').catch((error: { code?: string }) => {
       if (error.code !== 'ERR_CC_DISCONNECTED') throw error;

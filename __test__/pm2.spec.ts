@@ -25,7 +25,7 @@ async function start(t: ExecutionContext, options: AppOptions): Promise<App> {
   return app;
 }
 
-/** Nobody noticed anything. */
+/** Asserts that no instance noticed anything. */
 function undisturbed(t: ExecutionContext, seen: Seen): void {
   t.deepEqual(seen.errors, []);
   t.is(seen.misses, 0);
@@ -33,7 +33,7 @@ function undisturbed(t: ExecutionContext, seen: Seen): void {
   t.true(seen.operations > 0);
 }
 
-test.serial('all instances of an application share one content, and count without loss', async (t) => {
+test.serial('all instances of an application share one cache, and count without loss', async (t) => {
   const app = await start(t, { instances: 4 });
   const options = patient();
   await app.instances[0]!.call(options, 'set', 'key', { from: 0 });
@@ -57,14 +57,14 @@ test.serial('a reload under load keeps every entry, and no operation fails', asy
   await app.reload();
   const after = await app.settled(4, before);
   t.is(await intact(after[0]!, options, ENTRIES), ENTRIES);
-  // Those that came with the reload see the next one.
+  // The instances started by the reload see the next one.
   await Promise.all(after.map((instance) => begin(instance, options, ENTRIES, 4, 2)));
   const watched = after.slice(2);
   await app.scale(6);
   for (const instance of watched) undisturbed(t, await end(instance));
 });
 
-test.serial('instances that are added share, and when the oldest go their content stays', async (t) => {
+test.serial('added instances share the cache, and its content outlives the oldest instances', async (t) => {
   const app = await start(t, { instances: 2 });
   const options = patient();
   await fill(app.instances[0]!, options, ENTRIES);
@@ -80,7 +80,7 @@ test.serial('instances that are added share, and when the oldest go their conten
   t.is(await intact(young[0]!, options, ENTRIES), ENTRIES);
 });
 
-test.serial('when an instance is killed, the others go on and the new one joins them', async (t) => {
+test.serial('when an instance is killed, the others continue and its replacement joins them', async (t) => {
   const app = await start(t, { instances: 3 });
   const options = patient();
   for (const victim of app.instances) {
@@ -96,7 +96,7 @@ test.serial('when an instance is killed, the others go on and the new one joins 
   }
 });
 
-test.serial('two applications of one daemon do not meet', async (t) => {
+test.serial('two applications of one daemon do not share a cache', async (t) => {
   const [one, other] = [await start(t, { instances: 2 }), await start(t, { instances: 2 })];
   const options = patient();
   await one!.instances[0]!.call(options, 'set', 'key', 1);

@@ -42,7 +42,7 @@ interface Setting {
   }): Promise<ClusteredCache<string, any>>;
 }
 
-/** A host of its own for one test. */
+/** Starts a host for one test. */
 async function setting(t: ExecutionContext): Promise<Setting> {
   const endpoint = path.join(directory, unique('s'));
   const host = await hostAt(endpoint);
@@ -58,7 +58,7 @@ async function setting(t: ExecutionContext): Promise<Setting> {
   };
 }
 
-/** Waits for a new host, whatever the first calls after its start say. */
+/** Waits for a new host, whatever the results of the first calls after its start. */
 const back = (cache: ClusteredCache<string, any>) =>
   until('the new host', () =>
     cache.healthCheck().then(
@@ -67,7 +67,7 @@ const back = (cache: ClusteredCache<string, any>) =>
     ),
   );
 
-test.serial('a host that is killed and started again is found again: degraded, restored, epoch', async (t) => {
+test.serial('clients reconnect to a host that is killed and restarted: degraded, restored, epoch', async (t) => {
   const { endpoint, host, open } = await setting(t);
   const cache = await open();
   await cache.set('key', 1);
@@ -88,7 +88,7 @@ test.serial('a host that is killed and started again is found again: degraded, r
   t.is(life, now.epoch);
 });
 
-test.serial('every instance hears of it, once', async (t) => {
+test.serial('every instance gets each event once', async (t) => {
   const { endpoint, host, open } = await setting(t);
   const caches = [await open(), await open()];
   const heard = caches.map((cache) => {
@@ -119,7 +119,7 @@ test.serial('a namespace keeps its options in a new host', async (t) => {
 });
 
 test.serial(
-  "failsafe 'resolve': reads miss, set and delete resolve false, what cannot be answered honestly rejects",
+  "failsafe 'resolve': reads miss, set and delete resolve false, operations without an honest answer reject",
   async (t) => {
     const { host, open } = await setting(t);
     const cache = await open();
@@ -197,7 +197,7 @@ test.serial('wrong arguments are refused with or without a host', async (t) => {
   );
 });
 
-test.serial('a write that a stopped host may have got is of unknown outcome', async (t) => {
+test.serial('a write that a stopped host may have received has an unknown outcome', async (t) => {
   const { host, open } = await setting(t);
   const cache = await open({ timeout: 400, failsafe: 'reject' });
   await cache.incr('n');
@@ -215,7 +215,7 @@ test.serial('a write that a stopped host may have got is of unknown outcome', as
   t.true(value === 1 || value === 2, String(value));
 });
 
-test.serial('a late answer reaches nobody', async (t) => {
+test.serial('a late answer is dropped', async (t) => {
   const { host, open } = await setting(t);
   const cache = await open({ timeout: 400 });
   await cache.mSet([
@@ -230,7 +230,7 @@ test.serial('a late answer reaches nobody', async (t) => {
   t.deepEqual(await ask('b', 'a'), [['of b'], ['of a']]);
 });
 
-test.serial('a host that was stopped and goes on is restored, with the same epoch and data', async (t) => {
+test.serial('clients reconnect to a host that was stopped and resumed, with the same epoch and data', async (t) => {
   const { host, open } = await setting(t);
   const cache = await open({ timeout: 400 });
   await cache.set('key', 'kept');
@@ -247,7 +247,7 @@ test.serial('a host that was stopped and goes on is restored, with the same epoc
   t.is(await cache.get('key'), 'kept');
 });
 
-test.serial('timeouts are those of the instance', async (t) => {
+test.serial('each instance has its own timeout', async (t) => {
   const { host, open } = await setting(t);
   const patient = await open({ timeout: 20_000, failsafe: 'reject' });
   const quick = await open({ timeout: 400, failsafe: 'reject', namespace: patient.namespace });
@@ -288,7 +288,7 @@ test.serial('waiters of a load end when the host dies', async (t) => {
   );
 });
 
-test.serial('calls before the host is there wait for it', async (t) => {
+test.serial('calls made before there is a host wait for it', async (t) => {
   const endpoint = path.join(directory, unique('s'));
   const cache = new ClusteredCache<string, any>({ namespace: unique(), endpoint, timeout: 20_000 });
   t.teardown(() => cache.close());
@@ -306,7 +306,7 @@ test.serial('getInstance rejects when there is no host', async (t) => {
   t.true(error.message.length > 20);
 });
 
-test.serial('a listener that is closed leaves no files, and its clients reconnect to the next', async (t) => {
+test.serial('a closed listener leaves no files, and its clients reconnect to the next one', async (t) => {
   const { endpoint, host, open } = await setting(t);
   const cache = await open();
   await cache.set('key', 1);
@@ -321,7 +321,7 @@ test.serial('a listener that is closed leaves no files, and its clients reconnec
   t.is(await cache.get('key'), 1, 'the same process still holds the data');
 });
 
-test.serial('many losses in a row are survived', async (t) => {
+test.serial('a client survives many lost hosts in a row', async (t) => {
   const { endpoint, host, open } = await setting(t);
   const cache = await open();
   let current = host;

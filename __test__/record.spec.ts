@@ -89,13 +89,13 @@ function objectOf(keys: readonly string[], member: () => unknown): object {
 const someObject = (random: Random) =>
   random.below(4) ? objectOf(random.pick(KEYS), () => plain(random, 3)) : [plain(random, 3), plain(random, 2)];
 
-/** Equal in all that can be seen: values, types, prototypes, order of keys. */
+/** Asserts that two values are equal in everything observable: values, types, prototypes, order of keys. */
 function same(found: unknown, expected: unknown): void {
   assert.deepStrictEqual(found, expected);
   assert.equal(JSON.stringify(found), JSON.stringify(expected));
 }
 
-/** Encodes such a value often enough that it is a record from then on. */
+/** Encodes a value often enough that it becomes a record. */
 function settled(make: () => unknown): ReturnType<typeof encode> {
   let encoded = encode(make());
   for (let time = 0; time < 20 && encoded.form < Form.Record; time += 1) encoded = encode(make());
@@ -104,7 +104,7 @@ function settled(make: () => unknown): ReturnType<typeof encode> {
 
 const isRecord = ({ form }: { form: Form }) => form >= Form.Record;
 
-each('random plain values come back as JSON would give them, by every way', async (t, { open, peer, reach }) => {
+each('random plain values are returned as by JSON, by every way of reading', async (t, { open, peer, reach }) => {
   const cache = await open();
   const [other, there] = [await peer(), await reach(cache)];
   const random = new Random(20);
@@ -134,7 +134,7 @@ each('random plain values come back as JSON would give them, by every way', asyn
   t.true(records > 500, `${records} records`);
 });
 
-each('a fetched object is the same for its loader and for those who wait', async (t, { open, peer, reach }) => {
+each('a fetched object is equal for the loader and for the waiters', async (t, { open, peer, reach }) => {
   const cache = await open();
   const [other, there] = [await peer(), await reach(cache)];
   for (let time = 0; time < 5; time += 1) {
@@ -159,18 +159,18 @@ each('a near cache keeps records, frozen', async (t, { open }) => {
   await cache.get('key');
   const found = (await cache.get('key')) as ReturnType<typeof make>;
   same(found, make());
-  // Over the socket nothing is kept.
+  // Over the socket no values are kept.
   if (cache.transport !== 'socket') t.is(await cache.get('key'), found);
   t.is(Object.isFrozen(found), cache.transport !== 'socket');
   t.is(Object.isFrozen(found.inner.list[0]), cache.transport !== 'socket');
 });
 
-test('what comes often is a record from its third time on', (t) => {
+test('a shape becomes a record at its third occurrence', (t) => {
   const forms = Array.from({ length: 5 }, (_, index) => isRecord(encode({ thirdTime: index })));
   t.deepEqual(forms, [false, false, true, true, true]);
 });
 
-test('lists of objects of one shape are records, whatever their length', (t) => {
+test('lists of objects of one shape are records, whatever the length of the list', (t) => {
   const rows = (count: number) => Array.from({ length: count }, (_, row) => ({ row, name: `row ${row}`, in: [row] }));
   settled(() => rows(1));
   for (const count of [0, 1, 2, 3, 4, 100]) {
@@ -180,7 +180,7 @@ test('lists of objects of one shape are records, whatever their length', (t) => 
   }
 });
 
-test('objects that serve as maps get no shapes, and leave the places to others', (t) => {
+test('objects that serve as maps get no shapes and take no places from others', (t) => {
   for (let index = 0; index < 20_000; index += 1) {
     const value = { [`id-${index}`]: index, [`${index * 7}`]: true };
     if (isRecord(encode(value))) return t.fail(`${index} is a record`);
@@ -189,7 +189,7 @@ test('objects that serve as maps get no shapes, and leave the places to others',
   t.true(isRecord(settled(() => ({ stillRoom: 1 }))));
 });
 
-test('what is large, deep or has many keys is not a record', (t) => {
+test('values that are large, deep or have many keys are not records', (t) => {
   let deep: unknown = 1;
   for (let depth = 0; depth < 30; depth += 1) deep = { [`level${depth}`]: deep };
   const values: unknown[] = [
@@ -213,11 +213,11 @@ test('what is large, deep or has many keys is not a record', (t) => {
   t.true(isRecord(settled(() => same100)), 'depth alone does not matter');
 });
 
-test('objects are made anew, of this realm, and can be changed', (t) => {
+test('each read creates new, mutable objects of this realm', (t) => {
   const make = () => ({ a: { b: [1] }, c: [], d: {} });
   const { form, payload } = settled(make);
   t.true(form >= Form.Record);
-  // From the hundredth time on by compiled code.
+  // From the hundredth read on with compiled code.
   for (let time = 0; time < 300; time += 1) {
     const value = decode(form, payload) as any;
     same(value, make());
@@ -229,7 +229,7 @@ test('objects are made anew, of this realm, and can be changed', (t) => {
   }
 });
 
-test('damaged bytes are an error or another value, and nothing else', (t) => {
+test('damaged bytes give an error or another value, and nothing worse', (t) => {
   const random = new Random(21);
   let records = 0;
   while (records < (LONG ? 2_000 : 200)) {
@@ -255,7 +255,7 @@ test('damaged bytes are an error or another value, and nothing else', (t) => {
   }
 });
 
-test('descriptors that are none are errors', (t) => {
+test('invalid descriptors are errors', (t) => {
   const nested = '\x68\x01\x00'.repeat(200_000);
   for (const descriptor of ['', 'null', '{}', '[', '[1]', '[[1]]', '[null]', '["a"]', `[${'[],'.repeat(16)}[]]`]) {
     const error = t.throws(() => readRecord(0, [descriptor, 'i']), undefined, descriptor);
@@ -272,13 +272,13 @@ test('descriptors that are none are errors', (t) => {
   same(readRecord(0, ['[["a","__proto__"]]', 'i\x01xa']), JSON.parse('{"a":"x","__proto__":null}'));
 });
 
-/** The package is one file, so what is inside of it is tested as it is written. */
+/** The package is one file, so its internals are tested from the sources. */
 const FROM_SOURCE = '--import=tsx';
 
 const WAYS = { compiled: [], interpreted: ['--disallow-code-generation-from-strings'] };
 
 for (const [way, flags] of Object.entries(WAYS)) {
-  test(`${way} reading gives the same where the prototype of all objects is frozen, or has setters`, async (t) => {
+  test(`${way} reading gives the same values when Object.prototype is frozen or has setters`, async (t) => {
     const source = `
       const assert = require('node:assert');
       const { ClusteredCache } = require(${JSON.stringify(`${ROOT}ts/index.ts`)});
@@ -308,7 +308,7 @@ for (const [way, flags] of Object.entries(WAYS)) {
   });
 }
 
-test('when the table is full, new shapes are JSON for writers and read all the same', async (t) => {
+test('when the table of shapes is full, writers use JSON for new shapes, and all values can be read', async (t) => {
   const source = `
     const assert = require('node:assert');
     const { ClusteredCache } = require(${JSON.stringify(`${ROOT}ts/index.ts`)});
@@ -332,7 +332,7 @@ test('when the table is full, new shapes are JSON for writers and read all the s
     if (isMainThread) {
       const all = forms(0, 1_200);
       const records = all.filter((form) => form >= Form.Record).length;
-      // Shapes of another thread, which this one has no room for, take the long way.
+      // Shapes of another thread for which this one has no room are read by the slow path.
       const thread = new Worker(__filename);
       thread.on('exit', () => {
         const there = [5_000, 5_001].map((index) => cache.getSync('key' + index));
@@ -345,7 +345,7 @@ test('when the table is full, new shapes are JSON for writers and read all the s
       for (const form of forms(5_000, 5_004)) assert(form > Form.Record);
     }
   `;
-  // A file, which the thread runs as well.
+  // In a file, because the thread runs it too.
   const folder = mkdtempSync(path.join(os.tmpdir(), 'cc-record-'));
   const file = path.join(folder, 'main.cjs');
   try {

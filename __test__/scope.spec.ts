@@ -5,7 +5,7 @@ import test from 'ava';
 import { unique } from './helpers/names.ts';
 import { node, ROOT, script } from './helpers/scripts.ts';
 
-test('a scope keeps namespaces of one name apart, and is not part of the name', async (t) => {
+test('a scope separates namespaces of the same name, and is not part of the name', async (t) => {
   const namespace = unique();
   const outcome = await script(
     `

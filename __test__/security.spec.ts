@@ -24,7 +24,7 @@ import { until, within } from './helpers/wait.ts';
 
 const isRoot = process.getuid?.() === 0;
 const asRoot = isRoot ? test : test.skip;
-/** `nobody`: a user that is surely not ours. */
+/** The user `nobody`, which is certainly not the one that runs the tests. */
 const FOREIGN_UID = 65_534;
 
 let agents: Agents;
@@ -77,9 +77,9 @@ const framed = (payload: Buffer): Buffer => {
   return Buffer.concat([header, payload]);
 };
 
-test('a private endpoint is a 0700 directory with a 0600 socket and a 0600 secret, all ours', async (t) => {
+test('a private endpoint is a 0700 directory with a 0600 socket and a 0600 secret, owned by this user', async (t) => {
   const agent = await agents.spawn();
-  // A umask that forbids nothing must not open anything.
+  // A umask that removes no permissions must not make anything accessible.
   const endpoint = await agent.run(async ({ cc, state }) => {
     process.umask(0);
     state.listener = await cc.ClusteredCache.listen();
@@ -101,7 +101,7 @@ test('a private endpoint is a 0700 directory with a 0600 socket and a 0600 secre
   }
 });
 
-test('a named endpoint is made as private as that', async (t) => {
+test('a named endpoint is just as private', async (t) => {
   const { endpoint } = await host();
   t.is(mode(path.dirname(endpoint)), '700');
   t.is(mode(endpoint), '600');
@@ -139,7 +139,7 @@ test('a secret of the wrong length or open to others is not used', async (t) => 
   }
 });
 
-test('a squatter who knows no secret learns nothing and is found out', async (t) => {
+test('a squatter that does not know the secret learns nothing and is detected', async (t) => {
   const home = path.join(directory, unique('d'));
   mkdirSync(home, { mode: 0o700 });
   const endpoint = path.join(home, 's');
@@ -167,7 +167,7 @@ test('a squatter who knows no secret learns nothing and is found out', async (t)
   }
 });
 
-test('an unknown protocol version is told from both sides', async (t) => {
+test('an unknown protocol version is reported by both sides', async (t) => {
   const { endpoint } = await host();
   const hello = Buffer.alloc(60);
   hello.write('CCHE', 'latin1');
@@ -193,7 +193,7 @@ test('an unknown protocol version is told from both sides', async (t) => {
   await failsWith(t, client(t, strange).healthCheck(), 'ERR_CC_PROTOCOL_VERSION', /999/);
 });
 
-test('garbage, oversize frames and half frames are hung up on, and honest clients go on', async (t) => {
+test('malformed, oversized and incomplete frames end their connection, and other clients continue', async (t) => {
   const { agent, endpoint } = await host();
   const cache = client(t, endpoint);
   await cache.set('key', 1);
@@ -213,7 +213,7 @@ test('garbage, oversize frames and half frames are hung up on, and honest client
   t.true(agent.alive);
 });
 
-test('connections that say nothing cannot lock others out', async (t) => {
+test('silent connections cannot lock out other clients', async (t) => {
   const { endpoint } = await host();
   const silent = Array.from({ length: 100 }, () => net.connect(endpoint).on('error', () => {}));
   t.teardown(() => silent.forEach((socket) => socket.destroy()));
@@ -224,7 +224,7 @@ test('connections that say nothing cannot lock others out', async (t) => {
   );
 });
 
-test('a directory that others may enter is refused, not repaired', async (t) => {
+test('a directory that other users may enter is refused, not repaired', async (t) => {
   const open = path.join(directory, unique('d'));
   mkdirSync(open);
   chmodSync(open, 0o755);
@@ -238,7 +238,7 @@ test('a directory that others may enter is refused, not repaired', async (t) => 
   t.is(mode(open), '755');
 });
 
-test('a directory behind a link is refused', async (t) => {
+test('a directory behind a symbolic link is refused', async (t) => {
   const [real, link] = [path.join(directory, unique('d')), path.join(directory, unique('l'))];
   mkdirSync(real, { mode: 0o700 });
   symlinkSync(real, link);
@@ -260,7 +260,7 @@ test('a path that is too long is refused with its length and the remedy', async 
   await failsWith(t, async () => client(t, long, 200).healthCheck(), 'ERR_CC_PATH_TOO_LONG');
 });
 
-test('a second host at a living endpoint is refused, the first goes on', async (t) => {
+test('a second host at an endpoint in use is refused, and the first continues', async (t) => {
   const { endpoint } = await host();
   const cache = client(t, endpoint);
   await cache.set('key', 1);
@@ -272,8 +272,8 @@ test('a second host at a living endpoint is refused, the first goes on', async (
   t.is(await cache.get('key'), 1);
 });
 
-asRoot('without a usable directory every candidate is named, with its reason and the remedy', async (t) => {
-  // A user that nobody is, whose directory in the last resort somebody else has made: us.
+asRoot('without a usable directory the error names every candidate, with the reason and the remedy', async (t) => {
+  // A user id that is not in use, whose directory in the last resort was created by another user: this one.
   const uid = 1_000_000 + randomInt(1_000_000);
   const squatted = `/tmp/clustered-cache-${uid}`;
   mkdirSync(squatted);
@@ -290,7 +290,7 @@ asRoot('without a usable directory every candidate is named, with its reason and
   t.deepEqual(readdirSync(squatted), []);
 });
 
-asRoot('another user is kept out by the directory, and by the socket should that be open', async (t) => {
+asRoot('another user is kept out by the directory, or by the host if that is open', async (t) => {
   const { agent, endpoint } = await host();
   const connect = () =>
     node(

@@ -45,7 +45,7 @@ test('--help shows every option and variable, --version the version', async (t) 
   t.like(await node([BIN, '--version']), { code: 0, stdout: `${version}\n`, stderr: '' });
 });
 
-test('what is not understood ends with 2 and says what is allowed', async (t) => {
+test('an invalid command line exits with 2 and says what is allowed', async (t) => {
   const AT = ['--endpoint', '/nowhere/socket'];
   const cases: [string[], RegExp, Record<string, string>?][] = [
     [[], /command is missing; there is: serve/],
@@ -74,7 +74,7 @@ test('what is not understood ends with 2 and says what is allowed', async (t) =>
   }
 });
 
-unix('an endpoint that cannot be served ends with 1 and says why', async (t) => {
+unix('an endpoint that cannot be served exits with 1 and says why', async (t) => {
   const file = path.join(directoryFor(t), 'file');
   writeFileSync(file, 'no socket');
   const outcome = await node([BIN, 'serve', '--endpoint', file]);
@@ -84,7 +84,7 @@ unix('an endpoint that cannot be served ends with 1 and says why', async (t) => 
 
 // --- serving -------------------------------------------------------------------------------------------------------
 
-unix('its limits hold where clients give none', async (t) => {
+unix('the limits of the command line apply when clients give none', async (t) => {
   const { endpoint } = await served(t, ['--max-entries', '3', '--ttl', '600000', '--max-size', '1.5kb']);
   const cache = client(t, endpoint, { namespace: 'open' });
   await cache.mSet(['a', 'b', 'c', 'd'].map((key) => [key, 1]));
@@ -94,10 +94,10 @@ unix('its limits hold where clients give none', async (t) => {
   t.deepEqual([await own.max(), await own.maxSize(), await own.ttl()], [5, 1_536, 600_000]);
   const same = client(t, endpoint, { namespace: 'open', max: 4 });
   await same.ready;
-  t.is(await same.max(), 4, 'a default conflicts with nobody');
+  t.is(await same.max(), 4, 'a default conflicts with no client');
 });
 
-unix('everything can be given by variables, and options win', async (t) => {
+unix('every setting can be given by a variable, and options override variables', async (t) => {
   const directory = directoryFor(t);
   const endpoint = path.join(directory, 'socket');
   const env = {
@@ -116,7 +116,7 @@ unix('everything can be given by variables, and options win', async (t) => {
   await until('a snapshot', () => existsSync(env.CLUSTERED_CACHE_SNAPSHOT));
 });
 
-unix('who waits for it is told: by a descriptor, by a message, in the log', async (t) => {
+unix('readiness is reported by a descriptor, by a message and in the log', async (t) => {
   const { server, endpoint } = await served(t, ['--ready-fd', '3']);
   await until('a line', () => server.ready !== '');
   t.is(server.ready, `ready ${endpoint}\n`);
@@ -126,7 +126,7 @@ unix('who waits for it is told: by a descriptor, by a message, in the log', asyn
   t.deepEqual(await child.end(), { code: 0, signal: null });
 });
 
-unix('the log is as loud as asked', async (t) => {
+unix('the log has the chosen level', async (t) => {
   const { server, endpoint } = await served(t, ['--ready-fd', '3']);
   t.regex(server.stderr, /^\S+ info clustered-cache: listening at .*socket, process \d+\n$/);
   const quiet = serve(t, ['--endpoint', `${endpoint}-2`, '--log-level', 'warn', '--ready-fd', '3']);
@@ -145,7 +145,7 @@ unix('the log is as loud as asked', async (t) => {
 });
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  unix(`${signal} ends it with 0; its clients learn of it and nothing is left`, async (t) => {
+  unix(`${signal} makes it exit with 0; its clients are told and no files are left`, async (t) => {
     const { server, endpoint } = await served(t);
     const cache = client(t, endpoint, { timeout: 500 });
     await cache.set('key', 1);
@@ -179,11 +179,11 @@ unix('a snapshot carries the content over a restart', async (t) => {
   const second = serve(t, again);
   await second.logged('the snapshot had 1 entries');
   t.deepEqual(await cache.get('key'), { deep: [1] }, 'the same client is connected again');
-  // While there is a host to give back to.
+  // While there is still a host to release the instance at.
   await cache.close();
 });
 
-unix('a second one waits for the end of the first, and goes on with its content', async (t) => {
+unix('a second server waits until the first has ended, and continues with its content', async (t) => {
   const directory = directoryFor(t);
   const endpoint = path.join(directory, 'socket');
   const args = ['--endpoint', endpoint, '--snapshot', path.join(directory, 'snapshot')];

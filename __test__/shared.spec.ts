@@ -1,4 +1,4 @@
-// Reads that clients answer by themselves, from the host's memory.
+// Reads that clients answer themselves, from the host's memory.
 import assert from 'node:assert/strict';
 import test, { type ExecutionContext } from 'ava';
 import { Agents } from './helpers/agents.ts';
@@ -19,10 +19,10 @@ test.before(async () => {
 });
 test.after.always(() => agents?.close());
 
-/** A test of what there is only where clients read the host's memory. */
+/** A test that applies only if clients read the host's memory. */
 const memory = SHARED ? test : test.skip;
 
-/** Carries `body` out while no thread of the primary runs: what is answered then is answered from memory. */
+/** Runs `body` while all threads of the primary are stopped: answers then come from memory. */
 async function whileFrozen<T>({ primary }: Cluster, body: () => Promise<T>): Promise<T> {
   await primary.freeze();
   try {
@@ -32,10 +32,10 @@ async function whileFrozen<T>({ primary }: Cluster, body: () => Promise<T>): Pro
   }
 }
 
-/** Options of a cache that would rather fail than answer without its host. */
+/** Options of a cache that fails rather than answering without its host. */
 const strict = () => ({ namespace: unique(), timeout: 5_000, failsafe: 'reject' as const });
 
-memory('get, peek, has, mGet, mHas and fetch of what is cached, and their kin, ask nobody', async (t) => {
+memory('get, peek, has, mGet, mHas, fetch and their variants find cached entries in memory', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const [worker, options] = [cluster.worker(0), strict()];
   await cluster.primary.call(options, 'mSet', [
@@ -73,7 +73,7 @@ memory('get, peek, has, mGet, mHas and fetch of what is cached, and their kin, a
   t.deepEqual([...(answers[7] as Map<string, unknown>).keys()], ['b', 'absent', 'a'], 'in the order of the keys');
 });
 
-memory('what changes or tells more than memory does is asked of the host', async (t) => {
+memory('changes, and reads that memory cannot answer, go to the host', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const [worker, options] = [cluster.worker(0), { ...strict(), timeout: 1_000 }];
   await worker.call(options, 'set', 'key', 1);
@@ -90,7 +90,7 @@ memory('what changes or tells more than memory does is asked of the host', async
   });
 });
 
-test('in socket mode no memory of the host is mapped, and reads at once are refused', async (t) => {
+test('in socket mode no memory of the host is mapped, and synchronous reads are refused', async (t) => {
   const worker = await shared.fork(BY_SOCKET);
   const options = patient();
   await worker.call(options, 'set', 'key', 1);
@@ -108,7 +108,7 @@ test('in socket mode no memory of the host is mapped, and reads at once are refu
   }
 });
 
-test('CLUSTERED_CACHE_TRANSPORT that is neither is refused by name', async (t) => {
+test('an invalid CLUSTERED_CACHE_TRANSPORT is refused by name', async (t) => {
   const worker = await shared.fork({ CLUSTERED_CACHE_TRANSPORT: 'pigeon' });
   await t.throwsAsync(worker.call(patient(), 'get', 'key'), {
     code: 'ERR_CC_INVALID_OPTION',
@@ -118,9 +118,9 @@ test('CLUSTERED_CACHE_TRANSPORT that is neither is refused by name', async (t) =
   t.is(await empty.call(patient(), 'get', 'key'), undefined, 'empty is unset');
 });
 
-// --- what comes out -----------------------------------------------------------------------------------------------
+// --- values ---------------------------------------------------------------------------------------------------------
 
-memory('values of every kind come out of memory as they went in', async (t) => {
+memory('values of every kind are read from memory unchanged', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const [worker, options] = [cluster.worker(0), { ...strict(), cacheNull: true }];
   const samples = [...SAMPLES, { name: 'null', make: () => null }];
@@ -137,7 +137,7 @@ memory('values of every kind come out of memory as they went in', async (t) => {
     );
     for (const { name, make } of samples) assert.deepStrictEqual(all.get(name), make(), name);
   });
-  // What structured clone reduces is reduced in the same way, whichever way it comes.
+  // Values that structured clone reduces are reduced in the same way, whichever way they are read.
   for (const { name, make } of REDUCED) {
     const { own, theirs } = await worker.run(
       async ({ cache }, options, name, source) => {
@@ -154,10 +154,10 @@ memory('values of every kind come out of memory as they went in', async (t) => {
   t.pass();
 });
 
-/** Samples whose source needs nothing of its file. */
+/** Samples whose source does not depend on its file. */
 const REPRODUCIBLE = new Set(REDUCED.map(({ name }) => name).filter((name) => !name.startsWith('instance of a class')));
 
-memory('every read gives a copy of its own', async (t) => {
+memory('every read returns a copy of its own', async (t) => {
   const options = patient();
   await shared.primary.call(options, 'mSet', [
     ['object', { list: [1] }],
@@ -177,7 +177,7 @@ memory('every read gives a copy of its own', async (t) => {
   t.deepEqual(kept, [{ list: [1] }, Buffer.from('abc'), new Map([[1, { deep: true }]])]);
 });
 
-memory('keys of every kind are told apart in memory', async (t) => {
+memory('keys of every kind are distinct in memory', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const [worker, options] = [cluster.worker(0), strict()];
   const keys = [
@@ -220,7 +220,7 @@ memory('keys of every kind are told apart in memory', async (t) => {
   });
 });
 
-memory('the largest values are read whole, also while they are replaced', async (t) => {
+memory('the largest values are read complete, even while they are replaced', async (t) => {
   const options = { ...patient(), maxSize: 128 * 2 ** 20 };
   const SIZE = 16 * 2 ** 20 - 1_024;
   const [writer, reader] = [shared.worker(0), shared.worker(1)];
@@ -269,7 +269,7 @@ memory('the largest values are read whole, also while they are replaced', async 
 
 // --- time -----------------------------------------------------------------------------------------------------------
 
-memory('the reader judges expiry by itself, to the millisecond', async (t) => {
+memory('a reader notices expiry by itself, to the millisecond', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const [worker, options] = [cluster.worker(0), strict()];
   await cluster.worker(0).run(({ cache }, options) => cache(options).ready, options);
@@ -299,7 +299,7 @@ memory('the reader judges expiry by itself, to the millisecond', async (t) => {
   t.is(wrong, 'right');
 });
 
-memory('a stale entry is a miss, counted once for each read, and goes when the host hears of it', async (t) => {
+memory('a stale entry is a miss, counted once per read, and is removed when the host learns of it', async (t) => {
   for (const noDeleteOnStaleGet of [false, true]) {
     const options = { ...patient(), noDeleteOnStaleGet };
     const worker = shared.worker(0);
@@ -322,7 +322,7 @@ memory('a stale entry is a miss, counted once for each read, and goes when the h
   }
 });
 
-/** What a client sees of an entry whose time runs out, under these options. */
+/** What a client sees of an expiring entry, with these options. */
 const life = async (
   { cache }: { cache(options: object): any },
   options: object,
@@ -336,8 +336,8 @@ const life = async (
   let start = performance.now();
   if (touch) {
     const method = sync ? touch : touch.replace('Sync', '');
-    // Three times as long as it lives, unless these reads keep it alive. A machine that stops us for too long does not
-    // count: then it begins anew.
+    // Three times its time to live, unless these reads keep it alive. If the machine pauses this process for too long,
+    // the attempt does not count and is repeated.
     for (let last = start; performance.now() < start + 3 * TTL; last = performance.now()) {
       await target[method](method === 'mGet' ? ['key'] : 'key');
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -369,7 +369,7 @@ const OPTIONS = [false, true].flatMap((allowStale) =>
   [false, true].map((noDeleteOnStaleGet) => ({ allowStale, noDeleteOnStaleGet })),
 );
 
-/** The same life of an entry as a client that reads memory and one that never does see it. */
+/** The life of the same entry, seen by a client that reads memory and by one that never does. */
 async function compare(t: ExecutionContext, given: object, ...rest: [Parameters<typeof life>[2]?]): Promise<unknown[]> {
   const socket = await (bySocket ??= shared.fork(BY_SOCKET));
   const [ours, theirs] = await Promise.all([
@@ -441,7 +441,7 @@ memory('two instances of one namespace in one process read the same memory', asy
     await first.set('key', 1);
     const seen = [second.getSync('key')];
     void first.set('key', 2);
-    // A change of one of them is under way: the other must not see the state before it.
+    // A change by one of them is in flight: the other must not see the state before it.
     seen.push(second.getSync('key'));
     void first.delete('key');
     seen.push(await second.get('key'));
@@ -490,7 +490,7 @@ memory('threads of a worker read memory too', async (t) => {
   t.deepEqual(seen, [['shared', { from: 'main' }], ['shared', { from: 'main, again' }], { from: 'main, again' }]);
 });
 
-memory('threads that end in the middle of reads do no harm', async (t) => {
+memory('threads that end during reads do not affect others', async (t) => {
   const options = patient();
   const worker = shared.worker(1);
   await worker.call(options, 'set', 'key', 'x'.repeat(10_000));

@@ -4,7 +4,7 @@ import { until } from './helpers/wait.ts';
 
 const each = rolesOf(test);
 
-each('stats start at nothing', async (t, { open }) => {
+each('stats start at zero', async (t, { open }) => {
   const cache = await open();
   const { clients, epoch, uptime, ...rest } = await cache.stats();
   t.deepEqual(rest, {
@@ -26,7 +26,7 @@ each('stats start at nothing', async (t, { open }) => {
   t.true(uptime >= 0);
 });
 
-each('stats count what happens', async (t, { open }) => {
+each('stats count operations and their results', async (t, { open }) => {
   const cache = await open({ max: 4 });
   await cache.set('a', 1);
   await cache.mSet([
@@ -48,7 +48,7 @@ each('stats count what happens', async (t, { open }) => {
   t.is(stats.calculatedSize, await cache.calculatedSize());
 });
 
-each('expirations count entries removed because their time was over', async (t, { open }) => {
+each('expirations count entries removed because they had expired', async (t, { open }) => {
   const cache = await open();
   await cache.mSet(
     [
@@ -70,7 +70,7 @@ each('all instances and processes see the same numbers', async (t, { open, peer,
   await other.call(options, 'set', 'key', 1);
   await other.call(options, 'get', 'key');
   await cache.get('key');
-  // What a process reads by itself the host learns a little later.
+  // The host learns of reads from memory a little later.
   const mine = await until('both reads', async () => {
     const stats = await cache.stats();
     return stats.hits === 2 && stats;
@@ -83,7 +83,7 @@ each('all instances and processes see the same numbers', async (t, { open, peer,
   t.true(mine.clients >= 1);
 });
 
-each('uptime runs and the epoch stays', async (t, { open }) => {
+each('uptime grows and the epoch stays the same', async (t, { open }) => {
   const cache = await open();
   const first = await cache.stats();
   const second = await until('a later uptime', async () => {

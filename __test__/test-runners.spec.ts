@@ -6,7 +6,7 @@ import { type RunnerFacts, sharingRunner } from '../ts/discovery/environment.ts'
 import { node, ROOT } from './helpers/scripts.ts';
 import { DEADLINE } from './helpers/wait.ts';
 
-// What real runners do is looked at by `npm run test:tools`. Here: the decision itself, and what follows from it.
+// `npm run test:tools` tests real test runners. This file tests the detection itself, and its effects.
 
 const APPLICATION: RunnerFacts = {
   env: {},
@@ -45,7 +45,9 @@ for (const [what, facts, runner] of CASES) {
   });
 }
 
-/** Runs a program that starts test files in threads, as ava does; `file` is what each does, and has the package as `cc`. */
+/**
+ * Runs a program that starts test files in threads, as ava does; `file` is the code of each, with the package as `cc`.
+ */
 function files(t: ExecutionContext, { main = '', file = '', env = {} }) {
   const directory = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'cc-runner-')));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
@@ -61,7 +63,7 @@ function files(t: ExecutionContext, { main = '', file = '', env = {} }) {
     program,
     `const { once } = require('node:events');
     const { Worker } = require('node:worker_threads');
-    /** Starts a file and resolves to what it says. */
+    /** Starts a file and resolves to its message. */
     const run = async () => {
       const thread = new Worker(${JSON.stringify(worker)});
       const [said] = await once(thread, 'message');
@@ -69,31 +71,31 @@ function files(t: ExecutionContext, { main = '', file = '', env = {} }) {
     };
     (async () => { ${main} })();`,
   );
-  // What started this suite may have set one.
+  // The process that started this suite may have set one.
   return node([program], { env: { CLUSTERED_CACHE_SCOPE: undefined, ...env } });
 }
 
-/** Elsewhere no directory for sockets can be named. */
+/** Only on Linux can a test choose the directory for sockets. */
 const onLinux = process.platform === 'linux' ? test : test.skip;
 const CLEAN = { code: 0, signal: null, hung: false, stderr: '' };
-/** Two files at a time, each with the name that everybody gets who gives none. */
+/** Two files at a time, each with the default namespace. */
 const VISIT = {
   main: 'console.log((await Promise.all([run(), run()])).map(({ said }) => said).sort().join());',
   file: `const cache = new cc.ClusteredCache(); parentPort.postMessage(await cache.incr('visits'));`,
 };
 
-test('test files in threads of one process do not meet', async (t) => {
+test('test files in threads of one process do not share a cache', async (t) => {
   t.like(await files(t, VISIT), { ...CLEAN, stdout: '1,1\n' });
 });
 
-test('they meet when the scope is set, be it to nothing', async (t) => {
+test('test files share a cache when the scope is set, even to an empty one', async (t) => {
   for (const scope of ['', 'common']) {
     const env = { CLUSTERED_CACHE_SCOPE: scope };
     t.like(await files(t, { ...VISIT, env }), { ...CLEAN, stdout: '1,2\n' }, scope);
   }
 });
 
-test('a file sees the namespaces of its own, by their names', async (t) => {
+test('a test file sees only its own namespaces, by their names', async (t) => {
   const outcome = await files(t, {
     main: VISIT.main,
     file: `
@@ -105,7 +107,7 @@ test('a file sees the namespaces of its own, by their names', async (t) => {
   t.like(outcome, { ...CLEAN, stdout: 'n n n,n n n\n' });
 });
 
-test('a thread that a file starts shares its cache, and so does a thread of that one', async (t) => {
+test('a thread that a test file starts shares its cache, and so do threads of that thread', async (t) => {
   const inner = `
     const { parentPort, workerData, Worker } = require('node:worker_threads');
     const cc = require(workerData.root + 'index.js');
@@ -124,7 +126,7 @@ test('a thread that a file starts shares its cache, and so does a thread of that
   t.like(outcome, { ...CLEAN, stdout: '3,3\n' });
 });
 
-test('whoever is given the endpoint of a file shares its cache', async (t) => {
+test('a process that is given the endpoint of a test file shares its cache', async (t) => {
   const outcome = await files(t, {
     main: VISIT.main,
     file: `
@@ -136,7 +138,7 @@ test('whoever is given the endpoint of a file shares its cache', async (t) => {
   t.like(outcome, { ...CLEAN, stdout: 'client2,client2\n' });
 });
 
-onLinux("what is left of a file's cache goes with its thread", async (t) => {
+onLinux("a test file's cache and its files are removed when its thread ends", async (t) => {
   const outcome = await files(t, {
     main: `
       const { readdirSync } = require('node:fs');

@@ -7,7 +7,7 @@ const each = rolesOf(test);
 /** Long enough that no test run is slower. */
 const LONG = 600_000;
 
-/** Waits until the entry's time is over, without reading (and so removing) it. */
+/** Waits until the entry has expired, without reading (and so removing) it. */
 const expired = (cache: AnyCache, key: string) =>
   until(`expiry of ${key}`, async () => (await cache.getRemainingTTL(key)) === 0);
 
@@ -19,12 +19,12 @@ each('an entry without ttl stays for ever', async (t, { open }) => {
   t.is(await cache.getRemainingTTL('zero'), Infinity);
 });
 
-each('an absent entry has no time left', async (t, { open }) => {
+each('a missing entry has no remaining time', async (t, { open }) => {
   const cache = await open();
   t.is(await cache.getRemainingTTL('key'), 0);
 });
 
-each("the namespace's ttl counts where the call names none", async (t, { open }) => {
+each("the namespace's ttl applies when the call gives none", async (t, { open }) => {
   const cache = await open({ ttl: LONG });
   await cache.set('key', 1);
   const remaining = await cache.getRemainingTTL('key');
@@ -35,7 +35,7 @@ each("the namespace's ttl counts where the call names none", async (t, { open })
   t.is(await cache.getRemainingTTL('none'), Infinity);
 });
 
-each('an expired entry is gone for every way of reading', async (t, { open }) => {
+each('an expired entry is a miss for every way of reading', async (t, { open }) => {
   const cache = await open();
   await cache.mSet(
     [
@@ -65,21 +65,21 @@ each('a fractional ttl is kept', async (t, { open }) => {
   t.is(await cache.get('key'), undefined);
 });
 
-each('setting again starts a new life', async (t, { open }) => {
+each('setting a key again restarts its time to live', async (t, { open }) => {
   const cache = await open();
   await cache.set('key', 1, { ttl: 5 });
   await cache.set('key', 2);
   t.is(await cache.getRemainingTTL('key'), Infinity);
 });
 
-each('expiresAt is a moment on the wall clock', async (t, { open }) => {
+each('expiresAt is a time on the wall clock', async (t, { open }) => {
   const cache = await open();
   t.is(await cache.set('key', 1, { expiresAt: Date.now() + LONG }), true);
   const remaining = await cache.getRemainingTTL('key');
   t.true(Math.abs(remaining - LONG) < 10_000, String(remaining));
 });
 
-each('an expiresAt that is past stores nothing and removes what was there', async (t, { open }) => {
+each('an expiresAt in the past stores nothing and removes the old value', async (t, { open }) => {
   const cache = await open();
   await cache.set('key', 'old');
   t.is(await cache.set('key', 'new', { expiresAt: Date.now() - 1 }), false);
@@ -99,7 +99,7 @@ each('touch gives a new ttl from now', async (t, { open }) => {
   t.is(await cache.getRemainingTTL('key'), Infinity);
 });
 
-each('touch does not wake what has expired', async (t, { open }) => {
+each('touch does not revive an expired entry', async (t, { open }) => {
   const cache = await open();
   await cache.set('key', 1, { ttl: 5 });
   await expired(cache, 'key');
@@ -116,7 +116,7 @@ each('allowStale returns a stale value once', async (t, { open }) => {
   t.is(await cache.get('key'), undefined);
 });
 
-each('noDeleteOnStaleGet keeps a stale entry where it is', async (t, { open }) => {
+each('with noDeleteOnStaleGet a read does not remove a stale entry', async (t, { open }) => {
   const cache = await open({ allowStale: true, noDeleteOnStaleGet: true });
   await cache.set('key', 1, { ttl: 5 });
   await expired(cache, 'key');
@@ -129,12 +129,12 @@ each('without noDeleteOnStaleGet a read removes a stale entry', async (t, { open
   const cache = await open();
   await cache.set('key', 1, { ttl: 5 });
   await expired(cache, 'key');
-  t.is(await cache.size(), 1, 'present until somebody meets it, as in lru-cache');
+  t.is(await cache.size(), 1, 'present until it is read, as in lru-cache');
   t.is(await cache.get('key'), undefined);
   t.is(await cache.size(), 0);
 });
 
-each('updateAgeOnGet restarts the time at every get', async (t, { open }) => {
+each('updateAgeOnGet restarts the time to live at every get', async (t, { open }) => {
   const cache = await open({ updateAgeOnGet: true });
   await cache.set('key', 1, { ttl: LONG });
   await until('some age', async () => (await cache.getRemainingTTL('key')) < LONG - 20);
@@ -145,7 +145,7 @@ each('updateAgeOnGet restarts the time at every get', async (t, { open }) => {
   t.true((await cache.getRemainingTTL('key')) > before);
 });
 
-each('updateAgeOnHas restarts the time at every has', async (t, { open }) => {
+each('updateAgeOnHas restarts the time to live at every has', async (t, { open }) => {
   const cache = await open({ updateAgeOnHas: true });
   await cache.set('key', 1, { ttl: LONG });
   await until('some age', async () => (await cache.getRemainingTTL('key')) < LONG - 20);
@@ -156,7 +156,7 @@ each('updateAgeOnHas restarts the time at every has', async (t, { open }) => {
   t.true((await cache.getRemainingTTL('key')) > before);
 });
 
-each('ttlAutopurge removes entries when their time is over, met or not', async (t, { open }) => {
+each('ttlAutopurge removes entries when they expire, whether they are read or not', async (t, { open }) => {
   const cache = await open({ ttlAutopurge: true });
   await cache.mSet(
     [
@@ -171,7 +171,7 @@ each('ttlAutopurge removes entries when their time is over, met or not', async (
   t.deepEqual(await cache.keys(), ['stays']);
 });
 
-each('purgeStale removes what is stale and tells whether anything was', async (t, { open }) => {
+each('purgeStale removes stale entries and resolves whether there were any', async (t, { open }) => {
   const cache = await open();
   await cache.mSet(
     [
@@ -189,7 +189,7 @@ each('purgeStale removes what is stale and tells whether anything was', async (t
   t.is(await cache.purgeStale(), false);
 });
 
-each('remaining time runs down', async (t, { open }) => {
+each('the remaining time decreases', async (t, { open }) => {
   const cache = await open();
   await cache.set('key', 1, { ttl: LONG });
   const first = await cache.getRemainingTTL('key');

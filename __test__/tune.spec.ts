@@ -5,7 +5,7 @@ import { until } from './helpers/wait.ts';
 
 const each = rolesOf(test);
 
-each('options in force are told', async (t, { open }) => {
+each('methods without an argument return the options in force', async (t, { open }) => {
   const plain = await open();
   t.is(await plain.max(), undefined);
   t.is(await plain.maxSize(), 256 * 2 ** 20);
@@ -49,7 +49,7 @@ each('a smaller maxSize evicts at once', async (t, { open }) => {
   t.is(await cache.calculatedSize(), 60);
 });
 
-each('another ttl is for entries set from then on', async (t, { open }) => {
+each('a new ttl applies to entries stored from then on', async (t, { open }) => {
   const cache = await open();
   await cache.set('before', 1);
   t.is(await cache.ttl(600_000), 600_000);
@@ -62,7 +62,7 @@ each('another ttl is for entries set from then on', async (t, { open }) => {
   t.true((await cache.getRemainingTTL('after')) <= 600_000, 'remaining time is kept');
 });
 
-each('allowStale is switched on and off', async (t, { open }) => {
+each('allowStale can be switched on and off', async (t, { open }) => {
   const cache = await open({ noDeleteOnStaleGet: true });
   await cache.set('key', 1, { ttl: 5 });
   await until('expiry', async () => (await cache.getRemainingTTL('key')) === 0);
@@ -73,7 +73,7 @@ each('allowStale is switched on and off', async (t, { open }) => {
   t.is(await cache.get('key'), undefined);
 });
 
-each('a change is seen by every instance and conflicts with nothing declared', async (t, { open }) => {
+each('a change is visible to every instance and does not conflict with the options of any', async (t, { open }) => {
   const first = await open({ max: 5 });
   const second = await open({ namespace: first.namespace });
   await first.max(7);
@@ -82,7 +82,7 @@ each('a change is seen by every instance and conflicts with nothing declared', a
   t.is(await third.max(), 7, 'opening again does not undo it');
 });
 
-each('bad values are refused and change nothing', async (t, { open }) => {
+each('invalid values are refused and change nothing', async (t, { open }) => {
   const cache = await open({ max: 5, ttl: 1_000 });
   for (const bad of [0, -1, 1.5, NaN, '5']) {
     await failsWith(t, () => cache.max(bad as never), 'ERR_CC_INVALID_OPTION', /max/);

@@ -12,11 +12,11 @@ test.before(async () => {
 });
 test.after.always(() => agents?.close());
 
-test('what is asked late in a turn that takes longer than the timeout has its whole time', async (t) => {
+test('a request made late in a turn that outlasts the timeout still has its whole timeout', async (t) => {
   const options = { namespace: unique(), timeout: 500, failsafe: 'reject' };
   const worker = cluster.worker(0);
   await worker.call(options, 'healthCheck');
-  // In a timer's turn, after which the next timer comes before anything can arrive.
+  // In a timer callback, after which the next timer runs before any answer can arrive.
   const stored = await worker.run(async ({ cache, block }, options) => {
     const turn = () => {
       const early = cache(options).set('early', 1);
@@ -28,7 +28,7 @@ test('what is asked late in a turn that takes longer than the timeout has its wh
   t.deepEqual(stored, [true, true]);
 });
 
-test('requests are sent and answered in a turn that does not end', async (t) => {
+test('requests are sent and answered during an event-loop turn that does not end', async (t) => {
   const worker = cluster.worker(0);
   const options = patient();
   await worker.call(options, 'healthCheck');
@@ -37,7 +37,7 @@ test('requests are sent and answered in a turn that does not end', async (t) => 
     const answers: boolean[] = [];
     let asked = 0;
     const end = performance.now() + 10_000;
-    // Only microtasks: the event loop gets no turn.
+    // Only microtasks: the code never returns to the event loop.
     while (answers.length === 0 && performance.now() < end) {
       void mine.set(`key ${asked % 100}`, asked).then((stored) => answers.push(stored));
       asked += 1;
@@ -49,7 +49,7 @@ test('requests are sent and answered in a turn that does not end', async (t) => 
   t.is(await worker.call(options, 'size'), 100);
 });
 
-test('requests of a turn are carried out in their order, however many there are', async (t) => {
+test('requests of one event-loop turn are carried out in order, however many there are', async (t) => {
   const worker = cluster.worker(0);
   const last = await worker.run(async ({ cache }, options) => {
     const mine = cache(options);

@@ -62,7 +62,7 @@ test('threads and the main thread load a key once', async (t) => {
   await cache.close();
 });
 
-test('a thread of the host that is killed in mid-load passes the load on', async (t) => {
+test('a thread of the host that is killed during a load passes the load on', async (t) => {
   const options = patient();
   const cache = new ClusteredCache<string, any>(options);
   const thread = new Thread();
@@ -76,7 +76,7 @@ test('a thread of the host that is killed in mid-load passes the load on', async
   await cache.close();
 });
 
-test('threads that are killed in the middle of calls do no harm', async (t) => {
+test('threads that are killed during calls do not affect others', async (t) => {
   const options = patient();
   const cache = new ClusteredCache<string | number, any>(options);
   for (let round = 0; round < 5; round += 1) {
@@ -140,7 +140,7 @@ test('threads of a cluster worker are clients of the primary', async (t) => {
   t.deepEqual(await readInThread(cluster.worker(0), options), { role: 'client', value: 'from the primary' });
 });
 
-test('threads of a cluster worker may ask before its main thread does', async (t) => {
+test('threads of a cluster worker may use the cache before its main thread does', async (t) => {
   const cluster = await Cluster.start(agents, { workers: 1 });
   const options = patient();
   await cluster.primary.call(options, 'set', 'key', 'from the primary');

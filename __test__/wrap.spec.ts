@@ -75,7 +75,7 @@ each('methods without values pass through to the same cache', async (t, { open }
   t.is(await money.get('a'), undefined, 'a miss is not decoded');
 });
 
-each('waiters of a fetch get decoded values', async (t, { open }) => {
+each('callers that wait for a fetch get decoded values', async (t, { open }) => {
   const cache = await open();
   const money = wrap(cache, slow);
   const gate = deferred<Money>();
@@ -84,7 +84,7 @@ each('waiters of a fetch get decoded values', async (t, { open }) => {
   for (const answer of await Promise.all(answers)) t.deepEqual(answer, new Money(1));
 });
 
-each('a fetcher that gives undefined is not encoded', async (t, { open }) => {
+each('undefined from a fetcher is not encoded', async (t, { open }) => {
   const cache = await open();
   const money = wrap(cache, { ...sync, encode: (value: Money) => (t.fail(), value.cents) });
   t.is(await money.fetch('a', () => undefined as never), undefined);

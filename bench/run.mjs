@@ -1,4 +1,4 @@
-// The benchmark: this package and what one would use instead, side by side in one run. `npm run bench -- --help`.
+// The benchmark: this package and its alternatives, side by side in one run. `npm run bench -- --help`.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -24,7 +24,7 @@ import { startServices } from './services/index.mjs';
 
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
 
-/** A line of progress; one that passes is overwritten by the next, and left out where nobody watches. */
+/** Prints a line of progress; a transient line is overwritten by the next, and omitted without a terminal. */
 function log(text, passes = false) {
   if (!process.stdout.isTTY) {
     if (!passes) console.log(text);
@@ -77,8 +77,8 @@ async function main(args) {
 }
 
 /**
- * The sections that contenders take part in: who, with how many workers, what has to be there, and what is done. Each
- * has processes of its own, so that none is measured with what another has left behind.
+ * The sections with contenders: which contenders, how many workers, which entries are needed, and what is measured.
+ * Each section has processes of its own, so that none is affected by an earlier one.
  */
 function comparisons({ counts, kept, sizes, team, loadsFor, workloads, before }) {
   return {
@@ -153,8 +153,8 @@ async function compare(options, results) {
 }
 
 /**
- * Batches of a hundred objects that two workers can parse in a second when they need not fetch them: the best of some
- * attempts, since it is to be what nothing surpasses.
+ * Batches of a hundred objects that two workers can parse in a second without fetching them: the best of several
+ * attempts, because it serves as an upper bound.
  */
 async function decodingFloor({ team }) {
   let best = 0;

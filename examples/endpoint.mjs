@@ -1,4 +1,4 @@
-// Processes that no cluster joins: one listens, others are told where.
+// Processes outside a cluster: one listens, the others connect to its endpoint.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -11,8 +11,8 @@ if (process.argv[2] !== 'client') {
   const jobs = new ClusteredCache({ namespace: 'jobs' });
   await jobs.set('report', { state: 'waiting' });
 
-  // The endpoint is all a process of the same user needs. The variable spares it from saying so in code:
-  // it could as well pass `new ClusteredCache({ endpoint, namespace: 'jobs' })`.
+  // The endpoint is all that a process of the same user needs. With the variable, no code has to give it; the
+  // alternative is `new ClusteredCache({ endpoint, namespace: 'jobs' })`.
   const client = spawn(process.execPath, [fileURLToPath(import.meta.url), 'client'], {
     env: { ...process.env, CLUSTERED_CACHE_ENDPOINT: endpoint },
     stdio: 'inherit',
@@ -29,7 +29,7 @@ if (process.argv[2] !== 'client') {
   assert.equal(jobs.role, 'client');
   assert.deepEqual(await jobs.get('report'), { state: 'waiting' });
 
-  // Of all processes that try, one gets the job.
+  // Exactly one of the processes that try gets the job.
   assert.equal(await jobs.setIfAbsent('report:owner', process.pid, { ttl: 30_000 }), true);
   assert.equal(await jobs.setIfAbsent('report:owner', process.pid, { ttl: 30_000 }), false);
 

@@ -20,15 +20,15 @@ assert.deepEqual(answers[99], { from: 'EUR', to: 'USD', rate: 1.0842, request: 1
 assert.deepEqual(await cachedRate('EUR', 'USD'), answers[0]);
 assert.equal(requests, 1);
 
-// A fresh answer now, for everyone.
+// Runs the function again, for all callers.
 assert.equal((await cachedRate.refresh('EUR', 'USD')).request, 2);
 assert.equal((await cachedRate('EUR', 'USD')).request, 2);
 
-// Forgotten: the next caller loads.
+// Removes the value: the next caller runs the function.
 await cachedRate.forget('EUR', 'USD');
 assert.equal((await cachedRate('EUR', 'USD')).request, 3);
 
-// An error is no answer: it reaches every caller and is not kept.
+// An error reaches every caller and is not cached.
 const failing = memoize(
   cache,
   async () => assert.fail('no connection'),

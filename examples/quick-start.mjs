@@ -1,4 +1,4 @@
-// One cache for every worker of a cluster: what one sets, all see.
+// One cache for every worker of a cluster: a value set by one is visible to all.
 
 import assert from 'node:assert/strict';
 import cluster from 'node:cluster';

@@ -11,7 +11,7 @@ const REQUESTS = 20;
 
 const limits = new ClusteredCache({ namespace: 'limits', max: 100_000 });
 
-/** Counts a request of `client`; `retryAfter` is in seconds, and 0 when the client may go on. */
+/** Counts a request of `client`; `retryAfter` is in seconds, and 0 when the request is admitted. */
 async function admit(client) {
   // The time to live belongs to the window: it is set when the counter is created and not extended by later requests.
   const { value, remainingTTL } = await limits.count(client, 1, { ttl: MINUTE });
@@ -26,7 +26,7 @@ if (cluster.isPrimary) {
   await Promise.all(workers.map((worker) => once(worker, 'exit')));
 
   assert.equal(await limits.get('admitted'), LIMIT);
-  console.log(`${LIMIT} of ${2 * REQUESTS} requests admitted, whichever worker they came to`);
+  console.log(`${LIMIT} of ${2 * REQUESTS} requests admitted, whichever workers received them`);
   await limits.close();
 } else {
   const answers = await Promise.all(Array.from({ length: REQUESTS }, () => admit('203.0.113.7')));

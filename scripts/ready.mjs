@@ -1,7 +1,7 @@
-// Everything CI asks of a change, cheapest first, up to the first failure.
+// Runs every check of CI, cheapest first, up to the first failure.
 //
 //   npm run ready
-//   node scripts/ready.mjs --done test,demo     the caller has run these: they count, but do not run again
+//   node scripts/ready.mjs --done test,demo     the caller has run these: they count as passed and are skipped
 
 import { main, npm, run, seconds } from './support/project.mjs';
 
@@ -18,7 +18,7 @@ const steps = [
   ['generated', node('scripts/clean-diff.mjs')],
   ['package', node('scripts/pack-check.mjs')],
   ['demo', script('demo')],
-  // The addon apart from its library: under the test profile napi exports nothing, and all of it would be dead code.
+  // The addon is checked separately: under the test profile napi exports nothing, so all its code would be dead.
   ['clippy', cargo('clippy', '--workspace', '--locked', '--', '-D', 'warnings')],
   [
     'clippy tests',

@@ -1,5 +1,5 @@
-// Everything that has a long form, in that form: more operations, more seeds, more rounds. The shared table comes first,
-// unless arguments pick tests of the ava suite; an older build and other tools come last.
+// Runs everything that has a long form in that form: more operations, more seeds, more rounds. The shared table comes
+// first, unless arguments pick tests of the ava suite; an older build and other tools come last.
 
 import figures from './support/figures.cjs';
 import { at, main, mustRun, run } from './support/project.mjs';

@@ -1,4 +1,4 @@
-// The ava suite in each way that clients can reach the data: reading the host's memory, and over the socket alone.
+// Runs the ava suite in each way that clients can read the data: from the host's memory, and only over the socket.
 //
 //   npm test -- [arguments of ava]
 //   CLUSTERED_CACHE_TRANSPORT=socket npm test     in that way only
@@ -6,7 +6,7 @@
 import { main, run, seconds, tool } from './support/project.mjs';
 
 const READS = { shared: "the host's memory", socket: 'over the socket' };
-/** Where memory cannot be handed over, there is one way. */
+/** Where memory cannot be shared, there is only one way. */
 const MODES = process.platform === 'win32' ? ['socket'] : ['shared', 'socket'];
 
 await main(async () => {

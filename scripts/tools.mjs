@@ -1,5 +1,5 @@
-// The packed package under tools that load it in ways of their own: test runners, loaders, bundlers and frameworks.
-// Each gets a project in a temporary folder, with the tool in a fixed version. What they run is in __test__/tools/ and
+// Tests the packed package with tools that load it in unusual ways: test runners, loaders, bundlers and frameworks.
+// Each gets a project in a temporary folder, with the tool in a fixed version. The projects are in __test__/tools/ and
 // in examples/.
 //
 //   node scripts/tools.mjs [names of tools]
@@ -14,7 +14,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { install, pack, platformPackage, project, writeJson } from './support/packing.mjs';
 import { at, main, manifest, npm, readJson, run, seconds } from './support/project.mjs';
 
-/** The last releases that run on the oldest Node we support. */
+/** The last releases that run on the oldest supported Node. */
 const VERSIONS = {
   ava: manifest.devDependencies.ava,
   esbuild: '0.28.2',
@@ -26,10 +26,10 @@ const VERSIONS = {
   vitest: '4.1.12',
   webpack: '5.112.2',
 };
-/** What hangs is a failure: each of these is over in seconds, a build of Next.js in a minute. */
+/** A command that hangs fails: each of these takes seconds, and a build of Next.js a minute. */
 const DEADLINE = 180_000;
 const REQUESTS = 40;
-/** How often it is asked whether a server is up. */
+/** The interval between checks whether a server is up. */
 const LOOK = 100;
 
 const temporary = mkdtempSync(join(tmpdir(), 'clustered-cache-tools-'));
@@ -47,7 +47,7 @@ async function fixture(name, ...tools) {
   return folder;
 }
 
-/** A project that is one of our examples. */
+/** A project that is one of the examples. */
 async function example(name) {
   const folder = join(temporary, name);
   cpSync(at('examples', name), folder, { recursive: true });
@@ -66,12 +66,12 @@ function program(folder, name) {
   return [process.execPath, join(home, typeof bin === 'string' ? bin : bin[name])];
 }
 
-/** Runs a command that has to end by itself, with directories of its own for what it may leave. */
+/** Runs a command that must end by itself, with directories of its own for files that it may leave. */
 async function attempt(cwd, command, env = {}) {
   const scratch = mkdtempSync(join(temporary, 'scratch-'));
   const places = { TMPDIR: join(scratch, 'tmp'), XDG_RUNTIME_DIR: join(scratch, 'run') };
   for (const place of Object.values(places)) mkdirSync(place, { mode: 0o700 });
-  // What started this script must not reach into what it starts.
+  // The environment of this script must not affect the command.
   const outer = {
     NODE_OPTIONS: '',
     NODE_TEST_CONTEXT: undefined,
@@ -88,13 +88,13 @@ async function attempt(cwd, command, env = {}) {
   return { command: command.join(' '), code, output, left };
 }
 
-/** What stays of one that listened: a directory for the next. */
+/** The traces of a process that listened: a directory for the next. */
 const LISTENED = /^clustered-cache$/;
-/** And of one that was killed, until the next listens. */
+/** The traces of a process that was killed, until the next one listens. */
 const KILLED = /^clustered-cache([\\/][0-9a-f]{32}([\\/](s|secret))?)?$/;
 const NOTHING = /^$/;
 
-/** As `attempt`, for what has to succeed, to print `expected` in any order, and to leave no more than `may`. */
+/** As `attempt`, for a command that must succeed, print `expected` in any order, and leave no more than `may`. */
 async function expectOutput(cwd, command, expected, { env, may = NOTHING } = {}) {
   const attempted = await attempt(cwd, command, env);
   const printed = [...attempted.output.matchAll(/\b(?:visitor|relatives|client|total) \d+|\bseen\b/g)]
@@ -113,11 +113,11 @@ function fail({ command, code, output, left }, wanted) {
 
 // --- test runners ------------------------------------------------------------------------------------------------
 
-/** Two test files open a cache of one name. Each is the first there, */
+/** Two test files open a cache with the same name. Either each finds it empty, */
 const APART = ['visitor 1', 'visitor 1'];
-/** or they meet, because they run in one process and were told to. */
+/** or they share it, because they run in one process and the scope is set. */
 const TOGETHER = ['visitor 1', 'visitor 2'];
-/** Each shares its cache with what it starts itself, and with nobody else. */
+/** Each shares its cache with the processes and threads that it starts, and with no others. */
 const FAMILIES = ['relatives 3', 'relatives 3'];
 
 /**
@@ -147,7 +147,7 @@ async function nodeTest() {
 async function jest() {
   const folder = await fixture('jest', 'jest');
   await runner('jest', folder, program(folder, 'jest'), [
-    // There are three files: each has a process.
+    // There are three files, each in a process.
     [['--maxWorkers=3'], APART],
     [['--runInBand'], TOGETHER],
   ]);
@@ -162,7 +162,7 @@ async function vitest() {
     [
       [['--pool=forks'], APART],
       [['--pool=threads'], TOGETHER],
-      // These files share all their modules, and so our package.
+      // These files share all their modules, and so this package.
       [['--pool=forks', '--no-isolate', '--maxWorkers=1'], TOGETHER, TOGETHER],
     ],
     KILLED,
@@ -196,7 +196,10 @@ async function tsNode() {
   await expectOutput(folder, [process.execPath, '--loader=ts-node/esm', 'loaders/app.mts'], CLUSTER, { may: LISTENED });
 }
 
-/** Bundles an application with the package outside, where it works, and inside, where it says what to do. */
+/**
+ * Bundles an application with the package outside the bundle, where it works, and inside, where the error says what to
+ * do.
+ */
 async function bundler(name, endings) {
   const folder = await fixture('bundlers', name);
   for (const ending of endings) {
@@ -227,7 +230,7 @@ const freePort = async () => {
   return port;
 };
 
-/** An application that counts visits at /visits: built, started in a cluster, and asked. */
+/** Builds an application that counts visits at /visits, starts it in a cluster, and sends requests. */
 async function framework(name) {
   const folder = await example(name);
   await expectOutput(folder, [...npm(), 'run', 'build'], []);
@@ -253,7 +256,7 @@ async function framework(name) {
 }
 
 async function countVisits(url, server) {
-  // Each on a connection of its own: the primary hands them out in turn.
+  // Each on a connection of its own: the primary distributes connections in turn.
   const visit = async () => (await fetch(url, { headers: { connection: 'close' } })).json();
   const first = await untilUp(visit, server);
   const visits = [first, ...(await Promise.all(Array.from({ length: REQUESTS - 1 }, visit)))];

@@ -27,7 +27,7 @@ function threadStates(pid: number): string[] {
   });
 }
 
-/** What a test starts as a process of its own. */
+/** A process that a test starts. */
 export type Fixture = 'process.cjs' | 'primary.cjs';
 
 /** What the scope of a process offers to the functions a test runs in it; see fixtures/agent.cjs. */
@@ -44,7 +44,7 @@ export interface Scope {
   forkHelper(token: string, file: Fixture, env?: Record<string, string>, options?: ForkOptions): void;
 }
 
-/** An error as a process describes it. */
+/** An error as a process reports it. */
 export interface Described {
   thrown?: unknown;
   name: string;
@@ -58,7 +58,7 @@ export interface Described {
 /** An error that was thrown in another process. */
 export class RemoteError extends Error {
   readonly code: string | undefined;
-  /** Names of its class and their parents, there. */
+  /** The names of its class and base classes in that process. */
   readonly classes: readonly string[];
   readonly described: Described;
 
@@ -84,7 +84,7 @@ interface Pending {
 /** A process that carries out commands. */
 export class Agent {
   readonly pid: number;
-  /** Settles when the process is gone: its end of the channel is closed by the kernel, however it died. */
+  /** Settles when the process has ended: the kernel closes its end of the channel, however it ended. */
   readonly gone: Promise<void>;
   readonly #socket: net.Socket;
   readonly #pending = new Map<number, Pending>();
@@ -111,7 +111,7 @@ export class Agent {
     const answer = new Promise<Awaited<R>>((resolve, reject) => {
       this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
     });
-    // Nobody may be waiting yet when the process dies; whoever awaits the answer still gets the error.
+    // The process may die before the answer is awaited; a caller that awaits it later still gets the error.
     answer.catch(() => {});
     if (this.#socket.destroyed) this.#failPending();
     else this.#socket.write(wire.encode({ id, source: fn.toString(), args }));
@@ -138,13 +138,13 @@ export class Agent {
     process.kill(this.pid, signal);
   }
 
-  /** Freezes all of the process's threads; returns when they are frozen. Not for long: {@link resume} it. */
+  /** Freezes all threads of the process; returns when they are frozen. Must be short: {@link resume} it. */
   async freeze(): Promise<void> {
     this.signal('SIGSTOP');
     await until(`process ${this.pid} to stop`, () => threadStates(this.pid).every((state) => /^[tT]/.test(state)));
   }
 
-  /** Lets a frozen process go on. */
+  /** Resumes a frozen process. */
   resume(): void {
     this.signal('SIGCONT');
   }
@@ -174,7 +174,7 @@ export interface SpawnOptions {
   limit?: string;
 }
 
-/** All processes of one spec file, and the channel they take commands by. */
+/** All processes of one spec file, and the channel over which they take commands. */
 export class Agents {
   readonly #directory = mkdtempSync(path.join(os.tmpdir(), 'cc-test-'));
   readonly #server = net.createServer((socket) => this.#accept(socket));
@@ -184,7 +184,7 @@ export class Agents {
   readonly #children = new Set<ChildProcess>();
 
   /**
-   * Must be closed when the file's tests are over; no process of a test outlives it. `forAllUsers`: some of them run as other
+   * Must be closed after the file's tests; no process of a test outlives it. `forAllUsers`: some processes run as other
    * users.
    */
   static async start({ forAllUsers = false } = {}): Promise<Agents> {
@@ -203,7 +203,7 @@ export class Agents {
     return path.join(this.#directory, 'control');
   }
 
-  /** Starts a process of its own. */
+  /** Starts a process. */
   async spawn(fixture: Fixture = 'process.cjs', options: SpawnOptions = {}): Promise<Agent> {
     const { token, agent } = this.expect();
     const file = fileURLToPath(new URL(`../fixtures/${fixture}`, import.meta.url));
@@ -225,7 +225,7 @@ export class Agents {
     return Promise.race([agent, died.promise]);
   }
 
-  /** Expects a process that another one starts: pass it the token. */
+  /** Expects a process that another process starts: pass it the token. */
   expect(): { token: string; agent: Promise<Agent> } {
     const token = unique('agent');
     const { promise, resolve } = deferred<Agent>();

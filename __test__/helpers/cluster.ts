@@ -30,19 +30,19 @@ export class Cluster {
     return cluster;
   }
 
-  /** What tells a primary these options. */
+  /** The environment that gives a primary these options. */
   static environment({ serialization = 'json', load = 'before', worker = 'worker.cjs', env = {} }: ClusterOptions) {
     return { CC_TEST_LOAD: load, CC_TEST_SERIALIZATION: serialization, CC_TEST_WORKER: worker, ...env };
   }
 
-  /** The cluster of a primary that somebody else started. */
+  /** The cluster of a primary that was started elsewhere. */
   static async of(agents: Agents, primary: Agent, workers: number): Promise<Cluster> {
     const cluster = new Cluster(agents, primary);
     await Promise.all(Array.from({ length: workers }, () => cluster.fork()));
     return cluster;
   }
 
-  /** Forks one more worker, with this in its environment besides. */
+  /** Forks one more worker, with these additions to its environment. */
   async fork(env: Record<string, string> = {}): Promise<Agent> {
     const { token, agent } = this.#agents.expect();
     await this.primary.run((scope, ...args) => scope.fork(...args), token, env);

@@ -18,7 +18,7 @@ const PATIENCE = 60_000;
 export interface AppOptions {
   name?: string;
   instances: number;
-  /** Another script than the one that only takes commands. */
+  /** The script, instead of the one that only takes commands. */
   script?: string;
   env?: Record<string, string>;
   /** More arguments of `pm2 start`. */
@@ -44,12 +44,12 @@ export class App {
     void agent.gone.then(() => this.#agents.delete(agent));
   }
 
-  /** The instances that are there, oldest first. */
+  /** The running instances, oldest first. */
   get instances(): Agent[] {
     return [...this.#agents];
   }
 
-  /** Waits until so many instances are there, and none of `gone`. */
+  /** Waits until this many instances are running, and none of `gone`. */
   async settled(count: number, gone: readonly Agent[] = []): Promise<Agent[]> {
     await until(
       `${count} instances of ${this.name}`,
@@ -107,7 +107,7 @@ export class Pm2 {
   }
 
   #scale(mode: AppOptions['mode'], instances: number): string[] {
-    // In fork mode the command line knows one instance; a script that PM2 is told to fork comes by a file.
+    // In fork mode the command line allows one instance; a script for PM2 to fork needs a configuration file.
     return mode === 'fork' ? [] : ['-i', String(instances)];
   }
 

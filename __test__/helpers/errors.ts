@@ -1,7 +1,7 @@
 import type { ExecutionContext } from 'ava';
 import { ClusteredCacheError, isClusteredCacheError } from '../../index.js';
 
-/** Programming errors are of JavaScript's own classes; the rest of the package's. */
+/** Programming errors have JavaScript's own classes; all others have the package's class. */
 const CLASS_OF: Record<string, new (...args: any[]) => Error> = {
   ERR_CC_INVALID_KEY: TypeError,
   ERR_CC_INVALID_VALUE: TypeError,
@@ -13,7 +13,7 @@ export interface CodedError extends Error {
   code: string;
 }
 
-/** Asserts that `action` fails with `code`, an error of the right class, and a message that says something. */
+/** Asserts that `action` fails with `code`, the right class, and a message that is not empty. */
 export async function failsWith(
   t: ExecutionContext,
   action: (() => unknown) | PromiseLike<unknown>,

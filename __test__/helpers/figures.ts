@@ -16,7 +16,7 @@ export function keep(t: ExecutionContext, title: string, figures: Figures): void
   if (LONG && TRANSPORT === 'shared') keepFigures(title, rounded);
 }
 
-/** The number that so large a share of the others does not exceed. */
+/** The number that this share of the numbers does not exceed. */
 export function quantile(numbers: readonly number[], share: number): number {
   const sorted = [...numbers].sort((one, other) => one - other);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;

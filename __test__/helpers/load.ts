@@ -1,11 +1,11 @@
 import type { Agent } from './agents.ts';
 
-/** What a process saw of the cache while it used it all the time. */
+/** What a process saw while it used the cache continuously. */
 export interface Seen {
   operations: number;
-  /** Reads that found nothing where something had been stored. */
+  /** Reads that missed an entry that had been stored. */
   misses: number;
-  /** Values that are not those of their keys. */
+  /** Values that do not belong to their keys. */
   wrong: number;
   /** Codes and messages of operations that were rejected, the first few. */
   errors: string[];
@@ -18,7 +18,7 @@ export interface Seen {
 /** Entry number `index` of {@link fill}: its value names its key. */
 const KEYS = 'entry:';
 
-/** Stores so many entries, each of so many bytes and more. */
+/** Stores `count` entries, each of at least `bytes` bytes. */
 export const fill = (agent: Agent, options: object, count: number, bytes = 100): Promise<void> =>
   agent.run(
     async ({ cache }, options, keys, count, bytes) => {
@@ -34,7 +34,7 @@ export const fill = (agent: Agent, options: object, count: number, bytes = 100):
     bytes,
   );
 
-/** How many of the entries of {@link fill} are there as they were stored. */
+/** How many of the entries of {@link fill} are still there and unchanged. */
 export const intact = (agent: Agent, options: object, count: number): Promise<number> =>
   agent.run(
     async ({ cache }, options, keys, count) => {
@@ -47,8 +47,8 @@ export const intact = (agent: Agent, options: object, count: number): Promise<nu
   );
 
 /**
- * Begins to read, write and count all the time, one operation after the other, in `lanes` lanes, with pauses of so many
- * milliseconds between them. With `endsBySignal` the process ends at SIGINT when it has told what it saw: {@link untilEnded}.
+ * Starts to read, write and count continuously, one operation after the other, in `lanes` lanes, with pauses of `pause`
+ * ms between them. With `endsBySignal` the process reports what it saw at SIGINT and ends: {@link untilEnded}.
  */
 export const begin = (
   agent: Agent,
@@ -85,7 +85,7 @@ export const begin = (
           seen.worst = Math.max(seen.worst, performance.now() - asked);
           seen.operations++;
           if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
-          // Other work of the process has its turn.
+          // Lets other work of the process run.
           else if (turn % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
         }
       };
@@ -103,7 +103,7 @@ export const begin = (
       state.ended = new Promise<Seen>((settle) => (resolve = settle));
       const finish = async () => {
         resolve(await load.end());
-        // What the test waits for goes out first.
+        // The answer that the test waits for is sent first.
         setImmediate(() => control.end());
       };
       state.load = load;
@@ -120,8 +120,8 @@ export const begin = (
 /** Ends what {@link begin} began. */
 export const end = (agent: Agent): Promise<Seen> => agent.run(({ state }) => state.load.end() as Promise<Seen>);
 
-/** What it saw until now. */
+/** What it has seen so far. */
 export const now = (agent: Agent): Promise<Seen> => agent.run(({ state }) => state.load.seen as Seen);
 
-/** What it saw until SIGINT told its process to end, which it does then. */
+/** What it saw until SIGINT; then its process ends. */
 export const untilEnded = (agent: Agent): Promise<Seen> => agent.run(({ state }) => state.ended as Promise<Seen>);

@@ -1,6 +1,6 @@
 type Key = string | number;
 
-/** The model: a bounded LRU cache, as plainly as it can be written. */
+/** The model: a bounded LRU cache, written as simply as possible. */
 export class Lru {
   /** Least recently used first, as a Map keeps its order of insertion. */
   readonly #entries = new Map<Key, unknown>();
@@ -61,7 +61,7 @@ export class Lru {
     return [...this.#entries].toReversed();
   }
 
-  /** String keys that begin so, most recently used first. */
+  /** String keys with this prefix, most recently used first. */
   keys(prefix: string): Key[] {
     return this.entries().flatMap(([key]) => (typeof key === 'string' && key.startsWith(prefix) ? [key] : []));
   }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { DEADLINE } from './wait.ts';
 
-/** A name that nothing else on this machine uses, so that tests run side by side. */
+/** A name that is unique on this machine, so that tests can run side by side. */
 export const unique = (prefix = 'test'): string => `${prefix}-${process.pid}-${randomBytes(6).toString('hex')}`;
 
-/** Options for a namespace of one's own, and calls that wait for a machine under load rather than fail. */
+/** Options for a unique namespace, and a long timeout so that calls do not fail on a busy machine. */
 export const patient = (): { namespace: string; timeout: number } => ({ namespace: unique(), timeout: DEADLINE });

@@ -14,8 +14,8 @@ export interface Player {
 }
 
 /**
- * Two workers change one key in turn, each by the next kind of change, and each looks as soon as the other's change is
- * acknowledged; see fixtures/player.cjs. What either of them saw that it should not have seen.
+ * Two workers change one key in turn, each with the next kind of change, and each reads as soon as the other's change
+ * is acknowledged; see fixtures/player.cjs. Returns every wrong value that either of them saw.
  */
 export async function pingPong({ primary }: Cluster, players: [Player, Player], rounds: number): Promise<string[]> {
   await primary.run(({ cluster, state }) => {

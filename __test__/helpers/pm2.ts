@@ -5,15 +5,15 @@ import type { Agent, Agents } from './agents.ts';
 import { until } from './wait.ts';
 
 /**
- * A daemon as its instances see PM2's: they are its children, have its directory and their app's name in their
- * environment, and find its process id in that directory.
+ * A process that looks like PM2's daemon to its instances: they are its children, have its directory and their app's
+ * name in their environment, and find its process id in that directory.
  */
 export class Pm2 {
   readonly home: string;
   #nextId = 0;
 
   constructor(daemon = process.pid) {
-    // Short, for it is also where sockets are.
+    // Short, because sockets are in it too.
     this.home = mkdtempSync(path.join(os.tmpdir(), 'cc-pm2-'));
     this.adopt(daemon);
   }
@@ -23,7 +23,7 @@ export class Pm2 {
     writeFileSync(this.#pidFile, `${daemon}\n`);
   }
 
-  /** As under a user who cannot read the daemon's files. */
+  /** Hides the daemon's files, as from a user who cannot read them. */
   hideDaemon(): void {
     rmSync(this.#pidFile);
   }
@@ -54,7 +54,7 @@ export class Pm2 {
     rmSync(this.home, { recursive: true, force: true });
   }
 
-  /** Does the process hold the lock of a place of election under this daemon? */
+  /** Whether the process holds the lock of an election directory of this daemon. */
   #isHost(pid: number): boolean {
     try {
       return readdirSync(`/proc/${pid}/fd`).some((descriptor) => {
@@ -63,7 +63,7 @@ export class Pm2 {
         return /lock:.*FLOCK/.test(readFileSync(`/proc/${pid}/fdinfo/${descriptor}`, 'utf8'));
       });
     } catch {
-      // The process, or one of its descriptors, is gone.
+      // The process has ended, or one of its descriptors was closed.
       return false;
     }
   }

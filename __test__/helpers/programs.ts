@@ -12,7 +12,7 @@ export class Program {
   readonly child: ChildProcess;
   stdout = '';
   stderr = '';
-  /** What it wrote to descriptor 3, if it has that. */
+  /** Its output to descriptor 3, if it has that. */
   ready = '';
   readonly #ended: Promise<Ending>;
 
@@ -34,7 +34,7 @@ export class Program {
     });
   }
 
-  /** Waits until its log has this. */
+  /** Waits until its log contains this. */
   logged(text: string): Promise<true> {
     return until(`${text} in the log`, () => this.stderr.includes(text));
   }

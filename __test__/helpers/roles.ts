@@ -9,25 +9,25 @@ export const ROLES: readonly Role[] = ['host', 'client'];
 type Options = NonNullable<ConstructorParameters<typeof ClusteredCache>[0]>;
 export type AnyCache = ClusteredCache<string | number, any>;
 
-/** What a behaviour is tested with: the same code runs where the data live and where they do not. */
+/** The context of a behaviour: the same code is tested in the host and in a client. */
 export interface Bench {
   role: Role;
-  /** A namespace of its own, unless `options` names one. */
+  /** Opens a cache with a unique namespace, unless `options` gives one. */
   open(options?: Options): Promise<AnyCache>;
-  /** Options that reach a namespace in this role. */
+  /** Options for a namespace in this role. */
   options(options?: Options): Options;
   /** Another process that is a client of the same host; tests share it. */
   peer(): Promise<Agent>;
   /** Another such process for this test alone, which may end it. */
   stranger(): Promise<Agent>;
-  /** Options by which a peer reaches the namespace. */
+  /** Options with which a peer reaches the namespace. */
   reach(cache: AnyCache, options?: Options): Promise<Options>;
 }
 
 export type Behaviour = (t: ExecutionContext, bench: Bench) => Promise<void>;
 
 /**
- * Registers `behaviour` twice: in this process as the host, and in this process as the client of another one. Call
+ * Registers `behaviour` twice: with this process as the host, and with this process as the client of another one. Call
  * `rolesOf` once in a spec file.
  */
 export function rolesOf(test: TestFn): {

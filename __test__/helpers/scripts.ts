@@ -24,7 +24,7 @@ export interface ScriptOptions {
   uid?: number;
 }
 
-/** Environment of a script: nothing of the test runner's own. */
+/** The environment of a script, without the test runner's own variables. */
 export function cleanEnvironment(): NodeJS.ProcessEnv {
   const { NODE_OPTIONS: _loaderOfTheSpecs, ...env } = process.env;
   return env;
@@ -41,7 +41,7 @@ export function node(args: string[], options: ScriptOptions = {}): Promise<Outco
   return collect(child, options.ms ?? DEADLINE).outcome;
 }
 
-/** Follows a process to its end, which comes after `ms` at the latest. */
+/** Waits for a process to end, and kills it after `ms`. */
 function collect(
   child: ChildProcessByStdio<Writable | null, Readable, Readable>,
   ms: number,
@@ -83,7 +83,7 @@ export interface Running {
   say(text: string): void;
 }
 
-/** Begins the source of a script as {@link script} runs it. */
+/** Starts the source of a script as {@link script} runs it. */
 export function startScript(source: string, options: ScriptOptions = {}): Running {
   const child = spawn(
     process.execPath,
@@ -95,7 +95,7 @@ export function startScript(source: string, options: ScriptOptions = {}): Runnin
     pid: child.pid as number,
     outcome: output.outcome,
     said: async (text) => void (await until(`a script to say ${text}`, () => output.stdout().includes(text))),
-    // It may have ended: then its outcome tells.
+    // It may have ended: then its outcome shows why.
     say: (text) => void child.stdin.on('error', () => {}).write(text),
   };
 }

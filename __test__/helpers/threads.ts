@@ -34,7 +34,7 @@ export class Thread {
     return within(answer.promise, 'command to a thread');
   }
 
-  /** Ends the thread in the middle of whatever it does. */
+  /** Ends the thread at any point of its work. */
   async terminate(): Promise<void> {
     await this.worker.terminate();
   }

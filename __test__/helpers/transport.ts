@@ -1,6 +1,6 @@
 /**
- * How the clients of this run reach the data, by CLUSTERED_CACHE_TRANSPORT, which all processes of a test inherit: they
- * read the host's memory, or ask for everything over the socket. `npm test` runs the suite in both ways.
+ * How the clients of this run read the data: from the host's memory, or over the socket. It is set by
+ * CLUSTERED_CACHE_TRANSPORT, which all processes of a test inherit. `npm test` runs the suite in both ways.
  */
 export const TRANSPORT: 'shared' | 'socket' =
   process.env.CLUSTERED_CACHE_TRANSPORT === 'socket' || process.platform === 'win32' ? 'socket' : 'shared';

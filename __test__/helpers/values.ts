@@ -1,4 +1,4 @@
-/** A value that structured clone accepts, made anew for every use. */
+/** Values that structured clone accepts, created again for every use. */
 export interface Sample {
   name: string;
   make(): unknown;
@@ -31,7 +31,7 @@ const nested = (depth: number): unknown => {
 
 const sample = (name: string, make: () => unknown): Sample => ({ name, make });
 
-/** These come back deep-strict-equal to what was set. */
+/** Values that are returned deep-strict-equal. */
 export const SAMPLES: readonly Sample[] = [
   sample('empty string', () => ''),
   sample('ASCII string', () => 'plain text'),
@@ -143,7 +143,7 @@ class Point {
   }
 }
 
-/** These come back as structured clone gives them, which is not all that was set. */
+/** Values that structured clone reduces. */
 export const REDUCED: readonly Sample[] = [
   sample('instance of a class', () => new Point()),
   sample('instance of a class inside', () => ({ at: new Point() })),
@@ -168,7 +168,7 @@ const detached = <T extends ArrayBuffer | ArrayBufferView>(value: T): T => {
   return value;
 };
 
-/** These are refused, alone and inside others. */
+/** Values that are refused, alone and inside others. */
 export const REFUSED: readonly Sample[] = [
   sample('function', () => () => {}),
   sample('class', () => Map),

@@ -1,4 +1,4 @@
-/** Generous: it only decides how long a failing test takes, never how long a passing one does. */
+/** Generous: it only affects how long a failing test takes. */
 export const DEADLINE = 15_000;
 
 /** `promise`, or a rejection that names `what` when it is not settled in time. */
@@ -14,7 +14,7 @@ export async function within<T>(promise: PromiseLike<T>, what: string, ms = DEAD
   }
 }
 
-/** The first truthy answer of `probe`, asked again every few milliseconds. */
+/** The first truthy result of `probe`, which is called every few milliseconds. */
 export async function until<T>(
   what: string,
   probe: () => T | PromiseLike<T>,
@@ -29,7 +29,7 @@ export async function until<T>(
   }
 }
 
-/** What tells of events: Node's emitters and caches. */
+/** Sources of events: Node's emitters and caches. */
 interface Emitter {
   // A method, so that emitters with a closed list of names fit too.
   once(name: string, listener: (...args: any[]) => void): unknown;

@@ -5,7 +5,7 @@ import { Checker } from './checker.ts';
 import type { Kind, Operation } from './operation.ts';
 
 const ROUNDS = LONG ? 200_000 : 20_000;
-/** A failure prints it; CC_TEST_SEED runs it again. */
+/** A failure prints the seed; CC_TEST_SEED runs it again. */
 const SEED = Number(process.env.CC_TEST_SEED ?? Date.now() % 2 ** 31);
 
 type Told = [
@@ -52,16 +52,16 @@ const explained: Record<string, Told[]> = {
     ['a', 0, 9, 'set', 1, true],
     ['b', 2, 3, 'get', NOTHING, 1],
   ],
-  'operations that share one instant may come in either order': [
+  'operations that share one instant may be in either order': [
     ['a', 0, 5, 'set', 1, true],
     ['b', 5, 9, 'get', NOTHING, NOTHING],
   ],
-  'two writes at once end in either value': [
+  'concurrent writes leave either value': [
     ['a', 0, 9, 'set', 1, true],
     ['b', 0, 9, 'set', 2, true],
     ['c', 10, 11, 'get', NOTHING, 1],
   ],
-  'increments at once are answered in any order': [
+  'concurrent increments are answered in any order': [
     ['a', 0, 9, 'incr', 1, 3],
     ['b', 0, 9, 'incr', 1, 1],
     ['c', 0, 9, 'incr', 1, 2],
@@ -219,12 +219,12 @@ for (const [title, told] of Object.entries(unexplained)) {
 test('keys are independent of each other', (t) => {
   const checker = new Checker();
   const wrong = history(unexplained['a lost increment']!, 'wrong');
-  t.is(checker.check(history(explained['two writes at once end in either value']!, 'right')), undefined);
+  t.is(checker.check(history(explained['concurrent writes leave either value']!, 'right')), undefined);
   t.is(checker.check(wrong)?.key, 'wrong');
   t.is(checker.figures.keys, 2);
 });
 
-test('a batch goes on from every value that the one before may have left', (t) => {
+test('a batch continues from every value that the previous one may have left', (t) => {
   const writes = history([
     ['a', 0, 9, 'set', 1, true],
     ['b', 0, 9, 'set', 2, true],
@@ -246,7 +246,7 @@ test('a batch that begins before the last one ended is refused', (t) => {
   t.throws(() => checker.check(history([['a', 9, 10, 'get', NOTHING, 1]])), { message: /batches overlap/ });
 });
 
-test('too many possibilities are an error, and no verdict', (t) => {
+test('too many possibilities are an error instead of a verdict', (t) => {
   const many = Array.from({ length: 24 }, (_, index): Told => [`p${index}`, 0, NEVER, 'incr', 2 ** index]);
   const operations = history([...many, ['r', 1, 2, 'get', NOTHING, -1]]);
   t.throws(() => new Checker(10_000).check(operations), {
@@ -254,7 +254,7 @@ test('too many possibilities are an error, and no verdict', (t) => {
   });
 });
 
-test('a failure shows the smallest window, and what went before', (t) => {
+test('a failure shows the smallest window and the changes before it', (t) => {
   const us = 1_000;
   const violation = check(
     history([
@@ -285,7 +285,7 @@ test('a failure shows the smallest window, and what went before', (t) => {
   );
 });
 
-test('a failure shows what was not answered only while it may still take effect', (t) => {
+test('a failure shows an unanswered operation only while it may still take effect', (t) => {
   const told: Told[] = [
     ['a', 0, NEVER, 'set', 1],
     ['b', 10, 11, 'get', NOTHING, 1],
@@ -313,7 +313,7 @@ test('a failure is not shown by an answer whose explanation came later', (t) => 
 
 // --- at random ---------------------------------------------------------------------------------------------------------
 
-/** The model once more, as plainly as it can be written. */
+/** The model again, written as simply as possible. */
 function carryOut(content: Map<string, any>, { key, kind, argument }: Operation): Operation['answer'] {
   const before = content.get(key);
   switch (kind) {
@@ -378,7 +378,7 @@ interface Simulation {
   longest: number;
   /** How many different values are written; each only once, if it is `Infinity`. */
   values: number;
-  /** One of so many operations is not answered; none, if it is `Infinity`. */
+  /** One operation in this many is not answered; none, if it is `Infinity`. */
   unanswered: number;
 }
 
@@ -411,7 +411,7 @@ function simulate(random: Random, { count, span, longest, values, unanswered }: 
 
 const TINY = { count: 6, span: 12, longest: 8, values: 2, unanswered: 6 };
 
-/** The same history, but one of the answers is another one of the same sort. */
+/** The same history with one answer replaced by another of the same kind. */
 function changed(random: Random, operations: readonly Operation[]): Operation[] {
   const victim = random.pick(operations.filter(({ kind, to }) => kind !== 'clear' && to !== NEVER));
   return operations.map((one) => {
@@ -421,7 +421,7 @@ function changed(random: Random, operations: readonly Operation[]): Operation[] 
   });
 }
 
-test('what clients of a correct cache see is always explained', (t) => {
+test('a history of a correct cache is always explained', (t) => {
   t.log(`seed ${SEED}`);
   const random = new Random(SEED);
   for (let round = 0; round < ROUNDS / 10; round += 1) {
@@ -467,7 +467,7 @@ test('a window that is reported fails by itself', (t) => {
     const violation = check(changed(random, operations));
     if (!violation) continue;
     const { before, operations: window } = violation;
-    // Those without an answer may have taken effect before the window already.
+    // Unanswered operations may have taken effect before the window.
     if (window.length > 8 || window.some(({ to }) => to === NEVER)) continue;
     shrunk += 1;
     const alone = before.every((value) => !explains(window, new Map(value === undefined ? [] : [['k', value]])));
@@ -493,7 +493,7 @@ test('one wrong answer in a long history is found, and its window is small', (t)
   const at = correct.findIndex(({ kind }, index) => kind === 'get' && index > correct.length / 2);
   const wrong = { ...correct[at]!, answer: -1 };
   const violation = check(correct.with(at, wrong));
-  // The answer that is marked may be another one of the window: one of them must be wrong, and which is not told.
+  // The marked answer may be another one of the window: one of them is wrong, and it is not known which.
   t.true(violation?.operations.includes(wrong), String(violation));
   t.true(violation!.operations.length < 100, String(violation));
 });

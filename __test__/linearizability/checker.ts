@@ -15,14 +15,14 @@ export interface Figures {
   widest: number;
 }
 
-/** More steps than this for one answer are given up on: the history asks for shorter bursts. */
+/** The search for one answer is given up after this many steps: the history needs shorter bursts. */
 const MOST_STEPS = 2_000_000;
 /** The same where a failure is made smaller: a part that takes more is not worth it. */
 const MOST_STEPS_TO_SHRINK = 50_000;
-/** Among more possibilities than this with one value, those that are worth less are not sought. */
+/** With more possibilities than this for one value, dominated ones are not searched for. */
 const MOST_COMPARED = 1_000;
 
-/** So many changes from before a window are shown with it when it fails. */
+/** This many earlier changes are shown with a window that fails. */
 const SHOWN_BEFORE = 6;
 
 /** The search was given up; there is no verdict. */
@@ -119,7 +119,7 @@ class KeyHistory {
     }
   }
 
-  /** Goes on with `operations`, all of them later than those before; with `last`, up to its answer. */
+  /** Continues with `operations`, all of them later than the earlier ones; with `last`, up to its answer. */
   check(operations: readonly Operation[], last?: Operation): Failure | undefined {
     // Without an answer and without an effect, an operation tells nothing.
     const asked = operations.filter((one) => answered(one) || !observes(one)).sort((a, b) => a.from - b.from);
@@ -227,7 +227,9 @@ class KeyHistory {
     return done;
   }
 
-  /** Without what is no more than another possibility with the same value and more operations still free to happen. */
+  /**
+   * Removes possibilities that another one with the same value covers, because more of its operations are still open.
+   */
   #without(possible: Map<Value, Set<bigint>>): Map<Value, Set<bigint>> {
     if (this.#unanswered === 0n) return possible;
     for (const sets of possible.values()) {
@@ -241,7 +243,7 @@ class KeyHistory {
     return possible;
   }
 
-  /** A moment when nothing is open. */
+  /** A moment when no operation is open. */
   #close(): void {
     this.#figures.windows += 1;
     this.#figures.largestWindow = Math.max(this.#figures.largestWindow, this.#window.length);
@@ -251,7 +253,7 @@ class KeyHistory {
     this.#window = [];
   }
 
-  /** An operation without an answer that has taken effect in every possibility is over. */
+  /** An unanswered operation that has taken effect in every possibility has ended. */
   #retire(): void {
     const sets = [...this.#possible.values()].flatMap((sets) => [...sets]);
     const over = sets.reduce((all, done) => all & done, this.#unanswered);

@@ -5,7 +5,7 @@ import { type Report, run } from './run.ts';
 import { MEMBERS } from './ways.ts';
 
 const OPERATIONS = LONG ? 1_000_000 : 100_000;
-/** A failure prints it; CC_TEST_SEED runs the same operations again, though not at the same moments. */
+/** A failure prints the seed; CC_TEST_SEED runs the same operations again, though not with the same timing. */
 const SEED = Number(process.env.CC_TEST_SEED ?? Date.now() % 2 ** 31);
 
 let agents: Agents;
@@ -21,7 +21,7 @@ const summary = ({ operations, bursts, seconds, figures }: Report): string =>
     `${figures.explored} steps, at most ${figures.widest} possibilities at a time`,
   ].join(' ');
 
-test.serial('whatever processes do at once, every key behaves as if they did it one after the other', async (t) => {
+test.serial('concurrent operations of any processes are linearizable for every key', async (t) => {
   t.log(`seed ${SEED}`);
   const report = await run(agents, { operations: OPERATIONS, seed: SEED });
   t.log(summary(report));
@@ -30,7 +30,7 @@ test.serial('whatever processes do at once, every key behaves as if they did it 
   t.true(report.operations >= OPERATIONS);
 });
 
-test.serial('a process that reads copies nobody invalidates is found out', async (t) => {
+test.serial('a process that reads copies that are never invalidated is detected', async (t) => {
   const workers = MEMBERS.workers.with(0, [{ name: 'stale', stale: true }]);
   const report = await run(agents, { operations: OPERATIONS, seed: SEED, members: { ...MEMBERS, workers } });
   t.deepEqual(report.problems, [], `seed ${SEED}`);

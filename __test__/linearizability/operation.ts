@@ -13,7 +13,7 @@ export interface Operation {
   readonly argument?: string | number;
   /** `undefined` is an answer too: nothing there. That of `clear` tells of no single key and is left out. */
   readonly answer?: string | number | boolean;
-  /** When it was asked for, in nanoseconds of a clock that all processes share. */
+  /** When it was requested, in nanoseconds of a clock that all processes share. */
   readonly from: number;
   /** When it was answered. `Infinity`: never; it may take effect at any time after `from`, or not at all. */
   readonly to: number;
@@ -21,7 +21,7 @@ export interface Operation {
 
 export const answered = (operation: Operation): boolean => operation.to !== Infinity;
 
-/** What `operation` answers when the key holds `value`. */
+/** The answer of `operation` when the key holds `value`. */
 export function reply({ kind, argument }: Operation, value: Value): Operation['answer'] {
   switch (kind) {
     case 'get':
@@ -43,7 +43,7 @@ export function reply({ kind, argument }: Operation, value: Value): Operation['a
   }
 }
 
-/** What the key holds after `operation` when it held `value` before. */
+/** The value of the key after `operation`, given the value before. */
 export function effect({ kind, argument }: Operation, value: Value): Value {
   switch (kind) {
     case 'get':

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { Random } from '../helpers/random.ts';
 import type { Kind, Operation } from './operation.ts';
 
-/** How many numbers tell an operation, and what became of it. */
+/** How many numbers describe an operation, and its result. */
 const { PLANNED, RECORDED } = createRequire(import.meta.url)('./worker.cjs') as { PLANNED: number; RECORDED: number };
 
 /** Kinds, by their numbers in plans. */
@@ -43,7 +43,7 @@ const ON_COUNTERS: readonly (readonly [Kind, number])[] = [
 ];
 const WRITES_ITS_ARGUMENT: ReadonlySet<Kind> = new Set(['set', 'setIfAbsent', 'getAndSet']);
 const ANSWERS_A_VALUE: ReadonlySet<Kind> = new Set(['get', 'getAndDelete', 'getAndSet', 'incr']);
-/** One operation of so many clears the whole cache. */
+/** One operation in this many clears the whole cache. */
 const CLEARS = 400;
 /** Most operations that a member has in flight at a time; each burst takes one of these. One at a time is sharpest. */
 const FLIGHTS = [1, 2, 4, 8, 16] as const;
@@ -62,7 +62,7 @@ export interface Burst {
 /** Plans all bursts of a run: the same seed, the same operations. */
 export class Planner {
   readonly #random: Random;
-  /** No value is written twice, so that every answer tells where it comes from. */
+  /** No value is written twice, so that every answer identifies its write. */
   #values = 0;
 
   constructor(seed: number) {
@@ -89,7 +89,7 @@ export class Planner {
   }
 }
 
-/** What was planned, as it came about; `names` of the member, by way. */
+/** The operations of a plan with their results; `names` of the member, by way. */
 export function operationsOf(plan: Float64Array, records: Float64Array, names: readonly string[]): Operation[] {
   const operations: Operation[] = [];
   for (let index = 0; index * PLANNED < plan.length; index += 1) {

@@ -15,7 +15,7 @@ function aligned(rows: readonly (readonly string[])[]): string[] {
 }
 
 export interface Found {
-  /** The latest changes before the window: no part of the proof, but of what one wants to know. */
+  /** The latest changes before the window: not part of the proof, but useful context. */
   readonly earlier: readonly Operation[];
   /** What the key may have held when the window began. */
   readonly before: readonly Value[];

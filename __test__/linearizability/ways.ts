@@ -9,7 +9,9 @@ export interface Way {
   readonly options?: object;
   /** Reads by `getSync` and `hasSync`. */
   readonly sync?: boolean;
-  /** Reads from copies that nobody invalidates. No such way is offered: it is what a run has to find out. */
+  /**
+   * Reads from copies that are never invalidated. The package has no such way: it is a fault that a run must detect.
+   */
   readonly stale?: boolean;
 }
 
@@ -18,7 +20,7 @@ export const WAYS = {
   direct: { name: 'direct' },
   /** Over the socket, also where there is memory to read. */
   socket: { name: 'socket', env: { CLUSTERED_CACHE_TRANSPORT: 'socket' } },
-  /** What a client does by itself: it reads the host's memory where it can. */
+  /** A client's default: it reads the host's memory where it can. */
   shared: { name: 'shared' },
   near: { name: 'near', options: { near: { max: 16 } } },
   /** Most values have gone when they are asked for again. */
@@ -33,7 +35,7 @@ export interface Members {
   readonly workers: readonly (readonly Way[])[];
 }
 
-/** Who reaches the cache how. A way that the package learns is switched on here, and nowhere else. */
+/** How each process reaches the cache. A new way of the package is added only here. */
 export const MEMBERS: Members = {
   host: [WAYS.direct, WAYS.sync, WAYS.near],
   workers: SHARED

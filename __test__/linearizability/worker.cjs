@@ -1,11 +1,11 @@
 'use strict';
-// One member of a linearizability run: it carries out what it is told, and notes of each operation what it answered,
-// when it was asked for and when it was answered. Everything is told in numbers; see plan.ts.
+// One member of a linearizability run: it carries out a plan, and records for each operation its answer, when it was
+// requested and when it was answered. Everything is encoded as numbers; see plan.ts.
 const { isDeepStrictEqual } = require('node:util');
 
-/** Numbers that tell an operation: kind, key, argument, way. */
+/** Numbers that describe an operation: kind, key, argument, way. */
 const PLANNED = 4;
-/** Numbers that tell what became of it: answer, from, to. */
+/** Numbers that describe its result: answer, from, to. */
 const RECORDED = 3;
 Object.assign(exports, { PLANNED, RECORDED });
 /** No value that is ever written: an answer that is not what it should be in itself. */
@@ -32,7 +32,7 @@ function numberOf(value) {
   return Number.isSafeInteger(number) && isDeepStrictEqual(value, valueOf(number)) ? number : FOREIGN;
 }
 
-/** A cache whose reads come from copies of earlier answers, every other time: what a run has to find out. */
+/** A cache that answers every other read from copies of earlier answers: a fault that a run must detect. */
 function stale(cache) {
   const copies = new Map();
   let reads = 0;
@@ -95,7 +95,7 @@ exports.Member = class Member {
     const args = this.#argumentsOf(name, this.#keys[key], argument);
     record[1] = now();
     try {
-      // What is answered at once is noted at once.
+      // A synchronous answer is recorded at once.
       const answer = method === name ? await cache[method](...args) : cache[method](...args);
       record[2] = now();
       record[0] = this.#answer(name, this.#keys[key], answer);

@@ -1,4 +1,4 @@
-// Looks for growth: runs every path again and again, the failing ones too, and compares the memory after forced
+// Looks for growth: runs every path repeatedly, including the failing ones, and compares the memory after forced
 // collections. `node --expose-gc --max-semi-space-size=1 __test__/memory/leak.mjs [rounds]`; exits 1 when memory grows
 // with the rounds.
 import { ClusteredCache, wrap } from '../../index.mjs';
@@ -69,7 +69,7 @@ const PATHS = {
     const answer = cache.fetch(`a${n}`, () => new Promise(ignore), { signal: controller.signal }).catch(ignore);
     controller.abort();
     await answer;
-    // Neither an abort nor an answer from memory gives the event loop a turn: what was asked must not pile up.
+    // Neither an abort nor an answer from memory returns to the event loop: requests must not pile up.
     await cache.has(`a${n}`);
   },
   'refused keys': (cache) => cache.get(Symbol('key')).catch(ignore),
@@ -115,7 +115,7 @@ const PATHS = {
     await own.close();
   },
   'memory that gives way to other memory': async (_cache, n) => {
-    // Rarely: all that there is moves each time.
+    // Rarely, because it moves all entries each time.
     if (n % 50 === 0) await near.maxSize((n % 100 === 0 ? 300 : 1) * 2 ** 20);
     await near.get(`k${n % 300}`);
   },
@@ -137,11 +137,11 @@ const PATHS = {
   },
 };
 
-/** Paths that cost each process a hundred bytes or two if they leave anything: more calls than others, to be seen. */
+/** Paths that would leak only a hundred bytes or two per call: they run more often, so that a leak is visible. */
 const TIMES = { 'open and close': 5, conflicts: 5 };
 
 async function settle() {
-  // What is still on its way is no leak; answers come in the order of the questions.
+  // Requests in flight are not a leak; answers arrive in the order of the requests.
   await cache.healthCheck();
   for (let pass = 0; pass < 4; pass += 1) {
     globalThis.gc();
@@ -164,7 +164,7 @@ const round = async (path) => {
   }
 };
 
-/** Memory gained by so many rounds. */
+/** Memory gained in this many rounds. */
 async function growth(path, rounds) {
   const before = await settle();
   for (let done = 0; done < rounds; done += 1) await round(path);

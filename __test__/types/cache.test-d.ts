@@ -1,4 +1,4 @@
-// Types as users meet them. Checked by `npm run check`; never run.
+// The types as users see them. Checked by `npm run check`; never run.
 import { expectTypeOf } from 'expect-type';
 import {
   type CacheOptions,
@@ -123,7 +123,7 @@ void users.fetch(
   },
   { ttl: 5, lease: 5, forceRefresh: true, signal: AbortSignal.timeout(5) },
 );
-// @ts-expect-error what the fetcher returns is no value of the cache
+// @ts-expect-error the fetcher does not return a value of the cache
 void users.fetch('1', () => 'Ada');
 
 const load = memoize(

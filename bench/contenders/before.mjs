@@ -1,4 +1,4 @@
-// This package in an older state, built in the folder that `--before` names: what became of writes meanwhile.
+// This package in an older state, built in the folder that `--before` names, to compare writes with.
 
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';

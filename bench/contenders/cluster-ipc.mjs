@@ -1,6 +1,6 @@
-// lru-cache-for-clusters-as-promised: an lru-cache in the primary, asked over the cluster's IPC channel. The channel
-// speaks JSON, so that bytes travel as base64. Its own timeout of 100 ms, after which a read resolves `undefined`,
-// is raised: here a lost answer is to be an error.
+// lru-cache-for-clusters-as-promised: an lru-cache in the primary, accessed over the cluster's IPC channel. The channel
+// uses JSON, so bytes are sent as base64. Its own timeout of 100 ms, after which a read resolves `undefined`, is
+// raised, because here a lost answer must be an error.
 
 import LRUCacheForClusters from 'lru-cache-for-clusters-as-promised';
 

@@ -1,4 +1,4 @@
-// The daemon that one writes on an afternoon: a Map behind a unix socket, a line of JSON for each request and each
+// A daemon that can be written in an afternoon: a Map behind a unix socket, a line of JSON for each request and each
 // answer, and a small pool of connections in each worker. `../services/json-daemon.mjs` is the other side.
 
 import { once } from 'node:events';
@@ -32,7 +32,7 @@ export async function connect({ jsonDaemon }) {
   };
 }
 
-/** Resolves to a function that asks over a connection of its own. */
+/** Resolves to a function that sends requests over a connection of its own. */
 async function connection(path) {
   const socket = open(path);
   await once(socket, 'connect');

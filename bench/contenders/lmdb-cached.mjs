@@ -1,5 +1,5 @@
 // lmdb with its cache of decoded values, in the mode that its README recommends for several processes: each read still
-// looks at the database, to see whether the value is the one that was kept.
+// checks in the database whether the kept value is current.
 
 import { connectWith } from './lmdb.mjs';
 
@@ -7,7 +7,7 @@ export const title = 'lmdb, cached';
 export const what = 'keeps values, validates each read';
 export const inProcess = true;
 export const sync = true;
-/** Reads are of a snapshot that is renewed when the event loop has turned: a change is seen some turns later. */
+/** Reads use a snapshot that is renewed after a turn of the event loop: a change is visible some turns later. */
 export const seesLater = 1_000;
 
 export const connect = (addresses, { space }) =>

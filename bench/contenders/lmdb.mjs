@@ -3,8 +3,8 @@
 //
 // Set up for reading as its README recommends, a database for each kind of values: objects as MessagePack with shared
 // structures, text by its encoding for strings, bytes as they are. `noSync` and `noMemInit`, because a cache need not
-// survive a power cut and its files are private. Bytes are read by `get`, which gives a buffer that stays as it is, not
-// by `getBinaryFast`, whose buffer is good until the next read. Without its own cache of values: with it, see
+// survive a power cut and its files are private. Bytes are read by `get`, whose buffer stays unchanged, not by
+// `getBinaryFast`, whose buffer is valid only until the next read. Without its own cache of values; for that, see
 // `lmdb-cached.mjs`.
 
 import { join } from 'node:path';
@@ -13,9 +13,9 @@ import { open } from 'lmdb';
 export const title = 'lmdb';
 export const what = 'memory-mapped database; evicts nothing';
 export const inProcess = true;
-/** `get` answers at once. */
+/** `get` is synchronous. */
 export const sync = true;
-/** Reads are of a snapshot that is renewed when the event loop has turned: a change is seen some turns later. */
+/** Reads use a snapshot that is renewed after a turn of the event loop: a change is visible some turns later. */
 export const seesLater = 1_000;
 
 export const connect = (addresses, { space }) => connectWith({}, addresses, `lmdb-${space}`);
@@ -26,7 +26,7 @@ export async function connectWith(options, { folder }, name) {
   const objects = root.openDB('objects', { ...options, sharedStructuresKey: Symbol.for('structures') });
   const strings = root.openDB('strings', { ...options, encoding: 'string' });
   const bytes = root.openDB('bytes', { ...options, encoding: 'binary' });
-  // Without the cache of values, which is not looked at again within a transaction.
+  // Without the cache of values, which is not checked again within a transaction.
   const counters = root.openDB('counters');
   return {
     object: operations(objects),

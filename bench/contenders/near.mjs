@@ -1,5 +1,5 @@
-// This package with a near cache: each worker keeps the values it has decoded, and sees in the primary's memory whether
-// they still count.
+// This package with a near cache: each worker keeps the values it has decoded, and checks in the primary's memory
+// whether they are still valid.
 
 import { ClusteredCache } from '../../index.mjs';
 import * as ours from '../support/ours.mjs';

@@ -1,4 +1,4 @@
-// node-redis, which pipelines what one turn of the event loop asks, on a Redis server's unix socket.
+// node-redis, which pipelines the requests of one event-loop turn, on a Redis server's unix socket.
 
 import { RESP_TYPES, createClient } from 'redis';
 

@@ -1,4 +1,4 @@
-// This package as it comes: the primary hosts the data in Rust, workers read it from the primary's memory.
+// This package with its defaults: the primary hosts the data in Rust, workers read it from the primary's memory.
 
 import { ClusteredCache } from '../../index.mjs';
 import * as ours from '../support/ours.mjs';

@@ -1,4 +1,4 @@
-// This package where memory cannot be shared: workers ask the primary's threads over a private socket.
+// This package where memory cannot be shared: workers send requests to the primary's threads over a private socket.
 
 import { ClusteredCache } from '../../index.mjs';
 import * as ours from '../support/ours.mjs';

@@ -1,12 +1,12 @@
-// A primary whose event loop stands still, in a long computation say: what a worker's `get` takes meanwhile.
+// The time of a worker's `get` while the primary's event loop is blocked, for example by a long computation.
 
 import { micros, rate, table } from '../support/table.mjs';
 
 const BLOCKED = 2_000;
-/** Ends within the time that the primary is blocked, so that nothing but that time is measured. */
+/** Ends while the primary is still blocked, so that only that time is measured. */
 const MEASURED = 1_900;
 
-/** One whose data lives behind the primary's event loop, and this package, where it does not. */
+/** A contender that needs the primary's event loop to reach the data, and this package, which does not. */
 export const BLOCKABLE = ['shared', 'socket', 'cluster-ipc'];
 
 export async function measureBlocked(teams) {

@@ -1,9 +1,8 @@
-// Readers and a writer at full speed beside each other.
-//
-// Where there are fewer cores than busy processes, each of them gets less of a core: that is the machine's doing. So
-// everything is also measured beside as many processes that are just as busy and touch nothing that others share. And
-// with one reader beside a primary that writes itself, which is one thread each, so that they really meet. Each lasts as
-// long as a cell of throughput: who gets a core changes every few milliseconds, and a shorter one shows a few turns only.
+// Readers and a writer at full speed at the same time. With fewer cores than busy processes, each process gets only
+// part of a core, for whichever contender. So everything is also measured beside the same number of equally busy
+// processes that touch no shared data; and with one reader beside a primary that writes itself, which is one thread
+// each, so that they really run in parallel. Each lasts as long as a cell of throughput: the system reassigns cores
+// every few milliseconds, and a shorter measurement would cover only a few of these periods.
 
 import { inRounds, operationsOf, readsOf } from '../support/rounds.mjs';
 import { nanos, rate, table } from '../support/table.mjs';
@@ -11,12 +10,12 @@ import { nanos, rate, table } from '../support/table.mjs';
 const READERS = 2;
 export const CHURN_WORKERS = READERS + 1;
 
-/** Those whose readers and writer meet in memory. */
+/** Contenders whose readers and writer share memory. */
 export const CHURNING = ['shared', 'near', 'lmdb'];
 
 const WRITE = { other: 'other keys', same: 'the same keys' };
 
-/** What there is: so many readers, a writer in a worker or in the primary, processes that are only busy. */
+/** One situation: a number of readers, a writer in a worker or in the primary, and processes that are only busy. */
 const SITUATIONS = [
   { readers: 2 },
   { readers: 2, busy: 1 },

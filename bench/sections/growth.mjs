@@ -1,16 +1,16 @@
-// What a hit takes when there are many entries, and no two reads in a row are near each other.
+// The time of a hit among many entries, when no two reads in a row are near each other.
 
 import { inRounds, readsOf } from '../support/rounds.mjs';
 import { nanos, rate, table } from '../support/table.mjs';
 
 const WORKERS = 2;
 
-/** Those that keep entries where the reader reaches them; what the others do is lost in the time of a round trip. */
+/** Contenders that keep entries within reach of the reader; for the others, the round trip hides the effect. */
 export const GROWING = ['shared', 'near', 'lmdb', 'lru-cache'];
 
 const nameOf = (entries) => `growth-${entries}`;
 
-/** Content of its own for each number of entries, so that rounds can go from one to the other. */
+/** Separate content for each number of entries, so that rounds can alternate between them. */
 export const growthSpaces = (counts) =>
   counts.map((count) => ({ space: nameOf(count), names: [nameOf(count)], entries: count }));
 

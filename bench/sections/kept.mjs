@@ -1,4 +1,4 @@
-// What a hit takes among values that all are kept in the process, few and many, when no two reads in a row are near each
+// The time of a hit when all values are kept in the process, few or many, and no two reads in a row are near each
 // other: a near cache against an lru-cache of the same size.
 
 import { inRounds, readsOf } from '../support/rounds.mjs';
@@ -7,7 +7,7 @@ import { nanos, rate, table } from '../support/table.mjs';
 
 const WORKERS = 1;
 
-/** Those that keep values. */
+/** Contenders that keep values in the process. */
 export const KEEPING = ['near', 'lru-cache'];
 
 const spaceOf = (entries) => `kept-${entries}`;
@@ -17,7 +17,7 @@ export const keptSpaces = (counts) =>
   counts.map((count) => ({ space: spaceOf(count), names: [setOf(count)], entries: count, kept: count }));
 
 export async function measureKept(teams, { kept, rounds, timed, log }) {
-  // In the order in which an lru-cache got them: timed in the order of their coming, values lie side by side in memory.
+  // In the order in which an lru-cache got them: values read in insertion order would be adjacent in memory.
   for (const { team } of teams) {
     for (const entries of kept) await team.workers('keep', { space: spaceOf(entries), set: setOf(entries) }, WORKERS);
   }

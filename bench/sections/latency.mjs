@@ -1,11 +1,11 @@
-// What one read takes, one at a time, in two workers at once.
+// The time of one read, one at a time, in two workers at once.
 
 import { inRounds, readsOf } from '../support/rounds.mjs';
 import { nanos, table } from '../support/table.mjs';
 
 export const WORKERS = 2;
 
-/** What is read, by name of its set. */
+/** The entries that are read, by the name of their set. */
 export const READ = {
   short: 'string of 16 B',
   object: 'object of 250 B',

@@ -1,4 +1,4 @@
-// What loading the package costs, in processes that do nothing else. With `--before`, an older state takes turns with it.
+// The cost of loading the package, in processes that do nothing else. With `--before`, alternating with an older state.
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,4 @@
-// What the data takes in the host, and what this package takes in a worker.
+// The memory that the data takes in the host, and that this package takes in a worker.
 
 import { Team } from '../support/team.mjs';
 import { median } from '../support/statistics.mjs';
@@ -21,12 +21,12 @@ export async function measureMemory({ memory, log }) {
 async function measureSize(bytes) {
   const team = await Team.start({
     contender: CONTENDER,
-    // The one beyond the eight fills the cache, so that its buffers are not counted as those of a reader.
+    // A ninth worker fills the cache, so that its buffers are not counted as those of a reader.
     workers: WORKERS + 1,
     connected: false,
     execArgv: ['--expose-gc'],
   });
-  /** The host, and all workers: the eight and the one that fills, whose share of the common memory counts. */
+  /** The host and all workers: the eight and the one that fills, whose share of the common memory counts. */
   const look = async () => {
     const [host, workers] = [await team.primary('resident'), await team.workers('resident')];
     return {
@@ -53,7 +53,7 @@ async function measureSize(bytes) {
       bytes,
       entries,
       data,
-      // What all have in common is there once, for all of them, and counted here.
+      // Memory that all processes share exists once, and is counted here.
       host: { own, common, grown: own + common, ofData: (own + common) / data },
       worker: { bare: median(bare.workers), connected: above(connected), used: above(used) },
     };

@@ -1,4 +1,4 @@
-// What a hit takes by the size of the value.
+// The time of a hit by the size of the value.
 
 import { inRounds, readsOf } from '../support/rounds.mjs';
 import { bytes as size, nanos, table } from '../support/table.mjs';
@@ -11,7 +11,7 @@ const nameOf = ({ kind, bytes }) => `${kind}-${bytes}`;
 
 export const cellsOf = (sizes) => Object.keys(KINDS).flatMap((kind) => sizes.map((bytes) => ({ kind, bytes })));
 
-/** The sets of entries that there have to be. */
+/** The sets of entries that are needed. */
 export const sizeSets = (sizes) => cellsOf(sizes).map(nameOf);
 
 export function measureSizes(teams, { sizes, rounds, timed, log }) {
@@ -23,7 +23,7 @@ export function measureSizes(teams, { sizes, rounds, timed, log }) {
     describe: ({ kind, bytes }) => `${KINDS[kind]} of ${size(bytes)}`,
     async run({ team }, cell) {
       const ask = (way) => team.workers('time', { set: nameOf(cell), way, ...timed }, WORKERS);
-      // At once where that can be, which most contenders cannot.
+      // Synchronously where possible, which it is for few contenders.
       return readsOf(await ask('sync')) ?? readsOf(await ask('awaited'));
     },
   });

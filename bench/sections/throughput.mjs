@@ -1,14 +1,14 @@
-// Operations per second with many under way.
+// Operations per second with many in flight.
 
 import { BEFORE } from '../support/contender.mjs';
 import { inRounds, operationsOf } from '../support/rounds.mjs';
 import { WORKLOADS } from '../support/workloads.mjs';
 import { micros, rate, table } from '../support/table.mjs';
 
-/** What an older state of this package takes part in: that is where it is of interest. */
+/** The workloads that an older state of this package takes part in. */
 const OF_OLD = new Set(['get-object', 'set-object', 'set-text', 'set-bytes']);
 
-/** One cell is one workload with so many workers and operations in flight. */
+/** One cell is one workload with a number of workers and operations in flight. */
 export function measureThroughput(teams, { workloads, loadsFor, rounds, busy, log }) {
   return inRounds({
     cells: workloads.flatMap((workload) => loadsFor(workload).map((load) => ({ workload, ...load }))),

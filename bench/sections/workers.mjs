@@ -1,4 +1,4 @@
-// What all workers read together as they become more.
+// The reads per second of all workers together, by their number.
 
 import { inRounds, operationsOf } from '../support/rounds.mjs';
 import { rate, table } from '../support/table.mjs';

@@ -1,5 +1,6 @@
-// What contenders need besides their own processes: a folder, a Redis server, the JSON daemon. Each is started when
-// the first contender needs it, listens on a unix socket in that folder, and is ended by the run that started it.
+// The resources that contenders need in addition to their own processes: a folder, a Redis server, the JSON daemon.
+// Each is started when the first contender needs it, listens on a unix socket in that folder, and is ended by the run
+// that started it.
 
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +13,10 @@ import { fileURLToPath } from 'node:url';
 
 const TO_START = 10_000;
 
-/** Starts what `needs` names; a service that this machine does not have comes back under `missing`, with why. */
+/**
+ * Starts the services in `needs`; a service that this machine does not have is returned under `missing`, with the
+ * reason.
+ */
 export async function startServices(needs) {
   // The system's temporary folder: a socket's path must not be longer than some hundred bytes.
   const folder = await mkdtemp(join(tmpdir(), 'cc-bench-'));
@@ -33,7 +37,7 @@ export async function startServices(needs) {
     for (const child of running) child.kill();
     clear();
   });
-  // The default action would leave the services behind.
+  // The default action would leave the services running.
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
   try {
@@ -73,7 +77,7 @@ async function startRedis(folder, { addresses, versions, missing }) {
   return server;
 }
 
-/** Resolves to `true` when the server says so, to `false` when it ends before. */
+/** Resolves to `true` when the server is ready, to `false` when it ends before that. */
 async function acceptsConnections(server, versions) {
   let accepting = false;
   for await (const line of createInterface({ input: server.stdout })) {
@@ -81,7 +85,7 @@ async function acceptsConnections(server, versions) {
     accepting = /ready to accept connections/i.test(line);
     if (accepting) break;
   }
-  // What it says from now on is of no interest, but must not fill the pipe.
+  // Later output is not needed, but must not fill the pipe.
   server.stdout.resume();
   return accepting;
 }

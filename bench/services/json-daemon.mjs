@@ -26,7 +26,7 @@ const server = createServer((socket) => {
     const request = JSON.parse(line);
     socket.write(`${JSON.stringify({ id: request.id, value: operations[request.do](request) })}\n`);
   });
-  // A client that goes away is none of the daemon's business.
+  // A client that disconnects is not an error of the daemon.
   socket.on('error', () => socket.destroy());
 });
 

@@ -1,9 +1,9 @@
-// Commands to another process of the benchmark and their answers, over the channel that fork() gives. Messages of
-// others on the same channel (contenders use it too) are left alone.
+// Commands to another process of the benchmark and their answers, over the channel that fork() gives. Other messages on
+// the same channel (contenders use it too) are ignored.
 
 /** Carries out the commands that arrive on `channel`. */
 export function answerCalls(channel, commands) {
-  // What arrives while a module still loads is lost: the other side waits for this.
+  // Messages that arrive while a module loads are lost, so the other side waits for this one.
   channel.send({ bench: { ready: true } });
   channel.on('message', async (message) => {
     const { command, id, argument } = message?.bench ?? {};

@@ -14,14 +14,16 @@ const LABELS = 268;
 const GAP = 22;
 /** Room at the end of the longest bar for its number. */
 const NUMBER = 54;
-/** Height of what is drawn as lines. */
+/** Height of a line chart. */
 const PLOT = 320;
-/** Room to the right of lines for their names. */
+/** Room for the names to the right of the lines. */
 const NAMES = 150;
 
 const MANY = { workers: 2, inFlight: 64 };
 const ONE = { workers: 1, inFlight: 1 };
-/** They answer from the worker's own heap, so that their bars would say nothing of rates and dwarf all others. */
+/**
+ * These answer from the worker's own heap, so their bars would dwarf all others without saying anything about rates.
+ */
 const OWN_HEAP = ['near', 'lmdb-cached', 'lru-cache'];
 
 const STYLE = `
@@ -52,7 +54,7 @@ const STYLE = `
     .ours.tail, .ours.ring, .ours.stem, .ours.curve { stroke: #f76707 }
   }`;
 
-/** The charts that these results suffice for, by file name. */
+/** The charts that can be drawn from these results, by file name. */
 export function drawCharts(name, results) {
   const charts = {
     [`${name}-hit.svg`]: hitChart(results),
@@ -66,7 +68,7 @@ export function drawCharts(name, results) {
 
 // --- the charts --------------------------------------------------------------------------------------------------
 
-/** What a hit takes, on a logarithmic scale: a dot at once, a ring awaited. */
+/** The time of a hit, on a logarithmic scale: a dot for a synchronous read, a ring for an awaited one. */
 function hitChart(results) {
   const panels = [
     ['object of 250 B', 'object'],
@@ -165,7 +167,7 @@ function throughputChart(results) {
   });
 }
 
-/** Those that answer from the worker's own heap, in words. */
+/** A note on the contenders that answer from the worker's own heap. */
 function notShown(find, { contenders }) {
   const said = OWN_HEAP.filter((name) => name in contenders && find(name)).map(
     (name) => `${name} ${rate(find(name).rate)}`,
@@ -204,7 +206,7 @@ function finder(cells = [], members) {
   return (contender, more = {}) => own.find((one) => one.contender === contender && having(one, more));
 }
 
-/** Contenders that a chart has figures of; none unless this package and somebody else is among them. */
+/** Contenders for which there are figures; none unless this package and another contender are among them. */
 function contendersIn({ contenders }, has) {
   const names = Object.keys(contenders ?? {}).filter((name) => has(name));
   return names.some(isOurs) && !names.every(isOurs) ? names : undefined;
@@ -214,10 +216,10 @@ const isOurs = (contender) => OURS.includes(contender);
 
 // --- scales ------------------------------------------------------------------------------------------------------
 
-/** Within so many powers of ten there is room for lines between them. */
+/** Up to this many powers of ten, there is room for lines between them. */
 const NARROW = 2.5;
 
-/** A logarithmic scale over all values, in `length` from `start` on, with what is marked on it. */
+/** A logarithmic scale over all values, in `length` from `start` on, with its marks. */
 function logarithmic(values, start, length) {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const steps = Math.log10(most / least) < NARROW ? [1, 2, 5] : [1];
@@ -324,7 +326,7 @@ function curvesChart(results, { title, subtitle, contenders, cells, x, show }) {
     for (let index = 1; index < placed.length; index++) {
       placed[index].y = Math.max(placed[index].y, placed[index - 1].y + 17);
     }
-    // Those that were pushed out below the axis push back.
+    // Labels that were pushed below the axis push the others back up.
     for (let index = placed.length - 1, limit = bottom; index >= 0; index--, limit = placed[index + 1].y - 17) {
       placed[index].y = Math.min(placed[index].y, limit);
     }
@@ -359,7 +361,7 @@ function gridline({ at, text: content, rows }) {
   ];
 }
 
-/** A dot for a read at once, a ring for an awaited one, and the number of the former where there is one. */
+/** A dot for a synchronous read, a ring for an awaited one, and the number of the former if there is one. */
 function hit({ contender, left, row, sync, awaited, ns }) {
   const ours = isOurs(contender) ? ' ours' : '';
   const y = middle(row);
@@ -372,7 +374,7 @@ function hit({ contender, left, row, sync, awaited, ns }) {
   ].filter(Boolean);
 }
 
-/** A bar with its number behind it; `tail` draws a line on to there. */
+/** A bar followed by its number; `tail` extends it with a line. */
 function bar({ contender, left, row, length, tail = 0, number }) {
   const ours = isOurs(contender) ? ' ours' : '';
   const y = middle(row);

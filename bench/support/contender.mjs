@@ -13,7 +13,7 @@ export const CONTENDERS = [
   'lru-cache',
 ];
 
-/** This package in an older state: takes part where `--before` says where it lies. */
+/** This package in an older state: takes part if `--before` gives its folder. */
 export const BEFORE = 'before';
 
 /** The module of the contender `name`. */

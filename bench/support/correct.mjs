@@ -1,14 +1,14 @@
-// What every contender must do right before it is timed. Each check runs in a worker and throws.
+// Checks that every contender must pass before it is timed. Each check runs in a worker and throws.
 
 import { deepStrictEqual, strictEqual } from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { object, sampleKey, samples, sets, text } from './values.mjs';
 
-/** Entries of a set that are looked at: all of a small one. */
+/** The entries of a set that are checked: all entries of a small set. */
 const LOOKED_AT = 100;
 
-/** Everything that another worker stored comes back equal, in order and of the same type. */
+/** Every value stored by another worker is returned equal, in order and with the same type. */
 export async function assertRead(cache) {
   for (const [kind, list] of Object.entries(samples)) {
     for (const [index, value] of list.entries()) await assertEntry(cache[kind], sampleKey(kind, index), value);
@@ -21,7 +21,7 @@ export async function assertRead(cache) {
   }
 }
 
-/** Entries from the first to the last of a set are what was stored. */
+/** Entries from the first to the last of a set are as they were stored. */
 export async function assertSet(cache, { kind, count, key, value, isMissing }) {
   const step = Math.max(1, Math.floor(count / LOOKED_AT));
   for (let index = 0; index < count; index += step) {
@@ -31,15 +31,15 @@ export async function assertSet(cache, { kind, count, key, value, isMissing }) {
 
 const changing = (turn) => ({ object: { ...object(turn), turn }, text: text(turn) });
 
-/** Stores something else each turn under the same keys. */
+/** Stores different values under the same keys in each turn. */
 export async function change(cache, turn) {
   for (const [kind, value] of Object.entries(changing(turn))) await cache[kind].set(`changing:${kind}`, value);
 }
 
 /**
- * What was stored in this turn is what is read, whatever was read before.
+ * Reads return the values stored in this turn, whatever was read before.
  *
- * @param later - turns of the event loop that may pass until it is
+ * @param later - turns of the event loop that may pass until they do
  */
 export async function assertChanged(cache, { turn, later = 0 }) {
   for (const [kind, value] of Object.entries(changing(turn))) {
@@ -50,16 +50,16 @@ export async function assertChanged(cache, { turn, later = 0 }) {
   }
 }
 
-/** Twice by each way: a near cache answers the second time. */
+/** Twice with each way of reading: a near cache answers the second time. */
 async function assertEntry({ get, getSync }, key, value) {
   for (let time = 0; time < 2; time++) {
-    // What is not there is `null` to some.
+    // Some contenders return `null` for a miss.
     deepStrictEqual((await get(key)) ?? undefined, value);
     if (getSync) deepStrictEqual(getSync(key), value);
   }
 }
 
-/** Counts `times` times, 64 at once; resolves to the numbers seen, which no other worker may see too. */
+/** Counts `times` times, 64 at once; resolves to the numbers seen, none of which another worker may see. */
 export async function assertCounted(cache, { key, times }) {
   const seen = [];
   const lane = async (share) => {

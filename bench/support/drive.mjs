@@ -2,13 +2,16 @@
 
 import { createHistogram } from 'node:perf_hooks';
 
-/** One operation in so many is timed by itself: reading the clock costs more than a hit in process. */
+/** One operation in this many is timed by itself: reading the clock costs more than a hit in process. */
 const SAMPLED = { one: 4, many: 64 };
-/** Looking at the clock takes longer than an operation in process, and is no part of any: once for so many turns. */
+/**
+ * Reading the clock takes longer than an operation in process and belongs to none, so it is read once in this many
+ * turns.
+ */
 const TURNS_PER_LOOK = { inProcess: 64, many: 8, one: 1 };
 
 /**
- * Runs `operation` with `inFlight` of them under way at any moment.
+ * Runs `operation` with `inFlight` of them in flight at any time.
  *
  * @returns how many ended in how many milliseconds, and percentiles of their time in microseconds
  */

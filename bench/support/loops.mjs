@@ -1,7 +1,7 @@
-// The loops that are timed when one operation is under way at a time. Whoever times imports this module anew for each
-// cell (`loops.mjs?7`): code that has seen a single contender's function is compiled for it, as an application's is.
+// The loops that are timed with one operation in flight at a time. The timer imports this module again for each cell
+// (`loops.mjs?7`): code that has called only one contender's function is compiled for it, as in an application.
 
-/** Reads `count` keys from `from` on; says how many there were. */
+/** Reads `count` keys from `from` on; returns how many were found. */
 export function batch(get, keys, from, count) {
   let found = 0;
   let at = from;

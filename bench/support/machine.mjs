@@ -1,4 +1,4 @@
-// What the figures were measured on. Nothing that names the machine or its owner.
+// The machine that the figures were measured on, without anything that identifies it or its owner.
 
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
 
@@ -13,5 +13,5 @@ export function describeMachine() {
   };
 }
 
-/** How busy the machine was before we began, in waiting processes. */
+/** The load of the machine before the run began, in waiting processes. */
 export const loadBefore = () => Number(loadavg()[0].toFixed(2));

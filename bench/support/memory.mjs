@@ -1,10 +1,10 @@
-// What a process has in memory.
+// The memory of a process.
 
 import { readFileSync } from 'node:fs';
 
 /**
- * Bytes of this process, garbage left out as far as `--expose-gc` was given: its own, and its share of the memory that
- * processes have in common. Where the system does not tell the two apart, all is its own.
+ * Bytes of this process, without garbage if `--expose-gc` was given: its own, and its share of the memory that
+ * processes have in common. Where the system does not distinguish the two, all memory counts as its own.
  */
 export function resident() {
   for (let round = 0; round < 3; round++) globalThis.gc?.();

@@ -25,8 +25,8 @@ export const USAGE = `npm run bench -- [options]
   --only a,b              of ${SECTIONS.join(', ')},
                           or workloads: ${Object.keys(WORKLOADS).join(', ')}
   --contender a,b         of ${CONTENDERS.join(', ')}
-  --rounds n              medians over so many rounds
-  --before folder         an older state of this package, built there: its writes are compared with today's
+  --rounds n              number of rounds for medians
+  --before folder         an older state of this package, built there, to compare writes and loading with
   --name name             writes results/<name>.json and its charts; a full run does by itself`;
 
 const KIBI = 1_024;
@@ -36,7 +36,7 @@ const FULL = {
   rounds: 5,
   /** Of one read at a time, in ms. */
   timed: { warmUp: 50, milliseconds: 150 },
-  /** Of many operations under way. */
+  /** Of many operations in flight. */
   busy: { warmUp: 150, milliseconds: 400 },
   workloads: Object.keys(WORKLOADS),
   loads: [1, 2, 4].flatMap((workers) => [1, 64].map((inFlight) => ({ workers, inFlight }))),
@@ -62,7 +62,7 @@ const QUICK = {
   processes: 11,
 };
 
-/** What to do, from the command line; `undefined` when it asked for help. */
+/** The settings from the command line; `undefined` if it asks for help. */
 export function parseOptions(args) {
   const { values } = parseArgs({
     args,
@@ -86,8 +86,7 @@ export function parseOptions(args) {
     (name) => !only || only.includes(name) || (name === 'throughput' && named.length > 0),
   );
   const rounds = values.rounds === undefined ? base.rounds : Number(values.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1)
-    throw new Error(`--rounds ${values.rounds}: a number of rounds is needed`);
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: must be a number of rounds`);
   const isFull = !values.quick && !only && contenders.length === CONTENDERS.length;
   return {
     ...base,
@@ -102,7 +101,7 @@ export function parseOptions(args) {
   };
 }
 
-/** One at a time is a section of its own; what the targets ask of a single worker is here. */
+/** One operation at a time is a section of its own; this has what the targets need from a single worker. */
 const quickLoads = (workload) =>
   workload === 'get-object' ? [{ workers: 1, inFlight: 1 }, ...QUICK.loads] : QUICK.loads;
 
@@ -111,7 +110,7 @@ function builtIn(folder) {
   const path = resolve(folder);
   const missing = ['index.mjs', join('lib', 'index.js')].find((file) => !existsSync(join(path, file)));
   if (missing)
-    throw new Error(`--before ${folder}: ${missing} is not there: check an older state out and build it there`);
+    throw new Error(`--before ${folder}: ${missing} is not there: check out an older state and build it there`);
   return path;
 }
 

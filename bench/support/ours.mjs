@@ -1,8 +1,8 @@
-// What the contenders that are this package have in common.
+// Code shared by the contenders that use this package.
 
 const OPTIONS = { maxSize: 1024 ** 3, failsafe: 'reject', timeout: 30_000 };
 
-/** The namespace that is there from the beginning, and options of the host and of all clients alike. */
+/** The namespace that exists from the beginning, and the options of the host and all clients. */
 const optionsOf = (space) => ({ ...OPTIONS, namespace: space });
 
 /** In the primary. */
@@ -10,7 +10,7 @@ export function host({ bootstrap }) {
   bootstrap(optionsOf('bench'));
 }
 
-/** In the primary: what stores a value at once. */
+/** In the primary: stores a value synchronously. */
 export function writer(ClusteredCache) {
   const cache = new ClusteredCache(optionsOf('bench'));
   return (key, value) => cache.setSync(key, value);
@@ -19,7 +19,7 @@ export function writer(ClusteredCache) {
 /**
  * In a worker.
  *
- * @param transport - how this worker must be reading, so that nothing else is timed by mistake
+ * @param transport - the transport that this worker must use, so that no other is timed by mistake
  * @param more - further options of the cache
  */
 export async function connect(ClusteredCache, { space, transport, ...more }) {

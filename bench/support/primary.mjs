@@ -1,4 +1,4 @@
-// A contender's primary. It forks the workers, hands on commands, and otherwise leaves its event loop to the
+// A contender's primary. It forks the workers, passes commands on, and otherwise leaves its event loop to the
 // contender.
 
 import cluster from 'node:cluster';
@@ -11,7 +11,7 @@ import { writingOf } from './workloads.mjs';
 
 const workers = [];
 let module;
-/** The event loop turns after so many writes of the primary itself. */
+/** The primary yields to the event loop after this many writes of its own. */
 const WRITES = 256;
 
 answerCalls(process, {
@@ -40,7 +40,7 @@ answerCalls(process, {
     return { parts: await Promise.all(asked), writes };
   },
 
-  /** Blocks the event loop while the first worker goes on: what it measures meanwhile is its result. */
+  /** Blocks the event loop while the first worker continues; returns what that worker measures. */
   async block({ milliseconds, argument }) {
     const begun = workers[0]('begun');
     const measured = workers[0]('measure', argument);
@@ -60,7 +60,7 @@ async function write({ workload, warmUp, milliseconds }) {
   const begin = performance.now() + warmUp;
   let [done, end] = [0, 0];
   for (let turn = 0; ; turn += WRITES) {
-    // The workers' messages must get out.
+    // Lets the workers' messages be sent.
     await setImmediate();
     const now = performance.now();
     if (now >= begin + milliseconds) {

@@ -1,4 +1,4 @@
-// The rivals are no dependencies of the package: they are installed here when the benchmark is first run.
+// The rivals are not dependencies of the package: they are installed here when the benchmark is first run.
 
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';

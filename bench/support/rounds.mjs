@@ -3,11 +3,11 @@
 import { median } from './statistics.mjs';
 
 /**
- * Measures every cell with every team, round after round. Round 0 is not counted: in it the processes get warm.
+ * Measures every cell with every team, round after round. Round 0 warms the processes up and is not counted.
  *
  * @param cells - what to measure; each is an object whose members tell it from the others
  * @param run - measures one cell with one team, resolving to numbers by name, or `undefined` where it does not apply
- * @param describe - a cell for people
+ * @param describe - describes a cell for people
  * @returns one result for each contender and cell: the cell's members, the median of each number over the rounds, and
  *   under `rounds` all of them
  */
@@ -17,7 +17,7 @@ export async function inRounds({ cells, teams, rounds, run, describe, log }) {
     for (const [index, cell] of cells.entries()) {
       const name = round === 0 ? 'warming up' : `round ${round} of ${rounds}`;
       log(`  ${name}: ${describe(cell)} (${index + 1} of ${cells.length})`, true);
-      // Everyone comes first, in the middle and last now and then.
+      // Each contender is sometimes first, sometimes in the middle and sometimes last.
       const turn = (round + index) % teams.length;
       for (const entry of [...teams.slice(turn), ...teams.slice(0, turn)]) {
         const found = await run(entry, cell);
@@ -41,7 +41,7 @@ function keep(rounds, found) {
 const mapValues = (object, change) =>
   Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
 
-/** Of the parts that several workers report for one read at a time: the time of a read, and what all of them do. */
+/** Combines the reports of several workers for one read at a time: the time of a read, and the total rate. */
 export const readsOf = (parts) =>
   parts[0] && {
     ns: median(parts.map((part) => part.median)),
@@ -49,7 +49,7 @@ export const readsOf = (parts) =>
     rate: parts.reduce((sum, { mean }) => sum + 1e9 / mean, 0),
   };
 
-/** The same for operations under way at once. */
+/** The same for concurrent operations. */
 export const operationsOf = (parts) => ({
   rate: parts.reduce((sum, { done, milliseconds }) => sum + (done * 1_000) / milliseconds, 0),
   p50: median(parts.map(({ p50 }) => p50)),

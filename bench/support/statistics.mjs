@@ -6,7 +6,7 @@ export function median(numbers) {
 }
 
 /**
- * How many times `a` is `b`: the median over the rounds of one run, so that what slows a whole round down (another
+ * How many times `a` is `b`: the median over the rounds of one run, so that a disturbance of a whole round (another
  * process, a warmer processor) slows both sides of a quotient.
  */
 export const ratio = (a, b) => median(a.map((value, round) => value / b[round]));

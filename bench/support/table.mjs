@@ -12,7 +12,7 @@ export function table(rows) {
   return [line(head), '-'.repeat(line(head).length), ...body.map(line)].map((text) => `  ${text}`).join('\n');
 }
 
-/** Three digits are all that a measurement like this is good for. */
+/** Rounds to three digits, the precision of such a measurement. */
 const digits = (value) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
 
 /** `462 k`: a rate, or a number of things. */

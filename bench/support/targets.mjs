@@ -1,4 +1,4 @@
-// What the project set out to reach, and whether this run did. For information: a busy machine fails nobody.
+// The targets of the project, and whether this run reached them. For information only: a busy machine fails no run.
 
 import { BEFORE } from './contender.mjs';
 import { ratio } from './statistics.mjs';
@@ -37,7 +37,7 @@ const atMost = (what, limit, unit, found, digits = 1) => ({
   reached: (value) => value <= limit,
 });
 
-/** At least so many times as many operations per second with many under way. */
+/** At least this many times as many operations per second, with many in flight. */
 const faster = (ours, workload, against, times) =>
   atLeast(
     `${ours}: ${workload}, 2 x 64, against ${against}`,
@@ -58,12 +58,12 @@ const noSlower = (ours, workload, against) => ({
 /** One read at a time, the middle one: this many times as long as another's, at most. */
 const noLonger = (what, limit, ours, theirs) => atMost(what, limit, 'x', quotient('latency', 'ns', ours, theirs), 2);
 
-/** The same the other way round: so many times as fast, at least. */
+/** The inverse: at least this many times as fast. */
 const moreReads = (what, limit, ours, theirs) => atLeast(what, limit, quotient('latency', 'ns', theirs, ours));
 
 const program = ({ load }, name) => load?.find((one) => one.name === name);
 
-/** What a program takes longer than one that does nothing. */
+/** How much longer a program takes than one that does nothing. */
 const loadingTime = (results, figure, name) => {
   const [alone, loaded] = [program(results, 'node alone'), program(results, name)];
   return loaded && loaded[figure] - alone[figure];
@@ -160,7 +160,7 @@ const READS = [
   ]),
 ];
 
-/** Over the socket, and what has nothing to do with reading. */
+/** Targets over the socket, and those that do not concern reading. */
 const SOCKET = [
   faster('socket', 'get-object', 'cluster-ipc', 5),
   faster('socket', 'get-object', 'ioredis', 2.5),
@@ -203,7 +203,7 @@ const SOCKET = [
   }),
 ];
 
-/** Each target with what was found; without what this run did not measure. */
+/** Each target with its figure, except those that this run did not measure. */
 export function judge(results) {
   return [...READS, ...SOCKET].flatMap(({ what, wanted, found, show, reached }) => {
     const value = found(results);
@@ -213,7 +213,7 @@ export function judge(results) {
 
 export function showTargets(verdicts, { throughput, decode }) {
   if (verdicts.length === 0) return;
-  console.log('\nWhat it set out to reach');
+  console.log('\nTargets');
   const rows = verdicts.map(({ what, wanted, found, reached }) => [
     what,
     wanted,
@@ -224,7 +224,7 @@ export function showTargets(verdicts, { throughput, decode }) {
   showDecoding(throughput ?? [], decode);
 }
 
-/** How near mGet is to what nobody can do without: making the objects. */
+/** How close mGet comes to the lower bound of creating the objects. */
 function showDecoding(throughput, decode) {
   const find = (contender) => cell({ throughput }, 'throughput', { contender, workload: 'mget-object', ...MANY });
   const [ours, theirs] = [find('shared'), find('cluster-ipc')];

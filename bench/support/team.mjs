@@ -37,33 +37,33 @@ export class Team {
     this.#call = callsTo(this.#child, contender);
   }
 
-  /** Has the primary do something. */
+  /** Runs a command in the primary. */
   primary(command, argument) {
     return this.#call(command, argument);
   }
 
-  /** Has the first `count` workers, or all, do the same at the same time; resolves to their results. */
+  /** Runs a command in the first `count` workers, or all, at the same time; resolves to their results. */
   workers(command, argument, count) {
     return this.#call('workers', { command, argument, count });
   }
 
-  /** Has one worker do something. */
+  /** Runs a command in one worker. */
   async worker(index, command, argument) {
     const [result] = await this.#call('workers', { command, argument, only: index });
     return result;
   }
 
   /**
-   * Has processes do different things at the same time.
+   * Runs different commands in several processes at the same time.
    *
-   * @param parts - by worker, with gaps for those that rest
+   * @param parts - by worker, with gaps for idle ones
    * @param writing - what the primary itself writes meanwhile
    */
   together(parts, writing) {
     return this.#call('together', { parts, writing });
   }
 
-  /** Lets the primary end by itself, since a host has files to remove; its workers follow it. */
+  /** Lets the primary end by itself, because a host has files to remove; its workers end with it. */
   async end() {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const gone = once(this.#child, 'exit');

@@ -8,14 +8,14 @@ const TIMES = 6_400;
 const CHANGES = 20;
 
 /**
- * Starts a team for each contender, checks that it does right what it is going to be timed at, and ends all of them
- * when `measure` has.
+ * Starts a team for each contender, checks that it does correctly what will be timed, and ends all teams after
+ * `measure`.
  *
- * @param contenders - names; those whose service this machine does not have are left out
+ * @param contenders - names; contenders whose service this machine does not have are skipped
  * @param workers - how many for each
- * @param names - sets of entries to be there; the usual ones if not given
- * @param spaces - content of their own to be there besides, as `{ space, names, entries, kept }`; `kept` is how many values a
- *   near cache keeps
+ * @param names - sets of entries to store first; the usual ones if omitted
+ * @param spaces - additional separate content to store first, as `{ space, names, entries, kept }`; `kept` is how many
+ *   values a   near cache keeps
  */
 export async function withTeams({ contenders, services, workers, names, spaces = [] }, measure) {
   const teams = [];
@@ -45,7 +45,7 @@ export async function withTeams({ contenders, services, workers, names, spaces =
   }
 }
 
-/** One worker stores, another finds the same; what is not shared, each stores for itself. */
+/** One worker stores entries and another reads them; if nothing is shared, each stores its own. */
 async function prepare({ module, team, workers }, what) {
   const last = workers - 1;
   if (module.sharesNothing) {
@@ -79,7 +79,7 @@ export async function checkCorrectness(teams, { log }) {
   }
 }
 
-/** What one worker has read before, another changes: from then on the first must read the change. */
+/** One worker changes entries that another has read before: from then on the other must read the change. */
 async function checkChanges(team, workers) {
   for (let turn = 0; turn < CHANGES; turn++) {
     await team.worker(0, 'change', { turn });

@@ -1,24 +1,24 @@
-// Times of one read at a time, for reads that are too short to be timed by themselves.
+// Times one read at a time, for reads that are too short to be timed individually.
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { median } from './statistics.mjs';
 
-/** Milliseconds: long enough that reading the clock does not count, short enough that few are interrupted. */
+/** Milliseconds: long enough that reading the clock is negligible, short enough that few batches are interrupted. */
 const BATCH = 0.05;
 /** Most reads of a batch. */
 const MOST = 4_096;
-/** The event loop turns this often, in ms, as a server's does. Its turn is not part of the time. */
+/** The event loop turns this often, in ms, as a server's does. This is not part of the time. */
 const BETWEEN_TURNS = 1;
 
 let loops = 0;
 
-/** What reading the clock takes. */
+/** The time it takes to read the clock. */
 function timeNothing() {
   const begin = performance.now();
   return performance.now() - begin;
 }
 
-/** A function that times reads of these keys by `get`. To be kept, so that its code stays warm. */
+/** A function that times reads of these keys by `get`. It must be reused, so that its code stays warm. */
 export async function timerOf({ get, keys, isMissing = false, awaited }) {
   const { batch, awaitedBatch } = await import(`./loops.mjs?${++loops}`);
   const run = awaited ? awaitedBatch : batch;
@@ -28,7 +28,7 @@ export async function timerOf({ get, keys, isMissing = false, awaited }) {
   /** Milliseconds that a batch takes. */
   async function time() {
     const begin = performance.now();
-    // A batch that waits for nothing must not pay for a turn of the microtask queue.
+    // A synchronous batch must not include a turn of the microtask queue.
     const found = awaited ? await run(get, keys, from, count) : run(get, keys, from, count);
     const took = performance.now() - begin;
     if (found !== (isMissing ? 0 : count)) throw new Error(`of ${count} entries, ${found} were there`);
@@ -36,7 +36,7 @@ export async function timerOf({ get, keys, isMissing = false, awaited }) {
     return took;
   }
 
-  /** Milliseconds that the next read takes by itself, and the two looks at the clock around it. */
+  /** Milliseconds of the next read by itself, including reading the clock before and after it. */
   function timeOne() {
     const begin = performance.now();
     get(keys[from]);
@@ -61,7 +61,7 @@ export async function timerOf({ get, keys, isMissing = false, awaited }) {
     }
   }
 
-  /** Doubled until it is long enough, from the count that was found the last time. */
+  /** Starts with the last count, and doubles it until a batch is long enough. */
   async function fit() {
     while (count < MOST && (await time()) < BATCH / 2) count *= 2;
   }

@@ -1,4 +1,4 @@
-// What is cached: the same for every contender.
+// The cached values, the same for every contender.
 
 /** An object of a web application, 250 bytes as JSON. */
 export function object(index) {
@@ -19,7 +19,7 @@ export function object(index) {
 
 export const text = (index) => `${index}:`.padEnd(1_024, 'abcdefghijklmnopqrstuvwxyz');
 
-/** A flat string of so many bytes, unlike that of any other index. */
+/** A flat string of this many bytes, different for each index. */
 export const filler = (index, bytes) => Buffer.alloc(bytes, `${index} `, 'latin1').latin1Slice();
 
 const BYTES = 100 * 1_024;
@@ -27,8 +27,8 @@ const BYTES = 100 * 1_024;
 export const bytes = (index) => Buffer.alloc(BYTES, `${index}: some bytes of any kind \u00ff\u0000`, 'latin1');
 
 /**
- * Sets of entries by name: how many there are, under which keys, which values. `kind` is the face of a contender that
- * is for such values.
+ * Sets of entries by name: how many there are, under which keys, which values. `kind` selects the contender's methods
+ * for such values.
  */
 export const sets = {
   object: { kind: 'object', count: 1_000, key: (index) => `user:${index}`, value: object },
@@ -40,7 +40,7 @@ export const sets = {
   missing: { kind: 'text', count: 1_000, key: (index) => `missing:${index}`, isMissing: true },
 };
 
-/** Kept small enough that all values of a size are in nobody's way, and in no processor's cache when they are large. */
+/** Small enough not to disturb the machine, and large enough that large values are not in a processor's cache. */
 const ALL_OF_A_SIZE = 16 * 1024 ** 2;
 
 /** Strings or buffers of one size: `text-1024`. */
@@ -51,7 +51,7 @@ const ofSize = (kind, bytes) => ({
   value: (index) => (kind === 'text' ? filler(index, bytes) : Buffer.alloc(bytes, `${index} `)),
 });
 
-/** So many short strings, which are read in no order: `growth-1000000`. */
+/** This many short strings, which are read in random order: `growth-1000000`. */
 const ofCount = (count) => ({
   kind: 'text',
   count,
@@ -67,13 +67,16 @@ export function setOf(name) {
   return kind === 'growth' ? ofCount(Number(number)) : ofSize(kind, Number(number));
 }
 
-/** All keys of a set, in the order in which they are read; made in that order too, so that they lie one after the other. */
+/**
+ * All keys of a set, in the order in which they are read; created in that order too, so that they are adjacent in
+ * memory.
+ */
 export function keysOf({ count, key, isScattered }) {
   if (!isScattered) return Array.from({ length: count }, (_, index) => key(index));
   return shuffled(count).map((index) => key(index));
 }
 
-/** The numbers below `count` in an order that is random, and the same each time. */
+/** The numbers below `count` in a random order that is the same each time. */
 function shuffled(count) {
   const numbers = Array.from({ length: count }, (_, index) => index);
   let seed = 1;
@@ -86,7 +89,7 @@ function shuffled(count) {
   return numbers;
 }
 
-/** What the check of correctness writes in one worker and reads in another. */
+/** The samples that the correctness check writes in one worker and reads in another. */
 export const samples = {
   object: [
     object(7),

@@ -15,10 +15,10 @@ const caches = {};
 const timers = new Map();
 let onBegun;
 
-/** How the contender reads at once, where it does. */
+/** The contender's synchronous read, if it has one. */
 const syncOf = (space, kind) => caches[space][kind].getSync ?? (contender.sync ? caches[space][kind].get : undefined);
 
-/** The timer of one cell, made when it is first asked for. */
+/** The timer of one cell, created at its first use. */
 async function timerFor({ space = 'bench', set: name, way }) {
   const key = `${space} ${name} ${way}`;
   if (!timers.has(key)) {
@@ -36,19 +36,19 @@ answerCalls(process, {
     caches[space] = await contender.connect(addresses, { space, entries, kept });
   },
 
-  /** Stores everything that the sets of these names have. */
+  /** Stores all entries of the sets with these names. */
   async fill({ names = Object.keys(sets), space = 'bench' } = {}) {
     for (const name of names) await fill(caches[space], setOf(name));
   },
 
-  /** Reads everything of a set at once, in the order in which it was stored: a near cache keeps it from then on. */
+  /** Reads all entries of a set at once, in the order in which they were stored, so that a near cache keeps them. */
   keep({ space, set: name }) {
     const { kind, count, key } = setOf(name);
     const get = syncOf(space, kind);
     for (let index = 0; index < count; index += 1) get(key(index));
   },
 
-  /** Whether it is there. */
+  /** Whether it is ready. */
   async check({ names = Object.keys(sets), space = 'bench' } = {}) {
     for (const name of names) await assertSet(caches[space], setOf(name));
   },
@@ -59,10 +59,10 @@ answerCalls(process, {
   changed: ({ turn }) => assertChanged(caches.bench, { turn, later: contender.seesLater }),
   count: (options) => assertCounted(caches.bench, options),
 
-  /** Resolves when the measuring that the next command asks for has begun. */
+  /** Resolves when the measurement that the next command starts has begun. */
   begun: () => new Promise((resolve) => (onBegun = resolve)),
 
-  /** Many operations under way. */
+  /** Many operations in flight. */
   async measure({ workload, inFlight, warmUp, milliseconds, timeAll }) {
     const operation = operationOf(workload, caches.bench);
     const isQuick = contender.inProcess && !WORKLOADS[workload]?.isLong;
@@ -72,14 +72,14 @@ answerCalls(process, {
     return drive(operation, { ...options, milliseconds });
   },
 
-  /** One read at a time; `undefined` where there is no such way to read. */
+  /** One read at a time; `undefined` if the contender has no such read. */
   async time({ space, set, way, warmUp, milliseconds }) {
     if (way === 'sync' && !syncOf(space ?? 'bench', setOf(set).kind)) return undefined;
     const timer = await timerFor({ space, set, way });
     return timer({ warmUp, milliseconds });
   },
 
-  /** Takes a processor's time and touches nothing that others share. */
+  /** Keeps a processor busy without touching shared data. */
   async spin({ warmUp, milliseconds }) {
     const end = performance.now() + warmUp + milliseconds;
     let sum = 0;
@@ -87,7 +87,7 @@ answerCalls(process, {
     return sum;
   },
 
-  /** Handles `count` strings without any cache: what the engine itself takes for that is no cache's doing. */
+  /** Handles `count` strings without any cache, because the engine's own memory for them is not caused by a cache. */
   async churn({ count, bytes }) {
     for (let index = 0; index < count; index++) {
       const copy = await new Promise((resolve) => setImmediate(() => resolve(filler(index, bytes))));
@@ -111,7 +111,7 @@ answerCalls(process, {
     }
   },
 
-  /** How many batches of a hundred objects this process decodes in a second: no way to fetch them can be faster. */
+  /** How many batches of a hundred objects this process decodes in a second: an upper bound for fetching them. */
   decode({ milliseconds }) {
     const texts = Array.from({ length: 100 }, (_, index) => [sets.object.key(index), JSON.stringify(object(index))]);
     const decoded = () => new Map(texts.map(([key, text]) => [key, JSON.parse(text)]));

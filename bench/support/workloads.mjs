@@ -1,4 +1,4 @@
-// What is timed with many operations under way: an operation on a set of entries.
+// The workloads that are timed with many operations in flight: an operation on a set of entries.
 
 import { keysOf, sets } from './values.mjs';
 
@@ -17,17 +17,17 @@ export const WORKLOADS = {
   'set-bytes': { title: 'set, buffers of 100 KiB', operation: 'set', set: 'bytes', isLong: true },
 };
 
-/** What a writer does beside readers of the set `hot`: it changes what they read, or as many other entries. */
+/** The writes beside readers of the set `hot`: to the entries they read, or to the same number of other entries. */
 const WRITING = { same: '', other: 'other:' };
 
-/** The keys and values of a writer. Each key keeps its own value, so that what readers find stays right. */
+/** The keys and values of a writer. Each key keeps its own value, so that readers always find the right one. */
 export function writingOf(workload) {
   const { key, value, count } = sets.hot;
   const indexes = Array.from({ length: count }, (_, index) => index);
   return { keys: indexes.map((index) => WRITING[workload] + key(index)), values: indexes.map(value) };
 }
 
-/** The function that does a workload's operation for the turn `index`. Keys and values are made before. */
+/** The function that runs a workload's operation for the turn `index`. Keys and values are created in advance. */
 export function operationOf(workload, cache) {
   if (workload in WRITING) {
     const { keys, values } = writingOf(workload);
@@ -47,6 +47,6 @@ export function operationOf(workload, cache) {
     return (index) => of.mGet(lists[index % lists.length]);
   }
   const values = Array.from({ length: Math.min(count, 100) }, (_, index) => value(index));
-  // Each key keeps its own value, so that reading it later still is what the check expects.
+  // Each key keeps its own value, so that later reads match what the check expects.
   return (index) => of.set(keys[index % values.length], values[index % values.length]);
 }

@@ -1,4 +1,4 @@
-// Puts server.mjs under load, then checks what the cluster did against what it was asked: `npm run demo`.
+// Puts server.mjs under load, then compares the cluster's report with the requests: `npm run demo`.
 //
 // Two loads at once: many well-behaved clients that ask for every country, and one client that ignores its limit.
 
@@ -15,7 +15,7 @@ const GREEDY_REQUESTS = 2_000;
 const LIMIT = 500;
 const CLIENTS = 500;
 
-/** Milliseconds without a sign of life after which something is wrong. */
+/** Milliseconds without progress after which the demo fails. */
 const PATIENCE = 10_000;
 
 const codes = (await readFile(new URL('countries.jsonl', import.meta.url), 'utf8'))
@@ -23,14 +23,14 @@ const codes = (await readFile(new URL('countries.jsonl', import.meta.url), 'utf8
   .split('\n')
   .map((line) => JSON.parse(line).code);
 
-/** What was answered, and how fast. */
+/** The answers, and their times. */
 class Load {
   answers = { 200: 0, 429: 0 };
   #times = [];
   #start = performance.now();
   #end = this.#start;
 
-  /** Starts autocannon; what it returns is its emitter of events, and resolves when it is through. */
+  /** Starts autocannon; returns its event emitter, which is also a promise for its end. */
   fire(options) {
     const run = autocannon({ url: server.url, ...options });
     run.on('response', (_client, status, _bytes, time) => {
@@ -45,7 +45,7 @@ class Load {
     return this.#times.length / ((this.#end - this.#start) / 1_000);
   }
 
-  /** Milliseconds within which that share of the answers came. */
+  /** Milliseconds within which this share of the answers arrived. */
   percentile(share) {
     return this.#times.sort((a, b) => a - b)[Math.ceil(this.#times.length * share) - 1];
   }
@@ -101,14 +101,14 @@ function ask(code, client) {
   return { path: `/countries/${code}`, headers: { 'x-client': client } };
 }
 
-/** All countries over and over in an order of its own, by so many clients that each stays far below its limit. */
+/** Requests all countries repeatedly in a random order, by so many clients that each stays far below its limit. */
 function everyCountry() {
   const requests = Array.from({ length: CLIENTS }, (_, index) => ask(codes[index % codes.length], `client ${index}`));
   const places = new Map(requests.map((request) => [request, Math.random()]));
   return requests.sort((a, b) => places.get(a) - places.get(b));
 }
 
-/** All connections, a few at a time: those of one burst would stay with the worker that happened to be quickest. */
+/** Opens all connections, a few at a time: in one burst, the quickest worker would get most of them. */
 async function crowd(load) {
   const runs = [];
   for (let group = 0; group < GROUPS; group += 1) {
@@ -123,7 +123,7 @@ async function crowd(load) {
   await Promise.all(runs);
 }
 
-/** Prints what happened; resolves to whether it is what should have happened. */
+/** Prints the results; resolves to whether they are as expected. */
 function show(load, greedy, { requests, workers, loads, stats }) {
   const total = REQUESTS + GREEDY_REQUESTS;
   const loaded = Object.values(loads);

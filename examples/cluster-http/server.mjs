@@ -3,10 +3,10 @@
 //   node examples/cluster-http/server.mjs          PORT and WORKERS are read from the environment
 //   curl http://localhost:3000/countries/PT
 //
-// GET /countries/:code   a country, loaded once for the whole cluster, by whichever worker is asked first
-// GET /report            what the cluster has done so far
+// GET /countries/:code   a country, loaded once for the whole cluster, by the worker that is asked first
+// GET /report            counters of the whole cluster
 //
-// A client that names itself in x-client may ask LIMIT times a minute, however its requests spread over the workers.
+// A client that names itself in x-client may send LIMIT requests a minute, however they are spread over the workers.
 
 import cluster from 'node:cluster';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ async function startWorkers() {
   const workers = Array.from({ length: WORKERS }, () => cluster.fork());
   const addresses = await Promise.all(workers.map((worker) => once(worker, 'listening')));
   console.log(`${WORKERS} workers on http://localhost:${addresses[0][0].port}`);
-  // The workers stop listening and leave; with the last of them gone, the primary ends by itself.
+  // The workers stop listening and exit; after the last one has ended, the primary ends by itself.
   process.once('SIGTERM', () => cluster.disconnect());
 }
 
@@ -43,14 +43,14 @@ function serve() {
   const clients = new ClusteredCache({ namespace: 'clients', max: 100_000 });
   const counters = new ClusteredCache({ namespace: 'counters' });
 
-  /** The record as it lies in the file, or null, which is cached too: asking for nonsense costs one read. */
+  /** The record from the file, or null, which is cached too: an unknown code costs one read. */
   async function loadCountry(code) {
     await counters.incr(`loads:${code}`);
     const lines = (await readFile(new URL('countries.jsonl', import.meta.url), 'utf8')).trim().split('\n');
     return lines.map((line) => JSON.parse(line)).find((country) => country.code === code) ?? null;
   }
 
-  /** Milliseconds until the client may ask again; 0 when it may now. */
+  /** Milliseconds until the client may send the next request; 0 when it may now. */
   async function mustWait(client) {
     if (client === undefined) return 0;
     // One atomic step in the host. The time to live is set by the first request of a minute and not extended by others.
@@ -63,7 +63,7 @@ function serve() {
     if (resource === 'report') return { status: 200, body: await report() };
     if (resource !== 'countries' || !code) return { status: 404, body: { error: 'try /countries/PT' } };
 
-    // Sent together, these three cost one trip to the host.
+    // Sent together, these three take one round trip to the host.
     const [wait] = await Promise.all([
       mustWait(request.headers['x-client']),
       counters.incr('requests'),
@@ -96,7 +96,7 @@ function serve() {
   }).listen(PORT);
 }
 
-/** A cache that cannot be reached is an answer too; how a service goes on without it is its own decision. */
+/** Each service decides how it continues when the cache cannot be reached. */
 function unavailable(error) {
   return { status: 503, body: { error: error.message }, headers: {} };
 }

@@ -1,2 +1,2 @@
-// Next.js puts packages into its bundles. A native addon cannot be there: this one stays in node_modules.
+// Next.js bundles packages. A native addon cannot be bundled, so this package stays in node_modules.
 module.exports = { serverExternalPackages: ['clustered-cache'] };

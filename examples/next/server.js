@@ -1,4 +1,4 @@
-// Next.js on several processes, with one cache: the primary hosts it and forks, each worker serves.
+// Next.js in several processes with one cache: the primary hosts it and forks workers, which serve requests.
 
 const cluster = require('node:cluster');
 const { createServer } = require('node:http');

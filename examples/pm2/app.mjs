@@ -1,4 +1,4 @@
-// A web server for PM2: its instances share one cache, and `pm2 restart` finds the content again.
+// A web server for PM2: its instances share one cache, and its content survives `pm2 restart`.
 //
 //   npx pm2 start ecosystem.config.cjs && curl localhost:3000
 

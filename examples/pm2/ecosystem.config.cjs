@@ -1,6 +1,6 @@
 'use strict';
 // npx pm2 start ecosystem.config.cjs
-// Every instance runs the same code; they elect the one that hosts the cache among themselves.
+// Every instance runs the same code; they elect the instance that hosts the cache.
 
 module.exports = {
   apps: [

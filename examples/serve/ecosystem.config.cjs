@@ -1,6 +1,6 @@
 'use strict';
 // npx pm2 start ecosystem.config.cjs
-// The cache is an app of its own: `pm2 reload web` and `pm2 restart web` do not touch it.
+// The cache is an app of its own: `pm2 reload web` and `pm2 restart web` do not affect it.
 
 const path = require('node:path');
 
@@ -26,7 +26,7 @@ module.exports = {
       script: './web.mjs',
       instances: 2,
       exec_mode: 'cluster',
-      // The order of starting does not matter: clients wait for the host.
+      // The order in which they start does not matter: clients wait for the host.
       env: { PORT: '3000', CLUSTERED_CACHE_ENDPOINT: endpoint },
     },
   ],

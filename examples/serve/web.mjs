@@ -1,4 +1,4 @@
-// A web server whose cache is in another process: CLUSTERED_CACHE_ENDPOINT says where.
+// A web server whose cache is hosted by another process, at CLUSTERED_CACHE_ENDPOINT.
 
 import { createServer } from 'node:http';
 import { ClusteredCache } from 'clustered-cache';

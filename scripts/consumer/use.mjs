@@ -7,7 +7,7 @@ import { ClusteredCache, isClusteredCacheError, memoize, wrap } from 'clustered-
 const cache = new ClusteredCache({ namespace: 'consumer', ttl: 60_000 });
 assert.equal(await cache.set('key', { from: 'esm' }), true);
 
-// The same cache by the other module system: one class, one content.
+// The same cache through the other module system: one class, the same entries.
 const common = createRequire(import.meta.url)('clustered-cache');
 assert.equal(common.ClusteredCache, ClusteredCache);
 assert.deepEqual(await new common.ClusteredCache({ namespace: 'consumer' }).get('key'), { from: 'esm' });

@@ -1,5 +1,5 @@
 'use strict';
-// What the long form of tests measured, kept beside the results of the benchmark. CommonJS, for both the scripts and the
+// Saves the measurements of long tests beside the results of the benchmark. CommonJS, because both the scripts and the
 // specs load it.
 
 const { existsSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs');
@@ -10,7 +10,7 @@ const FILE = path.join(__dirname, '../../bench/results', `${process.platform}-${
 
 const kept = () => (existsSync(FILE) ? JSON.parse(readFileSync(FILE, 'utf8')) : {});
 
-/** Keeps figures, an object of numbers, under a title, with the machine and the day. */
+/** Saves figures, an object of numbers, under a title, with the machine and the day. */
 exports.keepFigures = (title, figures) => {
   const { version } = process;
   const about = { node: version, cores: os.availableParallelism(), date: new Date().toISOString().slice(0, 10) };

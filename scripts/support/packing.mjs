@@ -1,4 +1,4 @@
-// What pack-check.mjs and tools.mjs share: tarballs as they would be published, and projects that install them.
+// Shared by pack-check.mjs and tools.mjs: tarballs as they would be published, and projects that install them.
 
 import { copyFileSync, cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ export async function pack(folder, destination) {
   const output = await mustRun([...npm(), 'pack', '--json', '--loglevel=error', '--pack-destination', destination], {
     cwd: folder,
   });
-  // A lifecycle script may have written before the list.
+  // A lifecycle script may have printed something before the list.
   const listed = JSON.parse(output.slice(output.search(/^[[{]/m)));
   const [{ filename, files, name }] = Array.isArray(listed) ? listed : Object.values(listed);
   return { name, tarball: join(destination, filename), paths: files.map((file) => file.path) };

@@ -1,4 +1,4 @@
-// Where the project lies and how its tools are started. Everything here runs before anything is installed.
+// The paths of the project and the commands of its tools. All code here runs before anything is installed.
 
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -32,8 +32,8 @@ export function npm() {
  * Runs a command line to its end.
  *
  * With `onLine`, output is collected and each line reported; otherwise it goes straight to the terminal.
- * A command that is not done after `timeout` ms is ended. Resolves to the exit code (127 when the program does not
- * exist) and what was collected.
+ * A command that is still running after `timeout` ms is ended. Resolves to the exit code (127 when the program does not
+ * exist) and the collected output.
  */
 export function run([program, ...args], { cwd = root, env, onLine, timeout } = {}) {
   return new Promise((resolve) => {
@@ -59,7 +59,7 @@ export function run([program, ...args], { cwd = root, env, onLine, timeout } = {
   });
 }
 
-/** As `run`, for a command whose failure is the end: throws with its output. */
+/** As `run`, but throws with the output if the command fails. */
 export async function mustRun(command, options = {}) {
   const { code, output } = await run(command, { onLine: () => {}, ...options });
   if (code !== 0) throw new Error(`${command.join(' ')}\nended with code ${code}\n${output}`);
@@ -69,7 +69,7 @@ export async function mustRun(command, options = {}) {
 /** `1.2 s` of the time since `start`, a value of `performance.now()`. */
 export const seconds = (start) => `${((performance.now() - start) / 1000).toFixed(1)} s`;
 
-/** Runs a script's main function; a failure is its message and exit code 1, without a stack of this folder. */
+/** Runs a script's main function; on failure prints the message, without a stack, and exits with 1. */
 export async function main(body) {
   try {
     await body();

@@ -1,11 +1,11 @@
-// What a build was made from, by content: a checkout that only touches dates rebuilds nothing.
+// Records the inputs of a build by content: a checkout that changes only dates causes no rebuild.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { at } from './project.mjs';
 
-/** Folders under an input whose content never reaches the result. */
+/** Folders within an input that do not affect the result. */
 const OUTSIDE = new Set(['tests', 'benches', 'target', 'node_modules']);
 
 function* filesUnder(path) {
@@ -31,7 +31,7 @@ const stampFile = (name) => at('.stamps', name);
 export const isStamped = (name, print) =>
   existsSync(stampFile(name)) && readFileSync(stampFile(name), 'utf8') === print;
 
-/** To be called before the work begins: work that is interrupted leaves no stamp. */
+/** Must be called before the work begins, so that interrupted work leaves no stamp. */
 export const unstamp = (name) => rmSync(stampFile(name), { force: true });
 
 export function stamp(name, print) {

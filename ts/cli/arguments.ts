@@ -25,11 +25,7 @@ export class UsageError extends Error {
 
 /** Settings that can be given by an option or, for containers, by a variable. */
 const OPTIONS = {
-  endpoint: {
-    value: '<path>',
-    variable: 'CLUSTERED_CACHE_ENDPOINT',
-    text: 'path of the socket; clients use the same path',
-  },
+  endpoint: { value: '<path>', variable: 'CLUSTERED_CACHE_ENDPOINT', text: 'path of the socket, also for clients' },
   'max-entries': { value: '<n>', variable: 'CLUSTERED_CACHE_MAX_ENTRIES', text: 'most entries of a namespace' },
   'max-size': { value: '<size>', variable: 'CLUSTERED_CACHE_MAX_SIZE', text: 'most bytes of a namespace: 256mb, 1gb' },
   ttl: { value: '<ms>', variable: 'CLUSTERED_CACHE_TTL', text: 'time to live of entries' },

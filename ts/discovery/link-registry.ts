@@ -33,7 +33,7 @@ export function linkFor(options: InstanceOptions): Link {
       return client(PRIMARY, options, (link) => findPrimary(seekerFor(link)));
     case 'parent': {
       const find = (link: Link) => {
-        link.blame(
+        link.setNoHostReason(
           isMainThread
             ? 'the process that started this one does not answer; it has to load clustered-cache before it starts this one'
             : 'the main thread has not attached; it has to open a cache with `attach: true` first',
@@ -48,7 +48,7 @@ export function linkFor(options: InstanceOptions): Link {
       const endpoint = translated(() => native.elect(way.key, way.stands));
       if (way.stands && isMainThread) leaveAtEnd(options.handoverTimeout, finish);
       const find = (link: Link) => {
-        link.blame('the instances of this PM2 app have no host just now; is one of them stopped?');
+        link.setNoHostReason('the instances of this PM2 app have no host just now; is one of them stopped?');
         link.connect(endpoint);
         return () => {};
       };
@@ -116,10 +116,10 @@ function client(key: string, { timeout }: InstanceOptions, find: (link: Link) =>
 function seekerFor(link: Link): Seeker {
   return {
     onAnswer: ({ endpoint, secret, user }) => {
-      link.blame(undefined);
+      link.setNoHostReason(undefined);
       link.connect(endpoint, secret, user);
     },
-    onFailure: (error, isRefusal) => (isRefusal ? link.refuse(error) : link.blame(error.message)),
+    onFailure: (error, isRefusal) => (isRefusal ? link.refuse(error) : link.setNoHostReason(error.message)),
   };
 }
 

@@ -43,13 +43,13 @@ type Answer = Attachment | { failure: string };
  * The copy of this package that answers the processes that this thread starts. It is kept where all copies find it: in
  * a module of Node, which all contexts of a thread share.
  */
-interface Desk {
+interface Responder {
   isolate: string;
   leave(): void;
 }
 
-const DESK: unique symbol = Symbol.for('clustered-cache.desk') as never;
-const desks: typeof diagnostics & { [DESK]?: Desk } = diagnostics;
+const RESPONDER: unique symbol = Symbol.for('clustered-cache.responder') as never;
+const responders: typeof diagnostics & { [RESPONDER]?: Responder } = diagnostics;
 
 /**
  * The copy that was current when a child was started: the child's host is in that copy's isolate, whichever copy
@@ -66,13 +66,13 @@ type Child = ChildProcess & { [ANSWER]?: (hello: Hello) => void };
 export function answerChildren(): void {
   const name = isolateName();
   // Copies in one isolate are one application.
-  if (desks[DESK]?.isolate === name) return;
-  desks[DESK]?.leave();
-  desks[DESK] = { isolate: name, leave: takeDesk() };
+  if (responders[RESPONDER]?.isolate === name) return;
+  responders[RESPONDER]?.leave();
+  responders[RESPONDER] = { isolate: name, leave: startResponding() };
 }
 
 /** Listens to children. Returns a function that stops listening to new ones; children that exist are still answered. */
-function takeDesk(): () => void {
+function startResponding(): () => void {
   let stopHearing: (() => void) | undefined;
   const onMessage = ({ process: child }: Worker, message: unknown) => {
     const content = contentOf(message);

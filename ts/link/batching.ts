@@ -10,7 +10,7 @@ const MOST = 1_024;
 /** If a turn takes longer than this, in ms, its duration is not counted against the timeouts of its requests. */
 const LONG = 10;
 
-export class TurnBatch {
+export class RequestBatch {
   readonly #send: () => void;
   readonly #delayed: (first: number, by: number) => void;
   #isOpen = false;

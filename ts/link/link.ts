@@ -14,7 +14,7 @@ import { NearRegistries, type NearRegistry } from '../near/registry.js';
 import { Pending, PendingRequests } from './pending.js';
 import { isolate } from '../discovery/isolate.js';
 import { shapeTable } from '../values/shapes.js';
-import { TurnBatch } from './batching.js';
+import { RequestBatch } from './batching.js';
 import { Handles, type LinkListener } from './handles.js';
 import { Outbox } from './outbox.js';
 import { Probe } from './probe.js';
@@ -33,13 +33,13 @@ export class Link {
   readonly #register = makeRegister();
   readonly #pending: PendingRequests;
   /** Requests whose callers have given up, but whose answers matter to other callers. */
-  readonly #orphans = new Map<number, (form: Form, number: number) => void>();
+  readonly #lateAnswers = new Map<number, (form: Form, number: number) => void>();
   readonly #handles: Handles;
   readonly #nears = new NearRegistries();
   #lastId = 0;
   /** Requests that native code has not taken over yet. */
   readonly #outbox: Outbox;
-  readonly #batch = new TurnBatch(
+  readonly #batch = new RequestBatch(
     () => this.#send(),
     (first, by) => this.#pending.postpone(first, by),
   );
@@ -47,7 +47,7 @@ export class Link {
   readonly #state: LinkState;
   readonly #probe = new Probe();
   /** Why there is no host, if known. */
-  #blame: string | undefined;
+  #noHostReason: string | undefined;
   readonly #onIdle: () => void;
 
   /**
@@ -107,8 +107,8 @@ export class Link {
   /**
    * Sets why there is no host to connect to, for the errors of requests that wait in vain; `undefined`: there is one.
    */
-  blame(reason: string | undefined): void {
-    this.#blame = reason;
+  setNoHostReason(reason: string | undefined): void {
+    this.#noHostReason = reason;
   }
 
   /** Reports a host that refuses this process: until it accepts it, requests fail at once. */
@@ -336,14 +336,14 @@ export class Link {
   abandon(id: number, error: unknown): boolean {
     const pending = this.#pending.take(id);
     if (!pending) return false;
-    this.#orphan(id, pending);
+    this.#expectLateAnswer(id, pending);
     pending.reject(error);
     return true;
   }
 
   /** The host will not answer the abandoned request `id`. */
   disown(id: number): void {
-    this.#orphans.delete(id);
+    this.#lateAnswers.delete(id);
   }
 
   // --- sending ---------------------------------------------------------------------------------------------------
@@ -391,13 +391,13 @@ export class Link {
 
   /** Takes the answer to a request whose caller has given up. */
   #onOrphan(id: number, form: Form, number: number): void {
-    const take = this.#orphans.get(id);
-    this.#orphans.delete(id);
+    const take = this.#lateAnswers.get(id);
+    this.#lateAnswers.delete(id);
     take?.(form, number);
   }
 
-  #orphan(id: number, { operation: { orphaned } }: Pending): void {
-    if (orphaned) this.#orphans.set(id, orphaned);
+  #expectLateAnswer(id: number, { operation: { onLateAnswer } }: Pending): void {
+    if (onLateAnswer) this.#lateAnswers.set(id, onLateAnswer);
   }
 
   #onReopened(handle: number, form: Form, answer: unknown): void {
@@ -410,7 +410,7 @@ export class Link {
     log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
     const error = codedError(knownCode(code), message);
     const isNews = change === LinkChange.Lost ? this.#state.lost() : this.#state.refused(error);
-    this.#orphans.clear();
+    this.#lateAnswers.clear();
     for (const { id } of this.#pending.all()) {
       if (id <= through) this.#fail(id, error, change === LinkChange.Lost);
     }
@@ -450,9 +450,9 @@ export class Link {
     const sent = this.#forget(id);
     const error = this.#state.isConnected
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
-      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#blame));
+      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#noHostReason));
     const isNews = this.#state.overdue(error);
-    if (sent) this.#orphan(id, pending);
+    if (sent) this.#expectLateAnswer(id, pending);
     this.#fail(id, error, sent);
     if (isNews) this.#degrade(error);
   }

@@ -8,8 +8,8 @@
  * | `connected` | are sent | with the connection |
  * | `unreachable` | fail at once | with a connection |
  *
- * In each state listeners have been told that the link is degraded, or not: a host that is connected but does not answer
- * in time degrades it too, and any answer restores it.
+ * In each state listeners may have been told that the link is degraded: a connected host that does not answer in time
+ * degrades it too, and any answer restores it.
  */
 
 interface WithoutHost {

@@ -42,7 +42,7 @@ export interface PageEntry {
 
 /** Part of a scan. */
 export interface Page {
-  /** Where to go on; 0 at the end. */
+  /** Where to continue; 0 at the end. */
   cursor: number;
   entries: PageEntry[];
 }

@@ -55,7 +55,7 @@ export async function fetchOnce<K extends string | number, V>(
 function find(context: FetchContext, key: Key, options: FetchOptions): Promise<Found> {
   const { link, handle, policy } = context;
   const { forceRefresh = false, lease = DEFAULT_LEASE, signal } = options;
-  const operation = { ...FETCH, orphaned: (form: Form, lease: number) => returnLease(context, form, lease) };
+  const operation = { ...FETCH, onLateAnswer: (form: Form, lease: number) => returnLease(context, form, lease) };
   if (!forceRefresh) {
     const found = link.found(context.native, key, FETCH);
     if (found) return Promise.resolve(found);

@@ -40,7 +40,7 @@ export interface Settling<T> {
   /** Whether it may change entries: if such a request is lost on the way, its outcome is unknown. */
   readonly writes: boolean;
   /** Handles an answer that arrives after its caller has given up, where it must not be ignored: a lease. */
-  readonly orphaned?: (form: Form, number: number) => void;
+  readonly onLateAnswer?: (form: Form, number: number) => void;
 }
 
 /** The settings of an instance that apply to its operations. */

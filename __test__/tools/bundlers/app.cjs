@@ -1,6 +1,6 @@
 'use strict';
 
-// An application that is put into one file.
+// An application that is bundled into one file.
 
 const cluster = require('node:cluster');
 const { ClusteredCache } = require('clustered-cache');

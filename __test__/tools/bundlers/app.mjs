@@ -1,4 +1,4 @@
-// An application that is put into one file.
+// An application that is bundled into one file.
 
 import cluster from 'node:cluster';
 import { ClusteredCache } from 'clustered-cache';

@@ -10,6 +10,6 @@ await build({
   platform: 'node',
   format: output.endsWith('.mjs') ? 'esm' : 'cjs',
   logLevel: 'error',
-  // Inside, the addon has to become something, or there is no output that could be loaded.
+  // Bundled, the addon needs some loader, or esbuild writes no output.
   ...(outside ? { external: ['clustered-cache'] } : { loader: { '.node': 'file' } }),
 });

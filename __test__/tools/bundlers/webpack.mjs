@@ -14,6 +14,6 @@ const compiler = webpack({
 });
 compiler.run((failure, stats) => {
   if (failure) throw failure;
-  // Inside, webpack complains of the addon and still writes its output.
+  // Bundled, webpack reports an error for the addon and still writes its output.
   if (outside && stats.hasErrors()) throw new Error(stats.toString());
 });

@@ -1,6 +1,7 @@
 'use strict';
 
-// A test file and what it starts. They share its cache, which is not that of another file with the same names.
+// A test file and the processes and threads it starts. They share its cache, which is separate from that of another
+// file with the same names.
 
 const assert = require('node:assert/strict');
 const { fork } = require('node:child_process');
@@ -20,7 +21,10 @@ const STARTS = {
   helper: () => fork(RELATIVE, { execArgv: [] }),
 };
 
-/** What is said by one that is started; its question after the host arrives here too. As a copy, for jest gives files classes of their own. */
+/**
+ * The message of a child; its request for the host arrives here too. Returned as a copy, because jest gives files
+ * classes of their own.
+ */
 async function hear(start) {
   const relative = start();
   const told = [];
@@ -29,7 +33,7 @@ async function hear(start) {
   return told;
 }
 
-/** Opens the cache that everybody gets who gives no name, and shares it with all kinds of relatives. */
+/** Opens the cache with the default name, and shares it with all kinds of children. */
 async function family({ ClusteredCache }) {
   const cache = new ClusteredCache();
   const file = randomUUID();

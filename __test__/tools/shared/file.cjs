@@ -1,6 +1,6 @@
 'use strict';
 
-// What each test file does in one run of the tool.
+// Runs in each test file, once per run of the tool.
 
 const { family } = require('./family.cjs');
 const { visit } = require('./visit.cjs');

@@ -1,6 +1,6 @@
 'use strict';
 
-// A cache that was asked to listen: `traces` sees it, or its silence elsewhere would say nothing.
+// A cache that listens: `traces` must see it, or its empty result elsewhere would prove nothing.
 
 const assert = require('node:assert/strict');
 const { ClusteredCache } = require('clustered-cache');

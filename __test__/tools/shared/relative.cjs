@@ -1,6 +1,7 @@
 'use strict';
 
-// What a test file starts: a thread, a worker of its cluster, or a helper. It reads what the file has written, and counts.
+// A child of a test file: a thread, a worker of its cluster, or a helper. It reads what the file has written, and
+// counts.
 
 const cluster = require('node:cluster');
 const { isMainThread, parentPort } = require('node:worker_threads');

@@ -1,6 +1,6 @@
 'use strict';
 
-// What each test file does: it opens a cache under a name that another file has too, and tells how many were there.
+// Runs in each test file: opens a cache with a name that another file also uses, and reports how many entries it has.
 
 const assert = require('node:assert/strict');
 const { readdirSync, readFileSync } = require('node:fs');
@@ -18,7 +18,7 @@ const traces = () => [
     : []),
 ];
 
-/** Uses a cache of the name that everybody gets who gives none; left open, for a test must end all the same. */
+/** Uses a cache with the default name. It is left open, because a test must end nevertheless. */
 async function visit({ ClusteredCache }) {
   const cache = new ClusteredCache({ near: true });
   const visitor = await cache.incr('visitors');
