@@ -22,6 +22,8 @@
 //! map of names, the timer queue, and one per namespace.
 
 mod agenda;
+#[cfg(test)]
+mod changes_tests;
 pub mod content;
 mod counter;
 mod effects;
