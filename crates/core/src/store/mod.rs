@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `kernel` | the entries of a namespace; reports each change once |
 //! | `parts` | what follows the changes: loading, scans, statistics |
+//! | `registry` | the namespaces by name |
 //! | `namespace`, `options` | one namespace: its lock, its kernel and parts, its options |
 //! | `reads`, `writes`, `counter`, `loads` | the operations of a namespace |
 //! | `ownership` | owners, fair waiting, passing on: for loads, and for what else has one owner |
@@ -36,6 +37,7 @@ mod options;
 mod ownership;
 mod parts;
 mod reads;
+mod registry;
 mod vigil;
 mod writes;
 
@@ -56,15 +58,13 @@ pub(crate) use self::loads::{Fetched, LoadOutcome};
 pub use self::mailbox::Mailbox;
 pub(crate) use self::member::Member;
 pub(crate) use self::namespace::{Namespace, State};
-use self::options::Options;
 pub(crate) use self::parts::loading::{Ask, Joined};
 pub(crate) use self::parts::scans::Scan;
 pub use self::parts::scans::ScanFields;
 use self::vigil::Vigil;
 use crate::clock::{Clock, Moment};
-use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, NamespaceConfig, TICK_STEPS};
-use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::structures::{NamespaceOptions, Settings, Stats};
+use crate::config::TICK_STEPS;
+use crate::protocol::structures::{NamespaceOptions, Stats};
 
 type Waker = Arc<dyn Fn() + Send + Sync>;
 
@@ -197,105 +197,6 @@ impl Store {
         }
     }
 
-    // --- namespaces --------------------------------------------------------------------------------------------
-
-    /// Sets the options of namespaces whose users do not say otherwise. It counts once, before the first of them is made.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidOption`].
-    pub fn set_defaults(&self, defaults: NamespaceOptions) -> Result<()> {
-        NamespaceConfig::from_options(&defaults)?;
-        self.defaults.get_or_init(|| defaults);
-        Ok(())
-    }
-
-    fn defaults(&self) -> NamespaceOptions {
-        self.defaults.get().copied().unwrap_or_default()
-    }
-
-    /// The namespace of that name, which is created if it is not there.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidOption`], [`ErrorKind::OptionsConflict`], [`ErrorKind::Memory`], or [`ErrorKind::Limit`] for
-    /// one too many.
-    pub(crate) fn open(&self, name: &str, options: &NamespaceOptions) -> Result<(Arc<Namespace>, Settings)> {
-        check_name(name)?;
-        loop {
-            let namespace = self.find_or_create(name, || Options::new(*options, self.defaults()))?;
-            match self.enter(&namespace, |state, effects, _| state.declare(name, options, effects)) {
-                Some(settings) => return Ok((namespace, settings?)),
-                // Destroyed just now, and perhaps still in the map.
-                None => self.remove(&namespace),
-            }
-        }
-    }
-
-    fn find_or_create(
-        &self,
-        name: &str,
-        options: impl FnOnce() -> Result<Options>,
-    ) -> Result<Arc<Namespace>> {
-        let mut namespaces = self.lock();
-        if let Some(namespace) = namespaces.get(name) {
-            return Ok(Arc::clone(namespace));
-        }
-        if namespaces.len() >= MAX_NAMESPACES {
-            let message =
-                format!("this host holds {MAX_NAMESPACES} namespaces, which is the limit; destroy some");
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
-        let namespace = Namespace::new(self.issue_id(), name, options()?, Arc::clone(&self.tokens))?;
-        namespaces.insert(Arc::clone(&namespace.name), Arc::clone(&namespace));
-        Ok(namespace)
-    }
-
-    /// The namespace of that name, if there is one.
-    fn find(&self, name: &str) -> Option<Arc<Namespace>> {
-        self.lock().get(name).cloned()
-    }
-
-    /// Drops the namespace and everything in it. Handles that point to it open its name anew.
-    pub(crate) fn destroy(&self, namespace: &Arc<Namespace>) {
-        self.enter(namespace, |state, effects, _| state.destroy(effects));
-        self.remove(namespace);
-    }
-
-    /// Takes a destroyed namespace off the map, unless another one has its name by now.
-    fn remove(&self, namespace: &Arc<Namespace>) {
-        let mut namespaces = self.lock();
-        if namespaces.get(&*namespace.name).is_some_and(|found| Arc::ptr_eq(found, namespace)) {
-            namespaces.remove(&*namespace.name);
-        }
-        drop(namespaces);
-        self.agenda.forget(namespace);
-    }
-
-    /// Works on a namespace under its lock, then carries out what follows. `None` when it was destroyed.
-    pub(crate) fn enter<T>(
-        &self,
-        namespace: &Arc<Namespace>,
-        work: impl FnOnce(&mut State, &mut Effects, Moment) -> T,
-    ) -> Option<T> {
-        let now = self.clock.now();
-        let mut effects = Effects::default();
-        let mut state = namespace.lock();
-        if state.destroyed {
-            return None;
-        }
-        let result = work(&mut state, &mut effects, now);
-        let due = state.due();
-        if due < state.announced {
-            state.announced = due;
-            effects.announce = Some(due);
-        }
-        drop(state);
-        if let Some(due) = effects.announce {
-            self.announce(namespace, due);
-        }
-        effects.carry_out();
-        Some(result)
-    }
-
     /// Completes what a namespace counted with what the store knows.
     pub(crate) fn complete(&self, stats: Stats) -> Stats {
         Stats {
@@ -323,17 +224,6 @@ impl Store {
     fn waker_slot(&self) -> MutexGuard<'_, Option<Waker>> {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn check_name(name: &str) -> Result<()> {
-    if (1..=MAX_NAMESPACE_BYTES).contains(&name.len()) {
-        return Ok(());
-    }
-    let message = format!(
-        "option `namespace` has {} bytes; allowed is a name of 1 to {MAX_NAMESPACE_BYTES} bytes",
-        name.len()
-    );
-    Err(Error::new(ErrorKind::InvalidOption, message))
 }
 
 fn new_epoch(clock: &Clock) -> u64 {

@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::LeaseToken;
 use crate::protocol::frame;
 use crate::store::options::Options;
-use crate::store::{Namespace, Store, check_name};
+use crate::store::registry::check_name;
+use crate::store::{Namespace, Store};
 use crate::value::check_key;
 
 /// What was taken.
