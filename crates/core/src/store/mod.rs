@@ -126,12 +126,12 @@ impl Store {
         names
     }
 
-    /// Everything this store holds, for the host that goes on with it at once.
+    /// Everything this store holds, for the host that continues with it at once.
     pub fn export(self: &Arc<Self>) -> content::Export {
         content::Export::handover(self)
     }
 
-    /// Goes on with what another host held; see [`content::Import::handover`].
+    /// Continues with what another host held; see [`content::Import::handover`].
     pub fn import(self: &Arc<Self>) -> content::Import {
         content::Import::handover(self)
     }
@@ -153,8 +153,8 @@ impl Store {
 
     // --- time --------------------------------------------------------------------------------------------------
 
-    /// Does what time demands: purges stale entries where a namespace wants that, and passes overrun leases on.
-    /// Each call does a bounded part. Returns the moment at which it must be called next, perhaps one that is past.
+    /// Does what is due: purges stale entries where a namespace wants that, and passes overrun leases on. Each call
+    /// does a bounded part. Returns the moment at which it must be called next, perhaps one that has passed.
     pub fn tick(&self) -> Option<Moment> {
         let now = self.clock.now();
         let mut steps = TICK_STEPS;
@@ -165,13 +165,13 @@ impl Store {
                 let mut state = namespace.lock();
                 let mut effects = Effects::default();
                 let taken = state.tick(steps, &mut effects, now);
-                // It is off the agenda: whatever is due next is announced, even if it was before.
+                // It is off the timer queue: whatever is due next is announced, even if it was before.
                 state.announced = state.due();
                 effects.announce = Some(state.announced).filter(|due| *due != NEVER);
                 (effects, taken)
             };
             if let Some(due) = effects.announce {
-                // Whoever calls learns of it from the result; nobody needs to be woken.
+                // The caller learns of it from the result, without being woken.
                 self.agenda.announce(&namespace, due);
             }
             effects.carry_out();

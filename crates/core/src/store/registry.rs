@@ -74,7 +74,7 @@ impl Store {
         self.remove(namespace);
     }
 
-    /// Takes a destroyed namespace off the map, unless another one has its name by now.
+    /// Takes a destroyed namespace off the map, unless a later one has its name by now.
     fn remove(&self, namespace: &Arc<Namespace>) {
         let mut namespaces = self.lock();
         if namespaces.get(&*namespace.name).is_some_and(|found| Arc::ptr_eq(found, namespace)) {

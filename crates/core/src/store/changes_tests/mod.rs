@@ -2,12 +2,14 @@
 
 mod loads;
 mod removals;
+mod way;
 mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::ways::{Way, causes, ways};
+use self::way::Way;
+use self::ways::{causes, ways};
 use super::content::Export;
 use super::kernel::Cause;
 use super::probe::Probe;

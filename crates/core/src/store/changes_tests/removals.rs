@@ -1,7 +1,7 @@
 //! The ways to bring each cause about: those that remove entries.
 
 use super::ENTRY;
-use super::ways::{Way, way};
+use super::way::{Way, way};
 use crate::operations::batches::{MDelete, MGet};
 use crate::operations::namespace::{Destroy, PurgeStale};
 use crate::protocol::Blob;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clustered_cache_shm::NoRoom;
 
 use super::removals::{cleared, expired, refused, removed};
+use super::way::{Way, way};
 use super::{ENTRY, Scene};
 use crate::operations::batches::MSet;
 use crate::protocol::answer::Response;
@@ -16,28 +17,6 @@ use crate::store::kernel::Cause::{
 };
 use crate::store::probe::exhausted;
 use crate::testing::{User, new_entry, text_key, text_value};
-
-/// Cause, key or prefix, and number of entries of one report.
-pub(super) type Expected = (Cause, &'static str, u64);
-
-/// One way to cause changes.
-pub(super) struct Way {
-    pub(super) name: &'static str,
-    pub(super) options: NamespaceOptions,
-    /// Calls [`Scene::listen`] when all is prepared.
-    pub(super) act: fn(&mut Scene),
-    pub(super) expected: &'static [Expected],
-}
-
-pub(super) fn way(name: &'static str, expected: &'static [Expected], act: fn(&mut Scene)) -> Way {
-    Way { name, options: NamespaceOptions::default(), act, expected }
-}
-
-impl Way {
-    pub(super) fn with(self, options: NamespaceOptions) -> Self {
-        Self { options, ..self }
-    }
-}
 
 /// The ways to bring a cause about. A cause without a way does not compile.
 pub(super) fn ways(cause: Cause) -> Vec<Way> {
