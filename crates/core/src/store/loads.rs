@@ -45,7 +45,7 @@ impl LoadOutcome<'_> {
 }
 
 impl State {
-    /// The value, the lease to load it, or a place among those who wait. `force` loads in any case.
+    /// The value, the lease to load it, or a place in the queue. `force` loads in any case.
     ///
     /// A stale entry counts as none; it stays, for reads that allow it, until the load replaces it.
     ///

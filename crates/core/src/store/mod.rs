@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `kernel` | the entries of a namespace; reports each change once |
 //! | `parts` | what follows the changes: loading, scans, statistics |
+//! | `registry` | the namespaces by name |
 //! | `namespace`, `options` | one namespace: its lock, its kernel and parts, its options |
 //! | `reads`, `writes`, `counter`, `loads` | the operations of a namespace |
 //! | `ownership` | owners, fair waiting, passing on: for loads, and for what else has one owner |
@@ -21,6 +22,8 @@
 //! Locks, none of which is held while another is taken, a caller that waits is answered or a whole table is freed: the
 //! map of names, the timer queue, and one per namespace.
 
+#[cfg(test)]
+mod changes_tests;
 pub mod content;
 mod counter;
 mod effects;
@@ -33,6 +36,7 @@ mod options;
 mod ownership;
 mod parts;
 mod reads;
+mod registry;
 mod suspend_detection;
 mod timer_queue;
 mod writes;
@@ -53,16 +57,14 @@ pub(crate) use self::loads::{Fetched, LoadOutcome};
 pub use self::mailbox::Mailbox;
 pub(crate) use self::member::Member;
 pub(crate) use self::namespace::{Namespace, State};
-use self::options::Options;
 pub(crate) use self::parts::loading::{Ask, Joined};
 pub(crate) use self::parts::scans::Scan;
 pub use self::parts::scans::ScanFields;
 use self::suspend_detection::SuspendDetection;
 use self::timer_queue::TimerQueue;
 use crate::clock::{Clock, Moment};
-use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, NamespaceConfig, TICK_STEPS};
-use crate::error::{Error, ErrorKind, Result};
-use crate::wire::structures::{NamespaceOptions, Settings, Stats};
+use crate::config::TICK_STEPS;
+use crate::wire::structures::{NamespaceOptions, Stats};
 
 type Waker = Arc<dyn Fn() + Send + Sync>;
 
@@ -124,12 +126,12 @@ impl Store {
         names
     }
 
-    /// Everything this store holds, for the host that goes on with it at once.
+    /// Everything this store holds, for the host that continues with it at once.
     pub fn export(self: &Arc<Self>) -> content::Export {
         content::Export::handover(self)
     }
 
-    /// Goes on with what another host held; see [`content::Import::handover`].
+    /// Continues with what another host held; see [`content::Import::handover`].
     pub fn import(self: &Arc<Self>) -> content::Import {
         content::Import::handover(self)
     }
@@ -151,8 +153,8 @@ impl Store {
 
     // --- time --------------------------------------------------------------------------------------------------
 
-    /// Does what time demands: purges stale entries where a namespace wants that, and passes overrun leases on.
-    /// Each call does a bounded part. Returns the moment at which it must be called next, perhaps one that is past.
+    /// Does what is due: purges stale entries where a namespace wants that, and passes overrun leases on. Each call
+    /// does a bounded part. Returns the moment at which it must be called next, perhaps one that has passed.
     pub fn tick(&self) -> Option<Moment> {
         let now = self.clock.now();
         let mut steps = TICK_STEPS;
@@ -169,7 +171,7 @@ impl Store {
                 (effects, taken)
             };
             if let Some(due) = effects.announce {
-                // Whoever calls learns of it from the result; nobody needs to be woken.
+                // The caller learns of it from the result, without being woken.
                 self.timer_queue.announce(&namespace, due);
             }
             effects.carry_out();
@@ -193,105 +195,6 @@ impl Store {
                 wake();
             }
         }
-    }
-
-    // --- namespaces --------------------------------------------------------------------------------------------
-
-    /// Sets the options of namespaces whose users do not say otherwise. It counts once, before the first of them is made.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidOption`].
-    pub fn set_defaults(&self, defaults: NamespaceOptions) -> Result<()> {
-        NamespaceConfig::from_options(&defaults)?;
-        self.defaults.get_or_init(|| defaults);
-        Ok(())
-    }
-
-    fn defaults(&self) -> NamespaceOptions {
-        self.defaults.get().copied().unwrap_or_default()
-    }
-
-    /// The namespace of that name, which is created if it is not there.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidOption`], [`ErrorKind::OptionsConflict`], [`ErrorKind::Memory`], or [`ErrorKind::Limit`] for
-    /// one too many.
-    pub(crate) fn open(&self, name: &str, options: &NamespaceOptions) -> Result<(Arc<Namespace>, Settings)> {
-        check_name(name)?;
-        loop {
-            let namespace = self.find_or_create(name, || Options::new(*options, self.defaults()))?;
-            match self.enter(&namespace, |state, effects, _| state.declare(name, options, effects)) {
-                Some(settings) => return Ok((namespace, settings?)),
-                // Destroyed just now, and perhaps still in the map.
-                None => self.remove(&namespace),
-            }
-        }
-    }
-
-    fn find_or_create(
-        &self,
-        name: &str,
-        options: impl FnOnce() -> Result<Options>,
-    ) -> Result<Arc<Namespace>> {
-        let mut namespaces = self.lock();
-        if let Some(namespace) = namespaces.get(name) {
-            return Ok(Arc::clone(namespace));
-        }
-        if namespaces.len() >= MAX_NAMESPACES {
-            let message =
-                format!("this host holds {MAX_NAMESPACES} namespaces, which is the limit; destroy some");
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
-        let namespace = Namespace::new(self.issue_id(), name, options()?, Arc::clone(&self.tokens))?;
-        namespaces.insert(Arc::clone(&namespace.name), Arc::clone(&namespace));
-        Ok(namespace)
-    }
-
-    /// The namespace of that name, if there is one.
-    fn find(&self, name: &str) -> Option<Arc<Namespace>> {
-        self.lock().get(name).cloned()
-    }
-
-    /// Drops the namespace and everything in it. Handles that point to it open its name anew.
-    pub(crate) fn destroy(&self, namespace: &Arc<Namespace>) {
-        self.enter(namespace, |state, effects, _| state.destroy(effects));
-        self.remove(namespace);
-    }
-
-    /// Takes a destroyed namespace off the map, unless another one has its name by now.
-    fn remove(&self, namespace: &Arc<Namespace>) {
-        let mut namespaces = self.lock();
-        if namespaces.get(&*namespace.name).is_some_and(|found| Arc::ptr_eq(found, namespace)) {
-            namespaces.remove(&*namespace.name);
-        }
-        drop(namespaces);
-        self.timer_queue.forget(namespace);
-    }
-
-    /// Works on a namespace under its lock, then carries out what follows. `None` when it was destroyed.
-    pub(crate) fn enter<T>(
-        &self,
-        namespace: &Arc<Namespace>,
-        work: impl FnOnce(&mut State, &mut Effects, Moment) -> T,
-    ) -> Option<T> {
-        let now = self.clock.now();
-        let mut effects = Effects::default();
-        let mut state = namespace.lock();
-        if state.destroyed {
-            return None;
-        }
-        let result = work(&mut state, &mut effects, now);
-        let due = state.due();
-        if due < state.announced {
-            state.announced = due;
-            effects.announce = Some(due);
-        }
-        drop(state);
-        if let Some(due) = effects.announce {
-            self.announce(namespace, due);
-        }
-        effects.carry_out();
-        Some(result)
     }
 
     /// Completes what a namespace counted with what the store knows.
@@ -321,17 +224,6 @@ impl Store {
     fn waker_slot(&self) -> MutexGuard<'_, Option<Waker>> {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn check_name(name: &str) -> Result<()> {
-    if (1..=MAX_NAMESPACE_BYTES).contains(&name.len()) {
-        return Ok(());
-    }
-    let message = format!(
-        "option `namespace` has {} bytes; allowed is a name of 1 to {MAX_NAMESPACE_BYTES} bytes",
-        name.len()
-    );
-    Err(Error::new(ErrorKind::InvalidOption, message))
 }
 
 fn new_epoch(clock: &Clock) -> u64 {

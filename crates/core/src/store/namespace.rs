@@ -170,7 +170,7 @@ impl State {
         self.entries.due().min(self.parts.due())
     }
 
-    /// Does what time demands, in at most `most` steps; returns how many it took.
+    /// Does what is due, in at most `most` steps; returns how many it took.
     pub(crate) fn tick(&mut self, most: usize, effects: &mut Effects, now: Moment) -> usize {
         let taken = self.parts.tick(most, effects, now);
         taken + self.entries.purge_due(now, most - taken, &mut self.parts)

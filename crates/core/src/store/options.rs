@@ -1,4 +1,4 @@
-//! Options of one namespace as everybody declared them, and as run-time changes left them.
+//! Options of one namespace as its users declared them, and as run-time changes left them.
 
 use std::fmt::Display;
 
@@ -13,10 +13,10 @@ pub(crate) struct Options {
     declared: NamespaceOptions,
     /// Declared ones as changed at run time. Kept beside `config`, so that defaults follow what they depend on.
     effective: NamespaceOptions,
-    /// What is in force where nobody says anything.
+    /// What is in force where no user says anything.
     defaults: NamespaceOptions,
     config: NamespaceConfig,
-    /// They came out of a snapshot: they hold until somebody opens the namespace and says what holds now.
+    /// They came out of a snapshot: they hold until a user opens the namespace and declares its own.
     presumed: bool,
 }
 
@@ -39,7 +39,7 @@ macro_rules! pair_up {
 }
 
 impl Options {
-    /// The options of a new namespace; `defaults` are in force where `declared` says nothing, and conflict with nobody.
+    /// The options of a new namespace; `defaults` are in force where `declared` says nothing, and never conflict.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`].
@@ -49,8 +49,8 @@ impl Options {
         Ok(Self { declared, effective, defaults, config, presumed: false })
     }
 
-    /// Options nobody has declared in this host's life. The first who opens the namespace replaces them all: a program
-    /// that was started anew with other options does not conflict with what it was.
+    /// Options that no user has declared at this host. The first user that opens the namespace replaces them all: a program
+    /// that was restarted with other options does not conflict with what it was.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`].
@@ -82,7 +82,7 @@ impl Options {
         Settings { max, max_size, max_entry_size, ttl, allow_stale }
     }
 
-    /// Another one opens the namespace with `options`: those nobody declared so far take effect.
+    /// A user opens the namespace with `options`: those that were not declared so far take effect.
     ///
     /// # Errors
     /// [`ErrorKind::OptionsConflict`] with all that differ, [`ErrorKind::InvalidOption`]. Nothing has changed then.
@@ -102,7 +102,7 @@ impl Options {
         Ok(())
     }
 
-    /// Changes what is in force; what was declared stays, so that nobody conflicts with a change.
+    /// Changes what is in force; what was declared stays, so that no user conflicts with a change.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`]. Nothing has changed then.

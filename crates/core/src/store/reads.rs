@@ -122,7 +122,7 @@ impl State {
     // --- reads of clients --------------------------------------------------------------------------------------
 
     /// Takes note of what clients have read from the table by themselves: how many hits and misses, and which entries
-    /// they met, oldest first, each by its slot and the low half of its key's hash. What is gone meanwhile is skipped.
+    /// they met, oldest first, each by its slot and the low half of its key's hash. An entry that has gone since is skipped.
     pub(crate) fn seen(
         &mut self,
         hits: u64,
@@ -135,7 +135,7 @@ impl State {
             if self.entries.low_hash(slot) != Some(low) {
                 continue;
             }
-            // Where a stale entry may be a value, only the host reads it: this one was fresh when others did.
+            // Where a stale entry may be a value, only the host reads it: this one was fresh when the client did.
             if self.entries.is_stale(slot, now) && !self.options.config().allow_stale {
                 self.meet_stale(slot);
             } else {

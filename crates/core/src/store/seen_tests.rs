@@ -90,7 +90,7 @@ fn a_stale_entry_that_was_met_stays_in_its_place_where_reads_delete_none() {
 }
 
 #[test]
-fn where_stale_entries_may_be_read_nobody_has_met_one_without_asking() {
+fn where_stale_entries_may_be_read_no_client_has_met_one_without_asking() {
     let options = NamespaceOptions { allow_stale: Some(true), ..Default::default() };
     let mut scene = Scene::new(options, &[("a", 5), ("b", 9)]);
     // It was fresh when it was read: the value is still to be handed out once.

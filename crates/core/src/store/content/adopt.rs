@@ -20,7 +20,7 @@ const MAX_LEASE_MICROS: u64 = MAX_LEASE.as_micros() as u64;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Base {
     pub(super) start: Moment,
-    /// Microseconds. More than `start` where the machine was started anew meanwhile.
+    /// Microseconds. More than `start` if the machine was restarted in between.
     pub(super) elapsed: u64,
     /// What is stale may still be a value.
     pub(super) keeps_stale: bool,

@@ -1,11 +1,10 @@
-//! Scans under way that come from another host, until they can go on here.
+//! Scans under way that come from another host, until they can continue here.
 
 use std::sync::Arc;
 
 use ahash::{HashMap, HashMapExt};
 
-use super::import::malformed;
-use super::record::{LeftRecord, ScanRecord};
+use super::record::{LeftRecord, ScanRecord, malformed};
 use crate::clock::Moment;
 use crate::config::{MAX_MOVED_RUNS, MAX_MOVED_SCANS, MOVED_SCAN_LIFE};
 use crate::error::Result;
@@ -46,7 +45,7 @@ impl Arrived {
     /// The next entry has come, and perhaps it was kept.
     pub(super) fn note(&mut self, kept: Option<Place>) {
         self.places.extend(kept.map(|place| (self.count, place)));
-        // There are no more entries than slots; of a sender who says otherwise no scan is found.
+        // There are no more entries than slots; a sender that says otherwise loses its scans.
         self.count = self.count.saturating_add(1);
     }
 }

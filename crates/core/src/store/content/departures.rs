@@ -1,4 +1,4 @@
-//! Scans under way, on their way to another host: what each has left, said in numbers of entries instead of keys.
+//! Open scans, on their way to another host: what each has left, said in numbers of entries instead of keys.
 //!
 //! An entry's number is how many entries of its namespace were written before it. Scans and the order of use agree
 //! mostly, so what is left are few runs of numbers, however many entries those are.
@@ -73,7 +73,7 @@ impl Departures {
         Ok(!self.left.is_empty())
     }
 
-    /// Time is over: what was not written ends with this host.
+    /// What was not written by now ends with this host.
     pub(super) fn cut(&mut self) {
         self.left.clear();
     }

@@ -53,12 +53,12 @@ struct Source {
 }
 
 impl Export {
-    /// Everything, for a host that goes on at once: entries, options, counters, loads and scans under way.
+    /// Everything, for a host that continues at once: entries, options, counters, loads in flight and open scans.
     pub fn handover(store: &Arc<Store>) -> Self {
         Self::new(store, Purpose::Handover)
     }
 
-    /// Without scans, for a host that cannot go on with them.
+    /// Without scans, for a host that cannot continue them.
     pub fn without_scans(mut self) -> Self {
         self.scans = None;
         self
@@ -105,7 +105,7 @@ impl Export {
             Record::Begin { version: VERSION, tokens }.append(out)?;
             self.progress = Progress::UnderWay;
         }
-        // All namespaces and leases before any entry: whoever stops early has at least these.
+        // All namespaces and leases before any entry: a receiver that stops early has at least these.
         while out.len() < end
             && let Some(namespace) = self.unnamed.pop_front()
         {
@@ -129,7 +129,7 @@ impl Export {
         Ok(self.progress != Progress::Over)
     }
 
-    /// Time is over for entries: none follows any more, and the end tells how many are not in it. Scans still do.
+    /// No entry follows any more, and the end tells how many are missing. Scans still follow.
     pub fn cut(&mut self) {
         let left: usize = self.sources.iter().map(|source| source.left.len()).sum();
         self.totals.left_out += left as u64;
@@ -137,7 +137,7 @@ impl Export {
         self.unnamed.clear();
     }
 
-    /// Time is over for scans too: what was not said of them by now is not said.
+    /// Nothing more is said of scans either.
     pub fn cut_scans(&mut self) {
         if let Some(scans) = &mut self.scans {
             scans.cut();
@@ -187,7 +187,7 @@ impl Export {
         Ok(())
     }
 
-    /// Writes some entries of one namespace, which then stands behind the others.
+    /// Writes some entries of one namespace, which then queues behind the others.
     fn run(&mut self, mut source: Source, out: &mut Vec<u8>, end: usize) -> Result<()> {
         let Self { store, purpose, began, scratch, totals, scans, minor, .. } = self;
         let Source { number, namespace, left } = &mut source;

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use super::adopt::{Base, Fate};
 use super::arrivals::Arrivals;
-use super::record::{LeaseRecord, LeftRecord, NamespaceRecord, Record, ScanRecord, Totals, VERSION};
+use super::record::{
+    LeaseRecord, LeftRecord, NamespaceRecord, Record, ScanRecord, Totals, VERSION, malformed,
+};
 use crate::config::{
     BUFFER_KEPT, KEYS_PER_TURN, MAX_CONTENT_NUMBER, MAX_FRAME_BYTES, MAX_NAMESPACES, MAX_TTL,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::options::Options;
-use crate::store::{Namespace, Store, check_name};
+use crate::store::registry::check_name;
+use crate::store::{Namespace, Store};
 use crate::value::check_key;
 use crate::wire::LeaseToken;
 use crate::wire::frame;
@@ -22,13 +25,13 @@ use crate::wire::frame;
 pub struct Imported {
     /// Entries that are in the store now.
     pub entries: u64,
-    /// Entries whose time was over.
+    /// Entries that had expired.
     pub expired: u64,
     /// Entries for which there was no room, or an entry of the same key already.
     pub skipped: u64,
-    /// Loads that go on here.
+    /// Loads that continue here.
     pub leases: u64,
-    /// Scans that go on here.
+    /// Scans that continue here.
     pub scans: u64,
     /// Entries that the sender had no time for.
     pub left_out: u64,
@@ -65,7 +68,7 @@ impl Import {
     }
 
     /// Takes what [`super::Export::snapshot`] wrote so long ago. The options in it hold for each namespace until
-    /// somebody opens it; one that is open keeps its own.
+    /// a user opens it; one that is open keeps its own.
     pub fn snapshot(store: &Arc<Store>, elapsed: Duration) -> Self {
         Self::new(store, false, elapsed)
     }
@@ -93,7 +96,7 @@ impl Import {
     /// that this one does not know. Nothing more is taken then; what came before stays.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         if self.failed {
-            return Err(malformed("goes on after an error"));
+            return Err(malformed("continues after an error"));
         }
         let fed = self.take(bytes);
         if fed.is_err() {
@@ -143,7 +146,7 @@ impl Import {
         let mut used = 0;
         while let Some((body, length)) = frame::split(&bytes[used..], MAX_FRAME_BYTES)? {
             if self.taken.complete {
-                return Err(malformed("goes on after its end"));
+                return Err(malformed("continues after its end"));
             }
             let record = Record::read(body)?;
             if self.tokens == 0 && !matches!(record, Record::Begin { .. }) {
@@ -221,7 +224,7 @@ impl Import {
         self.check_room_for_namespace()?;
         check_name(record.name).map_err(|_| malformed("has a namespace without a proper name"))?;
         let namespace = if self.handover && !record.presumed {
-            self.store.go_on_with(record)
+            self.store.continue_with(record)
         } else {
             self.store.presume(record)
         };
@@ -290,7 +293,7 @@ impl Import {
         let (entries, length) = match run {
             Some(run) => run?,
             None => {
-                // It could not be opened, or somebody has destroyed it.
+                // It could not be opened, or was destroyed.
                 *namespace = None;
                 let run = each_entry(number, bytes, |_| {
                     if let Some(arrived) = &mut arrived {
@@ -336,14 +339,10 @@ fn each_entry(
     Ok((entries, used))
 }
 
-pub(super) fn malformed(what: &str) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the content of a store {what}; the rest of it is not taken"))
-}
-
 impl Store {
     /// A namespace with the options it had under the host before. One that is open here already keeps its own where
     /// they differ. `None` when it cannot be opened.
-    fn go_on_with(&self, record: &NamespaceRecord<'_>) -> Option<Arc<Namespace>> {
+    fn continue_with(&self, record: &NamespaceRecord<'_>) -> Option<Arc<Namespace>> {
         let Ok((namespace, _)) = self.open(record.name, &record.declared) else {
             return self.find(record.name);
         };
@@ -352,7 +351,7 @@ impl Store {
         Some(namespace)
     }
 
-    /// A namespace nobody has opened yet in this host's life, or the one that somebody has.
+    /// A namespace that no user has opened yet at this host, or the one that is open.
     fn presume(&self, record: &NamespaceRecord<'_>) -> Option<Arc<Namespace>> {
         self.find_or_create(record.name, || Options::presumed(record.effective, self.defaults())).ok()
     }

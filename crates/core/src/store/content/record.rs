@@ -179,7 +179,7 @@ pub(super) struct LeaseRecord<'a> {
     #[serde(borrow)]
     pub(super) key: Blob<'a>,
     pub(super) token: LeaseToken,
-    /// The result is to be stored, and who fetches the key waits for it.
+    /// The result is to be stored, and a fetch of the key waits for it.
     pub(super) joinable: bool,
     /// Microseconds until another may lead.
     pub(super) remaining: u64,
@@ -234,7 +234,7 @@ pub(super) struct ScanRecord {
     pub(super) namespace: u32,
     pub(super) cursor: u64,
     pub(super) fields: ScanFields,
-    /// Microseconds until nobody will ask for it any more.
+    /// Microseconds until it is forgotten.
     pub(super) patience: u64,
 }
 
@@ -254,4 +254,9 @@ tagged! {
         /// Entries that were left out because there was no time for them, or the receiver is too old for them.
         2 left_out: u64, since 0;
     }
+}
+
+/// What is wrong with content as a whole.
+pub(super) fn malformed(what: &str) -> Error {
+    Error::new(ErrorKind::Protocol, format!("the content of a store {what}; the rest of it is not taken"))
 }

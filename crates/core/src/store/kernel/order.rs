@@ -14,7 +14,7 @@ pub(crate) fn new_order() -> Order {
     LruCache::unbounded_with_hasher(SlotHasher)
 }
 
-/// Hashes slots. They are small numbers that nobody outside chooses, so one multiplication is enough.
+/// Hashes slots. They are small numbers that no client chooses, so one multiplication is enough.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct SlotHasher;
 

@@ -1,4 +1,4 @@
-//! Which entries a scan has still to show, also when their table is replaced meanwhile.
+//! Which entries a scan has still to show, also after their table has been replaced.
 
 use std::sync::{Arc, OnceLock};
 
@@ -31,7 +31,7 @@ impl Era {
     }
 }
 
-/// The entries that a scan has still to show. One that is removed and stored again meanwhile may be among them or not:
+/// The entries that a scan has still to show. One that is removed and stored again since may be among them or not:
 /// nothing tells it from the one that was there, unless it has got another slot.
 #[derive(Debug)]
 pub(crate) struct ScanCursor {

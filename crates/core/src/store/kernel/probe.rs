@@ -35,7 +35,7 @@ impl Probe {
         SEEN.with_borrow_mut(|seen| seen.refusal = Some(Box::new(refusal)));
     }
 
-    /// Holds every table to so many bytes of keys and values.
+    /// Holds every table to `most` bytes of keys and values.
     pub(crate) fn bound(&self, most: u64) {
         self.refuse(move |stored, added| (stored + added > most).then_some(NoRoom::Bound));
     }
@@ -77,7 +77,7 @@ impl Drop for Probe {
     }
 }
 
-/// The system's answer to who asks for memory that is not there.
+/// The system's answer when there is no memory.
 pub(crate) fn exhausted() -> NoRoom {
     NoRoom::System(io::ErrorKind::OutOfMemory.into())
 }

@@ -38,7 +38,7 @@ impl Entries {
         self.evict(config.max.unwrap_or(u64::MAX), config.max_size, self.table.bound_under(config), listener);
         self.table.rebound(config);
         if self.table.is_over_bound() {
-            // Memory goes back with its table only. Without memory for another one this one serves on.
+            // Memory goes back with its table only. Without memory for another one this one stays in use.
             let _ = self.relocate(config, flags, effects);
         }
         Ok(())

@@ -77,7 +77,7 @@ impl Table {
         bound(config, self.units).min(self.writer.capacity())
     }
 
-    /// Follows `maxSize`. Whatever is over [`Self::bound_under`] has been removed.
+    /// Follows `maxSize`. What exceeds [`Self::bound_under`] has been removed before.
     pub(crate) fn rebound(&mut self, config: &NamespaceConfig) {
         let bound = self.bound_under(config);
         if bound != self.bound {

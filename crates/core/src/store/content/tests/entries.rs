@@ -334,7 +334,7 @@ fn a_snapshot_presumes_options_until_somebody_declares_them() {
         let reply = joined.ask(1, Tune { options: NamespaceOptions::default() });
         let Response::Settings(settings) = reply.response() else { panic!("{reply:?}") };
         assert_eq!((settings.max, settings.ttl, settings.allow_stale), (Some(3), 0, true));
-        assert_eq!(stats(&mut joined).sets, 0, "a new host counts anew");
+        assert_eq!(stats(&mut joined).sets, 0, "a new host counts from 0");
         let reply = User::new(&store.store).ask(1, Open { name: "n", options: old });
         assert_eq!(reply.error(), Some(ErrorKind::OptionsConflict), "now they are declared");
     }

@@ -1,4 +1,4 @@
-//! Loads under way.
+//! Loads in flight.
 
 use super::*;
 use crate::operations::loading::{Complete, Fetch, Loaded};
@@ -16,7 +16,7 @@ fn lead(user: &mut User, key: &str, lease_ms: u64) -> LeaseToken {
     }
 }
 
-fn settle(user: &mut User, token: LeaseToken, value: &str) -> Reply {
+fn complete(user: &mut User, token: LeaseToken, value: &str) -> Reply {
     let value = text_value(value);
     let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
     user.ask(1, Complete { token, loaded })
@@ -27,7 +27,7 @@ fn late(user: &User) -> Reply {
 }
 
 #[test]
-fn the_leader_settles_with_its_old_token_and_those_who_ask_again_hear_of_it() {
+fn the_leader_completes_with_its_old_token_and_fetches_that_ask_again_get_the_value() {
     let host = Host::new(0);
     let (mut leader, mut waiter) = (host.joined("n"), host.joined("n"));
     let token = lead(&mut leader, "k", 1_000);
@@ -35,16 +35,16 @@ fn the_leader_settles_with_its_old_token_and_those_who_ask_again_hear_of_it() {
 
     let successor = host.successor();
     let (mut leader, mut waiter) = (successor.joined("n"), successor.joined("n"));
-    assert_eq!(fetch(&mut waiter, "k", 1_000), Response::Waiting, "it joins the same flight");
-    assert_eq!(settle(&mut leader, token, "loaded"), Response::Flag(true));
+    assert_eq!(fetch(&mut waiter, "k", 1_000), Response::Waiting, "it joins the same load");
+    assert_eq!(complete(&mut leader, token, "loaded"), Response::Flag(true));
     assert_eq!(value_of(&late(&waiter)).as_deref(), Some("loaded"));
     assert_eq!(get(&mut waiter, "k").as_deref(), Some("loaded"));
-    assert_eq!(settle(&mut leader, token, "twice"), Response::Flag(false));
+    assert_eq!(complete(&mut leader, token, "twice"), Response::Flag(false));
     successor.store.validate();
 }
 
 #[test]
-fn a_lease_whose_leader_never_comes_ends_by_its_time() {
+fn a_lease_whose_leader_never_comes_ends_by_overrun() {
     let host = Host::new(0);
     let mut leader = host.joined("n");
     let token = lead(&mut leader, "waited for", 1_000);
@@ -59,12 +59,12 @@ fn a_lease_whose_leader_never_comes_ends_by_its_time() {
     assert_eq!(successor.store.tick(), None, "nothing of them is left to be looked after");
     successor.store.validate();
     assert!(matches!(late(&waiter).response(), Response::Lease(_)));
-    assert_eq!(settle(&mut leader, token, "too late"), Response::Flag(false));
+    assert_eq!(complete(&mut leader, token, "too late"), Response::Flag(false));
     assert!(matches!(fetch(&mut leader, "alone", 50).response(), Response::Lease(_)));
 }
 
 #[test]
-fn an_overdue_lease_gives_way_to_who_asks_even_before_it_is_looked_after() {
+fn an_overdue_lease_gives_way_to_a_fetch_even_before_a_tick() {
     let host = Host::new(0);
     let mut leader = host.joined("n");
     lead(&mut leader, "k", 100);
@@ -75,20 +75,20 @@ fn an_overdue_lease_gives_way_to_who_asks_even_before_it_is_looked_after() {
 }
 
 #[test]
-fn tokens_go_on_above_all_that_the_earlier_host_gave() {
+fn tokens_continue_above_all_that_the_earlier_host_gave() {
     let host = Host::new(0);
     let mut user = host.joined("n");
-    let settled = lead(&mut user, "settled", 1_000);
+    let completed = lead(&mut user, "completed", 1_000);
     let open = lead(&mut user, "open", 1_000);
     let last = lead(&mut user, "last", 1_000);
-    for token in [settled, last] {
-        settle(&mut user, token, "v");
+    for token in [completed, last] {
+        complete(&mut user, token, "v");
     }
     let successor = host.successor();
     let mut joined = successor.joined("n");
     assert!(lead(&mut joined, "next", 1_000) > last);
-    assert_eq!(settle(&mut joined, last, "again"), Response::Flag(false), "that one is over");
-    assert_eq!(settle(&mut joined, open, "v"), Response::Flag(true));
+    assert_eq!(complete(&mut joined, last, "again"), Response::Flag(false), "that one has ended");
+    assert_eq!(complete(&mut joined, open, "v"), Response::Flag(true));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_load_that_was_overtaken_by_a_write_stays_so() {
     set(&mut user, "k", "written", Keep::default());
     let successor = host.successor();
     let mut joined = successor.joined("n");
-    assert_eq!(settle(&mut joined, token, "older"), Response::Flag(true));
+    assert_eq!(complete(&mut joined, token, "older"), Response::Flag(true));
     assert_eq!(get(&mut joined, "k").as_deref(), Some("written"));
 }
 
@@ -116,7 +116,7 @@ fn a_leader_that_gives_up_passes_the_lease_on() {
     let Response::Lease(passed) = late(&waiter).response() else { panic!("the lease passes on") };
     assert!(passed > token);
     successor.store.validate();
-    assert_eq!(settle(&mut waiter, passed, "v"), Response::Flag(true));
+    assert_eq!(complete(&mut waiter, passed, "v"), Response::Flag(true));
 }
 
 #[test]
@@ -148,6 +148,6 @@ fn a_snapshot_has_no_leases() {
     import.feed(&content(Export::snapshot(&host.store))).unwrap();
     assert_eq!(import.imported().leases, 0);
     let mut joined = successor.joined("n");
-    assert_eq!(settle(&mut joined, token, "v"), Response::Flag(false));
+    assert_eq!(complete(&mut joined, token, "v"), Response::Flag(false));
     lead(&mut joined, "k", 1_000);
 }

@@ -52,7 +52,7 @@ impl Random {
     }
 }
 
-/// One operation, drawn once and carried out by everybody.
+/// One operation, drawn once and carried out by all.
 fn operate(users: &mut [&mut User], random: &mut Random, wall_ms: f64) {
     let key = text_key(&random.below(24).to_string());
     let value = match random.below(3) {
@@ -74,7 +74,7 @@ fn operate(users: &mut [&mut User], random: &mut Random, wall_ms: f64) {
         _ => any(ReadInfo { key: Blob(&key) }),
     };
     let mut replies = users.iter_mut().map(|user| user.ask(1, request.clone()));
-    let first = replies.next().expect("somebody is asked");
+    let first = replies.next().expect("at least one is asked");
     replies.for_each(|reply| assert_eq!(reply.response(), first.response(), "{request:?}"));
 }
 

@@ -74,7 +74,7 @@ fn over_a_host_for_each_page_everything_is_shown_once_in_its_order() {
 }
 
 #[test]
-fn nobody_asks_for_a_page_while_two_hosts_pass() {
+fn a_scan_survives_two_handovers_between_two_pages() {
     let host = Host::new(0);
     let mut user = filled(&host, 30);
     let (cursor, _) = begin(&mut user, 10);
@@ -181,8 +181,9 @@ fn what_is_too_much_ends_and_leaves_the_others() {
         let mut import = Import::handover(&successor.store);
         import.feed(&content(export)).unwrap();
         let mut user = successor.joined("n");
-        let goes_on = [disorderly, one_too_many, fresh].map(|cursor| !has_ended(&next(&mut user, cursor, 1)));
-        assert_eq!(goes_on, expected);
+        let continues =
+            [disorderly, one_too_many, fresh].map(|cursor| !has_ended(&next(&mut user, cursor, 1)));
+        assert_eq!(continues, expected);
     }
 }
 
@@ -228,7 +229,7 @@ fn it_is_one_sessions_only_and_can_be_ended_by_anybody_before() {
 }
 
 #[test]
-fn one_that_nobody_asks_for_is_forgotten_after_a_while_however_often_it_moves() {
+fn a_scan_that_no_client_continues_is_forgotten_however_often_it_moves() {
     let host = Host::new(0);
     let mut user = filled(&host, 9);
     let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
@@ -249,7 +250,7 @@ fn one_that_nobody_asks_for_is_forgotten_after_a_while_however_often_it_moves() 
 }
 
 #[test]
-fn it_goes_on_when_the_namespace_grows_or_is_destroyed_at_the_next_host() {
+fn it_continues_when_the_namespace_grows_or_is_destroyed_at_the_next_host() {
     let host = Host::new(0);
     let mut user = filled(&host, 9);
     let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);

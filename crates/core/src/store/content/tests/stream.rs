@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::operations::loading::Fetch;
 use crate::operations::scans::BeginScan;
 
-/// A little of everything, and who leads the load in it as long as it lives.
+/// A little of everything, and the leader of the load in it, which lives as long as it does.
 fn small() -> (Host, User) {
     let host = Host::new(0);
     let options = NamespaceOptions { max: Some(9), ttl: Some(MS), ..Default::default() };
@@ -248,7 +248,7 @@ fn options_that_cannot_be_leave_their_namespace_out() {
     assert_eq!((imported.skipped, imported.entries, imported.complete), (1, 0, true));
 }
 
-/// Two versions of the package must understand each other: whoever changes these bytes changes [`VERSION`].
+/// Two versions of the package must understand each other: a change of these bytes is a change of [`VERSION`].
 #[test]
 fn the_bytes_are_those_of_this_version() {
     let bytes = |record: &Record<'_>| {

@@ -1,8 +1,9 @@
-use std::collections::BTreeSet;
+mod ending;
+mod random;
+
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::error::ErrorKind;
 use crate::store::kernel::{Cause, NEVER};
 use crate::store::mailbox::Mailbox;
 use crate::wire::answer::Response;
@@ -75,7 +76,7 @@ impl Scene {
         let completed = self.loading.complete(&self.members[member], token);
         self.loading.validate();
         let waiters =
-            |completed: Completed| completed.waiters.iter().map(|(who, id)| (who.id, *id)).collect();
+            |completed: Completed| completed.waiters.iter().map(|(member, id)| (member.id, *id)).collect();
         completed.map(|completed| (completed.current, waiters(completed)))
     }
 
@@ -106,7 +107,7 @@ impl Scene {
         passed
     }
 
-    /// The only answer so far, which is a lease: who got it, for which request.
+    /// The only answer so far, which is a lease: the member that got it, for which request.
     fn takeover(&mut self) -> (u64, RequestId, LeaseToken) {
         assert_eq!(self.out.len(), 1);
         let Some(Delivery { member, request, answer: LateAnswer::Lease(token) }) = self.out.pop() else {
@@ -291,156 +292,4 @@ fn a_removed_prefix_detaches_the_keys_under_it() {
     let any = scene.lead(0, "k");
     scene.clear(None);
     assert_eq!(scene.complete(0, any), Some((false, vec![])));
-}
-
-#[test]
-fn a_member_that_leaves_passes_every_lease_on_and_waits_no_more() {
-    let mut scene = Scene::new(2);
-    scene.lead(0, "a");
-    scene.lead(0, "b");
-    let kept = scene.lead(1, "c");
-    scene.wait(1, 1, "a");
-    scene.wait(0, 2, "a");
-    scene.wait(0, 3, "c");
-    assert_eq!(scene.leave(0), [2, 3]);
-    let (member, request, token) = scene.takeover();
-    assert_eq!((member, request), (1, 1));
-    assert_eq!(scene.complete(1, token), Some((true, vec![])));
-    assert_eq!(scene.complete(1, kept), Some((true, vec![])));
-    assert!(scene.is_empty());
-    assert_eq!(scene.leave(0), [] as [RequestId; 0]);
-}
-
-#[test]
-fn a_leader_that_waits_for_itself_and_leaves_takes_its_load_along() {
-    let mut scene = Scene::new(1);
-    scene.lead(0, "k");
-    scene.wait(0, 1, "k");
-    assert_eq!(scene.leave(0), [1]);
-    assert!(scene.out.is_empty());
-    assert!(scene.is_empty());
-}
-
-#[test]
-fn a_cancelled_wait_is_not_answered_and_passes_nothing_on() {
-    let mut scene = Scene::new(3);
-    let token = scene.lead(0, "k");
-    scene.wait(1, 1, "k");
-    scene.wait(2, 2, "k");
-    let (one, two) = (Arc::clone(&scene.members[1]), Arc::clone(&scene.members[2]));
-    assert!(scene.loading.cancel_wait(&one, 1));
-    assert!(!scene.loading.cancel_wait(&one, 1));
-    assert!(!scene.loading.cancel_wait(&one, 2), "requests are numbered by each member for itself");
-    scene.loading.validate();
-    assert_eq!(scene.loading.due(), LEASE);
-    assert!(scene.loading.cancel_wait(&two, 2));
-    assert_eq!(scene.loading.due(), NEVER);
-    assert_eq!(scene.complete(0, token), Some((true, vec![])));
-    assert!(scene.is_empty());
-}
-
-#[test]
-fn a_request_cannot_wait_twice() {
-    let mut scene = Scene::new(2);
-    scene.lead(0, "a");
-    scene.lead(0, "b");
-    scene.wait(1, 1, "a");
-    assert_eq!(scene.try_fetch(1, 1, "b", false).unwrap_err().kind(), ErrorKind::Protocol);
-}
-
-#[test]
-fn a_namespace_that_is_destroyed_answers_every_waiter() {
-    let mut scene = Scene::new(3);
-    let token = scene.lead(0, "k");
-    scene.wait(1, 1, "k");
-    scene.force(2, "k");
-    scene.wait(1, 2, "k");
-    let mut effects = Effects::default();
-    scene.loading.destroy(&mut effects);
-    scene.out.append(&mut effects.deliveries);
-    let mut answered: Vec<_> = scene.out.iter().map(|one| (one.member.id, one.request)).collect();
-    answered.sort_unstable();
-    assert_eq!(answered, [(1, 1), (1, 2)]);
-    assert!(scene.out.iter().all(|one| one.answer == LateAnswer::Missing));
-    assert_eq!(scene.complete(0, token), None);
-    assert!(scene.is_empty());
-}
-
-#[test]
-fn leases_and_waits_are_limited_and_loads_that_hang_make_room_once_overrun() {
-    let mut scene = Scene::new(2);
-    scene.members[0].loads.owned.store(MAX_LEASES_PER_SESSION - 1, Ordering::Relaxed);
-    scene.lead(0, "a");
-    assert_eq!(scene.try_fetch(0, 0, "b", false).unwrap_err().kind(), ErrorKind::Limit);
-    scene.now = LEASE;
-    scene.lead(0, "b");
-    scene.members[1].loads.waits.store(MAX_WAITS_PER_SESSION, Ordering::Relaxed);
-    assert_eq!(scene.try_fetch(1, 1, "b", false).unwrap_err().kind(), ErrorKind::Limit);
-}
-
-#[test]
-fn a_crowd_of_overruns_is_passed_on_in_bounded_parts() {
-    let mut scene = Scene::new(2);
-    for number in 0..10 {
-        scene.lead(0, &format!("k{number}"));
-        scene.wait(1, number + 1, &format!("k{number}"));
-    }
-    scene.now = LEASE;
-    for expected in [4, 4, 2, 0] {
-        assert_eq!(scene.tick(4), expected);
-    }
-    assert_eq!(scene.out.len(), 10);
-}
-
-/// Every fetch that waits is answered at most once, and whatever happens nothing is left over at the end.
-#[test]
-fn no_order_of_events_loses_a_waiter_or_answers_one_twice() {
-    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = move |below: u64| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        (seed >> 33) % below
-    };
-    let mut scene = Scene::new(4);
-    let mut leases: Vec<(usize, LeaseToken)> = Vec::new();
-    let mut waiting = BTreeSet::new();
-    for request in 1..20_000 {
-        let (member, key) = (random(4) as usize, format!("k{}", random(3)));
-        match random(12) {
-            0..5 => match scene.try_fetch(member, request, &key, random(5) == 0).unwrap() {
-                Joined::AsLeader(token) => leases.push((member, token)),
-                Joined::AsWaiter => assert!(waiting.insert((member as u64, request))),
-            },
-            5..8 if !leases.is_empty() => {
-                let (leader, token) = leases.swap_remove(random(leases.len() as u64) as usize);
-                for answered in scene.complete(leader, token).map_or(Vec::new(), |(_, waiters)| waiters) {
-                    assert!(waiting.remove(&answered), "answered once");
-                }
-            }
-            8 if !leases.is_empty() => {
-                let (leader, token) = leases.swap_remove(random(leases.len() as u64) as usize);
-                scene.abandon(leader, token);
-            }
-            9 => scene.write(&key),
-            10 => {
-                for request in scene.leave(member) {
-                    assert!(waiting.remove(&(member as u64, request)));
-                }
-            }
-            _ => {
-                scene.now += random(LEASE);
-                scene.pass_overruns();
-            }
-        }
-        for Delivery { member, request, answer } in std::mem::take(&mut scene.out) {
-            assert!(waiting.remove(&(member.id, request)), "answered once");
-            let LateAnswer::Lease(token) = answer else { panic!("only leases are delivered here") };
-            leases.push((member.id as usize, token));
-        }
-        assert_eq!(scene.loading.leases.waiting(), waiting.len(), "no waiter is forgotten");
-    }
-    (0..4).for_each(|member| drop(scene.leave(member)));
-    (0..4).for_each(|member| drop(scene.leave(member)));
-    assert!(scene.is_empty());
 }

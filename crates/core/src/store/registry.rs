@@ -1,0 +1,123 @@
+//! The namespaces of a store by name: opened, found, entered and destroyed.
+
+use std::sync::Arc;
+
+use super::Store;
+use super::effects::Effects;
+use super::namespace::{Namespace, State};
+use super::options::Options;
+use crate::clock::Moment;
+use crate::config::{MAX_NAMESPACE_BYTES, MAX_NAMESPACES, NamespaceConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::wire::structures::{NamespaceOptions, Settings};
+
+impl Store {
+    /// Sets the options of namespaces whose users do not say otherwise. Only the first call counts, before any namespace
+    /// is made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`].
+    pub fn set_defaults(&self, defaults: NamespaceOptions) -> Result<()> {
+        NamespaceConfig::from_options(&defaults)?;
+        self.defaults.get_or_init(|| defaults);
+        Ok(())
+    }
+
+    pub(super) fn defaults(&self) -> NamespaceOptions {
+        self.defaults.get().copied().unwrap_or_default()
+    }
+
+    /// The namespace of that name, which is created if it is not there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`], [`ErrorKind::OptionsConflict`], [`ErrorKind::Memory`], or [`ErrorKind::Limit`] for
+    /// one too many.
+    pub(crate) fn open(&self, name: &str, options: &NamespaceOptions) -> Result<(Arc<Namespace>, Settings)> {
+        check_name(name)?;
+        loop {
+            let namespace = self.find_or_create(name, || Options::new(*options, self.defaults()))?;
+            match self.enter(&namespace, |state, effects, _| state.declare(name, options, effects)) {
+                Some(settings) => return Ok((namespace, settings?)),
+                // Destroyed just now, and perhaps still in the map.
+                None => self.remove(&namespace),
+            }
+        }
+    }
+
+    pub(super) fn find_or_create(
+        &self,
+        name: &str,
+        options: impl FnOnce() -> Result<Options>,
+    ) -> Result<Arc<Namespace>> {
+        let mut namespaces = self.lock();
+        if let Some(namespace) = namespaces.get(name) {
+            return Ok(Arc::clone(namespace));
+        }
+        if namespaces.len() >= MAX_NAMESPACES {
+            let message =
+                format!("this host holds {MAX_NAMESPACES} namespaces, which is the limit; destroy some");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        let namespace = Namespace::new(self.issue_id(), name, options()?, Arc::clone(&self.tokens))?;
+        namespaces.insert(Arc::clone(&namespace.name), Arc::clone(&namespace));
+        Ok(namespace)
+    }
+
+    /// The namespace of that name, if there is one.
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Namespace>> {
+        self.lock().get(name).cloned()
+    }
+
+    /// Drops the namespace and everything in it. Handles that point to it open its name again.
+    pub(crate) fn destroy(&self, namespace: &Arc<Namespace>) {
+        self.enter(namespace, |state, effects, _| state.destroy(effects));
+        self.remove(namespace);
+    }
+
+    /// Takes a destroyed namespace off the map, unless a later one has its name by now.
+    fn remove(&self, namespace: &Arc<Namespace>) {
+        let mut namespaces = self.lock();
+        if namespaces.get(&*namespace.name).is_some_and(|found| Arc::ptr_eq(found, namespace)) {
+            namespaces.remove(&*namespace.name);
+        }
+        drop(namespaces);
+        self.timer_queue.forget(namespace);
+    }
+
+    /// Works on a namespace under its lock, then carries out what follows. `None` when it was destroyed.
+    pub(crate) fn enter<T>(
+        &self,
+        namespace: &Arc<Namespace>,
+        work: impl FnOnce(&mut State, &mut Effects, Moment) -> T,
+    ) -> Option<T> {
+        let now = self.clock.now();
+        let mut effects = Effects::default();
+        let mut state = namespace.lock();
+        if state.destroyed {
+            return None;
+        }
+        let result = work(&mut state, &mut effects, now);
+        let due = state.due();
+        if due < state.announced {
+            state.announced = due;
+            effects.announce = Some(due);
+        }
+        drop(state);
+        if let Some(due) = effects.announce {
+            self.announce(namespace, due);
+        }
+        effects.carry_out();
+        Some(result)
+    }
+}
+
+pub(super) fn check_name(name: &str) -> Result<()> {
+    if (1..=MAX_NAMESPACE_BYTES).contains(&name.len()) {
+        return Ok(());
+    }
+    let message = format!(
+        "option `namespace` has {} bytes; allowed is a name of 1 to {MAX_NAMESPACE_BYTES} bytes",
+        name.len()
+    );
+    Err(Error::new(ErrorKind::InvalidOption, message))
+}
