@@ -162,9 +162,9 @@ for (const [from, to] of PAIRS) {
 const beginSwaps = (client: Agent, options: object): Promise<void> =>
   client.run(({ cache, state }, options) => {
     const seen = { swapped: 0, wrong: 0, codes: new Set<string>() };
-    let goesOn = true;
+    const work = { goesOn: true };
     const run = async () => {
-      for (let last: number | undefined; goesOn;) {
+      for (let last: number | undefined; work.goesOn;) {
         const next = (last ?? 0) + 1;
         try {
           if ((await cache(options).getAndSet('swapped', next)) !== last) seen.wrong += 1;
@@ -178,7 +178,7 @@ const beginSwaps = (client: Agent, options: object): Promise<void> =>
       return seen;
     };
     const running = run();
-    state.swaps = { end: () => ((goesOn = false), running) };
+    state.swaps = { end: () => ((work.goesOn = false), running) };
   }, options);
 
 elections('an app that is updated and set back under load loses nothing: every request is done once', async (t) => {
