@@ -47,6 +47,7 @@ export const DELETE = operation({ number: OperationNumber.Delete, read: asFlag, 
 const SET_OPTIONS = ['ttl', 'expiresAt', 'size'] as const;
 const KEEP_OPTIONS = ['ttl', 'size'] as const;
 
+/** Writes what all operations that store one value have in their payloads. */
 function writeEntry(frame: FrameWriter, key: Key, encoded: Encoded, options: SetOptions): void {
   frame.key(key);
   if (isOversize(encoded)) {
@@ -78,7 +79,6 @@ export const SET_IF_ABSENT = operation({
   },
 });
 
-/** What it does to the entry is known without a host no more than what was there before. */
 export const GET_AND_SET = operation({
   number: OperationNumber.GetAndSet,
   read: asValue,
