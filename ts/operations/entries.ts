@@ -47,6 +47,7 @@ export const DELETE = operation({ number: OperationNumber.Delete, read: asFlag, 
 const SET_OPTIONS = ['ttl', 'expiresAt', 'size'] as const;
 const KEEP_OPTIONS = ['ttl', 'size'] as const;
 
+/** Writes what all operations that store one value have in their payloads. */
 function writeEntry(frame: FrameWriter, key: Key, encoded: Encoded, options: SetOptions): void {
   frame.key(key);
   if (isOversize(encoded)) {
