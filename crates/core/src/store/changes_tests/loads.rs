@@ -9,8 +9,11 @@ use crate::wire::Blob;
 use crate::wire::answer::Response;
 use crate::wire::structures::{CountBy, Keep, NamespaceOptions};
 
+/// What is done while a load of the key is in flight.
+type Act = fn(&mut Scene);
+
 /// Is the result of a load stored that began before `act`?
-fn outlives(options: NamespaceOptions, act: fn(&mut Scene)) -> bool {
+fn outlives(options: NamespaceOptions, act: Act) -> bool {
     let mut scene = Scene::new(options);
     scene.set_stale(&["key"]);
     let token = scene.lead("key");
@@ -23,7 +26,7 @@ fn outlives(options: NamespaceOptions, act: fn(&mut Scene)) -> bool {
 #[test]
 fn a_load_is_detached_by_what_callers_do_to_its_key_and_by_nothing_else() {
     let options = NamespaceOptions { max: Some(2), max_entry_size: Some(16), ..Default::default() };
-    let detaching: [(&str, fn(&mut Scene)); 9] = [
+    let detaching: [(&str, Act); 9] = [
         ("set", |scene| scene.set("key")),
         ("setIfAbsent", |scene| drop(scene.set_if_absent("key"))),
         ("count", |scene| drop(scene.count("key"))),
@@ -40,7 +43,7 @@ fn a_load_is_detached_by_what_callers_do_to_its_key_and_by_nothing_else() {
     for (name, act) in detaching {
         assert!(!outlives(options, act), "{name}");
     }
-    let harmless: [(&str, fn(&mut Scene)); 6] = [
+    let harmless: [(&str, Act); 6] = [
         ("nothing", |_| {}),
         ("expiry", |scene| drop(scene.get("key"))),
         ("a purge", |scene| drop(scene.user.ask(1, PurgeStale {}))),
