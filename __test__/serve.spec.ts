@@ -163,7 +163,7 @@ unix('clients that were started first wait and connect', async (t) => {
   const server = serve(t, ['--endpoint', endpoint]);
   t.is(await stored, true);
   t.is(await client(t, endpoint).get('key'), 'early');
-  t.true(server.stderr.includes('listening at'));
+  await server.logged('listening at');
   await early.close();
 });
 
