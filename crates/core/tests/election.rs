@@ -203,8 +203,8 @@ fn a_host_that_ends_is_replaced_and_its_files_stay() {
 }
 
 #[test]
-fn watchers_are_not_counted_as_clients() {
-    let _watch = watch("watchers_are_not_counted_as_clients");
+fn standbys_are_not_counted_as_clients() {
+    let _watch = watch("standbys_are_not_counted_as_clients");
     let directory = TempDir::new();
     let place = place(&directory);
     let (_host, _others, _) = settled((0..3).map(|_| Contender::new(&place)).collect());

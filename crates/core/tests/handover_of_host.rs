@@ -502,8 +502,8 @@ fn a_host_that_was_not_elected_never_moves() {
 }
 
 #[test]
-fn what_only_watchers_ask_is_refused_elsewhere() {
-    let _watch = watch("what_only_watchers_ask_is_refused_elsewhere");
+fn what_only_standbys_ask_is_refused_elsewhere() {
+    let _watch = watch("what_only_standbys_ask_is_refused_elsewhere");
     let directory = TempDir::new();
     let place = place(&directory);
     let (host, _) = Contender::hosting(&place);

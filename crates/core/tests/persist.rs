@@ -144,7 +144,7 @@ fn what_cannot_be_written_is_told_when_it_is_loaded_and_at_the_end() {
 #[test]
 fn a_store_is_written_as_long_as_it_lives_and_is_the_hosts() {
     let scene = Scene::new(Some(OFTEN));
-    let store = Store::vigilant(Clock::System);
+    let store = Store::detecting_suspends(Clock::System);
     put(&store, &["a", "b"]);
     let is_host = Arc::new(Mutex::new(true));
     let asked = Arc::clone(&is_host);
@@ -376,7 +376,7 @@ fn a_host_that_does_not_save_differs_from_nobody() {
 }
 
 #[test]
-fn a_watcher_that_leaves_saves_nothing() {
+fn a_standby_that_leaves_saves_nothing() {
     let scene = Scene::new(None);
     let host = Contender::new(&scene);
     host.hosts();

@@ -177,7 +177,7 @@ async fn begin(config: &ElectorConfig, start: TermStart, saved: Option<u64>) -> 
         }
         TermStart::Snapshot | TermStart::Saved => fresh(),
     };
-    store.begin_vigil();
+    store.detect_suspends();
     store
 }
 

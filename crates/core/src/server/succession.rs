@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_newest_watcher_that_is_still_there_is_asked_first() {
+    async fn the_newest_standby_that_is_still_there_is_asked_first() {
         let succession = Succession::new();
         let mut line: Vec<_> = (0..3).map(|_| succession.enrol()).collect();
         drop(line.pop());

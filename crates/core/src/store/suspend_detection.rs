@@ -27,21 +27,22 @@ impl SuspendDetection {
 
 impl Store {
     /// A store for an elected host: [`Self::stay_awake`] is to be called more often than requests time out.
-    pub fn vigilant(clock: Clock) -> Arc<Self> {
+    pub fn detecting_suspends(clock: Clock) -> Arc<Self> {
         let store = Self::new(clock);
-        store.begin_vigil();
+        store.detect_suspends();
         store
     }
 
-    /// As [`Self::vigilant`], for the life that another host leaves to this one with its content: of the same epoch.
+    /// As [`Self::detecting_suspends`], for the hosting term that another host passes on with its content: of the same
+    /// epoch.
     pub fn successor(clock: Clock, epoch: u64) -> Arc<Self> {
         let store = Self::living(clock, epoch);
-        store.begin_vigil();
+        store.detect_suspends();
         store
     }
 
-    /// From now on this store is that of an elected host; before, while it was filled, nobody could be misled.
-    pub fn begin_vigil(&self) {
+    /// From now on this store is that of an elected host. While it is filled, no client reads it and none can be misled.
+    pub fn detect_suspends(&self) {
         self.suspend_detection.0.store(after(self.clock.now()), Ordering::Relaxed);
     }
 
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn a_host_that_ticks_in_time_stays_awake() {
         let (clock, hands) = manual_clock();
-        let store = Store::vigilant(clock);
+        let store = Store::detecting_suspends(clock);
         for _ in 0..100 {
             hands.advance(TICK);
             assert!(store.is_awake() && store.stay_awake());
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn a_host_that_slept_as_long_as_its_clients_waited_never_wakes() {
         let (clock, hands) = manual_clock();
-        let store = Store::vigilant(clock);
+        let store = Store::detecting_suspends(clock);
         hands.advance(DEFAULT_TIMEOUT);
         assert!(store.is_awake() && store.stay_awake());
         hands.advance(DEFAULT_TIMEOUT + Duration::from_micros(1));
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn an_ended_store_is_empty_and_silent() {
         let (clock, _) = manual_clock();
-        let store = Store::vigilant(clock);
+        let store = Store::detecting_suspends(clock);
         store.open("some", &Default::default()).unwrap();
         store.end();
         assert!(store.namespaces().is_empty());
