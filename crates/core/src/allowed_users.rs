@@ -1,4 +1,4 @@
-//! AllowedUsers: users besides the host's own whose processes may be its clients.
+//! Allowed users: other users than the host's own whose processes may be its clients.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};

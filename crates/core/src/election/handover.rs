@@ -39,7 +39,7 @@ pub(super) enum Outcome {
         /// Entries handed over.
         entries: u64,
     },
-    /// The successor failed when there was no way back: nobody has the content.
+    /// The successor failed when there was no way back: no process has the content.
     Lost,
     /// Nobody could take over; the host is frozen still.
     Stays,
@@ -74,7 +74,7 @@ impl Budget {
 }
 
 impl Estate<'_> {
-    /// Hands everything over to the newest standby that takes it. Nobody else works on the store meanwhile.
+    /// Hands everything over to the newest standby that takes it. No other task works on the store meanwhile.
     pub(super) async fn hand_over(&self, until: Instant) -> Outcome {
         if until <= Instant::now() {
             return Outcome::Stays;

@@ -1,16 +1,16 @@
 //! Equal processes elect one of them as the host, and another one when that is gone.
 //!
-//! Each process has one [`Elector`] for a [`ElectionDirectory`]. Whoever holds the place's lock is the host; the kernel gives the lock back
-//! however that process ends. All others watch.
+//! Each process has one [`Elector`] for an [`ElectionDirectory`]. The process that holds the lock of that directory is
+//! the host; the kernel releases the lock however that process ends. All others stand by.
 //!
 //! | file | state | ends when |
 //! |---|---|---|
 //! | `elector` | contending: tries the lock, then the host | one of the two succeeds |
-//! | `term` | hosting: serves a store of its own | it leaves, was displaced, or was stopped for too long |
-//! | `watch` | watching: connected to the host, silently | the host has ended, or it leaves |
+//! | `hosting_term` | hosting: serves a store of its own | it leaves, was displaced, or was stopped for too long |
+//! | `standby` | standing by: connected to the host, silently | the host has ended, or it leaves |
 //! | `leave` | leaving: however it was asked to | at once, in each of the states above |
-//! | `handover` | a host that leaves gives all it has to one that watches | that one serves it, or nobody can |
-//! | `successor` | the one that watches takes it in | it has all, or the host asks another one |
+//! | `handover` | a host that leaves gives all it has to a standby | that one serves it, or nobody can |
+//! | `successor` | the standby that takes it in | it has all, or the host asks another one |
 //!
 //! There are never two hosts, since each of these holds:
 //!
