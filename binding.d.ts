@@ -63,40 +63,35 @@ export declare class Isolate {
 /** One JavaScript environment's way to a store. */
 export declare class Link {
   /**
-   * A way to the store of an isolate of this process. `wake` is called when [`Link::drain`] has something; `register` receives
+   * A way to the store of an isolate of this process. `wake` is called when [`LinkState::drain`] has something; `register` receives
    * `form, number, number, number` of each immediate answer, and what `drain` says.
    */
   static host(wake: () => void, register: Float64Array, shapes: Shapes, isolate: Isolate): Link
   /**
-   * A way to the store of another process, which [`Link::connect`] names. Until then requests wait. With `share`
-   * the tables of that process are read, if it hands them over. `elected`: where that process ends, another one takes its
-   * place at once.
+   * A way to the store of another process, which [`Link::connect`] names. Until then requests wait.
+   * `readable`, if it is given and the system permits it, is called in place of `wake` when something
+   * has arrived: this thread then reads the connection itself.
    */
-  static client(wake: () => void, register: Float64Array, shapes: Shapes, grace: number, share: boolean, elected: boolean): Link
-  /** Adds the function `submit(bytes, length)`, which takes whole request frames over: those in the first `length` bytes. */
-  defineSubmit(): void
+  static client(wake: () => void, register: Float64Array, shapes: Shapes, options: RemoteLinkOptions, readable?: (() => void) | null): Link
+  /**
+   * Adds the functions that every request needs: `submit(bytes, length)` takes over whole request frames, those in the
+   * first `length` bytes; `send(bytes, length)` does that and sends what has been asked; and `drain()`.
+   */
+  defineExchange(): void
   /**
    * Names the host: the path of its socket, the secret unless it lies in the file beside the socket, and the user it runs as
    * unless that is this process's own.
    */
   connect(endpoint: string, secret?: string | undefined | null, user?: number | undefined | null): void
-  /** Sends what has been asked since the last call. */
-  flush(): void
   /** Sends all that the host is to know, now: at the end of the process there is no later. */
   finish(): void
-  /** Blocks until [`Link::drain`] has something, at most so many milliseconds. */
+  /** Blocks until [`LinkState::drain`] has something, at most so many milliseconds. */
   wait(milliseconds: number): boolean
   /**
    * Memory of one 32-bit number that changes when the connection is made or lost, the moment that is noticed; `null`
    * where there is none.
    */
   generation(): ArrayBuffer | null
-  /**
-   * What has arrived: the register receives, from element [`BATCH`] on, the number of answers, then `id, form, number, number, number` of
-   * each; returned are the values of those that have one, in order. A change of the link is an answer to id 0.
-   * When the register is full, there may be more.
-   */
-  drain(): unknown[]
   /** Gives a request up. `true` when it may have reached the host, `false` when it never will. */
   forget(id: number): boolean
   /** Keeps the process alive: something is pending. */
@@ -235,7 +230,7 @@ export declare enum Leaving {
 }
 
 /**
- * What a batch of [`Link::drain`] holds besides answers, under the id 0 and in the place of the form; the JavaScript
+ * What a batch of [`LinkState::drain`] holds besides answers, under the id 0 and in the place of the form; the JavaScript
  * layer switches on it.
  */
 export declare enum LinkChange {
@@ -369,6 +364,16 @@ export declare const REGISTER_FORMS: number
  * stamp; the version; the deadline in microseconds; the hash; the table.
  */
 export declare const REGISTER_STAMP: number
+
+/** How a link to another process behaves. */
+export interface RemoteLinkOptions {
+  /** Milliseconds for which requests are kept for a host that is away. */
+  grace: number
+  /** The tables of that process are read, if it hands them over. */
+  share: boolean
+  /** Where that process ends, another one takes its place at once. */
+  elected: boolean
+}
 
 /** Requests from this number on are native code's own: it opens namespaces again after a reconnect. 2^52. */
 export declare const REOPEN_BASE: number

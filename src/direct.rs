@@ -27,9 +27,11 @@ pub(crate) fn define_reads(env: &Env, cache: &Object<'_>, state: &Rc<CacheState>
     define(env, cache, c"readMany", state, read_many)
 }
 
-/// Puts `submit` on `link`, the object of `state`.
-pub(crate) fn define_submit(env: &Env, link: &Object<'_>, state: &Rc<LinkState>) -> Result<()> {
-    define(env, link, c"submit", state, submit)
+/// Puts the functions that every request needs on `link`, the object of `state`.
+pub(crate) fn define_exchange(env: &Env, link: &Object<'_>, state: &Rc<LinkState>) -> Result<()> {
+    define(env, link, c"submit", state, submit)?;
+    define(env, link, c"send", state, send)?;
+    define(env, link, c"drain", state, drain)
 }
 
 type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
@@ -92,16 +94,44 @@ unsafe extern "C" fn read_many(env: sys::napi_env, info: sys::napi_callback_info
 
 /// What N-API calls for `submit(bytes, length)`.
 unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    // SAFETY: N-API made this very call, of a function that `define_submit` made.
+    // SAFETY: N-API made this very call, of a function that `define_exchange` made.
+    unsafe {
+        called::<LinkState, 2>(env, info, |link, env, [bytes, length], _| submitted(link, env, bytes, length))
+    }
+}
+
+/// What N-API calls for `send(bytes, length)`.
+unsafe extern "C" fn send(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: N-API made this very call, of a function that `define_exchange` made.
     unsafe {
         called::<LinkState, 2>(env, info, |link, env, [bytes, length], _| {
-            let length = js::number_of(env, length)? as usize;
-            js::with_bytes(env, bytes, |bytes| match bytes.get(..length) {
-                Some(frames) => link.submit(env, frames),
-                None => Err(Error::new(Status::InvalidArg, "there are fewer bytes than that")),
-            })?
+            if js::number_of(env, length)? > 0.0 {
+                submitted(link, env, bytes, length)?;
+            }
+            link.flush();
+            js::undefined(env)
         })
     }
+}
+
+/// What N-API calls for `drain()`.
+unsafe extern "C" fn drain(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: N-API made this very call, of a function that `define_exchange` made.
+    unsafe { called::<LinkState, 0>(env, info, |link, env, _, _| link.drain(env)) }
+}
+
+/// Hands over the request frames in the first `length` bytes.
+fn submitted<'env>(
+    link: &LinkState,
+    env: &'env Env,
+    bytes: &Unknown<'_>,
+    length: &Unknown<'_>,
+) -> Value<'env> {
+    let length = js::number_of(env, length)? as usize;
+    js::with_bytes(env, bytes, |bytes| match bytes.get(..length) {
+        Some(frames) => link.submit(env, frames),
+        None => Err(Error::new(Status::InvalidArg, "there are fewer bytes than that")),
+    })?
 }
 
 /// Carries out a call with room for `N` arguments; `method` also gets how many there are. Its error is thrown, and so

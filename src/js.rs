@@ -1,5 +1,6 @@
 //! The raw N-API calls that napi's own types do not offer or make slower: strings without a second copy, values by
-//! tag, an integer register shared with JavaScript. All hand-written `unsafe` of the addon is here and in `direct.rs`.
+//! tag, an integer register shared with JavaScript. All hand-written `unsafe` of the addon is here, in `direct.rs` and in
+//! `event_loop.rs`.
 //!
 //! One argument holds for every call: `Env` and the handles come from the call that N-API is just making on this
 //! thread, so they are live for its whole duration; a failing status is turned into an error and its outputs are
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use clustered_cache_core::backend::SlotsView;
+#[cfg(target_os = "linux")]
+use napi::bindgen_prelude::FunctionRef;
 use napi::bindgen_prelude::{Float64Array, JsValue, Unknown};
 use napi::threadsafe_function::ThreadsafeFunction;
 use napi::{Env, Error, Result, Status, ValueType, sys};
@@ -416,6 +419,48 @@ impl Register {
         let array = unsafe { self.0.as_mut() };
         array[at..at + numbers.len()].copy_from_slice(numbers);
     }
+}
+
+/// The event loop of the environment.
+#[cfg(target_os = "linux")]
+pub(crate) fn event_loop(env: &Env) -> Result<*mut sys::uv_loop_s> {
+    let mut uv_loop = ptr::null_mut();
+    // SAFETY: see the module comment.
+    check(unsafe { sys::napi_get_uv_event_loop(env.raw(), &mut uv_loop) }, "lend its event loop")?;
+    Ok(uv_loop)
+}
+
+/// Calls a function from the event loop, as Node calls one: its microtasks and ticks run before this returns, and what it
+/// throws is an uncaught exception. In an environment that is ending, nothing is called.
+#[cfg(target_os = "linux")]
+pub(crate) fn call_back(env: &Env, function: &FunctionRef<(), ()>) {
+    let mut scope = ptr::null_mut();
+    // SAFETY: the event loop runs on the environment's thread, which is in no call of JavaScript.
+    if unsafe { sys::napi_open_handle_scope(env.raw(), &mut scope) } != sys::Status::napi_ok {
+        return;
+    }
+    // What cannot be called, or cannot report what it threw, belongs to an environment that is ending.
+    let _ = try_call_back(env, function);
+    // SAFETY: this is the scope opened above, and no handle of it is used any more.
+    unsafe { sys::napi_close_handle_scope(env.raw(), scope) };
+}
+
+#[cfg(target_os = "linux")]
+fn try_call_back(env: &Env, function: &FunctionRef<(), ()>) -> Result<()> {
+    let function = function.borrow_back(env)?;
+    let (mut global, mut result, mut error) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+    // SAFETY: all handles are of the scope that the caller has opened; there is no context of an asynchronous operation.
+    unsafe {
+        check(sys::napi_get_global(env.raw(), &mut global), "get its global object")?;
+        let (context, arguments) = (ptr::null_mut(), ptr::null());
+        let status =
+            sys::napi_make_callback(env.raw(), context, global, function.raw(), 0, arguments, &mut result);
+        if status == sys::Status::napi_pending_exception {
+            check(sys::napi_get_and_clear_last_exception(env.raw(), &mut error), "hand out an exception")?;
+            check(sys::napi_fatal_exception(env.raw(), error), "report an exception")?;
+        }
+    }
+    Ok(())
 }
 
 /// Lets the process end although `wake` may still be called.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clustered_cache_core::backend::Backend;
-use clustered_cache_core::client::{Client, ClientConfig, Target};
+use clustered_cache_core::client::{Client, ClientConfig, Receiver, Target};
 use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::error::{Error, ErrorKind, Result};
 use clustered_cache_core::inbox::{Inbox, Incoming, LinkEvent};
@@ -17,11 +17,12 @@ use clustered_cache_core::session::Session;
 use clustered_cache_core::wire::Handle;
 use clustered_cache_core::wire::answer::Response;
 use napi::Env;
-use napi::bindgen_prelude::{Float64Array, ObjectFinalize, This, Unknown};
+use napi::bindgen_prelude::{Float64Array, FunctionRef, ObjectFinalize, This, Unknown};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 
 use crate::answer::{self, Answer, Form};
 use crate::error::from_napi;
+use crate::event_loop::{self, ReadyFunction, Watch};
 use crate::isolate::Isolate;
 use crate::js::{self, List, Register, WakeFunction};
 use crate::many::MAX_KEYS;
@@ -42,7 +43,7 @@ pub(crate) const BATCH: usize = FORMS + MAX_KEYS;
 /// Numbers of one answer of a batch: id, form and what goes with it.
 pub(crate) const ANSWER_NUMBERS: usize = 5;
 
-/// What a batch of [`Link::drain`] holds besides answers, under the id 0 and in the place of the form; the JavaScript
+/// What a batch of [`LinkState::drain`] holds besides answers, under the id 0 and in the place of the form; the JavaScript
 /// layer switches on it.
 #[napi_derive::napi]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,17 @@ pub enum LinkChange {
     Lost = 1,
     /// `[through, code, message]`
     Unreachable = 2,
+}
+
+/// How a link to another process behaves.
+#[napi_derive::napi(object)]
+pub struct RemoteLinkOptions {
+    /// Milliseconds for which requests are kept for a host that is away.
+    pub grace: f64,
+    /// The tables of that process are read, if it hands them over.
+    pub share: bool,
+    /// Where that process ends, another one takes its place at once.
+    pub elected: bool,
 }
 
 /// One JavaScript environment's way to a store.
@@ -66,12 +78,48 @@ pub(crate) struct LinkState {
     /// `None` once closed.
     backend: RefCell<Option<Backend>>,
     inbox: Arc<Inbox>,
+    /// Where this thread reads the connection itself.
+    own_reads: Option<OwnReads>,
     wake: Arc<WakeFunction>,
     register: RefCell<Register>,
     /// The encoded key of the read in the making.
     scratch: RefCell<Vec<u8>>,
     /// Shapes of records; other links of this environment have the same.
     pub(crate) shapes: Rc<ShapeTable>,
+}
+
+/// Reading a connection on the thread of the environment.
+struct OwnReads {
+    /// Called when there is something to read.
+    readable: ReadyFunction,
+    /// The connection that is, or was, watched last.
+    receiver: RefCell<Option<Arc<Receiver>>>,
+    watch: RefCell<Option<Watch>>,
+}
+
+impl OwnReads {
+    fn new(readable: FunctionRef<(), ()>) -> Self {
+        Self { readable: Rc::new(readable), receiver: RefCell::default(), watch: RefCell::default() }
+    }
+
+    /// Watches this connection from now on. One whose end has been read is not watched again.
+    fn follow(&self, env: &Env, receiver: Option<Arc<Receiver>>) -> napi::Result<()> {
+        let mut followed = self.receiver.borrow_mut();
+        if followed.as_ref().map(Arc::as_ptr) == receiver.as_ref().map(Arc::as_ptr) {
+            return Ok(());
+        }
+        self.rest();
+        followed.clone_from(&receiver);
+        if let Some(receiver) = receiver {
+            *self.watch.borrow_mut() = Some(Watch::start(env, receiver, &self.readable)?);
+        }
+        Ok(())
+    }
+
+    /// Watches nothing until the next connection.
+    fn rest(&self) {
+        drop(self.watch.take());
+    }
 }
 
 impl ObjectFinalize for Link {
@@ -83,7 +131,7 @@ impl ObjectFinalize for Link {
 
 #[napi_derive::napi]
 impl Link {
-    /// A way to the store of an isolate of this process. `wake` is called when [`Link::drain`] has something; `register` receives
+    /// A way to the store of an isolate of this process. `wake` is called when [`LinkState::drain`] has something; `register` receives
     /// `form, number, number, number` of each immediate answer, and what `drain` says.
     #[napi(catch_unwind, factory)]
     pub fn host(
@@ -94,33 +142,36 @@ impl Link {
         isolate: &Isolate,
     ) -> napi::Result<Self, String> {
         contained(|| {
-            Self::new(env, wake, register, shapes, |inbox| {
+            Self::new(env, wake, register, shapes, None, |inbox| {
                 let session = Session::new(isolate.state.store(), inbox);
                 Ok(Backend::local(session))
             })
         })
     }
 
-    /// A way to the store of another process, which [`Link::connect`] names. Until then requests wait. With `share`
-    /// the tables of that process are read, if it hands them over. `elected`: where that process ends, another one takes its
-    /// place at once.
+    /// A way to the store of another process, which [`Link::connect`] names. Until then requests wait.
+    /// `readable`, if it is given and the system permits it, is called in place of `wake` when something
+    /// has arrived: this thread then reads the connection itself.
     #[napi(catch_unwind, factory)]
     pub fn client(
         env: Env,
         #[napi(ts_arg_type = "() => void")] wake: WakeFunction,
         register: Float64Array,
         shapes: &Shapes,
-        grace: f64,
-        share: bool,
-        elected: bool,
+        options: RemoteLinkOptions,
+        #[napi(ts_arg_type = "(() => void) | null")] readable: Option<FunctionRef<(), ()>>,
     ) -> napi::Result<Self, String> {
         contained(|| {
+            let RemoteLinkOptions { grace, share, elected } = options;
             let grace = Duration::from_secs_f64(grace.clamp(0.0, 86_400_000.0) / 1e3);
             let package_version = env!("CARGO_PKG_VERSION").to_owned();
             let defaults = if elected { ClientConfig::of_elected() } else { ClientConfig::default() };
             let share = share && defaults.share;
-            let config = ClientConfig { grace, package_version, share, ..defaults };
-            Self::new(env, wake, register, shapes, |inbox| Ok(Backend::remote(Client::new(inbox, config))))
+            let own_reads = readable.filter(|_| event_loop::is_available()).map(OwnReads::new);
+            let reads_itself = own_reads.is_some();
+            let config = ClientConfig { grace, package_version, share, reads_itself, ..defaults };
+            let backend = |inbox| Ok(Backend::remote(Client::new(inbox, config)));
+            Self::new(env, wake, register, shapes, own_reads, backend)
         })
     }
 
@@ -129,6 +180,7 @@ impl Link {
         wake: WakeFunction,
         register: Float64Array,
         shapes: &Shapes,
+        own_reads: Option<OwnReads>,
         backend: impl FnOnce(Arc<Inbox>) -> Result<Backend>,
     ) -> Result<Self> {
         let wake = Arc::new(wake);
@@ -143,6 +195,7 @@ impl Link {
             state: Rc::new(LinkState {
                 backend: RefCell::new(Some(backend(Arc::clone(&inbox))?)),
                 inbox,
+                own_reads,
                 wake,
                 register: RefCell::new(register),
                 scratch: RefCell::default(),
@@ -151,10 +204,11 @@ impl Link {
         })
     }
 
-    /// Adds the function `submit(bytes, length)`, which takes whole request frames over: those in the first `length` bytes.
+    /// Adds the functions that every request needs: `submit(bytes, length)` takes over whole request frames, those in the
+    /// first `length` bytes; `send(bytes, length)` does that and sends what has been asked; and `drain()`.
     #[napi(catch_unwind)]
-    pub fn define_submit(&self, env: Env, this: This<'_>) -> napi::Result<(), String> {
-        contained(|| direct::define_submit(&env, &this, &self.state).map_err(from_napi))
+    pub fn define_exchange(&self, env: Env, this: This<'_>) -> napi::Result<(), String> {
+        contained(|| direct::define_exchange(&env, &this, &self.state).map_err(from_napi))
     }
 
     /// Names the host: the path of its socket, the secret unless it lies in the file beside the socket, and the user it runs as
@@ -175,17 +229,6 @@ impl Link {
         })
     }
 
-    /// Sends what has been asked since the last call.
-    #[napi(catch_unwind)]
-    pub fn flush(&self) -> napi::Result<(), String> {
-        contained(|| {
-            if let Some(client) = self.state.client() {
-                client.flush();
-            }
-            Ok(())
-        })
-    }
-
     /// Sends all that the host is to know, now: at the end of the process there is no later.
     #[napi(catch_unwind)]
     pub fn finish(&self) -> napi::Result<(), String> {
@@ -198,12 +241,15 @@ impl Link {
         })
     }
 
-    /// Blocks until [`Link::drain`] has something, at most so many milliseconds.
+    /// Blocks until [`LinkState::drain`] has something, at most so many milliseconds.
     #[napi(catch_unwind)]
     pub fn wait(&self, milliseconds: f64) -> napi::Result<bool, String> {
         contained(|| {
             let limit = Duration::from_secs_f64(milliseconds.clamp(0.0, 86_400_000.0) / 1e3);
-            Ok(self.state.inbox.wait(limit))
+            Ok(match self.state.client() {
+                Some(client) => client.wait(limit),
+                None => self.state.inbox.wait(limit),
+            })
         })
     }
 
@@ -220,14 +266,6 @@ impl Link {
         })
     }
 
-    /// What has arrived: the register receives, from element [`BATCH`] on, the number of answers, then `id, form, number, number, number` of
-    /// each; returned are the values of those that have one, in order. A change of the link is an answer to id 0.
-    /// When the register is full, there may be more.
-    #[napi(catch_unwind, ts_return_type = "unknown[]")]
-    pub fn drain<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>, String> {
-        contained(|| self.state.drain(env))
-    }
-
     /// Gives a request up. `true` when it may have reached the host, `false` when it never will.
     #[napi(catch_unwind)]
     pub fn forget(&self, id: f64) -> napi::Result<bool, String> {
@@ -237,13 +275,19 @@ impl Link {
     /// Keeps the process alive: something is pending.
     #[napi(catch_unwind, js_name = "ref")]
     pub fn reference(&self, env: Env) -> napi::Result<(), String> {
-        contained(|| js::reference(&env, &self.state.wake).map_err(from_napi))
+        contained(|| {
+            self.state.expect_answers(true);
+            js::reference(&env, &self.state.wake).map_err(from_napi)
+        })
     }
 
     /// Lets the process end.
     #[napi(catch_unwind)]
     pub fn unref(&self, env: Env) -> napi::Result<(), String> {
-        contained(|| js::unref(&env, &self.state.wake).map_err(from_napi))
+        contained(|| {
+            self.state.expect_answers(false);
+            js::unref(&env, &self.state.wake).map_err(from_napi)
+        })
     }
 
     /// Ends the link; leases it holds pass to the next waiter. Twice is fine.
@@ -332,10 +376,49 @@ impl LinkState {
         }
     }
 
-    /// See [`Link::drain`].
-    fn drain<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+    /// Sends what has been asked since the last call.
+    pub(crate) fn flush(&self) {
+        if let Some(backend) = &*self.backend.borrow()
+            && let Some(client) = backend.client()
+        {
+            client.flush();
+        }
+    }
+
+    /// What has arrived: the register receives, from element [`BATCH`] on, the number of answers, then `id, form, number,
+    /// number, number` of each; returned are the values of those that have one, in order. A change of the link is an
+    /// answer to id 0. When the register is full, there may be more.
+    ///
+    /// # Errors
+    /// What has arrived cannot be handed out. Its code is in no register: this is thrown.
+    pub(crate) fn drain<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        self.receive();
+        let values = self.take(env)?;
+        self.watch(env)?;
+        Ok(values)
+    }
+
+    /// Reads what has arrived, where this thread does that.
+    fn receive(&self) {
+        if let Some(own_reads) = &self.own_reads
+            && let Some(client) = self.client()
+            && !client.receive()
+        {
+            own_reads.rest();
+        }
+    }
+
+    /// Has the event loop watch the connection there is, where this thread reads it.
+    fn watch(&self, env: &Env) -> napi::Result<()> {
+        let Some(own_reads) = &self.own_reads else { return Ok(()) };
+        let receiver = self.client().and_then(|client| client.receiver());
+        own_reads.follow(env, receiver)
+    }
+
+    /// Takes what is in the inbox.
+    fn take<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
         let mut register = self.register.borrow_mut();
-        let values = List::new(env).map_err(from_napi)?;
+        let values = List::new(env)?;
         let register = &mut *register;
         let backend = self.backend.borrow();
         let shapes = &*self.shapes;
@@ -350,13 +433,14 @@ impl LinkState {
         let Batch { values, register, count, failure, .. } = batch;
         register.write(BATCH, &[count as f64]);
         if let Some(error) = failure {
-            return Err(from_napi(error));
+            return Err(error);
         }
         // A link that is closed has no connection, and no request that waits.
         if let Err(error) = drained
             && let Some(backend) = &*backend
         {
-            backend.break_off(error)?;
+            // Only what this process has written itself cannot be broken off: a bug.
+            backend.break_off(error).map_err(|error| napi::Error::from_reason(error.message()))?;
         }
         Ok(values.into_unknown())
     }
@@ -413,7 +497,16 @@ impl LinkState {
         self.look(|backend| backend.client().cloned())
     }
 
+    fn expect_answers(&self, expects: bool) {
+        if let Some(client) = self.client() {
+            client.expect_answers(expects);
+        }
+    }
+
     fn close(&self) {
+        if let Some(own_reads) = &self.own_reads {
+            own_reads.rest();
+        }
         if let Some(backend) = self.backend.take()
             && let Some(client) = backend.client()
         {
@@ -442,7 +535,7 @@ impl Drop for LinkState {
     }
 }
 
-/// What one call of [`Link::drain`] hands over.
+/// What one call of [`LinkState::drain`] hands over.
 struct Batch<'call, 'env> {
     env: &'env Env,
     shapes: &'call ShapeTable,

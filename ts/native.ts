@@ -7,7 +7,7 @@ import type * as Binding from '../binding.js';
 import { codedError, fromNative } from './errors.js';
 
 export type NativeCache = Binding.ClusteredCache & Reads;
-export type NativeLink = Binding.Link & Submit;
+export type NativeLink = Binding.Link & Exchange;
 export type NativeIsolate = Binding.Isolate;
 export type NativeOptions = Binding.NativeNamespaceOptions;
 export type Attachment = Binding.Attachment;
@@ -30,13 +30,20 @@ interface Reads {
   readMany<T>(gather: (...values: unknown[]) => T, ...keys: unknown[]): T;
 }
 
-/** What `defineSubmit()` adds to a link. */
-interface Submit {
+/** What `defineExchange()` adds to a link. */
+interface Exchange {
   /**
    * Takes over the request frames in the first `length` bytes. In the host the last one is answered at once, as by the
    * functions that read.
    */
   submit(bytes: Uint8Array, length: number): unknown;
+  /** As `submit`, if there are any frames, and sends everything that has been asked. */
+  send(bytes: Uint8Array, length: number): void;
+  /**
+   * Returns the values of the answers that have arrived. The register receives, from `REGISTER_BATCH` on, their number,
+   * then `id, form, number, number, number` of each. A change of the link is an answer to id 0.
+   */
+  drain(): unknown[];
 }
 
 /** The binding. */

@@ -25,6 +25,9 @@ const log = debug('link');
 
 const { REOPEN_BASE } = native;
 
+/** Whether the event loop is libuv. Another engine may export its functions without carrying them out. */
+const HAS_LIBUV = process.versions['bun'] === undefined;
+
 export class Link {
   readonly isHost: boolean;
   /** Whether reads may be answered from memory. */
@@ -40,7 +43,7 @@ export class Link {
   /** Requests that native code has not taken over yet. */
   readonly #outbox: Outbox;
   readonly #batch = new RequestBatch(
-    () => this.#send(),
+    () => this.#outbox.send(),
     (first, by) => this.#pending.postpone(first, by),
   );
   #isDraining = false;
@@ -70,7 +73,7 @@ export class Link {
     this.#native = translated(() =>
       this.isHost
         ? native.Link.host(wake, this.#register, shapeTable, isolate())
-        : native.Link.client(wake, this.#register, shapeTable, grace, share, elected),
+        : native.Link.client(wake, this.#register, shapeTable, { grace, share, elected }, HAS_LIBUV ? wake : null),
     ) as NativeLink;
     this.#outbox = new Outbox(this.#native);
     this.#handles = new Handles(this.#native);
@@ -186,11 +189,6 @@ export class Link {
     return new Promise<T>((resolve, reject) => {
       this.#keep(new Pending(id, operation, policy, resolve as never, reject, holds));
     });
-  }
-
-  #send(): void {
-    this.#outbox.takeOver();
-    this.#native.flush();
   }
 
   /** Ends request `id` because its caller has given up. `true` when the host may have carried it out. */

@@ -16,7 +16,7 @@ export class Outbox {
 
   constructor(native: NativeLink) {
     this.#native = native;
-    native.defineSubmit();
+    native.defineExchange();
   }
 
   /**
@@ -70,6 +70,17 @@ export class Outbox {
     this.#checkIdle();
     try {
       return this.#native.submit(frames.bytes, frames.length);
+    } finally {
+      frames.clear();
+    }
+  }
+
+  /** Hands all frames to native code and has everything sent that was asked. */
+  send(): void {
+    const frames = this.#frames;
+    this.#checkIdle();
+    try {
+      this.#native.send(frames.bytes, frames.length);
     } finally {
       frames.clear();
     }

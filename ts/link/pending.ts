@@ -75,6 +75,9 @@ class Ring {
 /** A power of two, larger than the number of requests that most applications have in flight. */
 const RING = 4_096;
 
+/** Milliseconds for which the process is kept alive after the last request was answered. */
+const LINGER = 1;
+
 /** What the requests need from their link. */
 export interface PendingOwner {
   /** Keep the process alive. */
@@ -91,6 +94,9 @@ export class PendingRequests {
   readonly #owner: PendingOwner;
   readonly #requests = new Ring();
   #holding = 0;
+  /** Whether the owner keeps the process alive. */
+  #isHeld = false;
+  #lingering: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
   /** The deadline that the timer is set to. */
   #timerEnd = Infinity;
@@ -130,11 +136,21 @@ export class PendingRequests {
 
   /** Keeps the process alive until {@link release}. */
   hold(): void {
-    if (this.#holding++ === 0) this.#owner.hold();
+    this.#holding++;
+    if (this.#isHeld) return;
+    this.#isHeld = true;
+    this.#owner.hold();
   }
 
+  /** Ends a {@link hold}; the owner lets the process end a moment later, because the next request mostly follows at once. */
   release(): void {
-    if (--this.#holding === 0) this.#owner.release();
+    if (--this.#holding > 0) return;
+    this.#lingering ??= setTimeout(() => {
+      this.#lingering = undefined;
+      if (this.#holding > 0) return;
+      this.#isHeld = false;
+      this.#owner.release();
+    }, LINGER).unref();
   }
 
   /** Sets the timer so that deadlines are checked no later than at `deadline`. It is reset only for an earlier one. */

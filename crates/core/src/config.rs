@@ -103,6 +103,10 @@ pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Time a closing host gives connections to take their last replies.
 pub const SHUTDOWN_DRAIN: Duration = Duration::from_millis(250);
 
+/// Where an environment's thread reads its connection itself, and answers are expected: after this long without a read
+/// the driver looks whether something has arrived.
+pub const STEP_IN: Duration = Duration::from_millis(100);
+
 // --- reading from tables -------------------------------------------------------------------------------------
 
 /// The host learns of reads from its table no later than this, unless they are more than a report holds.

@@ -96,6 +96,15 @@ impl Items {
     }
 }
 
+/// Whether the thread that drains the inbox is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wakes {
+    /// It is, unless it has been already.
+    Yes,
+    /// It is the caller, and drains the inbox next.
+    No,
+}
+
 /// The queue between the threads that receive and the JavaScript thread.
 pub struct Inbox {
     items: Mutex<Items>,
@@ -118,13 +127,15 @@ impl Inbox {
     }
 
     /// Adds whole response frames.
-    pub fn push_frames(&self, frames: &[u8]) {
+    pub fn push_frames(&self, frames: &[u8], wakes: Wakes) {
         let mut items = self.lock();
         match items.queue.back_mut() {
             Some(Item::Frames(last, _)) => last.extend_from_slice(frames),
             _ => items.queue.push_back(Item::Frames(frames.to_vec(), 0)),
         }
-        self.signal(items);
+        if wakes == Wakes::Yes {
+            self.signal(items);
+        }
     }
 
     /// Answers the requests of whole frames with an error: they were not sent.
@@ -163,6 +174,11 @@ impl Inbox {
         let (mut items, _) = waited.unwrap_or_else(PoisonError::into_inner);
         items.has_waiter = false;
         !items.queue.is_empty()
+    }
+
+    /// Whether there is nothing to drain.
+    pub fn is_empty(&self) -> bool {
+        self.lock().queue.is_empty()
     }
 
     /// Hands out what has arrived, in order, until `handler` answers `false`; the rest comes with the next call, for
@@ -237,7 +253,7 @@ impl Mailbox for Inbox {
                 .append(id, &mut bytes)
                 .expect("an error response is far below the frame limit");
         }
-        self.push_frames(&bytes);
+        self.push_frames(&bytes, Wakes::Yes);
     }
 }
 
@@ -394,7 +410,7 @@ mod tests {
                 frames.extend_from_slice(&(payload.len() as u32).to_le_bytes());
                 frames.extend_from_slice(payload);
             }
-            inbox.push_frames(&frames);
+            inbox.push_frames(&frames, Wakes::Yes);
         };
         let drain = |seen: &mut Vec<_>| {
             inbox.drain(&mut |incoming| {
@@ -431,7 +447,7 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-            inbox.push_frames(&frames);
+            inbox.push_frames(&frames, Wakes::Yes);
         }
         let mut seen = Vec::new();
         inbox

@@ -9,10 +9,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::backoff::Pauses;
 use super::dial::{Connection, dial};
+use super::intake::{End, Intake, lost};
 use super::link::{Host, Link};
-use crate::config::{MAX_FRAME_BYTES, REPORT_DELAY};
+use super::{ClientConfig, Receiver};
+use crate::config::REPORT_DELAY;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::{Input, Reader};
+use crate::inbox::Wakes;
+use crate::transport::Reader;
 use crate::wire::handshake::{FEATURE_MOVES, offered};
 
 /// Keeps `link` connected until the client is closed.
@@ -90,20 +93,23 @@ impl Driver<'_> {
     async fn use_up(&mut self, connection: Connection) {
         let Connection { reader, writer, input, epoch, shares_tables, moves, minor } = connection;
         let changed = self.epoch.replace(epoch).is_some_and(|before| before != epoch);
-        if !self.link.connected(&writer, &Host { epoch, changed, moves, minor }) {
+        let mut receiving =
+            Receiving::new(reader, Intake::new(input, shares_tables, moves), &self.link.config);
+        let host = Host { epoch, changed, moves, minor };
+        if !self.link.connected(&writer, &host, receiving.receiver()) {
             // Closed: the driver is about to be dropped.
             return pending().await;
         }
         // From here on the link holds the only writer: closing the client closes the socket.
         drop(writer);
-        let mut receiving = Receiving { reader, input, shares_tables, moves, answered: false };
         let end = tokio::select! {
-            end = self.read(&mut receiving) => end,
-            error = self.write() => self.read_rest(&mut receiving, error).await,
+            end = self.receive(&mut receiving) => end,
+            error = self.write() => self.receive_rest(&mut receiving, moves, error).await,
             error = self.link.broken_off() => End::Nonsense(error),
             never = self.report() => never,
         };
-        self.pause_first = !receiving.answered || matches!(end, End::Nonsense(_));
+        receiving.stop();
+        self.pause_first = !receiving.has_answered() || matches!(end, End::Nonsense(_));
         if !self.pause_first {
             self.pauses.reset();
         }
@@ -113,34 +119,28 @@ impl Driver<'_> {
         }
     }
 
-    /// Hands on what arrives, one push for each read. Descriptors go in front of the frames they came with.
-    async fn read(&self, from: &mut Receiving) -> End {
-        let Receiving { reader, input, shares_tables, moves, answered } = from;
-        let mut descriptors = Vec::new();
+    /// Sees to it that what arrives is handed on, until the connection ends.
+    async fn receive(&self, receiving: &mut Receiving) -> End {
+        match receiving {
+            Receiving::Here(reader, intake) => self.read(reader, intake).await,
+            Receiving::There(receiver) => receiver.attend(self.link).await,
+        }
+    }
+
+    /// Hands on what arrives, one push for each read.
+    async fn read(&self, reader: &mut Reader, intake: &mut Intake) -> End {
         loop {
-            self.link.inbox.push_descriptors(&mut descriptors);
-            match input.whole_frames(MAX_FRAME_BYTES) {
-                Ok([]) => {}
-                Ok(frames) => {
-                    let moved = if *moves { self.link.answered(frames) } else { None };
-                    let frames = &frames[..moved.unwrap_or(frames.len())];
-                    if !frames.is_empty() {
-                        self.link.inbox.push_frames(frames);
-                    }
-                    *answered = true;
-                    if moved.is_some() {
-                        return End::Moved;
-                    }
-                }
-                Err(error) => return End::Lost(error),
+            if let Some(end) = intake.hand_on(self.link, Wakes::Yes) {
+                return end;
             }
+            let Intake { input, descriptors, shares_tables, .. } = intake;
             let filled = if *shares_tables {
-                input.fill_with_descriptors(reader, &mut descriptors).await
+                input.fill_with_descriptors(reader, descriptors).await
             } else {
                 input.fill(reader).await
             };
             match filled {
-                Ok(0) => return End::Lost(lost(&"the host closed it")),
+                Ok(0) => return End::Lost(lost("the host closed it")),
                 Ok(_) => {}
                 Err(error) => return End::Lost(lost(&error).with_source(error)),
             }
@@ -148,11 +148,11 @@ impl Driver<'_> {
     }
 
     /// The host takes nothing more. Whether it has moved is in what it said before.
-    async fn read_rest(&self, from: &mut Receiving, error: Error) -> End {
-        if !from.moves {
+    async fn receive_rest(&self, from: &mut Receiving, moves: bool, error: Error) -> End {
+        if !moves {
             return End::Lost(error);
         }
-        timeout(self.link.config.handshake, self.read(from)).await.unwrap_or(End::Lost(error))
+        timeout(self.link.config.handshake, self.receive(from)).await.unwrap_or(End::Lost(error))
     }
 
     /// Writes what the JavaScript thread could not.
@@ -193,24 +193,48 @@ impl Driver<'_> {
     }
 }
 
-/// The receiving side of one connection.
-struct Receiving {
-    reader: Reader,
-    input: Input,
-    shares_tables: bool,
-    /// The host may move.
-    moves: bool,
-    /// Something has come.
-    answered: bool,
+/// The receiving side of one connection, and which thread reads it.
+enum Receiving {
+    /// The driver.
+    Here(Reader, Intake),
+    /// The environment's own.
+    There(Arc<Receiver>),
 }
 
-/// How a connection ended.
-enum End {
-    /// The host has answered all it has carried out; another one takes the rest.
-    Moved,
-    Lost(Error),
-    /// What the host has said is no answer: it would say it again at once.
-    Nonsense(Error),
+impl Receiving {
+    fn new(reader: Reader, intake: Intake, config: &ClientConfig) -> Self {
+        if config.reads_itself {
+            match Receiver::new(reader, intake) {
+                Ok(receiver) => Self::There(Arc::new(receiver)),
+                Err((reader, intake)) => Self::Here(reader, intake),
+            }
+        } else {
+            Self::Here(reader, intake)
+        }
+    }
+
+    fn receiver(&self) -> Option<Arc<Receiver>> {
+        match self {
+            Self::Here(..) => None,
+            Self::There(receiver) => Some(Arc::clone(receiver)),
+        }
+    }
+
+    /// What comes from here on does not count. After this the link may tell of the end.
+    fn stop(&self) {
+        match self {
+            Self::Here(..) => {}
+            Self::There(receiver) => receiver.stop(),
+        }
+    }
+
+    /// Something has come over this connection.
+    fn has_answered(&self) -> bool {
+        match self {
+            Self::Here(_, intake) => intake.answered,
+            Self::There(receiver) => receiver.has_answered(),
+        }
+    }
 }
 
 /// Trying again at once cannot help, whatever the grace time.
@@ -235,13 +259,6 @@ fn no_host(waited: Duration, failure: Option<&Error>) -> Error {
              raise the `timeout` option",
             waited.as_millis()
         ),
-    )
-}
-
-fn lost<E: std::fmt::Display + ?Sized>(cause: &E) -> Error {
-    Error::new(
-        ErrorKind::Disconnected,
-        format!("the connection to the host was lost: {cause}. It is restored as soon as a host is there"),
     )
 }
 

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::queue::Queue;
 use super::seen::Seen;
-use super::{ClientConfig, REOPEN_BASE, Target};
-use crate::config::MAX_CLIENT_BACKLOG;
+use super::{ClientConfig, REOPEN_BASE, Receiver, Target};
+use crate::config::{MAX_CLIENT_BACKLOG, STEP_IN};
 use crate::error::{Error, ErrorKind, Result};
-use crate::inbox::{Inbox, LinkEvent};
+use crate::inbox::{Inbox, LinkEvent, Wakes};
 use crate::operations::{self, namespace};
 use crate::store::Mailbox as _;
 use crate::transport::Writer;
@@ -33,6 +35,10 @@ pub(crate) struct Link {
     pub(super) retargeted: Notify,
     /// Somebody has read from a table: a report is due in a while.
     pub(super) reading: Notify,
+    /// Answers are awaited.
+    expects: AtomicBool,
+    /// Answers are awaited from here on.
+    pub(super) expectation: Notify,
     /// The connection is to end, see [`Self::break_off`].
     broken_off: Notify,
     /// The client was closed.
@@ -87,6 +93,8 @@ enum State {
     /// Requests go out.
     Connected {
         writer: Arc<Writer>,
+        /// What the JavaScript thread reads, if it does.
+        receiver: Option<Arc<Receiver>>,
         /// The kernel did not take everything: until the driver has caught up, only it writes.
         behind: bool,
         /// The minor version that both sides speak.
@@ -116,6 +124,8 @@ impl Link {
             behind: Notify::new(),
             retargeted: Notify::new(),
             reading: Notify::new(),
+            expects: AtomicBool::new(false),
+            expectation: Notify::new(),
             broken_off: Notify::new(),
             closed: Notify::new(),
             generation: Arc::default(),
@@ -252,8 +262,56 @@ impl Link {
 
     /// The host has said what cannot be understood: nothing that it says after that counts.
     pub(super) fn break_off(&self, error: Error) {
+        if let Some(receiver) = self.receiver() {
+            receiver.stop();
+        }
         self.lock().nonsense.get_or_insert(error);
         self.broken_off.notify_one();
+    }
+
+    /// The connection there is, if the JavaScript thread reads it.
+    pub(super) fn receiver(&self) -> Option<Arc<Receiver>> {
+        match &self.lock().state {
+            State::Connected { receiver, .. } => receiver.clone(),
+            _ => None,
+        }
+    }
+
+    /// Puts what has arrived into the inbox, which this thread drains next. `false` when there is nothing to read from.
+    pub(super) fn receive(&self) -> bool {
+        self.receiver().is_some_and(|receiver| receiver.receive(self, Wakes::No))
+    }
+
+    /// Blocks until there is something in the inbox, at most so long.
+    pub(super) fn wait(&self, limit: Duration) -> bool {
+        let begun = Instant::now();
+        while self.inbox.is_empty() {
+            let left = limit.saturating_sub(begun.elapsed());
+            match self.receiver() {
+                _ if left.is_zero() => return false,
+                // Its end is an event, which the driver puts into the inbox.
+                Some(receiver) if receiver.receive(self, Wakes::No) => {
+                    if self.inbox.is_empty() {
+                        // In slices: what the driver puts into the inbox does not end the wait for the socket.
+                        receiver.wait(left.min(STEP_IN));
+                    }
+                }
+                _ => return self.inbox.wait(left),
+            }
+        }
+        true
+    }
+
+    /// Answers are awaited, or not.
+    pub(super) fn expect_answers(&self, expects: bool) {
+        if !self.expects.swap(expects, Ordering::Relaxed) && expects {
+            self.expectation.notify_one();
+        }
+    }
+
+    /// Whether answers are awaited.
+    pub(super) fn expects_answers(&self) -> bool {
+        self.expects.load(Ordering::Relaxed)
     }
 
     pub(super) fn close(&self) {
@@ -296,7 +354,12 @@ impl Link {
     }
 
     /// Hands the link its connection; `false` if the client was closed meanwhile.
-    pub(super) fn connected(&self, writer: &Arc<Writer>, host: &Host) -> bool {
+    pub(super) fn connected(
+        &self,
+        writer: &Arc<Writer>,
+        host: &Host,
+        receiver: Option<Arc<Receiver>>,
+    ) -> bool {
         let Host { epoch, changed, moves, minor } = *host;
         let mut shared = self.lock();
         if matches!(shared.state, State::Closed) {
@@ -314,7 +377,7 @@ impl Link {
         let generation = self.next_generation();
         // The driver writes what was kept: until then requests of the JavaScript thread line up behind it.
         let behind = shared.queue.len() > 0;
-        shared.state = State::Connected { writer: Arc::clone(writer), behind, minor };
+        shared.state = State::Connected { writer: Arc::clone(writer), receiver, behind, minor };
         drop(shared);
         if behind {
             self.behind.notify_one();

@@ -1,7 +1,8 @@
 //! One connection to a host for one JavaScript environment, restored by itself.
 //!
-//! The JavaScript thread appends requests to a buffer and writes the socket itself, once for each turn; a driver task
-//! reads, writes what the kernel did not take, and reconnects. Everything that arrives, and every change of the link,
+//! The JavaScript thread appends requests to a buffer and writes the socket itself, once for each turn. Where the system
+//! permits it also reads the socket itself (see `receiver.rs`). A driver task reads elsewhere, writes what the kernel did
+//! not take, and reconnects. Everything that arrives, and every change of the link,
 //! goes to the [`Inbox`] in order.
 //!
 //! | state | a request |
@@ -23,9 +24,12 @@ pub(crate) mod backoff;
 pub(crate) mod dial;
 mod driver;
 mod handovers;
+mod intake;
 mod kept;
 mod link;
 mod queue;
+#[cfg_attr(not(target_os = "linux"), path = "receiver_absent.rs")]
+mod receiver;
 mod seen;
 pub(crate) mod views;
 mod writes;
@@ -37,6 +41,7 @@ use std::time::Duration;
 
 pub use backoff::Backoff;
 pub use handovers::Handovers;
+pub use receiver::Receiver;
 pub use views::Sharing;
 
 use crate::clock::Clock;
@@ -79,6 +84,8 @@ pub struct ClientConfig {
     pub share: bool,
     /// Follow a host that moves to another process, without losing a request.
     pub moves: bool,
+    /// The thread that drains the inbox reads the connection itself, where the system can do that: see [`Client::receive`].
+    pub reads_itself: bool,
     /// Tells when an entry's time is over, for entries that are read without asking the host.
     pub clock: Clock,
 }
@@ -92,6 +99,7 @@ impl Default for ClientConfig {
             handshake: HANDSHAKE_TIMEOUT,
             share: cfg!(unix),
             moves: false,
+            reads_itself: false,
             clock: Clock::System,
         }
     }
@@ -158,6 +166,29 @@ impl Client {
     /// Sends what the kernel takes at once, from the calling thread; the driver sends the rest.
     pub fn flush(&self) {
         self.link.flush();
+    }
+
+    /// Puts what has arrived into the inbox, for a client that [reads itself](ClientConfig::reads_itself); by the thread
+    /// that drains the inbox next. When [`Self::receiver`] can be read is for the caller to find out. `false` when
+    /// there is nothing to read from, as after the end of the connection.
+    pub fn receive(&self) -> bool {
+        self.link.receive()
+    }
+
+    /// The connection there is, if this client reads it itself.
+    pub fn receiver(&self) -> Option<Arc<Receiver>> {
+        self.link.receiver()
+    }
+
+    /// Blocks until there is something in the inbox, at most so long; `false` when there is nothing. By the thread that
+    /// drains it.
+    pub fn wait(&self, limit: Duration) -> bool {
+        self.link.wait(limit)
+    }
+
+    /// Whether answers are awaited: as long as they are, the driver reads a connection that this thread leaves unread.
+    pub fn expect_answers(&self, expects: bool) {
+        self.link.expect_answers(expects);
     }
 
     /// Adds to what is to be sent what the host does not know yet of reads of its tables.

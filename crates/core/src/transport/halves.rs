@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use rustix::buffer::spare_capacity;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -32,24 +32,24 @@ pub(super) fn split(stream: UnixStream) -> io::Result<(Reader, Writer)> {
     #[cfg(target_vendor = "apple")]
     rustix::net::sockopt::set_socket_nosigpipe(&stream, true)?;
     let stream = Arc::new(stream);
-    let reader = Reader { stream: watch(Arc::clone(&stream), Interest::READABLE)?, window: READ_WINDOW };
-    Ok((reader, Writer { stream, writable: OnceLock::new() }))
+    let ready = watch(Arc::clone(&stream), Interest::READABLE)?;
+    let source = Source { stream: Arc::clone(&stream), window: READ_WINDOW };
+    Ok((Reader { ready, source }, Writer { stream, writable: OnceLock::new() }))
 }
 
 #[expect(
     deprecated,
     reason = "its successor is unsafe for types whose descriptor may change; an owned one never does"
 )]
-fn watch<T: AsRawFd>(descriptor: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+pub(super) fn watch<T: AsRawFd>(descriptor: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(descriptor, interest)
 }
 
 /// The receiving direction of a [`Stream`](super::Stream).
 #[derive(Debug)]
 pub struct Reader {
-    stream: AsyncFd<Arc<UnixStream>>,
-    /// Bytes that the next read with descriptors asks for.
-    window: usize,
+    ready: AsyncFd<Arc<UnixStream>>,
+    source: Source,
 }
 
 impl Reader {
@@ -58,23 +58,7 @@ impl Reader {
     /// # Errors
     /// The connection broke.
     pub async fn read_buf(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        loop {
-            let mut guard = self.stream.readable().await?;
-            let room = buffer.capacity() - buffer.len();
-            match rustix::io::read(guard.get_inner(), spare_capacity(buffer)) {
-                Ok(taken) => {
-                    // A read that leaves room proves that nothing more has arrived: what comes later is reported
-                    // anew, so that a batch of requests costs one system call.
-                    if taken > 0 && taken < room {
-                        guard.clear_ready();
-                    }
-                    return Ok(taken);
-                }
-                Err(Errno::AGAIN) => guard.clear_ready(),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.read(|source| source.try_read(buffer)).await
     }
 
     /// As [`Self::read_buf`], and appends to `descriptors` those that came beside these bytes: each belongs to a byte
@@ -88,24 +72,92 @@ impl Reader {
         buffer: &mut Vec<u8>,
         descriptors: &mut Vec<Option<Descriptor>>,
     ) -> io::Result<usize> {
-        let before = descriptors.len();
+        self.read(|source| source.try_read_with_descriptors(buffer, descriptors)).await
+    }
+
+    /// Gives up the registration: this thread is no longer woken by what arrives.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn into_source(self) -> Source {
+        self.source
+    }
+
+    async fn read(
+        &mut self,
+        mut try_it: impl FnMut(&mut Source) -> io::Result<Received>,
+    ) -> io::Result<usize> {
         loop {
-            let mut guard = self.stream.readable().await?;
-            let room = self.window.min(buffer.capacity() - buffer.len());
-            match receive(guard.get_inner(), buffer, room, descriptors) {
-                Ok(taken) => {
-                    // A read that brings a descriptor ends behind its bytes, whatever else has arrived; on some systems
-                    // the one before ends in front of them.
-                    let all = taken < room && descriptors.len() == before && cfg!(target_os = "linux");
-                    if taken > 0 && all {
+            let mut guard = self.ready.readable().await?;
+            match try_it(&mut self.source) {
+                Ok(Received { bytes, is_all }) => {
+                    // What comes later is reported again, so a batch of requests costs one system call.
+                    if is_all {
                         guard.clear_ready();
                     }
-                    // As much as came, and once more; what filled its room was perhaps only the beginning.
-                    let least = if taken == room { self.window } else { READ_WINDOW };
-                    self.window = (2 * taken).max(least);
-                    return Ok(taken);
+                    return Ok(bytes);
                 }
-                Err(Errno::AGAIN) => guard.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The receiving direction without a registration, for a thread that tries.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(super) stream: Arc<UnixStream>,
+    /// Bytes that the next read with descriptors asks for.
+    window: usize,
+}
+
+/// What a read has brought.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received {
+    /// How many bytes; 0 means that the peer is gone.
+    pub(crate) bytes: usize,
+    /// The read left room, which proves that nothing else has arrived.
+    pub(crate) is_all: bool,
+}
+
+impl Source {
+    /// The same connection for another thread.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn again(&self) -> Self {
+        Self { stream: Arc::clone(&self.stream), window: READ_WINDOW }
+    }
+
+    /// Appends what has arrived to `buffer`, at most its spare capacity.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when nothing has arrived; or the connection broke.
+    pub(crate) fn try_read(&mut self, buffer: &mut Vec<u8>) -> io::Result<Received> {
+        let room = buffer.capacity() - buffer.len();
+        let bytes = retry_on_intr(|| rustix::io::read(&self.stream, spare_capacity(buffer)))?;
+        Ok(Received { bytes, is_all: bytes > 0 && bytes < room })
+    }
+
+    /// As [`Self::try_read`], with descriptors: see [`Reader::read_with_descriptors`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn try_read_with_descriptors(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        descriptors: &mut Vec<Option<Descriptor>>,
+    ) -> io::Result<Received> {
+        let before = descriptors.len();
+        loop {
+            let room = self.window.min(buffer.capacity() - buffer.len());
+            match receive(&self.stream, buffer, room, descriptors) {
+                Ok(bytes) => {
+                    // As much as came, and once more; what filled its room was perhaps only the beginning.
+                    let least = if bytes == room { self.window } else { READ_WINDOW };
+                    self.window = (2 * bytes).max(least);
+                    // A read that brings a descriptor ends behind its bytes, whatever else has arrived; on some systems
+                    // the one before ends in front of them.
+                    let is_plain = descriptors.len() == before && cfg!(target_os = "linux");
+                    return Ok(Received { bytes, is_all: bytes > 0 && bytes < room && is_plain });
+                }
                 Err(Errno::INTR) => {}
                 // Some systems refuse the read when there is no room for the descriptor, which is gone then; the bytes
                 // are still there. A second refusal in a row is something else.

@@ -3,6 +3,8 @@
 use std::io;
 
 use super::{Descriptor, Reader};
+#[cfg(target_os = "linux")]
+use super::{Received, Source};
 use crate::config::{BUFFER_KEPT, READ_BURST, READ_CHUNK};
 use crate::error::Result;
 use crate::wire::frame;
@@ -38,6 +40,25 @@ impl Input {
         let taken = reader.read_with_descriptors(&mut self.bytes, descriptors).await?;
         self.overfull = self.bytes.len() == self.bytes.capacity();
         Ok(taken)
+    }
+
+    /// As [`Self::fill`] or [`Self::fill_with_descriptors`], by a thread that does not wait.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when nothing has arrived; or the connection broke.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn try_fill(
+        &mut self,
+        source: &mut Source,
+        descriptors: Option<&mut Vec<Option<Descriptor>>>,
+    ) -> io::Result<Received> {
+        self.make_room();
+        let received = match descriptors {
+            Some(descriptors) => source.try_read_with_descriptors(&mut self.bytes, descriptors)?,
+            None => source.try_read(&mut self.bytes)?,
+        };
+        self.overfull = self.bytes.len() == self.bytes.capacity();
+        Ok(received)
     }
 
     /// Uses up the first whole frame and returns its payload; `None` asks for more bytes.

@@ -16,6 +16,8 @@
 mod descriptor;
 #[cfg(unix)]
 mod halves;
+#[cfg(target_os = "linux")]
+mod hangup;
 mod input;
 #[cfg(unix)]
 mod unix;
@@ -26,6 +28,10 @@ pub use descriptor::{BorrowedDescriptor, Descriptor};
 pub(crate) use descriptor::{descriptor_of, size_of};
 #[cfg(unix)]
 pub use halves::{Reader, Writer};
+#[cfg(target_os = "linux")]
+pub(crate) use halves::{Received, Source};
+#[cfg(target_os = "linux")]
+pub(crate) use hangup::Hangup;
 pub(crate) use input::Input;
 #[cfg(unix)]
 pub use unix::{Listener, Stream};
