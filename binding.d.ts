@@ -240,6 +240,11 @@ export declare enum LinkChange {
   Lost = 1,
   /** `[through, code, message]` */
   Unreachable = 2,
+  /**
+   * `[handle, pid, name, value, …]`: options that count although the instance of the handle declared others, and the
+   * process that declared them.
+   */
+  OptionsDiffer = 3,
 }
 
 /** Largest entry, in bytes of key and value. */
@@ -285,6 +290,8 @@ export interface NativeNamespaceOptions {
   ttlAutopurge?: boolean
   /** `null` is a value. */
   cacheNull?: boolean
+  /** Refuse these options if any process has declared others. */
+  strict?: boolean
 }
 
 /** `wake` is called when there is something to take. It replaces an earlier one and keeps no process alive. */
@@ -293,6 +300,7 @@ export declare function onSnapshotNotice(wake: () => void): void
 /** The numbers of operations, as in `docs/protocol.md`. */
 export declare enum OperationNumber {
   PingHost = 1,
+  Introduce = 2,
   StandBy = 10,
   Ready = 11,
   Open = 100,

@@ -109,7 +109,7 @@ pub(crate) fn to_js<'env>(env: &Env, response: &Response<'_>, shapes: &ShapeTabl
         | Response::Stats(_) => {
             Ok(Answer::of_value(Form::List as u32, compound(env, shapes, |list| list.response(response))?))
         }
-        Response::Moved | Response::Content(_) | Response::Go => {
+        Response::Moved | Response::Content(_) | Response::Go | Response::OptionsDiffer { .. } => {
             let message = "the host answered with what is not meant for a client; is it of another version?";
             error(env, &CoreError::new(ErrorKind::Protocol, message), shapes)
         }

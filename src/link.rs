@@ -16,6 +16,7 @@ use clustered_cache_core::operations::Operation;
 use clustered_cache_core::session::Session;
 use clustered_cache_core::wire::Handle;
 use clustered_cache_core::wire::answer::Response;
+use clustered_cache_core::wire::structures::NamespaceOptions;
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, FunctionRef, ObjectFinalize, This, Unknown};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
@@ -26,6 +27,7 @@ use crate::event_loop::{self, ReadyFunction, Watch};
 use crate::isolate::Isolate;
 use crate::js::{self, List, Register, WakeFunction};
 use crate::many::MAX_KEYS;
+use crate::options::{self, Setting};
 use crate::panics::{caught, contained, ignored};
 use crate::shapes::{ShapeTable, Shapes};
 use crate::{direct, key, process};
@@ -54,6 +56,9 @@ pub enum LinkChange {
     Lost = 1,
     /// `[through, code, message]`
     Unreachable = 2,
+    /// `[handle, pid, name, value, …]`: options that count although the instance of the handle declared others, and the
+    /// process that declared them.
+    OptionsDiffer = 3,
 }
 
 /// How a link to another process behaves.
@@ -144,6 +149,7 @@ impl Link {
         contained(|| {
             Self::new(env, wake, register, shapes, None, |inbox| {
                 let session = Session::new(isolate.state.store(), inbox);
+                session.introduce(process::introduction());
                 Ok(Backend::local(session))
             })
         })
@@ -169,7 +175,8 @@ impl Link {
             let share = share && defaults.share;
             let own_reads = readable.filter(|_| event_loop::is_available()).map(OwnReads::new);
             let reads_itself = own_reads.is_some();
-            let config = ClientConfig { grace, package_version, share, reads_itself, ..defaults };
+            let process = process::introduction();
+            let config = ClientConfig { grace, package_version, process, share, reads_itself, ..defaults };
             let backend = |inbox| Ok(Backend::remote(Client::new(inbox, config)));
             Self::new(env, wake, register, shapes, own_reads, backend)
         })
@@ -556,6 +563,11 @@ impl Batch<'_, '_> {
 
     fn try_take(&mut self, incoming: Incoming<'_>) -> napi::Result<()> {
         match incoming {
+            Incoming::Response { id: 0, response: Response::OptionsDiffer { handle, pid, options } } => {
+                let mut details = List::new(self.env)?;
+                fill_difference(self.env, &mut details, (handle, pid), &options)?;
+                self.push_change(LinkChange::OptionsDiffer, details)?;
+            }
             // The host's last word before it ends a broken connection; the loss follows as an event.
             Incoming::Response { id: 0, .. } => {}
             Incoming::Response { id, response } => {
@@ -572,10 +584,15 @@ impl Batch<'_, '_> {
             Incoming::Event(event) => {
                 let mut details = List::new(self.env)?;
                 let Some(change) = fill_details(self.env, &mut details, &event)? else { return Ok(()) };
-                self.values.push(self.env, &details.into_unknown())?;
-                self.write([0.0, f64::from(change as i32), 0.0, 0.0, 0.0]);
+                self.push_change(change, details)?;
             }
         }
+        Ok(())
+    }
+
+    fn push_change(&mut self, change: LinkChange, details: List<'_>) -> napi::Result<()> {
+        self.values.push(self.env, &details.into_unknown())?;
+        self.write([0.0, f64::from(change as i32), 0.0, 0.0, 0.0]);
         Ok(())
     }
 
@@ -604,6 +621,27 @@ fn fill_details(env: &Env, details: &mut List<'_>, event: &LinkEvent) -> napi::R
             LinkChange::Unreachable
         }
     }))
+}
+
+fn fill_difference(
+    env: &Env,
+    details: &mut List<'_>,
+    (handle, pid): (Handle, u32),
+    options: &NamespaceOptions,
+) -> napi::Result<()> {
+    details.push(env, &js::number(env, f64::from(handle))?)?;
+    details.push(env, &js::number(env, f64::from(pid))?)?;
+    for (name, setting) in options::entries(options) {
+        details.push(env, &js::text(env, name.as_bytes())?)?;
+        details.push(
+            env,
+            &match setting {
+                Setting::Number(number) => js::number(env, number)?,
+                Setting::Flag(flag) => js::boolean(env, flag)?,
+            },
+        )?;
+    }
+    Ok(())
 }
 
 fn push_failure(env: &Env, details: &mut List<'_>, through: u64, error: &Error) -> napi::Result<()> {

@@ -26,6 +26,8 @@ pub struct NativeNamespaceOptions {
     pub ttl_autopurge: Option<bool>,
     /// `null` is a value.
     pub cache_null: Option<bool>,
+    /// Refuse these options if any process has declared others.
+    pub strict: Option<bool>,
 }
 
 impl From<NativeNamespaceOptions> for NamespaceOptions {
@@ -41,8 +43,37 @@ impl From<NativeNamespaceOptions> for NamespaceOptions {
             no_delete_on_stale_get: options.no_delete_on_stale_get,
             ttl_autopurge: options.ttl_autopurge,
             cache_null: options.cache_null,
+            strict: options.strict,
         }
     }
+}
+
+/// What a set of options says: the names and values of those that are not left out.
+pub(crate) fn entries(options: &NamespaceOptions) -> Vec<(&'static str, Setting)> {
+    let number = |name, value: Option<u64>| value.map(|value| (name, Setting::Number(value as f64)));
+    let flag = |name, value: Option<bool>| value.map(|value| (name, Setting::Flag(value)));
+    let ttl = options.ttl.map(|micros| ("ttl", Setting::Number(micros as f64 / 1e3)));
+    [
+        number("max", options.max),
+        number("maxSize", options.max_size),
+        number("maxEntrySize", options.max_entry_size),
+        ttl,
+        flag("allowStale", options.allow_stale),
+        flag("updateAgeOnGet", options.update_age_on_get),
+        flag("updateAgeOnHas", options.update_age_on_has),
+        flag("noDeleteOnStaleGet", options.no_delete_on_stale_get),
+        flag("ttlAutopurge", options.ttl_autopurge),
+        flag("cacheNull", options.cache_null),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The value of an option.
+pub(crate) enum Setting {
+    Number(f64),
+    Flag(bool),
 }
 
 /// Microseconds of milliseconds. What is positive stays so: 0 means "none".

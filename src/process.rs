@@ -3,10 +3,12 @@
 
 use std::future::pending;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
+use clustered_cache_core::clock::Clock;
 use clustered_cache_core::error::{Error, Result};
+use clustered_cache_core::session::Process;
 use tokio::runtime::{Builder, Handle};
 
 use crate::panics::contained;
@@ -55,6 +57,12 @@ pub fn stop_serving() -> napi::Result<(), String> {
         election::end();
         Ok(())
     })
+}
+
+/// This process, as it introduces itself to a host. It started, for its host, when it made its first link.
+pub(crate) fn introduction() -> Process {
+    static PROCESS: OnceLock<Process> = OnceLock::new();
+    *PROCESS.get_or_init(|| Process { pid: std::process::id(), started: Clock::System.now() })
 }
 
 /// The threads that serve clients.

@@ -13,6 +13,7 @@ import { REJECT, type Operation, type Policy, type Scope, type Settling, type St
 import { asFlag, asSettings } from './operations/answers.js';
 import { ACCESS_REPORT } from './operations/namespace.js';
 import { giveBack } from './operations/lease.js';
+import { warnOfDifferences } from './options/differences.js';
 import { checkOptions, type CacheOptions } from './options/instance.js';
 
 /** Events of a cache and the arguments of their listeners. */
@@ -53,7 +54,7 @@ export abstract class Instance {
     this.#name = scoped(instance.namespace);
     this.policy = { timeout: instance.timeout, failsafe: instance.failsafe };
     this.link = linkFor(instance);
-    const { cache, handle, nears } = this.link.attach(this.#name, this.#listener());
+    const { cache, handle, nears } = this.link.attach(this.#name, this.#listener(shared));
     this.native = cache;
     this.handle = handle;
     this.nears = nears;
@@ -234,7 +235,7 @@ export abstract class Instance {
     return new Near(native, { generation: () => link.generation(), report, flush: () => link.flush() }, max);
   }
 
-  #listener(): LinkListener {
+  #listener(declared: NativeOptions): LinkListener {
     // In a later task: a listener that throws must not prevent other callers from getting their answers.
     const emit = <E extends keyof CacheEvents>(event: E, ...args: CacheEvents[E]) =>
       process.nextTick(() => this.#events.emit(event, ...(args as never)));
@@ -248,6 +249,7 @@ export abstract class Instance {
         this.near?.disown();
         emit('epoch', epoch);
       },
+      differs: (pid, options) => warnOfDifferences(this.namespace, declared, pid, options),
       reopened: (error) => error && emit('degraded', error),
     };
   }

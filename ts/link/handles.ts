@@ -7,6 +7,8 @@ export interface LinkListener {
   degraded(error: Error): void;
   restored(): void;
   epoch(epoch: number): void;
+  /** Process `pid` has declared these options otherwise, and its declaration counts. */
+  differs(pid: number, options: ReadonlyMap<string, unknown>): void;
   /** The answer to opening the namespace again after a reconnect. */
   reopened(error: Error | undefined): void;
 }

@@ -404,6 +404,7 @@ export class Link {
 
   #onChange(change: number, details: unknown[]): void {
     if (change === LinkChange.Connected) return this.#onConnected(...(details as [number, boolean]));
+    if (change === LinkChange.OptionsDiffer) return this.#onOptionsDiffer(details as [number, number, ...unknown[]]);
     const [through, code, message] = details as [number, string, string];
     log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
     const error = codedError(knownCode(code), message);
@@ -413,6 +414,12 @@ export class Link {
       if (id <= through) this.#fail(id, error, change === LinkChange.Lost);
     }
     if (isNews) this.#degrade(error);
+  }
+
+  #onOptionsDiffer([handle, pid, ...rest]: [number, number, ...unknown[]]): void {
+    const options = new Map<string, unknown>();
+    for (let at = 0; at < rest.length; at += 2) options.set(rest[at] as string, rest[at + 1]);
+    this.#handles.listenerOf(handle)?.differs(pid, options);
   }
 
   #onConnected(epoch: number, isChanged: boolean): void {

@@ -67,6 +67,12 @@ export interface CacheOptions extends NamespaceOptions {
    */
   persist?: PersistOptions;
   /**
+   * What to do when another process has declared an option of the namespace otherwise. `'warn'`: the declaration of the
+   * process that started last is in force for all, and the others warn. `'reject'`: this instance is refused with
+   * `ERR_CC_OPTIONS_CONFLICT`. Instances of one process must always agree. Default `'warn'`.
+   */
+  conflict?: 'warn' | 'reject';
+  /**
    * Ids of other users whose processes may use the cache of this process: workers of a cluster that run as another user
    * (`cluster.setupPrimary({ uid })`), and helpers with `attach: true`. They can read and write everything in it. Only
    * in the process that hosts; in a cluster, that is the primary. The lists of all its instances are combined. Not with
@@ -138,6 +144,7 @@ const INSTANCE_OPTIONS = {
   attach: boolean,
   near: nearCache,
   persist: persistence,
+  conflict: oneOf('warn', 'reject'),
   allowUids: userIds,
 } as const satisfies Record<Exclude<keyof CacheOptions, keyof NamespaceOptions>, Check>;
 
@@ -169,7 +176,7 @@ export function checkOptions(options: CacheOptions = {}): { instance: InstanceOp
       persist: persistSettings(options.persist),
       allowUids: options.allowUids && [...options.allowUids],
     },
-    shared: sharedOptions(options),
+    shared: { ...sharedOptions(options), ...(options.conflict === 'reject' && { strict: true }) },
   };
 }
 

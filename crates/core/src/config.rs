@@ -80,6 +80,12 @@ pub const MAX_CLIENT_BACKLOG: usize = 256 * 1024 * 1024;
 /// Late replies (results of other callers' loads) that wait for one connection; over it a value is replaced by an
 /// error, so that a peer that never reads cannot fill the host's memory.
 pub const MAX_LATE_BYTES: usize = 64 * 1024 * 1024;
+/// Pushes that wait for one connection, and their bytes; over either the oldest are dropped.
+pub const MAX_PUSHES: usize = 1_024;
+/// See [`MAX_PUSHES`].
+pub const MAX_PUSH_BYTES: usize = 8 * 1024 * 1024;
+/// Pushes are written only while fewer bytes than this wait to be written: replies come first.
+pub const PUSH_ROOM: usize = 64 * 1024;
 /// Descriptors that wait to be sent to one peer; over it namespaces are opened without their table.
 pub const MAX_HANDOVERS_PENDING: usize = 1_024;
 /// Descriptors that have arrived and wait for one JavaScript thread; over it they are closed at once.

@@ -244,8 +244,12 @@ impl Inbox {
     }
 }
 
-/// Late answers of a store in this process take the same way as those of a connection.
+/// Late answers of a store in this process take the same way as those of a connection, and so does what it pushes.
 impl Mailbox for Inbox {
+    fn push(&self, response: Response<'_>) {
+        self.deliver(UNASKED, response);
+    }
+
     fn deliver(&self, id: RequestId, response: Response<'_>) {
         let mut bytes = Vec::new();
         if let Err(error) = response.append(id, &mut bytes) {

@@ -18,7 +18,7 @@ use crate::operations::entries::{Set, SetIfAbsent};
 use crate::operations::namespace::Open;
 use crate::operations::{Message, NewEntry};
 use crate::session::Session;
-use crate::store::{Mailbox, Store};
+use crate::store::{Mailbox, Member, Opener, Store};
 use crate::value::{key_tag, value_tag};
 use crate::wire::answer::{self, Response};
 use crate::wire::frame::{self, RequestHead};
@@ -140,8 +140,11 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 /// # Panics
 /// When the namespace cannot be opened.
 pub fn hand_over(store: &Store, name: &str, handover: impl Into<Option<Handover>>) {
-    let (namespace, _) =
-        store.open(name, &NamespaceOptions::default()).expect("a test names a namespace that can be opened");
+    let user = Member::new(store.issue_id(), Collector::new());
+    let opener = Opener { member: &user, handle: 1 };
+    let (namespace, _) = store
+        .open(name, &NamespaceOptions::default(), opener)
+        .expect("a test names a namespace that can be opened");
     store.enter(&namespace, |state, _, _| state.set_handover(handover.into()));
 }
 
@@ -302,6 +305,10 @@ impl Mailbox for Collector {
     fn deliver(&self, id: RequestId, response: Response<'_>) {
         self.lock().push_back((id, Reply::new(response)));
         self.arrived.notify_all();
+    }
+
+    fn push(&self, response: Response<'_>) {
+        self.deliver(UNASKED, response);
     }
 }
 

@@ -16,13 +16,14 @@ use super::{ClientConfig, REOPEN_BASE, Receiver, Target};
 use crate::config::{MAX_CLIENT_BACKLOG, STEP_IN};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inbox::{Inbox, LinkEvent, Wakes};
-use crate::operations::{self, namespace};
-use crate::store::Mailbox as _;
+use crate::operations::host::Introduce;
+use crate::operations::{self, Operation, namespace};
+use crate::store::{Mailbox as _, Process};
 use crate::transport::Writer;
 use crate::wire::answer::Response;
 use crate::wire::frame::{self, RequestHead};
 use crate::wire::structures::NamespaceOptions;
-use crate::wire::{Handle, Minor, RequestId, UNASKED};
+use crate::wire::{HOST, Handle, Minor, RequestId, UNASKED};
 
 /// What the client's handle and its driver share.
 pub(crate) struct Link {
@@ -372,6 +373,9 @@ impl Link {
         // What was said over the connection before.
         shared.nonsense = None;
         shared.reopen();
+        if minor >= Operation::Introduce.since() {
+            shared.introduce(self.config.process);
+        }
         let refused = Refused { heads: shared.queue.refuse_over(minor), minor };
         shared.queue.begin(moves);
         let generation = self.next_generation();
@@ -539,6 +543,14 @@ impl Shared {
             // It was encoded before, so it is not too large.
             let _ = self.queue.ask(id, handle, &message);
         }
+    }
+
+    /// Puts in front which process this is.
+    fn introduce(&mut self, Process { pid, started }: Process) {
+        let mut first = Queue::default();
+        // It is far smaller than a frame may be.
+        let _ = first.ask(UNASKED, HOST, &Introduce { pid, started });
+        self.queue.put_first(&first);
     }
 
     /// Puts in front what opens all namespaces, except those whose first opening is still on its way.

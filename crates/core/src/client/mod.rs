@@ -49,6 +49,7 @@ use crate::config::{DEFAULT_TIMEOUT, ELECTED_HANDSHAKE_TIMEOUT, HANDSHAKE_TIMEOU
 use crate::endpoint::Secret;
 use crate::error::{Error, Result};
 use crate::inbox::Inbox;
+use crate::store::Process;
 use crate::wire::structures::NamespaceOptions;
 use crate::wire::{Handle, RequestId};
 pub(crate) use link::Link;
@@ -82,6 +83,8 @@ pub struct ClientConfig {
     pub handshake: Duration,
     /// Take the memory of tables from the host, where the system can do that.
     pub share: bool,
+    /// The process that this client belongs to.
+    pub process: Process,
     /// Follow a host that moves to another process, without losing a request.
     pub moves: bool,
     /// The thread that drains the inbox reads the connection itself, where the system can do that: see [`Client::receive`].
@@ -98,6 +101,7 @@ impl Default for ClientConfig {
             backoff: Backoff::default(),
             handshake: HANDSHAKE_TIMEOUT,
             share: cfg!(unix),
+            process: Process::default(),
             moves: false,
             reads_itself: false,
             clock: Clock::System,

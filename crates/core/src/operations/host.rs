@@ -3,7 +3,7 @@
 use super::{Call, Reply, Run};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message;
-use crate::session::Session;
+use crate::session::{Process, Session};
 use crate::wire::RequestId;
 use crate::wire::answer::Response;
 
@@ -17,6 +17,24 @@ message! {
 
 impl Run for PingHost {
     fn run(self, _session: &mut Session, _call: Call, reply: Reply<'_>) -> Result<()> {
+        reply(Response::Flag(true));
+        Ok(())
+    }
+}
+
+message! {
+    /// Tells which process the client is: the first request of every connection. → `Flag(true)`, not asked for
+    Introduce: Introduce {
+        /// Its number, as it knows it itself.
+        pid: u32,
+        /// When it started, in microseconds of the machine's monotonic clock.
+        started: u64,
+    }
+}
+
+impl Run for Introduce {
+    fn run(self, session: &mut Session, _call: Call, reply: Reply<'_>) -> Result<()> {
+        session.introduce(Process { pid: self.pid, started: self.started });
         reply(Response::Flag(true));
         Ok(())
     }

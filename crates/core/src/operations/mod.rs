@@ -175,6 +175,7 @@ macro_rules! for_each_operation {
     ($callback:ident) => {
         $callback! {
             1 PingHost Host Reads Host since 0 host::PingHost;
+            2 Introduce Host Reads Host since 1 host::Introduce;
             10 StandBy Host Reads Host since 0 host::StandBy;
             11 Ready Host Reads Host since 0 host::Ready;
 

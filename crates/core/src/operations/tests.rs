@@ -5,7 +5,7 @@ use super::counters::Count;
 use super::entries::{
     Delete, Get, GetAndDelete, GetAndSet, Has, Peek, ReadInfo, Restart, Set, SetIfAbsent, Touch,
 };
-use super::host::{PingHost, Ready, StandBy};
+use super::host::{Introduce, PingHost, Ready, StandBy};
 use super::loading::{CancelWait, Complete, Fetch, Loaded};
 use super::namespace::{AccessReport, Clear, Destroy, Open, Ping, PurgeStale, ReadStats, Release, Tune};
 use super::scans::{BeginScan, EndScan, NextPage, ScanFields};
@@ -28,6 +28,7 @@ const OPTIONS: NamespaceOptions = NamespaceOptions {
     no_delete_on_stale_get: Some(false),
     ttl_autopurge: Some(true),
     cache_null: Some(false),
+    strict: None,
 };
 
 /// Calls the macro with one message of each operation, every field of it set.
@@ -35,6 +36,7 @@ macro_rules! for_each_example {
     ($callback:ident) => {
         $callback! {
             PingHost {},
+            Introduce { pid: 77, started: 1 << 40 },
             StandBy {},
             Ready {},
             Open { name: "n", options: OPTIONS },

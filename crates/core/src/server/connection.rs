@@ -12,7 +12,7 @@ use super::greeting::Greeted;
 use super::mailbox::LateReplies;
 use super::output::Output;
 use super::succession::{Phase, Succession};
-use crate::config::MAX_FRAME_BYTES;
+use crate::config::{MAX_FRAME_BYTES, PUSH_ROOM};
 use crate::error::Result;
 use crate::session::Session;
 use crate::store::Store;
@@ -172,6 +172,7 @@ impl Peer {
         }
         if self.may_read() {
             late.take_into(self.output.tail());
+            late.take_pushes_into(self.output.tail(), PUSH_ROOM);
         }
         self.set_deadlines(finished);
     }

@@ -1,20 +1,22 @@
-//! Replies that come later than their request, from the threads of other connections.
+//! Replies that come later than their request, and pushes, from the threads of other connections.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::output::append_reply;
+use super::pushes::Pushes;
 use crate::config::BUFFER_KEPT;
 use crate::error::{Error, ErrorKind};
 use crate::session::Mailbox;
 use crate::wire::RequestId;
 use crate::wire::answer::Response;
 
-/// Encoded late replies of one connection. Others put in and wake; the connection's task takes out.
+/// Encoded late replies and pushes of one connection. Others put in and wake; the connection's task takes out.
 #[derive(Debug)]
 pub(super) struct LateReplies {
     bytes: Mutex<Vec<u8>>,
+    pushes: Mutex<Pushes>,
     arrived: Notify,
     /// Over this, values give way to an error.
     limit: usize,
@@ -22,7 +24,7 @@ pub(super) struct LateReplies {
 
 impl LateReplies {
     pub(super) fn new(limit: usize) -> Self {
-        Self { bytes: Mutex::default(), arrived: Notify::new(), limit }
+        Self { bytes: Mutex::default(), pushes: Mutex::default(), arrived: Notify::new(), limit }
     }
 
     /// Ends when something has arrived since the last call. Cancel-safe.
@@ -43,6 +45,16 @@ impl LateReplies {
         }
     }
 
+    /// Moves pushes to the end of `out`, as long as that has less than `most` bytes.
+    pub(super) fn take_pushes_into(&self, out: &mut Vec<u8>, most: usize) {
+        self.pushes().take_into(out, most);
+    }
+
+    fn pushes(&self) -> MutexGuard<'_, Pushes> {
+        // As below.
+        self.pushes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
         // Appending a frame leaves the buffer whole or as it was.
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -60,6 +72,11 @@ impl Mailbox for LateReplies {
             response => append_reply(&mut bytes, id, response),
         }
         drop(bytes);
+        self.arrived.notify_one();
+    }
+
+    fn push(&self, response: Response<'_>) {
+        self.pushes().add(response);
         self.arrived.notify_one();
     }
 }

@@ -11,6 +11,7 @@ mod greeting;
 mod handover_tests;
 mod mailbox;
 mod output;
+mod pushes;
 mod slots;
 mod standby;
 mod succession;

@@ -7,7 +7,7 @@ use ahash::{HashMap, HashMapExt};
 
 use crate::config::MAX_HANDLES_PER_SESSION;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Namespace, Store};
+use crate::store::{Member, Namespace, Opener, Store};
 use crate::wire::Handle;
 use crate::wire::structures::{NamespaceOptions, Settings};
 
@@ -17,8 +17,8 @@ enum Slot {
         /// As this handle declared them: they open the name anew when somebody destroyed it.
         options: NamespaceOptions,
     },
-    /// The handle could not be opened; every request through it hears why.
-    Refused { kind: ErrorKind, message: String },
+    /// The handle could not be opened. Every request through it tries again, and is told why if that fails.
+    Refused { name: Box<str>, options: NamespaceOptions, kind: ErrorKind, message: String },
 }
 
 /// Handles are chosen by the client.
@@ -36,6 +36,7 @@ impl Handles {
     pub(super) fn open(
         &mut self,
         store: &Store,
+        member: &Arc<Member>,
         handle: Handle,
         name: &str,
         options: &NamespaceOptions,
@@ -51,17 +52,36 @@ impl Handles {
                 format!("{MAX_HANDLES_PER_SESSION} namespaces are open here, which is the limit; close some");
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        match store.open(name, options) {
+        match store.open(name, options, Opener { member, handle }) {
             Ok((namespace, settings)) => {
                 self.0.insert(handle, Slot::Open { namespace, options: *options });
                 Ok(settings)
             }
             Err(error) => {
-                let refused = Slot::Refused { kind: error.kind(), message: error.message().to_owned() };
-                self.0.insert(handle, refused);
+                let (kind, message) = (error.kind(), error.message().to_owned());
+                self.0.insert(handle, Slot::Refused { name: name.into(), options: *options, kind, message });
                 Err(error)
             }
         }
+    }
+
+    /// The namespace of a handle. One that was refused is opened if it can be by now: what stood against it may be gone.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub(super) fn find(
+        &mut self,
+        store: &Store,
+        member: &Arc<Member>,
+        handle: Handle,
+    ) -> Result<&Arc<Namespace>> {
+        if let Some(slot) = self.0.get_mut(&handle)
+            && let Slot::Refused { name, options, .. } = slot
+            && let Ok((namespace, _)) = store.open(name, options, Opener { member, handle })
+        {
+            *slot = Slot::Open { namespace, options: *options };
+        }
+        self.get(handle)
     }
 
     /// The namespace of an open handle.
@@ -71,7 +91,7 @@ impl Handles {
     pub(super) fn get(&self, handle: Handle) -> Result<&Arc<Namespace>> {
         match self.0.get(&handle) {
             Some(Slot::Open { namespace, .. }) => Ok(namespace),
-            Some(Slot::Refused { kind, message }) => Err(Error::new(*kind, message.clone())),
+            Some(Slot::Refused { kind, message, .. }) => Err(Error::new(*kind, message.clone())),
             None => Err(not_open(handle)),
         }
     }
@@ -80,28 +100,36 @@ impl Handles {
     ///
     /// # Errors
     /// What `Store::open` reports: others may have opened the name with other options by now.
-    pub(super) fn reopen(&mut self, store: &Store, handle: Handle) -> Result<()> {
+    pub(super) fn reopen(&mut self, store: &Store, member: &Arc<Member>, handle: Handle) -> Result<()> {
         match self.0.get_mut(&handle) {
             Some(Slot::Open { namespace, options }) => {
-                *namespace = store.open(&namespace.name, options)?.0;
+                *namespace = store.open(&namespace.name, options, Opener { member, handle })?.0;
                 Ok(())
             }
             Some(Slot::Refused { .. }) | None => Err(not_open(handle)),
         }
     }
 
-    /// Forgets a handle. Returns its namespace if no other handle means it.
+    /// The open handles and their namespaces.
+    pub(super) fn open_ones(&self) -> impl Iterator<Item = (Handle, &Arc<Namespace>)> {
+        self.0.iter().filter_map(|(handle, slot)| match slot {
+            Slot::Open { namespace, .. } => Some((*handle, namespace)),
+            Slot::Refused { .. } => None,
+        })
+    }
+
+    /// Forgets a handle. Returns its namespace, and whether no other handle means it.
     ///
     /// # Errors
     /// [`ErrorKind::Protocol`] when it is not open.
-    pub(super) fn release(&mut self, handle: Handle) -> Result<Option<Arc<Namespace>>> {
+    pub(super) fn release(&mut self, handle: Handle) -> Result<Option<(Arc<Namespace>, bool)>> {
         let Entry::Occupied(slot) = self.0.entry(handle) else { return Err(not_open(handle)) };
         let Slot::Open { namespace, .. } = slot.remove() else { return Ok(None) };
         let shared = self.0.values().any(|other| match other {
             Slot::Open { namespace: other, .. } => Arc::ptr_eq(other, &namespace),
             Slot::Refused { .. } => false,
         });
-        Ok((!shared).then_some(namespace))
+        Ok(Some((namespace, !shared)))
     }
 }
 

@@ -19,13 +19,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
 use crate::operations::entries::{Get, Has, Peek};
 use crate::operations::{self, Call, Failure, Operation, Reply, Run};
-use crate::store::{Effects, Member, Namespace, State, Store};
+use crate::store::{Effects, Member, Namespace, Opener, State, Store};
 use crate::wire::answer::Response;
 use crate::wire::frame::RequestHead;
 use crate::wire::structures::Stats;
 use crate::wire::{Blob, Handle, RequestId, UNASKED};
 
-pub use crate::store::Mailbox;
+pub use crate::store::{Mailbox, Process};
 
 /// One user of a store.
 ///
@@ -59,6 +59,11 @@ impl Session {
             scratch: Vec::new(),
             mark: None,
         }
+    }
+
+    /// This user belongs to `process`. Only the first call counts.
+    pub fn introduce(&self, process: Process) {
+        self.member.introduce(process);
     }
 
     /// Carries out a request. Calls `reply` exactly once before it returns, and never for a request of number 0. Where
@@ -165,14 +170,14 @@ impl Session {
     ) -> Result<T> {
         let mut work = Some(work);
         loop {
-            let namespace = self.handles.get(handle)?;
+            let namespace = self.handles.find(&self.store, &self.member, handle)?;
             let result = self.store.enter(namespace, |state, effects, now| {
                 let work = work.take().expect("entered at most once: another round means it was not");
                 work(state, effects, now)
             });
             match result {
                 Some(result) => return Ok(result),
-                None => self.handles.reopen(&self.store, handle)?,
+                None => self.handles.reopen(&self.store, &self.member, handle)?,
             }
         }
     }
@@ -192,8 +197,11 @@ impl Session {
 
     /// Gives a handle back, with all that this session holds through it.
     pub(crate) fn release(&mut self, handle: Handle) -> Result<()> {
-        if let Some(namespace) = self.handles.release(handle)? {
-            self.leave(&namespace);
+        if let Some((namespace, is_last)) = self.handles.release(handle)? {
+            close(&self.store, &namespace, Opener { member: &self.member, handle });
+            if is_last {
+                self.leave(&namespace);
+            }
         }
         self.scans.release(&self.store, handle);
         Ok(())
@@ -221,14 +229,14 @@ impl Session {
         reads: impl Iterator<Item = (Slot, u32)>,
     ) -> Result<()> {
         // There is nothing to note of a namespace that was destroyed.
-        let namespace = self.handles.get(handle)?;
+        let namespace = self.handles.find(&self.store, &self.member, handle)?;
         self.store.enter(namespace, |state, _, now| state.seen(hits, misses, reads, now));
         Ok(())
     }
 
     /// Remembers that this session may hold leases or waits in the namespace of `handle`.
     pub(crate) fn note_loading(&mut self, handle: Handle) -> Result<()> {
-        let namespace = self.handles.get(handle)?;
+        let namespace = self.handles.find(&self.store, &self.member, handle)?;
         if !self.loading.get(&namespace.name).is_some_and(|known| Arc::ptr_eq(known, namespace)) {
             self.loading.insert(Arc::clone(&namespace.name), Arc::clone(namespace));
         }
@@ -250,8 +258,16 @@ impl Drop for Session {
         for namespace in self.loading.values() {
             leave(&self.store, &self.member, namespace);
         }
+        for (handle, namespace) in self.handles.open_ones() {
+            close(&self.store, namespace, Opener { member: &self.member, handle });
+        }
         self.scans.leave(&self.store);
     }
+}
+
+/// What an instance declared counts no more than that of any other that is gone.
+fn close(store: &Store, namespace: &Arc<Namespace>, opener: Opener<'_>) {
+    store.enter(namespace, |state, _, _| state.closed(opener));
 }
 
 fn leave(store: &Store, member: &Member, namespace: &Arc<Namespace>) -> Vec<RequestId> {

@@ -108,7 +108,7 @@ impl Session {
 
     /// The first page of a scan, and the cursor of the rest; 0 at the end.
     pub(crate) fn begin_scan(&mut self, handle: Handle, scan: Scan, limit: usize) -> Result<(u64, Page)> {
-        let namespace = self.handles.get(handle)?;
+        let namespace = self.handles.find(&self.store, &self.member, handle)?;
         Ok(self.scans.begin(&self.store, handle, namespace, scan, limit))
     }
 
@@ -117,13 +117,13 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a scan that has ended, or is not of this handle.
     pub(crate) fn next_page(&mut self, handle: Handle, cursor: u64, limit: usize) -> Result<(u64, Page)> {
-        let namespace = self.handles.get(handle)?;
+        let namespace = self.handles.find(&self.store, &self.member, handle)?;
         self.scans.next(&self.store, handle, namespace, cursor, limit)
     }
 
     /// Ends a scan early.
     pub(crate) fn end_scan(&mut self, handle: Handle, cursor: u64) -> Result<()> {
-        let namespace = self.handles.get(handle)?;
+        let namespace = self.handles.find(&self.store, &self.member, handle)?;
         self.scans.end(&self.store, handle, namespace, cursor);
         Ok(())
     }

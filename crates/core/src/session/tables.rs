@@ -37,7 +37,7 @@ impl Session {
         options: &NamespaceOptions,
     ) -> Result<Response<'static>> {
         self.tables.handover = None;
-        let settings = self.handles.open(&self.store, handle, name, options)?;
+        let settings = self.handles.open(&self.store, &self.member, handle, name, options)?;
         if self.tables.share {
             let namespace = self.handles.get(handle)?;
             // Nothing if it was destroyed just now: the handle will open it again, without a table.

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use super::declarations::Process;
 use super::member::Member;
 use crate::clock::Moment;
 use crate::wire::answer::Response;
-use crate::wire::{Blob, LeaseToken, RequestId};
+use crate::wire::structures::NamespaceOptions;
+use crate::wire::{Blob, Handle, LeaseToken, RequestId};
 
 /// How a wait ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +42,28 @@ impl Delivery {
     }
 }
 
+/// On its way to an instance: another process has declared options otherwise.
+pub(crate) struct Notice {
+    pub(crate) member: Arc<Member>,
+    pub(crate) handle: Handle,
+    /// The process whose declaration counts.
+    pub(crate) by: Process,
+    /// That declaration, as far as it differs.
+    pub(crate) options: NamespaceOptions,
+}
+
+impl Notice {
+    fn send(&self) {
+        let Self { handle, by, options, .. } = *self;
+        self.member.mailbox().push(Response::OptionsDiffer { handle, pid: by.pid, options });
+    }
+}
+
 /// Collected under the lock, carried out after it.
 #[derive(Default)]
 pub(crate) struct Effects {
     pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) notices: Vec<Notice>,
     /// A deadline earlier than the namespace has announced before.
     pub(crate) announce: Option<Moment>,
     /// Held to be freed.
@@ -60,6 +80,9 @@ impl Effects {
     pub(crate) fn carry_out(self) {
         for delivery in &self.deliveries {
             delivery.send();
+        }
+        for notice in &self.notices {
+            notice.send();
         }
         drop(self.discarded);
     }

@@ -1,4 +1,4 @@
-//! Where answers go that come later than their requests.
+//! Where answers go that come later than their requests, and what was not asked for.
 
 use crate::wire::RequestId;
 use crate::wire::answer::Response;
@@ -12,4 +12,8 @@ use crate::wire::answer::Response;
 pub trait Mailbox: Send + Sync {
     /// Takes a late answer to request `id`.
     fn deliver(&self, id: RequestId, response: Response<'_>);
+
+    /// Takes what the user did not ask for, a response [of number 0](crate::wire::UNASKED). It only informs: of more than
+    /// a user takes, the oldest is dropped.
+    fn push(&self, response: Response<'_>);
 }

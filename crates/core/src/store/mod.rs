@@ -6,7 +6,8 @@
 //! | `kernel` | the entries of a namespace; reports each change once |
 //! | `parts` | what follows the changes: loading, scans, statistics |
 //! | `registry` | the namespaces by name |
-//! | `namespace`, `options` | one namespace: its lock, its kernel and parts, its options |
+//! | `namespace` | one namespace: its lock, its kernel and parts |
+//! | `options`, `declarations` | its options; which instances have it open, and what each declared |
 //! | `reads`, `writes`, `counter`, `loads` | the operations of a namespace |
 //! | `ownership` | owners, fair waiting, passing on: for loads, and for what else has one owner |
 //! | `member`, `mailbox`, `effects` | users and where their answers go; what happens after the lock |
@@ -26,6 +27,7 @@
 mod changes_tests;
 pub mod content;
 mod counter;
+mod declarations;
 mod effects;
 mod kernel;
 mod loads;
@@ -47,6 +49,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use ahash::{HashMap, HashMapExt};
 
 pub(crate) use self::counter::Addition;
+pub(crate) use self::declarations::Opener;
+pub use self::declarations::Process;
 pub(crate) use self::effects::Effects;
 use self::kernel::NEVER;
 pub use self::kernel::flags;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clustered_cache_shm::{Handover, SlotsView};
 
+use super::declarations::{Declarations, Opener, Process};
 use super::effects::Effects;
 use super::kernel::{Entries, NEVER};
 use super::member::Member;
@@ -42,6 +43,7 @@ impl Namespace {
 /// `counter` and `loads`; none of them counts or detaches anything because of a change, the parts do.
 pub(crate) struct State {
     pub(super) options: Options,
+    declarations: Declarations,
     pub(super) entries: Entries,
     pub(super) parts: Parts,
     /// No longer in the store: an old handle opens its name again.
@@ -61,6 +63,7 @@ impl State {
             entries: Entries::new(options.config())?,
             parts: Parts::new(tokens),
             options,
+            declarations: Declarations::default(),
             destroyed: false,
             announced: NEVER,
             scratch: Vec::new(),
@@ -69,20 +72,47 @@ impl State {
         })
     }
 
-    /// A user opens the namespace with `options`.
+    /// An instance opens the namespace with `options`.
     ///
     /// # Errors
     /// [`crate::ErrorKind::OptionsConflict`], [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`];
     /// nothing has changed then.
-    pub(crate) fn declare(
+    pub(crate) fn open(
         &mut self,
         name: &str,
         options: &NamespaceOptions,
+        opener: Opener<'_>,
         effects: &mut Effects,
     ) -> Result<Settings> {
+        self.declarations.check(name, opener, options, &self.options)?;
         let mut changed = self.options;
-        changed.declare(name, options)?;
-        self.reconfigure(changed, effects)
+        changed.declare(options, opener.member.process(), self.declarations.replaces())?;
+        let is_news = changed.declared() != self.options.declared();
+        let settings = self.reconfigure(changed, effects)?;
+        self.declarations.add(opener, options, (&self.options, is_news), effects);
+        Ok(settings)
+    }
+
+    /// The instance has given its handle back, or its user is gone.
+    pub(crate) fn closed(&mut self, opener: Opener<'_>) {
+        self.declarations.remove(opener);
+    }
+
+    /// Continues with what was declared at the host before; then with what was in force there.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`].
+    pub(super) fn inherit(
+        &mut self,
+        declared: &NamespaceOptions,
+        by: Process,
+        effective: &NamespaceOptions,
+        effects: &mut Effects,
+    ) -> Result<()> {
+        let mut changed = self.options;
+        changed.inherit(declared, by)?;
+        self.reconfigure(changed, effects)?;
+        self.tune(effective, effects).map(drop)
     }
 
     /// Changes options at run time; entries and their remaining time are kept as far as the bounds allow.

@@ -1,7 +1,11 @@
-//! Options of one namespace as its users declared them, and as run-time changes left them.
+//! Options of one namespace: what its users declared, and what is in force.
+//!
+//! Between processes nothing is refused. Where two of them declare different values, the one that started last is right:
+//! in a rolling deployment that is the new release. Its declaration is applied like a change at run time.
 
 use std::fmt::Display;
 
+use super::declarations::Process;
 use crate::config::NamespaceConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::structures::{NamespaceOptions, Settings};
@@ -9,8 +13,10 @@ use crate::wire::structures::{NamespaceOptions, Settings};
 /// What was declared, and what is in force. Copied, so that a change that cannot be made leaves no trace.
 #[derive(Clone, Copy)]
 pub(crate) struct Options {
-    /// The first declaration of each option; later ones must agree.
+    /// The declaration of each option that counts.
     declared: NamespaceOptions,
+    /// The process that each of these came from.
+    declared_by: Declarers,
     /// Declared ones as changed at run time. Kept beside `config`, so that defaults follow what they depend on.
     effective: NamespaceOptions,
     /// What is in force where no user says anything.
@@ -20,33 +26,129 @@ pub(crate) struct Options {
     presumed: bool,
 }
 
-/// Pairs the options of two sets up: `$pair` takes both `Option`s of each.
-macro_rules! pair_up {
-    ($one:expr, $other:expr, $pair:expr) => {
-        NamespaceOptions {
-            max: $pair($one.max, $other.max),
-            max_size: $pair($one.max_size, $other.max_size),
-            max_entry_size: $pair($one.max_entry_size, $other.max_entry_size),
-            ttl: $pair($one.ttl, $other.ttl),
-            allow_stale: $pair($one.allow_stale, $other.allow_stale),
-            update_age_on_get: $pair($one.update_age_on_get, $other.update_age_on_get),
-            update_age_on_has: $pair($one.update_age_on_has, $other.update_age_on_has),
-            no_delete_on_stale_get: $pair($one.no_delete_on_stale_get, $other.no_delete_on_stale_get),
-            ttl_autopurge: $pair($one.ttl_autopurge, $other.ttl_autopurge),
-            cache_null: $pair($one.cache_null, $other.cache_null),
+/// Which declarations a new one replaces, beside those of its own process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replaces {
+    /// All: no instance has the namespace open, so none declares anything.
+    All,
+    /// Those of processes that started earlier.
+    Older,
+}
+
+impl Replaces {
+    fn does(self, by: Process, declarer: Process) -> bool {
+        self == Self::All || by == declarer || by.started > declarer.started
+    }
+}
+
+/// Hands the options to a macro: the field, what it is called in JavaScript, and how its value is shown there.
+macro_rules! each_option {
+    ($then:ident) => {
+        $then! {
+            max "max" same,
+            max_size "maxSize" same,
+            max_entry_size "maxEntrySize" same,
+            ttl "ttl" milliseconds,
+            allow_stale "allowStale" same,
+            update_age_on_get "updateAgeOnGet" same,
+            update_age_on_has "updateAgeOnHas" same,
+            no_delete_on_stale_get "noDeleteOnStaleGet" same,
+            ttl_autopurge "ttlAutopurge" same,
+            cache_null "cacheNull" same,
         }
     };
 }
 
+macro_rules! per_option {
+    ($($field:ident $name:literal $show:ident,)+) => {
+        /// A process for each option.
+        #[derive(Clone, Copy, Default)]
+        struct Declarers {
+            $($field: Process,)+
+        }
+
+        impl Declarers {
+            /// The one that started last.
+            fn last(&self) -> Process {
+                [$(self.$field,)+].into_iter().max_by_key(|process| process.started).unwrap_or_default()
+            }
+
+            /// `by` for each option.
+            fn all(by: Process) -> Self {
+                Self { $($field: by,)+ }
+            }
+        }
+
+        /// Of each option the value in `first`, else the one in `second`.
+        fn either(first: &NamespaceOptions, second: &NamespaceOptions) -> NamespaceOptions {
+            NamespaceOptions { strict: None, $($field: first.$field.or(second.$field),)+ }
+        }
+
+        impl Options {
+            /// Takes over those of `wanted` that count.
+            fn adopt(&mut self, wanted: &NamespaceOptions, by: Process, replaces: Replaces) {
+                $(if let Some(value) = wanted.$field {
+                    let declarer = &mut self.declared_by.$field;
+                    match self.declared.$field {
+                        // A change at run time stays in force.
+                        Some(declared) if declared == value => {
+                            if by.started > declarer.started {
+                                *declarer = by;
+                            }
+                        }
+                        Some(_) if !replaces.does(by, *declarer) => {}
+                        Some(_) | None => {
+                            self.declared.$field = Some(value);
+                            self.effective.$field = Some(value);
+                            *declarer = by;
+                        }
+                    }
+                })+
+            }
+
+            /// What counts where `wanted` says something else, each option for itself, with the process that declared it.
+            pub(super) fn differences(&self, wanted: &NamespaceOptions) -> Vec<(Process, NamespaceOptions)> {
+                let mut found = Vec::new();
+                $(if let (Some(declared), Some(value)) = (self.declared.$field, wanted.$field)
+                    && declared != value
+                {
+                    let options = NamespaceOptions { $field: Some(declared), ..NamespaceOptions::default() };
+                    found.push((self.declared_by.$field, options));
+                })+
+                found
+            }
+        }
+
+        /// Where `wanted` differs from `declared`, except for what is in force anyway.
+        fn conflicts(
+            declared: &NamespaceOptions,
+            wanted: &NamespaceOptions,
+            in_force: &NamespaceOptions,
+        ) -> Vec<String> {
+            let found = [$(
+                if wanted.$field == in_force.$field {
+                    None
+                } else {
+                    difference($name, declared.$field.map($show), wanted.$field.map($show))
+                },
+            )+];
+            found.into_iter().flatten().collect()
+        }
+    };
+}
+
+each_option!(per_option);
+
 impl Options {
-    /// The options of a new namespace; `defaults` are in force where `declared` says nothing, and never conflict.
+    /// The options of a new namespace that nobody has declared anything for; `defaults` are in force.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`].
-    pub(crate) fn new(declared: NamespaceOptions, defaults: NamespaceOptions) -> Result<Self> {
-        let effective = pair_up!(declared, defaults, Option::or);
-        let config = NamespaceConfig::from_options(&effective)?;
-        Ok(Self { declared, effective, defaults, config, presumed: false })
+    pub(crate) fn new(defaults: NamespaceOptions) -> Result<Self> {
+        let nothing = NamespaceOptions::default();
+        let config = NamespaceConfig::from_options(&defaults)?;
+        let declared_by = Declarers::default();
+        Ok(Self { declared: nothing, declared_by, effective: defaults, defaults, config, presumed: false })
     }
 
     /// Options that no user has declared at this host. The first user that opens the namespace replaces them all: a program
@@ -56,12 +158,17 @@ impl Options {
     /// [`ErrorKind::InvalidOption`].
     pub(crate) fn presumed(effective: NamespaceOptions, defaults: NamespaceOptions) -> Result<Self> {
         let config = NamespaceConfig::from_options(&effective)?;
-        Ok(Self { declared: NamespaceOptions::default(), effective, defaults, config, presumed: true })
+        Ok(Self { effective, config, presumed: true, ..Self::new(defaults)? })
     }
 
-    /// The first declaration of each option.
+    /// The declarations that count.
     pub(crate) fn declared(&self) -> &NamespaceOptions {
         &self.declared
+    }
+
+    /// The process that made the last of these declarations.
+    pub(crate) fn declared_by(&self) -> Process {
+        self.declared_by.last()
     }
 
     /// What is in force, as far as anybody said anything.
@@ -82,23 +189,33 @@ impl Options {
         Settings { max, max_size, max_entry_size, ttl, allow_stale }
     }
 
-    /// A user opens the namespace with `options`: those that were not declared so far take effect.
+    /// A user of process `by` opens the namespace with `wanted`.
     ///
     /// # Errors
-    /// [`ErrorKind::OptionsConflict`] with all that differ, [`ErrorKind::InvalidOption`]. Nothing has changed then.
-    pub(crate) fn declare(&mut self, name: &str, options: &NamespaceOptions) -> Result<()> {
-        if self.presumed {
-            *self = Self::new(*options, self.defaults)?;
-            return Ok(());
+    /// [`ErrorKind::InvalidOption`]. Nothing has changed then.
+    pub(super) fn declare(
+        &mut self,
+        wanted: &NamespaceOptions,
+        by: Process,
+        replaces: Replaces,
+    ) -> Result<()> {
+        NamespaceConfig::from_options(wanted)?;
+        let mut changed = if self.presumed { Self::new(self.defaults)? } else { *self };
+        changed.adopt(wanted, by, replaces);
+        changed.config = NamespaceConfig::from_options(&changed.effective)?;
+        *self = changed;
+        Ok(())
+    }
+
+    /// Continues with what was declared at the host before, the last of it by process `by`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`]. Nothing has changed then.
+    pub(super) fn inherit(&mut self, declared: &NamespaceOptions, by: Process) -> Result<()> {
+        self.declare(declared, by, Replaces::Older)?;
+        if self.declared_by.last().started < by.started {
+            self.declared_by = Declarers::all(by);
         }
-        NamespaceConfig::from_options(options)?;
-        let differences = differences(&self.declared, options);
-        if !differences.is_empty() {
-            return Err(conflict(name, &differences));
-        }
-        let adopted = pair_up!(options, self.declared, unless_declared);
-        self.put_in_force(&adopted)?;
-        self.declared = pair_up!(self.declared, options, Option::or);
         Ok(())
     }
 
@@ -107,38 +224,33 @@ impl Options {
     /// # Errors
     /// [`ErrorKind::InvalidOption`]. Nothing has changed then.
     pub(crate) fn tune(&mut self, options: &NamespaceOptions) -> Result<()> {
-        self.put_in_force(options)
-    }
-
-    fn put_in_force(&mut self, options: &NamespaceOptions) -> Result<()> {
-        let effective = pair_up!(options, self.effective, Option::or);
+        let effective = either(options, &self.effective);
         self.config = NamespaceConfig::from_options(&effective)?;
         self.effective = effective;
         Ok(())
     }
 }
 
-fn unless_declared<T>(option: Option<T>, declared: Option<T>) -> Option<T> {
-    if declared.is_some() { None } else { option }
+/// May an instance declare `wanted` beside one that declared `declared`?
+///
+/// # Errors
+/// [`ErrorKind::OptionsConflict`] with all that differ and are not in force.
+pub(super) fn check(
+    name: &str,
+    declared: &NamespaceOptions,
+    wanted: &NamespaceOptions,
+    options: &Options,
+) -> Result<()> {
+    let conflicts = conflicts(declared, wanted, &options.effective);
+    if conflicts.is_empty() { Ok(()) } else { Err(conflict(name, &conflicts)) }
 }
 
-fn differences(declared: &NamespaceOptions, wanted: &NamespaceOptions) -> Vec<String> {
-    let millis = |ttl: Option<u64>| ttl.map(|micros| micros as f64 / 1e3);
-    [
-        difference("max", declared.max, wanted.max),
-        difference("maxSize", declared.max_size, wanted.max_size),
-        difference("maxEntrySize", declared.max_entry_size, wanted.max_entry_size),
-        difference("ttl", millis(declared.ttl), millis(wanted.ttl)),
-        difference("allowStale", declared.allow_stale, wanted.allow_stale),
-        difference("updateAgeOnGet", declared.update_age_on_get, wanted.update_age_on_get),
-        difference("updateAgeOnHas", declared.update_age_on_has, wanted.update_age_on_has),
-        difference("noDeleteOnStaleGet", declared.no_delete_on_stale_get, wanted.no_delete_on_stale_get),
-        difference("ttlAutopurge", declared.ttl_autopurge, wanted.ttl_autopurge),
-        difference("cacheNull", declared.cache_null, wanted.cache_null),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+fn same<T>(value: T) -> T {
+    value
+}
+
+fn milliseconds(micros: u64) -> f64 {
+    micros as f64 / 1e3
 }
 
 /// A declared option with another value; one that either side left out never differs.
@@ -164,50 +276,81 @@ fn conflict(name: &str, differences: &[String]) -> Error {
 mod tests {
     use super::*;
 
+    const OLD: Process = Process { pid: 1, started: 10 };
+    const NEW: Process = Process { pid: 2, started: 20 };
+
     fn with_max(max: u64) -> NamespaceOptions {
         NamespaceOptions { max: Some(max), ..Default::default() }
     }
 
-    fn options_of(declared: NamespaceOptions) -> Options {
-        Options::new(declared, NamespaceOptions::default()).unwrap()
+    fn with_ttl(ttl: u64) -> NamespaceOptions {
+        NamespaceOptions { ttl: Some(ttl), ..Default::default() }
+    }
+
+    fn options_of(declared: NamespaceOptions, by: Process) -> Options {
+        let mut options = Options::new(NamespaceOptions::default()).unwrap();
+        options.declare(&declared, by, Replaces::Older).unwrap();
+        options
     }
 
     #[test]
-    fn a_hosts_defaults_hold_until_somebody_declares_something_and_conflict_with_nobody() {
+    fn a_hosts_defaults_hold_until_a_user_declares_something() {
         let defaults = NamespaceOptions { ttl: Some(9), ..with_max(7) };
-        let mut options =
-            Options::new(NamespaceOptions { ttl: Some(3), ..Default::default() }, defaults).unwrap();
+        let mut options = Options::new(defaults).unwrap();
+        options.declare(&with_ttl(3), OLD, Replaces::Older).unwrap();
         assert_eq!((options.config().max, options.config().ttl), (Some(7), 3));
-        options.declare("n", &with_max(5)).unwrap();
+        options.declare(&with_max(5), OLD, Replaces::Older).unwrap();
         assert_eq!(options.config().max, Some(5));
 
         let mut presumed = Options::presumed(with_max(2), defaults).unwrap();
         assert_eq!(presumed.config().max, Some(2));
-        presumed.declare("n", &NamespaceOptions::default()).unwrap();
+        presumed.declare(&NamespaceOptions::default(), OLD, Replaces::Older).unwrap();
         assert_eq!((presumed.config().max, presumed.config().ttl), (Some(7), 9));
     }
 
     #[test]
-    fn an_option_left_out_never_conflicts_and_one_not_yet_declared_is_adopted() {
-        let mut options = options_of(with_max(5));
-        options.declare("n", &NamespaceOptions::default()).unwrap();
-        options.declare("n", &NamespaceOptions { ttl: Some(7), ..Default::default() }).unwrap();
-        assert_eq!((options.config().max, options.config().ttl), (Some(5), 7));
-        let error = options.declare("n", &NamespaceOptions { ttl: Some(8), ..with_max(5) }).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::OptionsConflict);
+    fn the_process_that_started_last_is_right_whatever_the_order() {
+        let mut options = options_of(with_max(5), OLD);
+        options.declare(&with_max(6), NEW, Replaces::Older).unwrap();
+        assert_eq!(options.config().max, Some(6));
+        assert_eq!(options.differences(&with_max(5)), [(NEW, with_max(6))]);
+        assert!(options.differences(&with_max(6)).is_empty());
+
+        let mut options = options_of(with_max(6), NEW);
+        options.declare(&NamespaceOptions { ttl: Some(3), ..with_max(5) }, OLD, Replaces::Older).unwrap();
+        assert_eq!(
+            (options.config().max, options.config().ttl),
+            (Some(6), 3),
+            "what is left out never differs"
+        );
     }
 
     #[test]
-    fn a_conflict_lists_every_option_that_differs_with_both_values_and_changes_nothing() {
+    fn where_no_instance_is_open_a_declaration_always_counts() {
+        let mut options = options_of(with_max(5), NEW);
+        options.declare(&with_max(6), OLD, Replaces::All).unwrap();
+        assert_eq!(options.config().max, Some(6));
+    }
+
+    #[test]
+    fn a_process_may_declare_something_else_than_before() {
+        let mut options = options_of(with_max(5), NEW);
+        options.declare(&with_max(6), NEW, Replaces::Older).unwrap();
+        assert_eq!(options.config().max, Some(6));
+    }
+
+    #[test]
+    fn a_conflict_lists_every_option_that_differs_with_both_values() {
         let first = NamespaceOptions { ttl: Some(1_500), allow_stale: Some(true), ..with_max(5) };
-        let mut options = options_of(first);
+        let options = options_of(first, OLD);
         let other = NamespaceOptions {
             ttl: Some(2_000_000),
             allow_stale: Some(false),
             cache_null: Some(true),
             ..with_max(6)
         };
-        let error = options.declare("users", &other).unwrap_err();
+        let error = check("users", &first, &other, &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OptionsConflict);
         for part in [
             "`users`",
             "`max` is 5 there and 6 here",
@@ -217,23 +360,53 @@ mod tests {
             assert!(error.message().contains(part), "{error}");
         }
         assert!(!error.message().contains("cacheNull"));
-        assert!(!options.config().cache_null);
+        check("users", &first, &first, &options).unwrap();
+        check("users", &first, &NamespaceOptions::default(), &options).unwrap();
     }
 
     #[test]
-    fn a_change_at_run_time_conflicts_with_nobody_and_outlives_declarations() {
-        let mut options = options_of(with_max(5));
+    fn what_is_in_force_conflicts_with_nothing() {
+        let mut options = options_of(with_max(5), OLD);
         options.tune(&with_max(9)).unwrap();
-        options.declare("n", &with_max(5)).unwrap();
+        check("n", &with_max(5), &with_max(9), &options).unwrap();
+        assert!(check("n", &with_max(5), &with_max(8), &options).is_err());
+    }
+
+    #[test]
+    fn a_change_at_run_time_outlives_declarations_of_what_was_declared_before() {
+        let mut options = options_of(with_max(5), OLD);
+        options.tune(&with_max(9)).unwrap();
+        options.declare(&with_max(5), NEW, Replaces::Older).unwrap();
         assert_eq!(options.settings().max, Some(9));
-        assert!(options.declare("n", &with_max(9)).is_err());
+        options.declare(&with_max(6), NEW, Replaces::Older).unwrap();
+        assert_eq!(options.settings().max, Some(6), "until a process declares something new");
         assert_eq!(options.tune(&with_max(0)).unwrap_err().kind(), ErrorKind::InvalidOption);
-        assert_eq!(options.settings().max, Some(9));
+        assert_eq!(options.settings().max, Some(6));
+    }
+
+    #[test]
+    fn a_host_that_takes_over_keeps_what_the_last_process_declared() {
+        let mut options = Options::new(NamespaceOptions::default()).unwrap();
+        options.inherit(&with_max(6), NEW).unwrap();
+        options.tune(&with_max(9)).unwrap();
+        for (declared, by) in [(with_max(5), OLD), (with_max(6), NEW)] {
+            options.declare(&declared, by, Replaces::Older).unwrap();
+            assert_eq!(options.settings().max, Some(9));
+        }
+    }
+
+    #[test]
+    fn an_invalid_declaration_changes_nothing() {
+        let mut options = options_of(with_max(5), OLD);
+        let error = options.declare(&with_max(0), NEW, Replaces::Older).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidOption);
+        assert_eq!(options.settings().max, Some(5));
+        assert!(options.differences(&with_max(5)).is_empty());
     }
 
     #[test]
     fn the_largest_entry_follows_the_byte_bound_until_it_is_set_itself() {
-        let mut options = options_of(NamespaceOptions::default());
+        let mut options = options_of(NamespaceOptions::default(), OLD);
         options.tune(&NamespaceOptions { max_size: Some(50), ..Default::default() }).unwrap();
         assert_eq!(options.config().max_entry_size, 50);
         options.tune(&NamespaceOptions { max_entry_size: Some(20), ..Default::default() }).unwrap();

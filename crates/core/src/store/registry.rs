@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Store;
+use super::declarations::Opener;
 use super::effects::Effects;
 use super::namespace::{Namespace, State};
 use super::options::Options;
@@ -32,11 +33,18 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidOption`], [`ErrorKind::OptionsConflict`], [`ErrorKind::Memory`], or [`ErrorKind::Limit`] for
     /// one too many.
-    pub(crate) fn open(&self, name: &str, options: &NamespaceOptions) -> Result<(Arc<Namespace>, Settings)> {
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        options: &NamespaceOptions,
+        opener: Opener<'_>,
+    ) -> Result<(Arc<Namespace>, Settings)> {
         check_name(name)?;
+        // Checked first, so that a refused instance does not create the namespace.
+        NamespaceConfig::from_options(options)?;
         loop {
-            let namespace = self.find_or_create(name, || Options::new(*options, self.defaults()))?;
-            match self.enter(&namespace, |state, effects, _| state.declare(name, options, effects)) {
+            let namespace = self.find_or_create(name, || Options::new(self.defaults()))?;
+            match self.enter(&namespace, |state, effects, _| state.open(name, options, opener, effects)) {
                 Some(settings) => return Ok((namespace, settings?)),
                 // Destroyed just now, and perhaps still in the map.
                 None => self.remove(&namespace),
@@ -61,11 +69,6 @@ impl Store {
         let namespace = Namespace::new(self.issue_id(), name, options()?, Arc::clone(&self.tokens))?;
         namespaces.insert(Arc::clone(&namespace.name), Arc::clone(&namespace));
         Ok(namespace)
-    }
-
-    /// The namespace of that name, if there is one.
-    pub(super) fn find(&self, name: &str) -> Option<Arc<Namespace>> {
-        self.lock().get(name).cloned()
     }
 
     /// Drops the namespace and everything in it. Handles that point to it open its name again.

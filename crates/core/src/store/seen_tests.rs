@@ -13,11 +13,7 @@ struct Scene(State);
 impl Scene {
     /// With entries that were stored in this order: their keys, and the moments at which they are stale.
     fn new(options: NamespaceOptions, entries: &[(&str, Moment)]) -> Self {
-        let mut state = State::new(
-            Options::new(options, NamespaceOptions::default()).unwrap(),
-            Arc::new(AtomicU64::new(1)),
-        )
-        .unwrap();
+        let mut state = State::new(Options::new(options).unwrap(), Arc::new(AtomicU64::new(1))).unwrap();
         for (key, deadline) in entries {
             let terms = Terms { span: Span::Until(*deadline), size: None };
             assert!(state.set(key.as_bytes(), b"value", &terms, 0).unwrap());

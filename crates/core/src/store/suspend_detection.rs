@@ -108,7 +108,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::testing::{manual_clock, manual_store};
+    use crate::testing::{User, manual_clock, manual_store};
+    use crate::wire::structures::NamespaceOptions;
 
     const TICK: Duration = Duration::from_millis(100);
 
@@ -145,7 +146,7 @@ mod tests {
     fn an_ended_store_is_empty_and_silent() {
         let (clock, _) = manual_clock();
         let store = Store::detecting_suspends(clock);
-        store.open("some", &Default::default()).unwrap();
+        drop(User::with_open(&store, "some", NamespaceOptions::default()));
         store.end();
         assert!(store.namespaces().is_empty());
         assert!(!store.is_awake() && !store.stay_awake());

@@ -1,7 +1,8 @@
 //! Everything a host can answer. Byte slices are borrowed from the frame: no value is copied here.
 //!
 //! Any operation may be answered now, later, or in several parts: an answer after which more follow under the same
-//! number says so in its head ([`Response::has_more`]). What follows what a client knows in a payload is information of
+//! number says so in its head ([`Response::has_more`]). Number 0 is for what was not asked for: it says something about
+//! the connection, or it is a push, which only informs. A client passes over pushes that it does not know. What follows what a client knows in a payload is information of
 //! a newer host and passed over.
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::codec;
 use super::fields::{self, Nested};
 use super::frame::{self, AnswerHead};
-use super::structures::{EntryInfo, ItemFacts, Settings, Stats, Ticket};
-use super::{Blob, LeaseToken, RequestId};
+use super::structures::{EntryInfo, ItemFacts, NamespaceOptions, Settings, Stats, Ticket};
+use super::{Blob, Handle, LeaseToken, RequestId};
 use crate::config::MAX_FRAME_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -94,6 +95,15 @@ pub enum Response<'a> {
     Go,
     /// The client has cancelled the request; this is its last answer.
     Cancelled,
+    /// Number 0: another process has declared options of a namespace otherwise, and its declaration counts.
+    OptionsDiffer {
+        /// The namespace, as this client knows it.
+        handle: Handle,
+        /// That process.
+        pid: u32,
+        /// What counts, as far as it differs from what was declared through the handle.
+        options: NamespaceOptions,
+    },
 }
 
 /// The answers by number, with what their payload holds and whether more may follow.
@@ -137,6 +147,7 @@ answers! {
     17 Content true;
     18 Go false;
     19 Cancelled false;
+    20 OptionsDiffer true;
 }
 
 impl<'a> Response<'a> {
@@ -179,6 +190,10 @@ impl<'a> Response<'a> {
             Self::Stats(stats) => fields::append(stats, out),
             Self::Lease(token) => codec::put(out, token),
             Self::Error { code, message } => codec::put(out, &(code, message)),
+            Self::OptionsDiffer { handle, pid, options } => {
+                codec::put(out, &(handle, pid))?;
+                fields::append(options, out)
+            }
         }
     }
 
@@ -218,6 +233,10 @@ impl<'a> Response<'a> {
             17 => Self::Content(Blob(payload)),
             18 => Self::Go,
             19 => Self::Cancelled,
+            20 => {
+                let ((handle, pid), options) = codec::take(payload)?;
+                Self::OptionsDiffer { handle, pid, options: fields::read(options)? }
+            }
             _ => return Err(unknown(kind)),
         })
     }
@@ -311,6 +330,11 @@ mod tests {
             Response::Content(Blob(b"r")),
             Response::Go,
             Response::Cancelled,
+            Response::OptionsDiffer {
+                handle: 3,
+                pid: 77,
+                options: NamespaceOptions { ttl: Some(5), ..NamespaceOptions::default() },
+            },
         ]
     }
 
@@ -337,7 +361,7 @@ mod tests {
     fn what_a_newer_host_adds_to_an_answer_is_passed_over() {
         for response in examples() {
             // Nothing can be told from a value's bytes; and these structures say themselves what they hold.
-            if matches!(response.kind(), 1 | 7 | 10 | 11 | 14 | 17) {
+            if matches!(response.kind(), 1 | 7 | 10 | 11 | 14 | 17 | 20) {
                 continue;
             }
             let mut payload = Vec::new();

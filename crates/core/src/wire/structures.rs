@@ -28,6 +28,8 @@ tagged! {
         8 ttl_autopurge: Option<bool>, since 0;
         /// `null` is a value.
         9 cache_null: Option<bool>, since 0;
+        /// Refuse these options if any process has declared others.
+        10 strict: Option<bool>, since 1;
     }
 }
 

@@ -3,9 +3,11 @@ use crate::config::{DEFAULT_MAX_SIZE, MAX_ENTRY_BYTES, MAX_NAMESPACE_BYTES, MAX_
 use crate::error::ErrorKind;
 use crate::operations::counters::Count;
 use crate::operations::entries::Get;
+use crate::operations::host::Introduce;
 use crate::operations::namespace::{Destroy, Open, Ping, ReadStats, Release, Tune};
 use crate::operations::scans::EndScan;
 use crate::wire::structures::{CountBy, Settings};
+use crate::wire::{HOST, UNASKED};
 
 fn open(name: &str) -> Open<'_> {
     Open { name, options: NamespaceOptions::default() }
@@ -74,6 +76,95 @@ fn a_conflict_is_answered_to_every_request_of_the_handle_and_may_be_mended() {
     }
     assert!(matches!(other.ask(1, open_with_max("n", 5)).response(), Response::Opened { .. }));
     assert_eq!(other.ask(1, Ping {}), Response::Flag(true));
+}
+
+#[test]
+fn a_refused_handle_is_open_once_nothing_stands_against_it() {
+    let (store, _) = manual_store();
+    let mut one = User::new(&store);
+    one.ask(1, open_with_max("n", 5));
+    let mut other = User::new(&store);
+    other.ask(1, open_with_max("n", 6));
+    assert_eq!(other.ask(1, Ping {}).error(), Some(ErrorKind::OptionsConflict));
+    one.ask(1, Release {});
+    assert_eq!(max_of(&mut other), Some(6));
+}
+
+fn max_of(user: &mut User) -> Option<u64> {
+    match user.ask(1, Tune { options: NamespaceOptions::default() }).response() {
+        Response::Settings(settings) => settings.max,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A user that belongs to the process which started as the `number`th.
+fn of_process(store: &Arc<Store>, number: u32) -> User {
+    let mut user = User::new(store);
+    assert_eq!(user.ask(HOST, Introduce { pid: 100 + number, started: number.into() }), Response::Flag(true));
+    user
+}
+
+/// What a user was told that it did not ask for: the process whose declaration counts, and its `max`.
+fn told(user: &User) -> Vec<(u32, Option<u64>)> {
+    std::iter::from_fn(|| user.late.take())
+        .map(|(id, reply)| match reply.response() {
+            Response::OptionsDiffer { handle: 1, pid, options } if id == UNASKED => (pid, options.max),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn between_processes_the_last_one_is_right_and_the_others_are_told() {
+    let (store, _) = manual_store();
+    let mut old = of_process(&store, 1);
+    let mut new = of_process(&store, 3);
+    assert!(matches!(old.ask(1, open_with_max("n", 5)).response(), Response::Opened { .. }));
+    assert!(matches!(new.ask(1, open_with_max("n", 6)).response(), Response::Opened { .. }));
+    assert_eq!(max_of(&mut old), Some(6));
+    assert_eq!((told(&old), told(&new)), (vec![(103, Some(6))], vec![]));
+
+    // A process that started in between, and one that agrees.
+    let mut late = of_process(&store, 2);
+    late.ask(1, open_with_max("n", 4));
+    let mut same = of_process(&store, 4);
+    same.ask(1, open_with_max("n", 6));
+    assert_eq!(max_of(&mut old), Some(6));
+    assert_eq!((told(&late), told(&same), told(&new)), (vec![(103, Some(6))], vec![], vec![]));
+    assert!(told(&old).is_empty(), "it knows already");
+}
+
+#[test]
+fn a_strict_instance_is_refused_where_any_process_has_declared_something_else() {
+    let (store, _) = manual_store();
+    let mut old = of_process(&store, 1);
+    old.ask(1, open_with_max("n", 5));
+    let mut new = of_process(&store, 2);
+    let strict = |max| Open {
+        name: "n",
+        options: NamespaceOptions { max: Some(max), strict: Some(true), ..Default::default() },
+    };
+    assert_eq!(new.ask(1, strict(6)).error(), Some(ErrorKind::OptionsConflict));
+    assert!(matches!(new.ask(1, strict(5)).response(), Response::Opened { .. }));
+    assert!(told(&old).is_empty());
+}
+
+#[test]
+fn what_was_declared_by_a_user_that_is_gone_binds_nobody() {
+    let (store, _) = manual_store();
+    let mut old = of_process(&store, 1);
+    let mut new = of_process(&store, 2);
+    new.ask(1, open_with_max("n", 6));
+    drop(new);
+    old.ask(1, open_with_max("n", 5));
+    assert_eq!(max_of(&mut old), Some(5));
+    // The declaration of another process is still in force, but no instance holds it up.
+    let mut new = of_process(&store, 3);
+    new.ask(1, open_with_max("n", 7));
+    drop(new);
+    let mut again = of_process(&store, 3);
+    again.ask(1, open_with_max("n", 8));
+    assert_eq!(max_of(&mut old), Some(8));
 }
 
 #[test]

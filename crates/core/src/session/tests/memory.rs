@@ -23,6 +23,7 @@ const GROWN: NamespaceOptions = NamespaceOptions {
     no_delete_on_stale_get: None,
     ttl_autopurge: None,
     cache_null: None,
+    strict: None,
 };
 
 #[test]

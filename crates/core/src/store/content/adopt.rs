@@ -9,7 +9,7 @@ use crate::config::{MAX_CONTENT_NUMBER, MAX_LEASE, MAX_TTL};
 use crate::store::kernel::{Candidate, Meta, NEVER};
 use crate::store::parts::Part;
 use crate::store::parts::loading::InFlight;
-use crate::store::{Place, State};
+use crate::store::{Place, Process, State};
 use crate::value::{check_key, check_value};
 use crate::wire::structures::Stats;
 
@@ -54,9 +54,10 @@ impl Fate {
 }
 
 impl State {
-    /// What was counted here so far.
+    /// What was counted here so far, and which process declared the options.
     pub(super) fn counted(&self) -> Counters {
         let stats = self.stats();
+        let Process { pid, started } = self.options.declared_by();
         Counters {
             hits: stats.hits,
             misses: stats.misses,
@@ -68,6 +69,8 @@ impl State {
             waits: stats.waits,
             takeovers: stats.takeovers,
             refused: stats.refused,
+            declared_pid: pid,
+            declared_started: started,
         }
     }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::adopt::{Base, Fate};
 use super::arrivals::Arrivals;
 use super::record::{
-    LeaseRecord, LeftRecord, NamespaceRecord, Record, ScanRecord, Totals, VERSION, malformed,
+    Counters, LeaseRecord, LeftRecord, NamespaceRecord, Record, ScanRecord, Totals, VERSION, malformed,
 };
 use crate::config::{
-    BUFFER_KEPT, KEYS_PER_TURN, MAX_CONTENT_NUMBER, MAX_FRAME_BYTES, MAX_NAMESPACES, MAX_TTL,
+    BUFFER_KEPT, KEYS_PER_TURN, MAX_CONTENT_NUMBER, MAX_FRAME_BYTES, MAX_NAMESPACES, MAX_TTL, NamespaceConfig,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::declarations::Process;
 use crate::store::options::Options;
 use crate::store::registry::check_name;
 use crate::store::{Namespace, Store};
@@ -343,11 +344,17 @@ impl Store {
     /// A namespace with the options it had under the host before. One that is open here already keeps its own where
     /// they differ. `None` when it cannot be opened.
     fn continue_with(&self, record: &NamespaceRecord<'_>) -> Option<Arc<Namespace>> {
-        let Ok((namespace, _)) = self.open(record.name, &record.declared) else {
-            return self.find(record.name);
-        };
-        // What cannot be changed for want of memory stays as it was declared; entries that do not fit are skipped.
-        let _tuned = self.enter(&namespace, |state, effects, _| state.tune(&record.effective, effects));
+        for options in [&record.declared, &record.effective] {
+            NamespaceConfig::from_options(options).ok()?;
+        }
+        let namespace = self.find_or_create(record.name, || Options::new(self.defaults())).ok()?;
+        // What cannot be had for want of memory stays as it was; entries that do not fit are skipped.
+        let Counters { declared_pid: pid, declared_started: started, .. } = record.counters;
+        let _inherited = self.enter(&namespace, |state, effects, now| {
+            // No process has started after now.
+            let by = Process { pid, started: started.min(now) };
+            state.inherit(&record.declared, by, &record.effective, effects)
+        });
         Some(namespace)
     }
 

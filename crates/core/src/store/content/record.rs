@@ -157,7 +157,7 @@ impl<'a> NamespaceRecord<'a> {
 }
 
 tagged! {
-    /// What a namespace has counted so far.
+    /// What a namespace has counted so far, and who declared its options.
     #[derive(Copy)]
     pub(super) struct Counters, "counters": Ignored {
         0 hits: u64, since 0;
@@ -170,6 +170,10 @@ tagged! {
         7 waits: u64, since 0;
         8 takeovers: u64, since 0;
         9 refused: u64, since 1;
+        /// The process that made the last declaration.
+        10 declared_pid: u32, since 1;
+        /// When that process started.
+        11 declared_started: u64, since 1;
     }
 }
 

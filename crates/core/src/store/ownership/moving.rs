@@ -23,6 +23,8 @@ struct Nowhere;
 
 impl Mailbox for Nowhere {
     fn deliver(&self, _: RequestId, _: Response<'_>) {}
+
+    fn push(&self, _: Response<'_>) {}
 }
 
 /// What another host needs to know of a thing.

@@ -10,6 +10,8 @@ struct Nowhere;
 
 impl Mailbox for Nowhere {
     fn deliver(&self, _: RequestId, _: Response<'_>) {}
+
+    fn push(&self, _: Response<'_>) {}
 }
 
 const SPAN: u64 = 1_000;

@@ -40,6 +40,7 @@ impl Random {
             no_delete_on_stale_get: self.flag(),
             ttl_autopurge: self.flag(),
             cache_null: self.flag(),
+            strict: None,
         }
     }
 

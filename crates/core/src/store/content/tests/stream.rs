@@ -203,6 +203,8 @@ fn numbers_without_measure_do_no_harm() {
         waits: most,
         takeovers: most,
         refused: most,
+        declared_pid: u32::MAX,
+        declared_started: most,
     };
     let (one, two, value) = (text_key("1"), text_key("2"), text_value("v"));
     let record = |name| {

@@ -12,6 +12,8 @@ struct Nowhere;
 
 impl Mailbox for Nowhere {
     fn deliver(&self, _: RequestId, _: Response<'_>) {}
+
+    fn push(&self, _: Response<'_>) {}
 }
 
 const LEASE: u64 = 1_000;
