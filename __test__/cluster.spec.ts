@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'ava';
-import { AgentGone, Agents, type RemoteError } from './helpers/agents.ts';
+import { type Agent, AgentGone, Agents, type RemoteError } from './helpers/agents.ts';
 import { Cluster, type ClusterOptions } from './helpers/cluster.ts';
 import { patient, unique } from './helpers/names.ts';
 import { SHARED, TRANSPORT } from './helpers/transport.ts';
@@ -409,16 +409,75 @@ test('after a worker has waited in vain for a host, its calls fail at once until
   t.is(await worker.call(patientOnes, 'set', 'key', 2), true);
 });
 
-test('conflicting options are reported in the worker that gives them', async (t) => {
+/** Collects the warnings of a process; returns how to get those of differing options. */
+async function collectWarnings(agent: Agent): Promise<() => Promise<string[]>> {
+  await agent.run(({ state }) => {
+    state.warnings = [];
+    process.on('warning', (warning) => {
+      if ((warning as { code?: string }).code === 'CC_OPTIONS_DIFFER') state.warnings.push(warning.message);
+    });
+  });
+  return () => agent.run(({ state }) => state.warnings as string[]);
+}
+
+test('of two processes that declare an option, the one that started last is right, and the other warns once', async (t) => {
+  const cluster = await Cluster.start(agents, { workers: 1 });
   const namespace = unique();
-  await shared.worker(0).call({ namespace, max: 5, timeout: 15_000 }, 'set', 'key', 1);
+  const old = cluster.worker(0);
+  const warnings = await collectWarnings(old);
+  const declared = { namespace, max: 5, timeout: 15_000 };
+  await old.call(declared, 'set', 'key', 1);
+
+  const young = await cluster.fork();
+  const silence = await collectWarnings(young);
+  const newer = { namespace, max: 6, timeout: 15_000 };
+  t.is(await young.call(newer, 'get', 'key'), 1, 'the content stays');
+  for (const [agent, options] of [[old, declared], [young, newer]] as const) t.is(await agent.call(options, 'max'), 6);
+  const [warning] = await until('a warning', async () => {
+    const found = await warnings();
+    return found.length > 0 && found;
+  });
+  for (const part of [namespace, '`max` as 5', '6 is in force', `pid ${old.pid}`, `process ${young.pid}`]) {
+    t.true(warning!.includes(part), `${part} in: ${warning}`);
+  }
+
+  // Another process that agrees, and an older one that opens the namespace again.
+  const third = await cluster.fork();
+  t.is(await third.call(newer, 'max'), 6);
+  t.is(await old.call({ ...declared, near: true }, 'max'), 6);
+  t.is((await warnings()).length, 1);
+  t.deepEqual(await silence(), []);
+});
+
+test('instances of one process must agree, and one that is strict must agree with all', async (t) => {
+  const cluster = await Cluster.start(agents, { workers: 2 });
+  const namespace = unique();
+  await cluster.worker(0).call({ namespace, max: 5, timeout: 15_000 }, 'set', 'key', 1);
   const conflict = { namespace, max: 6, timeout: 15_000 };
-  await t.throwsAsync(
-    shared.worker(1).run(({ cache }, options) => cache(options).ready, conflict),
-    { code: 'ERR_CC_OPTIONS_CONFLICT', message: /max/ },
-  );
-  await t.throwsAsync(shared.worker(1).call(conflict, 'get', 'key'), { code: 'ERR_CC_OPTIONS_CONFLICT' });
-  t.is(await shared.worker(1).call({ namespace }, 'get', 'key'), 1);
+  for (const [agent, options] of [
+    [cluster.worker(0), conflict],
+    [cluster.worker(1), { ...conflict, conflict: 'reject' }],
+  ] as const) {
+    const ready = agent.run(({ cache }, options) => cache(options).ready, options);
+    await t.throwsAsync(ready, { code: 'ERR_CC_OPTIONS_CONFLICT', message: /max/ });
+    await t.throwsAsync(agent.call(options, 'get', 'key'), { code: 'ERR_CC_OPTIONS_CONFLICT' });
+    t.is(await agent.call({ namespace }, 'get', 'key'), 1);
+  }
+});
+
+test('an instance that was refused works once nothing stands against it', async (t) => {
+  const cluster = await Cluster.start(agents, { workers: 1 });
+  const namespace = unique();
+  const outcomes = await cluster.worker(0).run(async ({ cc }, namespace) => {
+    const open = (max: number) => new cc.ClusteredCache<string, number>({ namespace, max, timeout: 15_000 });
+    const first = open(5);
+    await first.set('key', 1);
+    const refused = open(6);
+    const code = await refused.get('key').catch((error: Error & { code?: string }) => error.code);
+    await first.close();
+    return [code, await refused.get('key'), await refused.max()];
+  }, namespace);
+  t.deepEqual(outcomes, ['ERR_CC_OPTIONS_CONFLICT', 1, 6]);
 });
 
 test("errors of a worker's calls have the right class in the worker", async (t) => {

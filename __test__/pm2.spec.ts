@@ -64,6 +64,30 @@ test.serial('a reload under load keeps every entry, and no operation fails', asy
   for (const instance of watched) undisturbed(t, await end(instance));
 });
 
+test.serial('a release with another ttl is deployed under load: content, counters and answers stay', async (t) => {
+  const app = await start(t, { instances: 2 });
+  const { namespace, ...rest } = patient();
+  const [old, released] = [600_000, 900_000].map((ttl) => ({ ...rest, namespace, ttl }));
+  const before = app.instances;
+  await fill(before[0]!, old!, ENTRIES);
+  await before[0]!.call(old!, 'incr', 'total', 41);
+  await Promise.all(before.map((instance) => begin(instance, old!, ENTRIES, 4, 2)));
+
+  // Both releases run at the same time.
+  await app.scale(4);
+  const young = (await app.settled(4)).filter((instance) => !before.includes(instance));
+  await Promise.all(young.map((instance) => begin(instance, released!, ENTRIES, 4, 2)));
+  for (const instance of young) t.is(await instance.call(released!, 'ttl'), 900_000);
+  for (const instance of before) t.is(await instance.call(old!, 'ttl'), 900_000);
+  for (const instance of before) undisturbed(t, await end(instance));
+
+  await app.reload();
+  const after = await app.settled(4, [...before, ...young]);
+  t.is(await intact(after[0]!, released!, ENTRIES), ENTRIES);
+  for (const instance of after) t.is(await instance.call(released!, 'ttl'), 900_000);
+  t.is(await after[3]!.call(released!, 'incr', 'total'), 42);
+});
+
 test.serial('added instances share the cache, and its content outlives the oldest instances', async (t) => {
   const app = await start(t, { instances: 2 });
   const options = patient();

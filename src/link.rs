@@ -175,7 +175,7 @@ impl Link {
             let share = share && defaults.share;
             let own_reads = readable.filter(|_| event_loop::is_available()).map(OwnReads::new);
             let reads_itself = own_reads.is_some();
-            let process = process::introduction();
+            let process = Some(process::introduction());
             let config = ClientConfig { grace, package_version, process, share, reads_itself, ..defaults };
             let backend = |inbox| Ok(Backend::remote(Client::new(inbox, config)));
             Self::new(env, wake, register, shapes, own_reads, backend)

@@ -616,6 +616,7 @@ const PLAIN: NamespaceOptions = NamespaceOptions {
     no_delete_on_stale_get: None,
     ttl_autopurge: None,
     cache_null: None,
+    strict: None,
 };
 
 #[test]

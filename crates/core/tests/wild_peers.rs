@@ -191,6 +191,7 @@ fn answers() -> Vec<Vec<u8>> {
         Response::Content(Blob(&value)),
         Response::Go,
         Response::Cancelled,
+        Response::OptionsDiffer { handle: 1, pid: 2, options: NamespaceOptions::default() },
     ];
     assert_eq!(all.len(), Response::KINDS.len());
     let body = |(response, id): (Response<'_>, _)| {

@@ -373,8 +373,10 @@ impl Link {
         // What was said over the connection before.
         shared.nonsense = None;
         shared.reopen();
-        if minor >= Operation::Introduce.since() {
-            shared.introduce(self.config.process);
+        if minor >= Operation::Introduce.since()
+            && let Some(process) = self.config.process
+        {
+            shared.introduce(process);
         }
         let refused = Refused { heads: shared.queue.refuse_over(minor), minor };
         shared.queue.begin(moves);

@@ -83,8 +83,8 @@ pub struct ClientConfig {
     pub handshake: Duration,
     /// Take the memory of tables from the host, where the system can do that.
     pub share: bool,
-    /// The process that this client belongs to.
-    pub process: Process,
+    /// The process that this client belongs to, if it is to say so.
+    pub process: Option<Process>,
     /// Follow a host that moves to another process, without losing a request.
     pub moves: bool,
     /// The thread that drains the inbox reads the connection itself, where the system can do that: see [`Client::receive`].
@@ -101,7 +101,7 @@ impl Default for ClientConfig {
             backoff: Backoff::default(),
             handshake: HANDSHAKE_TIMEOUT,
             share: cfg!(unix),
-            process: Process::default(),
+            process: None,
             moves: false,
             reads_itself: false,
             clock: Clock::System,
