@@ -2,7 +2,7 @@
 //! kernel.
 
 use super::effects::Effects;
-use super::kernel::{Candidate, Meta, Terms};
+use super::kernel::{Candidate, EntryView, Meta, Terms};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::Result;
@@ -29,39 +29,21 @@ impl State {
         Ok(false)
     }
 
-    /// [`Self::set`] if there is no entry that is not stale.
+    /// [`Self::set`], if `decide` says so of the entry that is there; a stale one counts as none. If not, nothing
+    /// changes, and the answer is `false`.
     ///
     /// # Errors
     /// See [`Self::set`].
-    pub(crate) fn set_if_absent(
+    pub(crate) fn set_if(
         &mut self,
         key: &[u8],
         value: &[u8],
         terms: &Terms,
         now: Moment,
+        decide: impl FnOnce(Option<EntryView<'_>>) -> bool,
     ) -> Result<bool> {
-        match self.entries.find_fresh(key, now) {
-            Some(_) => Ok(false),
-            None => self.set(key, value, terms, now),
-        }
-    }
-
-    /// [`Self::set`], and appends the value that was there before; a stale one counts as none. `false` when there was
-    /// none. Whether the new one was stored is not told.
-    ///
-    /// # Errors
-    /// See [`Self::set`].
-    pub(crate) fn get_and_set(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-        terms: &Terms,
-        out: &mut Vec<u8>,
-        now: Moment,
-    ) -> Result<bool> {
-        let before = self.entries.find_fresh(key, now).map(|slot| self.entries.read(slot, out));
-        self.set(key, value, terms, now)?;
-        Ok(before.is_some())
+        let older = self.entries.find_fresh(key, now).and_then(|slot| self.entries.view(slot));
+        if decide(older) { self.set(key, value, terms, now) } else { Ok(false) }
     }
 
     /// Removes the entry, stale or not.
