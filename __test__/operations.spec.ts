@@ -144,8 +144,43 @@ test('a method requests the operation of its definition, with all its arguments'
   for (const definition of METHODS) {
     // It has a private part.
     if (definition.method === 'get') continue;
-    const given = ['a', 'b', 'c', 'd'].slice(0, cache[definition.method]!.length);
-    t.is(cache[definition.method]!(...given), answer, definition.method);
+    const method = cache[definition.method]!;
+    const given = ['a', 'b', 'c', 'd'].slice(0, method.length);
+    t.is(method.call(cache, ...given), answer, definition.method);
     t.deepEqual(requested, [definition, ...given], definition.method);
+  }
+});
+
+test('values and options are what the definition of a method says that they are', (t) => {
+  const prototype = Source.prototype as unknown as Record<string, () => unknown>;
+  for (const definition of METHODS) {
+    if ('run' in definition) continue;
+    const [, parameters = ''] = /\(([^)]*)\)/.exec(String(prototype[definition.method])) ?? [];
+    const names = parameters.split(',').map((name) => name.trim());
+    t.is(names.indexOf('value'), definition.valueAt, definition.method);
+    t.is(names.indexOf('options'), definition.optionsAt, definition.method);
+  }
+});
+
+test('every method is described on the page of the API', (t) => {
+  const page = readFileSync(`${ROOT}docs/api.md`, 'utf8');
+  t.deepEqual(
+    METHODS.map(({ method }) => method).filter((method) => !page.includes(`\`${method}(`)),
+    [],
+  );
+});
+
+test('the page of the semantics has what every method does without a host', (t) => {
+  const [, section = ''] = readFileSync(`${ROOT}docs/semantics.md`, 'utf8').split('## When the host is away');
+  const [table = ''] = section.split('\n\n').filter((block) => block.startsWith('| operation'));
+  const rows = table.matchAll(/^\| (`[^|]*) \| ([^|]*) \|/gm);
+  const documented = [...rows].flatMap(([, methods = '', result = '']) =>
+    [...methods.matchAll(/`(\w+)`/g)].map(([, method = '']) => [method, result.startsWith('rejects')] as const),
+  );
+  const rejects = new Map(documented);
+  for (const definition of METHODS) {
+    t.true(rejects.has(definition.method), definition.method);
+    if ('run' in definition) continue;
+    t.is(rejects.get(definition.method), typeof definition.withoutHost === 'symbol', definition.method);
   }
 });
