@@ -172,7 +172,7 @@ test('every method is described on the page of the API', (t) => {
 
 test('the page of the semantics has what every method does without a host', (t) => {
   const [, section = ''] = readFileSync(`${ROOT}docs/semantics.md`, 'utf8').split('## When the host is away');
-  const [table = ''] = section.split('\n\n').filter((block) => block.startsWith('| operation'));
+  const table = section.split('\n\n').find((block) => block.startsWith('| operation')) ?? '';
   const rows = table.matchAll(/^\| (`[^|]*) \| ([^|]*) \|/gm);
   const documented = [...rows].flatMap(([, methods = '', result = '']) =>
     [...methods.matchAll(/`(\w+)`/g)].map(([, method = '']) => [method, result.startsWith('rejects')] as const),
