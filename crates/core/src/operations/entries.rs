@@ -136,7 +136,7 @@ message! {
 impl Run for SetIfAbsent<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
         let stored = store(session, call, (&self.key, &self.value, &self.keep), |state, entry, now| {
-            state.set_if(entry.key, entry.value, &entry.terms, now, |older| older.is_none())
+            state.set_if(entry.key, entry.value, &entry.terms, now, |_, older| older.is_none())
         })?;
         reply(Response::Flag(stored));
         Ok(())
@@ -160,8 +160,8 @@ impl Run for GetAndSet<'_> {
         session.with_scratch(|session, value| {
             let mut there = false;
             store(session, call, (&self.key, &self.value, &self.keep), |state, entry, now| {
-                state.set_if(entry.key, entry.value, &entry.terms, now, |older| {
-                    there = older.inspect(|older| older.read_value(value)).is_some();
+                state.set_if(entry.key, entry.value, &entry.terms, now, |entries, older| {
+                    there = older.map(|slot| entries.read(slot, value)).is_some();
                     true
                 })
             })?;

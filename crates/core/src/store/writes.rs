@@ -1,8 +1,10 @@
 //! Operations that store or remove entries. What else follows from a change is up to the parts, which hear of it from the
 //! kernel.
 
+use clustered_cache_shm::Slot;
+
 use super::effects::Effects;
-use super::kernel::{Candidate, EntryView, Meta, Terms};
+use super::kernel::{Candidate, Entries, Meta, Terms};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::Result;
@@ -29,8 +31,8 @@ impl State {
         Ok(false)
     }
 
-    /// [`Self::set`], if `decide` says so of the entry that is there; a stale one counts as none. If not, nothing
-    /// changes, and the answer is `false`.
+    /// [`Self::set`], if `decide` says so. It is given the slot of the entry that is there; a stale one counts as none.
+    /// `false` also when it says no: nothing has changed then.
     ///
     /// # Errors
     /// See [`Self::set`].
@@ -40,10 +42,10 @@ impl State {
         value: &[u8],
         terms: &Terms,
         now: Moment,
-        decide: impl FnOnce(Option<EntryView<'_>>) -> bool,
+        decide: impl FnOnce(&Entries, Option<Slot>) -> bool,
     ) -> Result<bool> {
-        let older = self.entries.find_fresh(key, now).and_then(|slot| self.entries.view(slot));
-        if decide(older) { self.set(key, value, terms, now) } else { Ok(false) }
+        let older = self.entries.find_fresh(key, now);
+        if decide(&self.entries, older) { self.set(key, value, terms, now) } else { Ok(false) }
     }
 
     /// Removes the entry, stale or not.
