@@ -1,7 +1,8 @@
 // The JavaScript layer writes the bytes of docs/protocol.md.
 import { readFileSync } from 'node:fs';
 import test from 'ava';
-import { native } from '../ts/native.ts';
+import { Outbox } from '../ts/link/outbox.ts';
+import { native, type NativeLink } from '../ts/native.ts';
 import { MANY_SET } from '../ts/operations/batches.ts';
 import { COUNT } from '../ts/operations/counters.ts';
 import { GET, SET, TOUCH } from '../ts/operations/entries.ts';
@@ -15,14 +16,16 @@ import { ROOT } from './helpers/scripts.ts';
 const HEAD = native.FRAME_LENGTH_BYTES + native.REQUEST_HEAD_BYTES;
 
 /** The frame of one request. */
-function frame<A extends readonly unknown[]>(id: number, handle: number, operation: Operation<unknown, A>, ...args: A) {
-  const frames = new FrameWriter();
-  const [first, second, ...rest] = args as readonly unknown[];
-  const write = operation.write as (...args: unknown[]) => void;
-  frames.begin(id, handle);
-  write(frames, first, operation.encodes ? encode(second) : second, ...rest);
-  frames.end(operation.number, operation.since);
-  return Buffer.from(frames.bytes.subarray(0, frames.length));
+function frame<A extends readonly unknown[]>(
+  id: number,
+  handle: number,
+  operation: Operation<unknown, A>,
+  ...args: Partial<A>
+) {
+  const submit = (bytes: Uint8Array, length: number) => Buffer.from(bytes.subarray(0, length));
+  const outbox = new Outbox({ defineSubmit: () => {}, submit } as unknown as NativeLink);
+  outbox.write(id, handle, operation, ...args);
+  return outbox.submit() as Buffer;
 }
 
 /** The payload that `write` writes. */
@@ -153,7 +156,7 @@ test('a buffer that has grown is released', (t) => {
 });
 
 test('options are written with each entry of a batch, and at the end of a counter request', (t) => {
-  const entries = [{ key: 'a', encoded: encode(1), options: { ttl: 1 } }];
+  const entries = [{ key: 'a', encoded: encode(1), keep: { ttl: 1 } }];
   const many = frame(1, 1, MANY_SET, entries).subarray(HEAD);
   t.deepEqual([...many.subarray(0, 4)], [1, 2, native.KeyTag.Text, 97]);
   t.deepEqual([...many.subarray(-5)], [4, 1, 251, 232, 3], 'a length, the bits, 1,000 microseconds');

@@ -161,3 +161,100 @@ each('arguments of the wrong kind are refused', async (t, { open }) => {
     /forceRefresh/,
   );
 });
+
+each('a getter of the options of a call is called once, and may use the cache', async (t, { open, role }) => {
+  const cache = await open();
+  let asked = 0;
+  const used: Promise<unknown>[] = [];
+  /** Options whose getter reads and writes, also values whose encoding takes as much memory as that of the call's. */
+  const options = <N extends string, T>(name: N, value: T) =>
+    Object.defineProperty({} as Record<N, T>, name, {
+      enumerable: true,
+      get: () => {
+        asked += 1;
+        used.push(cache.set('other', { id: asked, text: 'of the getter' }), cache.get('key'), cache.incr('used'));
+        if (role === 'host') cache.setSync('now', [asked]);
+        return value;
+      },
+    });
+  const value = { id: 0, text: 'of the caller' };
+  t.is(await cache.set('key', value, options('ttl', 60_000)), true);
+  t.deepEqual(await cache.get('key'), value);
+  t.true((await cache.getRemainingTTL('key')) > 50_000);
+  t.deepEqual(await cache.getAndSet('key', { ...value, id: 1 }, options('size', 77)), value);
+  t.is((await cache.info('key'))?.size, 77);
+  t.is(await cache.setIfAbsent('absent', value, options('ttl', 60_000)), true);
+  t.deepEqual(await cache.get('absent'), value);
+  t.is(await cache.touch('key', options('ttl', 60_000)), true);
+  t.is(await cache.incr('n', 1, options('max', 5)), 1);
+  t.is(await cache.mSet([['many', value, options('ttl', 60_000)]], options('size', 5)), 1);
+  t.deepEqual(await cache.get('many'), value);
+  t.deepEqual(await cache.keys(options('prefix', 'man')), ['many']);
+  t.is(await cache.fetch('fetched', () => 3, options('ttl', 60_000)), 3);
+  t.is(await cache.clear(options('prefix', 'man')), 1);
+  t.is(asked, 10);
+  t.deepEqual(
+    (await Promise.all(used)).filter((answer) => answer === false),
+    [],
+  );
+  t.is(await cache.incr('used', 0), asked);
+  t.deepEqual(await cache.get('other'), { id: asked, text: 'of the getter' });
+});
+
+each('a getter that throws ends the call and nothing else', async (t, { open }) => {
+  const cache = await open();
+  const failure = new Error('getter');
+  const options = {
+    get ttl(): number {
+      void cache.set('first', 1);
+      throw failure;
+    },
+  };
+  const [before, error, after] = await Promise.all([
+    cache.set('before', 1),
+    t.throwsAsync(async () => cache.set('key', 1, options)),
+    cache.set('after', 1),
+  ]);
+  t.deepEqual([before, error, after], [true, failure, true]);
+  t.deepEqual((await cache.keys()).sort(), ['after', 'before', 'first']);
+});
+
+each(
+  'a change is visible to the next read, whatever the getters of its options have read',
+  async (t, { open, role }) => {
+    for (const near of [false, true]) {
+      const cache = await open({ near });
+      const reads: Promise<unknown>[] = [];
+      const options = {
+        get ttl() {
+          reads.push(cache.get('key'), cache.peek('key'));
+          if (role === 'host' || cache.transport === 'shared') cache.getSync('key');
+          return 60_000;
+        },
+      };
+      await cache.set('key', { is: 'old' });
+      await cache.get('key');
+      const stored = cache.set('key', { is: 'new' }, options);
+      t.deepEqual(await cache.get('key'), { is: 'new' });
+      t.is(await stored, true);
+      t.deepEqual(await Promise.all(reads), [{ is: 'old' }, { is: 'old' }]);
+    }
+  },
+);
+
+each('options may be inherited, and are checked all the same', async (t, { open }) => {
+  const cache = await open();
+  class Terms {
+    readonly #ttl: number;
+    constructor(ttl: number) {
+      this.#ttl = ttl;
+    }
+    get ttl() {
+      return this.#ttl;
+    }
+  }
+  t.is(await cache.set('key', 1, new Terms(60_000)), true);
+  t.true((await cache.getRemainingTTL('key')) <= 60_000);
+  await failsWith(t, () => cache.set('key', 2, new Terms(-1)), 'ERR_CC_INVALID_OPTION', /ttl/);
+  t.is(await cache.get('key'), 1);
+});

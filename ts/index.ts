@@ -6,7 +6,8 @@
 
 import { answerChildren } from './discovery/rendezvous.js';
 
-export { ClusteredCache, type BatchEntry, type Listening } from './cache.js';
+export { ClusteredCache, type Listening } from './cache.js';
+export type { BatchEntry } from './cache/batches.js';
 export { memoize, type FetchingCache, type Memoized } from './memoize.js';
 export { wrap, type Codec, type WrappedCache } from './wrap.js';
 export { ClusteredCacheError, isClusteredCacheError, type CodedError, type ErrorCode } from './errors.js';

@@ -9,7 +9,14 @@ import { scoped, transportWish } from './discovery/environment.js';
 import { Sharing, type NativeCache, type NativeOptions } from './native.js';
 import { Near } from './near/near.js';
 import type { Changed, NearRegistry } from './near/registry.js';
-import { REJECT, type Operation, type Policy, type Scope, type Settling, type Steps } from './operations/operation.js';
+import {
+  REJECT,
+  type Composite,
+  type Operation,
+  type Policy,
+  type Scope,
+  type Settling,
+} from './operations/operation.js';
 import { asFlag, asSettings } from './operations/answers.js';
 import { ACCESS_REPORT } from './operations/namespace.js';
 import { giveBack } from './operations/lease.js';
@@ -137,11 +144,13 @@ export abstract class Instance {
     first?: A[0],
     second?: A[1],
     third?: A[2],
+    fourth?: A[3],
   ): Promise<T> {
     if (this.closedError) return Promise.reject(this.closedError);
-    if (operation.writes) this.#forget(operation, first);
     const { link, handle, policy } = this;
-    return link.ask(link.nextId(), handle, operation, policy, first, second, third);
+    const answer = link.ask(link.nextId(), handle, operation, policy, first, second, third, fourth);
+    if (operation.writes) this.#forget(operation, first);
+    return answer;
   }
 
   /** Runs `operation` on the host in this process, and returns its answer. */
@@ -150,15 +159,20 @@ export abstract class Instance {
     first?: A[0],
     second?: A[1],
     third?: A[2],
+    fourth?: A[3],
   ): T {
     if (this.closedError) throw this.closedError;
-    if (operation.writes) this.#forget(operation, first);
-    return this.link.askNow(this.handle, operation, this.policy, first, second, third);
+    try {
+      return this.link.askNow(this.handle, operation, this.policy, first, second, third, fourth);
+    } finally {
+      if (operation.writes) this.#forget(operation, first);
+    }
   }
 
   /** Runs an operation of several steps. */
-  protected async run<T>(steps: Steps<T>): Promise<T> {
+  protected async run<T, A extends readonly unknown[]>({ run }: Composite<T, A>, ...args: A): Promise<T> {
     if (this.closedError) throw this.closedError;
+    const steps = run(...args);
     let next = steps.next();
     while (!next.done) {
       const { operation, args } = next.value;
@@ -168,8 +182,9 @@ export abstract class Instance {
   }
 
   /** Runs an operation of several steps in the host. */
-  protected runNow<T>(steps: Steps<T>): T {
+  protected runNow<T, A extends readonly unknown[]>({ run }: Composite<T, A>, ...args: A): T {
     if (this.closedError) throw this.closedError;
+    const steps = run(...args);
     let next = steps.next();
     while (!next.done) {
       const { operation, args } = next.value;
@@ -178,7 +193,10 @@ export abstract class Instance {
     return next.value;
   }
 
-  /** Called before this process changes entries: its near caches drop them, so that its own reads see the change. */
+  /**
+   * Called when a request that changes entries was written: the near caches of this process drop them, so that its own
+   * reads see the change. Not earlier, because a getter of the arguments may read the entry, and a near cache keep it.
+   */
   #forget(operation: { scope: Scope }, about: unknown): void {
     switch (operation.scope) {
       case 'Key':

@@ -1,9 +1,18 @@
 /** A typed view of a cache whose values pass through a user's own codec. */
 
-import type { BatchEntry, ClusteredCache } from './cache.js';
+import type { ClusteredCache } from './cache.js';
+import type { BatchEntry } from './cache/batches.js';
 import { codedError } from './errors.js';
 import type { Fetcher } from './operations/fetch.js';
-import type { FetchOptions, KeepOptions, SetOptions } from './options/calls.js';
+import {
+  METHODS,
+  isCoded,
+  type CodedMethodName,
+  type MethodName,
+  type Requesting,
+  type SyncMethodName,
+} from './operations/methods.js';
+import type { FetchOptions } from './options/calls.js';
 
 /** How values become what the cache stores, and back. Both may be asynchronous. */
 export interface Codec<V, S = unknown> {
@@ -12,38 +21,13 @@ export interface Codec<V, S = unknown> {
 }
 
 /**
- * How a view treats each member of a cache: `'codec'` members handle values, `'passed'` members do not and pass through
- * unchanged, `'absent'` members do not exist on a view. Omitting a member here is a compile error.
+ * The members of a cache that do not only request an operation, or the steps of one, and how a view treats them: it has
+ * `'own'` methods of its own for some, `'passed'` ones do not handle values, and `'absent'` ones do not exist on a view.
+ * Omitting a member here is a compile error.
  */
-const MEMBERS = {
-  get: 'codec',
-  peek: 'codec',
-  getAndDelete: 'codec',
-  getAndSet: 'codec',
-  set: 'codec',
-  setIfAbsent: 'codec',
-  mGet: 'codec',
-  mSet: 'codec',
-  values: 'codec',
-  entries: 'codec',
-  fetch: 'codec',
+const OTHERS = {
+  fetch: 'own',
 
-  delete: 'passed',
-  has: 'passed',
-  mHas: 'passed',
-  mDelete: 'passed',
-  clear: 'passed',
-  keys: 'passed',
-  size: 'passed',
-  calculatedSize: 'passed',
-  incr: 'passed',
-  decr: 'passed',
-  count: 'passed',
-  info: 'passed',
-  getRemainingTTL: 'passed',
-  touch: 'passed',
-  purgeStale: 'passed',
-  healthCheck: 'passed',
   stats: 'passed',
   destroy: 'passed',
   max: 'passed',
@@ -59,57 +43,39 @@ const MEMBERS = {
   on: 'absent',
   once: 'absent',
   off: 'absent',
+} as const satisfies Record<
+  Exclude<keyof ClusteredCache, symbol | MethodName | `${SyncMethodName}Sync`>,
+  'own' | 'passed' | 'absent'
+>;
+
+/** Methods of several steps that handle values; all others pass through. */
+const STEPS = {
+  mGet: 'own',
+  mSet: 'own',
+  values: 'own',
+  entries: 'own',
+
   dump: 'absent',
   load: 'absent',
-  getSync: 'absent',
-  peekSync: 'absent',
-  hasSync: 'absent',
-  setSync: 'absent',
-  setIfAbsentSync: 'absent',
-  deleteSync: 'absent',
-  getAndDeleteSync: 'absent',
-  getAndSetSync: 'absent',
-  clearSync: 'absent',
-  mGetSync: 'absent',
-  mHasSync: 'absent',
-  mSetSync: 'absent',
-  mDeleteSync: 'absent',
-  incrSync: 'absent',
-  decrSync: 'absent',
-  countSync: 'absent',
-  infoSync: 'absent',
-  getRemainingTTLSync: 'absent',
-  touchSync: 'absent',
-  keysSync: 'absent',
-  valuesSync: 'absent',
-  entriesSync: 'absent',
-  sizeSync: 'absent',
-  calculatedSizeSync: 'absent',
-  purgeStaleSync: 'absent',
-} as const satisfies Record<Exclude<keyof ClusteredCache, symbol>, 'codec' | 'passed' | 'absent'>;
+} as const satisfies Partial<Record<MethodName, 'own' | 'absent'>>;
 
-type Members = typeof MEMBERS;
-type Passed = { [Name in keyof Members]: Members[Name] extends 'passed' ? Name : never }[keyof Members];
-type Coded = { [Name in keyof Members]: Members[Name] extends 'codec' ? Name : never }[keyof Members];
+type ByHand = typeof OTHERS & typeof STEPS;
+type Names<Treatment> = { [Name in keyof ByHand]: ByHand[Name] extends Treatment ? Name : never }[keyof ByHand];
 
-const PASSED = (Object.keys(MEMBERS) as (keyof Members)[]).filter((name): name is Passed => MEMBERS[name] === 'passed');
+/** The methods that handle no values. */
+type Passed = Exclude<MethodName, CodedMethodName | keyof typeof STEPS> | Names<'passed'>;
+/** The methods whose values pass through the codec. */
+type Coded = CodedMethodName | Names<'own'>;
+
+type Method = (...args: unknown[]) => Promise<unknown>;
 
 /** A view of a cache with values of type `V`, stored as `S`. */
-export interface WrappedCache<K extends string | number, V, S = unknown> extends Pick<ClusteredCache<K, S>, Passed> {
+export interface WrappedCache<K extends string | number, V, S = unknown> extends Pick<
+  ClusteredCache<K, V>,
+  Passed | Coded | typeof Symbol.asyncIterator
+> {
   /** The cache under the view. */
   readonly cache: ClusteredCache<K, S>;
-  get(key: K): Promise<V | undefined>;
-  peek(key: K): Promise<V | undefined>;
-  getAndDelete(key: K): Promise<V | undefined>;
-  getAndSet(key: K, value: V, options?: SetOptions): Promise<V | undefined>;
-  set(key: K, value: V, options?: SetOptions): Promise<boolean>;
-  setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean>;
-  mGet(keys: Iterable<K>): Promise<Map<K, V | undefined>>;
-  mSet(entries: Iterable<BatchEntry<K, V>>, options?: KeepOptions): Promise<number>;
-  values(options?: { prefix?: string }): Promise<V[]>;
-  entries(options?: { prefix?: string }): Promise<[K, V][]>;
-  fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions): Promise<V | undefined>;
-  [Symbol.asyncIterator](): AsyncGenerator<[K, V], void, void>;
 }
 
 /**
@@ -140,15 +106,8 @@ export function wrap<K extends string | number, V, S>(
   if (typeof (cache as Partial<ClusteredCache> | undefined)?.fetch !== 'function') {
     throw codedError('ERR_CC_INVALID_ARGUMENT', '`cache` must be a ClusteredCache');
   }
-  const inner = cache as ClusteredCache<K, S>;
-  const passed = Object.fromEntries(
-    PASSED.map((name) => [name, (inner[name] as (...args: unknown[]) => unknown).bind(inner)]),
-  ) as unknown as Pick<ClusteredCache<K, S>, Passed>;
-  return { ...passed, ...new View(inner, codec).methods() };
+  return new View(cache as ClusteredCache<K, S>, codec).members();
 }
-
-/** The members that a view implements itself; omitting one that handles values is a compile error. */
-type Own<K extends string | number, V, S> = Pick<WrappedCache<K, V, S>, Coded | 'cache' | typeof Symbol.asyncIterator>;
 
 class View<K extends string | number, V, S> {
   readonly #cache: ClusteredCache<K, S>;
@@ -159,17 +118,42 @@ class View<K extends string | number, V, S> {
     this.#codec = codec;
   }
 
-  methods(): Own<K, V, S> {
+  members(): WrappedCache<K, V, S> {
+    return { ...this.#passed(), ...this.#coded(), ...this.#own() };
+  }
+
+  /** Does not compile if one of them handles values: a method for values of type `S` is none for those of type `V`. */
+  #passed(): Pick<ClusteredCache<K, V>, Passed> {
+    const names = METHODS.filter((method) => !isCoded(method) && !(method.method in STEPS)).map(({ method }) => method);
+    const others = Object.entries(OTHERS).filter(([, treatment]) => treatment === 'passed');
+    const passed = [...names, ...others.map(([name]) => name)].map((name) => [name, this.#method(name)]);
+    return Object.fromEntries(passed) as Pick<ClusteredCache<K, S>, Passed>;
+  }
+
+  #coded(): Pick<ClusteredCache<K, V>, CodedMethodName> {
+    const coded = METHODS.filter(isCoded).map((method) => [method.method, this.#throughCodec(method)]);
+    return Object.fromEntries(coded) as Pick<ClusteredCache<K, V>, CodedMethodName>;
+  }
+
+  /** Encodes the value among the arguments, and decodes a result that is one. */
+  #throughCodec({ method, valueAt, givesValue }: Requesting): Method {
+    const call = this.#method(method);
+    return async (...args) => {
+      if (valueAt >= 0) args[valueAt] = await this.#codec.encode(args[valueAt] as V);
+      const answer = await call(...args);
+      return givesValue ? this.#decode(answer as S | undefined) : answer;
+    };
+  }
+
+  #method(name: string): Method {
+    const cache = this.#cache;
+    return (cache[name as Passed | CodedMethodName] as Method).bind(cache);
+  }
+
+  #own(): Pick<WrappedCache<K, V, S>, Names<'own'> | 'cache' | typeof Symbol.asyncIterator> {
     const cache = this.#cache;
     return {
       cache,
-      get: async (key) => this.#decode(await cache.get(key)),
-      peek: async (key) => this.#decode(await cache.peek(key)),
-      getAndDelete: async (key) => this.#decode(await cache.getAndDelete(key)),
-      getAndSet: async (key, value, options) =>
-        this.#decode(await cache.getAndSet(key, await this.#codec.encode(value), options)),
-      set: async (key, value, options) => cache.set(key, await this.#codec.encode(value), options),
-      setIfAbsent: async (key, value, options) => cache.setIfAbsent(key, await this.#codec.encode(value), options),
       mGet: async (keys) => new Map(await this.#decodePairs([...(await cache.mGet(keys))])),
       mSet: async (entries, options) => cache.mSet(await this.#encodeEntries(entries), options),
       values: async (options) => Promise.all((await cache.values(options)).map((stored) => this.#codec.decode(stored))),

@@ -143,9 +143,10 @@ export class Link {
     first?: A[0],
     second?: A[1],
     third?: A[2],
+    fourth?: A[3],
   ): Promise<T> {
     try {
-      this.#outbox.write(id, handle, operation, first, second, third);
+      this.#outbox.write(id, handle, operation, first, second, third, fourth);
       if (this.isHost) return this.outcome(id, this.#outbox.submit(), operation, policy);
       const { reason } = this.#state;
       if (reason === undefined) return this.#promise(id, operation, policy, true);
@@ -164,8 +165,9 @@ export class Link {
     first?: A[0],
     second?: A[1],
     third?: A[2],
+    fourth?: A[3],
   ): T {
-    this.#outbox.write(this.nextId(), handle, operation, first, second, third);
+    this.#outbox.write(this.nextId(), handle, operation, first, second, third, fourth);
     return this.immediate(this.#outbox.submit(), operation, policy);
   }
 

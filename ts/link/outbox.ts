@@ -1,6 +1,5 @@
 /** Requests on their way to native code: written here by operations, taken over in batches. */
 
-import { codedError } from '../errors.js';
 import type { NativeLink } from '../native.js';
 import type { Operation } from '../operations/operation.js';
 import { encodeOnce } from '../values/codec.js';
@@ -12,7 +11,6 @@ const LARGE = 256 * 1024;
 export class Outbox {
   readonly #native: NativeLink;
   readonly #frames = new FrameWriter();
-  #isWriting = false;
 
   constructor(native: NativeLink) {
     this.#native = native;
@@ -20,43 +18,40 @@ export class Outbox {
   }
 
   /**
-   * Writes a request.
+   * Writes a request. What may run application code, a getter for example, runs before the frame is begun, because that
+   * code may use the cache.
    *
-   * @throws the operation's error for its arguments; then nothing was written. `ERR_CC_INVALID_ARGUMENT` where one of
-   * its options has a getter that uses the cache.
+   * @throws the operation's error for its arguments; then nothing was written.
    */
   write<T, A extends readonly unknown[]>(
     id: number,
     handle: number,
     operation: Operation<T, A>,
-    first?: A[0],
-    second?: A[1],
-    third?: A[2],
+    first?: unknown,
+    second?: unknown,
+    third?: unknown,
+    fourth?: unknown,
   ): void {
-    const value = operation.encodes ? encodeOnce(second) : second;
+    const { valueAt, optionsAt } = operation;
+    const checkOptions = operation.checkOptions as (given: unknown) => unknown;
+    // Assigned one by one: an array of the arguments would cost as much as writing some of the requests.
+    if (optionsAt === 0) first = checkOptions(first);
+    else if (optionsAt === 1) second = checkOptions(second);
+    else if (optionsAt === 2) third = checkOptions(third);
+    else if (optionsAt === 3) fourth = checkOptions(fourth);
+    // After the options, whose getters may encode other values: this one is good until the next is encoded.
+    if (valueAt === 1) second = encodeOnce(second);
+    else if (valueAt === 2) third = encodeOnce(third);
     const frames = this.#frames;
-    this.#checkIdle();
-    this.#isWriting = true;
     frames.begin(id, handle);
     try {
       const write = operation.write as (...args: unknown[]) => void;
-      write(frames, first, value, third);
+      write(frames, first, second, third, fourth);
       frames.end(operation.number, operation.since);
     } catch (error) {
       frames.abort();
       throw error;
-    } finally {
-      this.#isWriting = false;
     }
-  }
-
-  /** Refuses application code that an operation runs while it writes, for example a getter of its options. */
-  #checkIdle(): void {
-    if (!this.#isWriting) return;
-    throw codedError(
-      'ERR_CC_INVALID_ARGUMENT',
-      'the cache was used by a getter of the options of another call; read the option before the call',
-    );
   }
 
   /** Whether there is so much that it should not wait for the end of the turn. */
@@ -67,7 +62,6 @@ export class Outbox {
   /** Hands all frames to native code. In the host the last request is answered at once. */
   submit(): unknown {
     const frames = this.#frames;
-    this.#checkIdle();
     try {
       return this.#native.submit(frames.bytes, frames.length);
     } finally {

@@ -5,7 +5,7 @@
 
 import { codedError } from '../errors.js';
 import { OperationNumber, native } from '../native.js';
-import { checkCall, type KeepOptions } from '../options/calls.js';
+import type { KeepOptions } from '../options/calls.js';
 import { show } from '../options/checks.js';
 import { encode } from '../values/codec.js';
 import type { Encoded } from '../values/plain.js';
@@ -14,7 +14,7 @@ import { KEEP } from '../wire/fields.js';
 import { checkKey, type FrameWriter } from '../wire/frames.js';
 import { asFlags, asNumber, asValues } from './answers.js';
 import type { Key } from './entries.js';
-import { operation, step, type Steps } from './operation.js';
+import { argument, composite, operation, options, step, type Steps } from './operation.js';
 import type { DumpedEntry } from './scans.js';
 
 const { REQUEST_PART_BYTES, REQUEST_PART_KEYS } = native;
@@ -23,8 +23,10 @@ const { REQUEST_PART_BYTES, REQUEST_PART_KEYS } = native;
 interface Ready {
   key: Key;
   encoded: Encoded;
-  options: KeepOptions;
+  keep: KeepOptions;
 }
+
+const KEYS = argument<readonly Key[]>();
 
 function writeKeys(frame: FrameWriter, keys: readonly Key[]): void {
   frame.integer(keys.length);
@@ -33,6 +35,7 @@ function writeKeys(frame: FrameWriter, keys: readonly Key[]): void {
 
 export const MANY_GET = operation({
   number: OperationNumber.MGet,
+  takes: [KEYS],
   read: asValues,
   withoutHost: [],
   write: writeKeys,
@@ -40,6 +43,7 @@ export const MANY_GET = operation({
 
 export const MANY_HAS = operation({
   number: OperationNumber.MHas,
+  takes: [KEYS],
   read: asFlags,
   withoutHost: [],
   write: writeKeys,
@@ -47,6 +51,7 @@ export const MANY_HAS = operation({
 
 export const MANY_DELETE = operation({
   number: OperationNumber.MDelete,
+  takes: [KEYS],
   read: asNumber,
   withoutHost: 0,
   write: writeKeys,
@@ -54,14 +59,15 @@ export const MANY_DELETE = operation({
 
 export const MANY_SET = operation({
   number: OperationNumber.MSet,
+  takes: [argument<readonly Ready[]>()],
   read: asNumber,
   withoutHost: 0,
-  write(frame, entries: readonly Ready[]) {
+  write(frame, entries) {
     frame.integer(entries.length);
-    for (const { key, encoded, options } of entries) {
+    for (const { key, encoded, keep } of entries) {
       frame.key(key);
       frame.value(encoded);
-      KEEP.writeNested(frame, options);
+      KEEP.writeNested(frame, keep);
     }
   },
 });
@@ -69,59 +75,78 @@ export const MANY_SET = operation({
 // --- in steps --------------------------------------------------------------------------------------------------------
 
 /** The values of `keys`, in their order. */
-export function* getMany(keys: Iterable<Key>): Steps<Map<Key, unknown>> {
-  const all = [...iterable('keys', keys)];
-  const values: unknown[] = [];
-  for (const chunk of chunks(all, keyBytes)) {
-    // A reply that would become too large answers only the first keys.
-    for (let rest = chunk; rest.length > 0;) {
-      const part = yield* step(MANY_GET, rest);
-      if (part.length === 0) break;
-      for (const value of part) values.push(value);
-      rest = rest.slice(part.length);
+export const GET_MANY = composite({
+  method: 'mGet',
+  *run(keys: Iterable<Key>): Steps<Map<Key, unknown>> {
+    const all = [...iterable('keys', keys)];
+    const values: unknown[] = [];
+    for (const chunk of chunks(all, keyBytes)) {
+      // A reply that would become too large answers only the first keys.
+      for (let rest = chunk; rest.length > 0;) {
+        const part = yield* step(MANY_GET, rest);
+        if (part.length === 0) break;
+        for (const value of part) values.push(value);
+        rest = rest.slice(part.length);
+      }
     }
-  }
-  return new Map(all.map((key, index) => [key, values[index]]));
-}
+    return new Map(all.map((key, index) => [key, values[index]]));
+  },
+});
 
 /** Which of `keys` have an entry. */
-export function* hasMany(keys: Iterable<Key>): Steps<Map<Key, boolean>> {
-  const all = [...iterable('keys', keys)];
-  const flags: boolean[] = [];
-  for (const chunk of chunks(all, keyBytes)) flags.push(...(yield* step(MANY_HAS, chunk)));
-  return new Map(all.map((key, index) => [key, flags[index] ?? false]));
-}
+export const HAS_MANY = composite({
+  method: 'mHas',
+  *run(keys: Iterable<Key>): Steps<Map<Key, boolean>> {
+    const all = [...iterable('keys', keys)];
+    const flags: boolean[] = [];
+    for (const chunk of chunks(all, keyBytes)) flags.push(...(yield* step(MANY_HAS, chunk)));
+    return new Map(all.map((key, index) => [key, flags[index] ?? false]));
+  },
+});
 
 /** How many of `keys` were deleted. */
-export function* deleteMany(keys: Iterable<Key>): Steps<number> {
-  let deleted = 0;
-  for (const chunk of chunks([...iterable('keys', keys)], keyBytes)) deleted += yield* step(MANY_DELETE, chunk);
-  return deleted;
-}
+export const DELETE_MANY = composite({
+  method: 'mDelete',
+  *run(keys: Iterable<Key>): Steps<number> {
+    let deleted = 0;
+    for (const chunk of chunks([...iterable('keys', keys)], keyBytes)) deleted += yield* step(MANY_DELETE, chunk);
+    return deleted;
+  },
+});
 
-const KEEP_OPTIONS = ['ttl', 'size'] as const;
+const checkKeep = options<KeepOptions>('ttl', 'size');
 
 /** How many of `entries` were stored. All entries are checked before the first is sent. */
-export function* setMany(entries: Iterable<unknown>, given?: KeepOptions): Steps<number> {
-  const options = checkCall(given, KEEP_OPTIONS);
-  const ready = Array.from(iterable('entries', entries), (entry) => readyEntry(entry, options));
-  let stored = 0;
-  for (const chunk of chunks(ready, entryBytes)) stored += yield* step(MANY_SET, chunk);
-  return stored;
-}
+export const SET_MANY = composite({
+  method: 'mSet',
+  *run(entries: Iterable<unknown>, given?: KeepOptions): Steps<number> {
+    const keep = checkKeep(given);
+    const ready = Array.from(iterable('entries', entries), (entry) => readyEntry(entry, keep));
+    let stored = 0;
+    for (const chunk of chunks(ready, entryBytes)) stored += yield* step(MANY_SET, chunk);
+    return stored;
+  },
+});
 
 /** Loads a snapshot, the most recently used entry last, so that the order is preserved. */
-export function* load(dumped: Iterable<readonly [Key, DumpedEntry]>): Steps<number> {
-  const loaded = Array.from(iterable('entries', dumped), (item) => {
-    const [key, entry] = Array.isArray(item) ? (item as [Key, DumpedEntry | undefined]) : [];
-    if (typeof entry !== 'object' || entry === null || key === undefined) {
-      throw codedError('ERR_CC_INVALID_ARGUMENT', `an entry is ${show(item)}; [key, { value, ttl?, size? }] is needed`);
-    }
-    const { value, ttl = 0, size } = entry;
-    return [key, value, { ttl, ...(size === undefined ? {} : { size }) }];
-  });
-  return yield* setMany(loaded.reverse());
-}
+export const LOAD = composite({
+  method: 'load',
+  sync: false,
+  *run(dumped: Iterable<readonly [Key, DumpedEntry]>): Steps<number> {
+    const loaded = Array.from(iterable('entries', dumped), (item) => {
+      const [key, entry] = Array.isArray(item) ? (item as [Key, DumpedEntry | undefined]) : [];
+      if (typeof entry !== 'object' || entry === null || key === undefined) {
+        throw codedError(
+          'ERR_CC_INVALID_ARGUMENT',
+          `an entry is ${show(item)}; [key, { value, ttl?, size? }] is needed`,
+        );
+      }
+      const { value, ttl = 0, size } = entry;
+      return [key, value, { ttl, ...(size === undefined ? {} : { size }) }];
+    });
+    return yield* SET_MANY.run(loaded.reverse());
+  },
+});
 
 /**
  * The elements of an argument that must be iterable; a string is refused, because it would be split into characters.
@@ -143,9 +168,9 @@ function readyEntry(entry: unknown, defaults: KeepOptions): Ready {
   const [key, value, own] = entry as [Key, unknown, KeepOptions | undefined];
   // The frame checks keys too; a batch is checked as a whole before any of it is sent.
   checkKey(key);
-  const [encoded, options] = [encode(value), { ...defaults, ...checkCall(own, KEEP_OPTIONS) }];
-  if (isOversize(encoded)) return { key, encoded: UNSENT, options: { ...options, size: OVERSIZE } };
-  return { key, encoded, options };
+  const [encoded, keep] = [encode(value), { ...defaults, ...checkKeep(own) }];
+  if (isOversize(encoded)) return { key, encoded: UNSENT, keep: { ...keep, size: OVERSIZE } };
+  return { key, encoded, keep };
 }
 
 function* chunks<T>(items: T[], bytesOf: (item: T) => number): Generator<T[]> {

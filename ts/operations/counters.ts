@@ -2,30 +2,52 @@
 
 import { codedError, rangeError } from '../errors.js';
 import { OperationNumber } from '../native.js';
-import { checkCall, type CountOptions } from '../options/calls.js';
+import type { CountOptions } from '../options/calls.js';
 import { show } from '../options/checks.js';
 import { COUNT_BY } from '../wire/fields.js';
 import type { FrameWriter } from '../wire/frames.js';
 import { asCounted, asNumber } from './answers.js';
-import type { Key } from './entries.js';
-import { REJECT, operation } from './operation.js';
+import { KEY, type Key } from './entries.js';
+import { REJECT, argument, operation, options } from './operation.js';
 
-const OPTIONS = ['ttl', 'size', 'min', 'max'] as const;
+const takes = [KEY, argument<number | undefined>(), options<CountOptions>('ttl', 'size', 'min', 'max')] as const;
 
-function write(frame: FrameWriter, key: Key, amount: number, given?: CountOptions): void {
-  const options = checkCall(given, OPTIONS);
+function write(frame: FrameWriter, key: Key, amount = 1, by: CountOptions): void {
   checkAmount(amount);
   frame.key(key);
   frame.double(amount);
-  COUNT_BY.write(frame, options);
+  COUNT_BY.write(frame, by);
 }
 
-export const INCR = operation({ number: OperationNumber.Count, read: asNumber, withoutHost: REJECT, write });
+export const INCR = operation({
+  number: OperationNumber.Count,
+  method: 'incr',
+  takes,
+  read: asNumber,
+  withoutHost: REJECT,
+  write,
+});
 
-export const COUNT = operation({ number: OperationNumber.Count, read: asCounted, withoutHost: REJECT, write });
+export const DECR = operation({
+  number: OperationNumber.Count,
+  method: 'decr',
+  takes,
+  read: asNumber,
+  withoutHost: REJECT,
+  write: (frame, key, amount = 1, by) => write(frame, key, negated(amount), by),
+});
+
+export const COUNT = operation({
+  number: OperationNumber.Count,
+  method: 'count',
+  takes,
+  read: asCounted,
+  withoutHost: REJECT,
+  write,
+});
 
 /** Negates an amount to subtract; anything but a number is returned as it is, to be refused by name. */
-export const negated = (amount: number): number => (typeof amount === 'number' ? -amount : amount);
+const negated = (amount: number): number => (typeof amount === 'number' ? -amount : amount);
 
 function checkAmount(amount: unknown): void {
   if (typeof amount !== 'number') {

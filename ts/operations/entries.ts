@@ -1,22 +1,42 @@
 /** Operations on one entry. */
 
 import { OperationNumber } from '../native.js';
-import { checkCall, type KeepOptions, type SetOptions } from '../options/calls.js';
+import type { KeepOptions, SetOptions } from '../options/calls.js';
 import type { Encoded } from '../values/plain.js';
 import { OVERSIZE, UNSENT, isOversize } from '../values/size.js';
 import { KEEP, RESTART } from '../wire/fields.js';
 import type { FrameWriter } from '../wire/frames.js';
 import { asFlag, asInfo, asRemaining, asValue } from './answers.js';
-import { REJECT, operation, storing } from './operation.js';
+import { REJECT, VALUE, argument, operation, options } from './operation.js';
 
 export type Key = string | number;
 
+export const KEY = argument<Key>();
+
+/** How to keep an entry, as `set` is told. */
+const SET_OPTIONS = options<SetOptions>('ttl', 'expiresAt', 'size');
+const KEEP_OPTIONS = options<KeepOptions>('ttl', 'size');
+
 const writeKey = (frame: FrameWriter, key: Key) => frame.key(key);
+
+/** Writes what all operations that store one value have in their payloads. */
+function writeEntry(frame: FrameWriter, key: Key, encoded: Encoded, keep: SetOptions): void {
+  frame.key(key);
+  if (isOversize(encoded)) {
+    frame.value(UNSENT);
+    KEEP.write(frame, { ...keep, size: OVERSIZE });
+  } else {
+    frame.value(encoded);
+    KEEP.write(frame, keep);
+  }
+}
 
 // --- reads -----------------------------------------------------------------------------------------------------------
 
 export const GET = operation({
   number: OperationNumber.Get,
+  method: 'get',
+  takes: [KEY],
   read: asValue,
   withoutHost: undefined,
   write: writeKey,
@@ -24,17 +44,35 @@ export const GET = operation({
 
 export const PEEK = operation({
   number: OperationNumber.Peek,
+  method: 'peek',
+  takes: [KEY],
   read: asValue,
   withoutHost: undefined,
   write: writeKey,
 });
 
-export const HAS = operation({ number: OperationNumber.Has, read: asFlag, withoutHost: false, write: writeKey });
+export const HAS = operation({
+  number: OperationNumber.Has,
+  method: 'has',
+  takes: [KEY],
+  read: asFlag,
+  withoutHost: false,
+  write: writeKey,
+});
 
-export const INFO = operation({ number: OperationNumber.Info, read: asInfo, withoutHost: undefined, write: writeKey });
+export const INFO = operation({
+  number: OperationNumber.Info,
+  method: 'info',
+  takes: [KEY],
+  read: asInfo,
+  withoutHost: undefined,
+  write: writeKey,
+});
 
 export const REMAINING = operation({
   number: OperationNumber.Info,
+  method: 'getRemainingTTL',
+  takes: [KEY],
   read: asRemaining,
   withoutHost: 0,
   write: writeKey,
@@ -42,56 +80,47 @@ export const REMAINING = operation({
 
 // --- writes ----------------------------------------------------------------------------------------------------------
 
-export const DELETE = operation({ number: OperationNumber.Delete, read: asFlag, withoutHost: false, write: writeKey });
-
-const SET_OPTIONS = ['ttl', 'expiresAt', 'size'] as const;
-const KEEP_OPTIONS = ['ttl', 'size'] as const;
-
-/** Writes what all operations that store one value have in their payloads. */
-function writeEntry(frame: FrameWriter, key: Key, encoded: Encoded, options: SetOptions): void {
-  frame.key(key);
-  if (isOversize(encoded)) {
-    frame.value(UNSENT);
-    KEEP.write(frame, { ...options, size: OVERSIZE });
-  } else {
-    frame.value(encoded);
-    KEEP.write(frame, options);
-  }
-}
-
-export const SET = storing({
+export const SET = operation({
   number: OperationNumber.Set,
+  method: 'set',
+  takes: [KEY, VALUE, SET_OPTIONS],
   read: asFlag,
   withoutHost: false,
-  write(frame, key: Key, encoded, given?: SetOptions) {
-    const options = checkCall(given, SET_OPTIONS);
-    writeEntry(frame, key, encoded, options);
-  },
+  write: writeEntry,
 });
 
-export const SET_IF_ABSENT = storing({
+export const SET_IF_ABSENT = operation({
   number: OperationNumber.SetIfAbsent,
+  method: 'setIfAbsent',
+  takes: [KEY, VALUE, KEEP_OPTIONS],
   read: asFlag,
   withoutHost: REJECT,
-  write(frame, key: Key, encoded, given?: KeepOptions) {
-    const options = checkCall(given, KEEP_OPTIONS);
-    writeEntry(frame, key, encoded, options);
-  },
+  write: writeEntry,
 });
 
 /** Without a host, neither what it does to the entry nor the value that was there before is known. */
-export const GET_AND_SET = storing({
+export const GET_AND_SET = operation({
   number: OperationNumber.GetAndSet,
+  method: 'getAndSet',
+  takes: [KEY, VALUE, SET_OPTIONS],
   read: asValue,
   withoutHost: REJECT,
-  write(frame, key: Key, encoded, given?: SetOptions) {
-    const options = checkCall(given, SET_OPTIONS);
-    writeEntry(frame, key, encoded, options);
-  },
+  write: writeEntry,
+});
+
+export const DELETE = operation({
+  number: OperationNumber.Delete,
+  method: 'delete',
+  takes: [KEY],
+  read: asFlag,
+  withoutHost: false,
+  write: writeKey,
 });
 
 export const GET_AND_DELETE = operation({
   number: OperationNumber.GetAndDelete,
+  method: 'getAndDelete',
+  takes: [KEY],
   read: asValue,
   withoutHost: REJECT,
   write: writeKey,
@@ -99,11 +128,12 @@ export const GET_AND_DELETE = operation({
 
 export const TOUCH = operation({
   number: OperationNumber.Touch,
+  method: 'touch',
+  takes: [KEY, options<{ ttl?: number }>('ttl')],
   read: asFlag,
   withoutHost: false,
-  write(frame, key: Key, given?: { ttl?: number }) {
-    const options = checkCall(given, ['ttl']);
+  write(frame, key, restart) {
     frame.key(key);
-    RESTART.write(frame, options);
+    RESTART.write(frame, restart);
   },
 });

@@ -12,5 +12,4 @@ export const PING_HOST = operation({
   number: OperationNumber.PingHost,
   read: asFlag,
   withoutHost: REJECT,
-  write: () => {},
 });

@@ -6,10 +6,9 @@ import { decode } from '../values/codec.js';
 import type { Encoded } from '../values/plain.js';
 import { unpackError } from '../values/remote-error.js';
 import { KEEP, micros } from '../wire/fields.js';
-import type { FrameWriter } from '../wire/frames.js';
 import { asFlag, asValue, type Read } from './answers.js';
-import type { Key } from './entries.js';
-import { REJECT, operation } from './operation.js';
+import { KEY } from './entries.js';
+import { REJECT, argument, operation } from './operation.js';
 
 /** The result of a fetch. `thrown` is the error of another caller's fetcher, as opposed to a failure of the request. */
 export type Found = { lease: number } | { value: unknown } | { thrown: unknown };
@@ -26,9 +25,10 @@ const asFound: Read<Found> = (form, value, numbers, at) => {
 /** It may take a lease, but a lost lease expires by itself, so its outcome is never unknown. */
 export const FETCH = operation({
   number: OperationNumber.Fetch,
+  takes: [KEY, argument<boolean>(), argument<number>()],
   read: asFound,
   withoutHost: REJECT,
-  write(frame, key: Key, force: boolean, lease: number) {
+  write(frame, key, force, lease) {
     frame.key(key);
     frame.flag(force);
     frame.integer(micros(lease));
@@ -47,9 +47,10 @@ const ENDS = { value: 0, nothing: 1, failed: 2, abandoned: 3 } as const;
 
 export const COMPLETE = operation({
   number: OperationNumber.Complete,
+  takes: [argument<number>(), argument<Loaded>()],
   read: asFlag,
   withoutHost: REJECT,
-  write(frame: FrameWriter, token: number, loaded: Loaded) {
+  write(frame, token, loaded) {
     frame.integer(token);
     frame.byte(ENDS[loaded.end]);
     if (loaded.end === 'value') {
@@ -63,7 +64,8 @@ export const COMPLETE = operation({
 
 export const CANCEL_WAIT = operation({
   number: OperationNumber.CancelWait,
+  takes: [argument<number>()],
   read: asFlag,
   withoutHost: false,
-  write: (frame, request: number) => frame.integer(request),
+  write: (frame, request) => frame.integer(request),
 });

@@ -2,19 +2,35 @@
 
 import { codedError } from '../errors.js';
 import { OperationNumber } from '../native.js';
-import { checkCall } from '../options/calls.js';
 import { checkShared, sharedOptions } from '../options/namespace.js';
 import type { CacheOptions } from '../options/instance.js';
 import { NAMESPACE_FIELDS } from '../wire/fields.js';
 import type { FrameWriter } from '../wire/frames.js';
-import { asFlag, asNumber, asSettings, asStats } from './answers.js';
-import { REJECT, operation } from './operation.js';
+import { asFlag, asNumber, asSettings, asStats, type Read } from './answers.js';
+import { REJECT, argument, operation, options } from './operation.js';
 
-const nothing = () => {};
+export const PING = operation({
+  number: OperationNumber.Ping,
+  method: 'healthCheck',
+  sync: false,
+  read: asFlag,
+  withoutHost: REJECT,
+});
 
-export const PING = operation({ number: OperationNumber.Ping, read: asFlag, withoutHost: REJECT, write: nothing });
+/** What the host has counted. `cache.stats()` adds what this instance has. */
+export const STATS = operation({ number: OperationNumber.Stats, read: asStats, withoutHost: REJECT });
 
-export const STATS = operation({ number: OperationNumber.Stats, read: asStats, withoutHost: REJECT, write: nothing });
+const asSize: Read<number> = (...answer) => asStats(...answer).size;
+const asCalculatedSize: Read<number> = (...answer) => asStats(...answer).calculatedSize;
+
+export const SIZE = operation({ number: OperationNumber.Stats, method: 'size', read: asSize, withoutHost: REJECT });
+
+export const CALCULATED_SIZE = operation({
+  number: OperationNumber.Stats,
+  method: 'calculatedSize',
+  read: asCalculatedSize,
+  withoutHost: REJECT,
+});
 
 /** Options that can be changed at run time. */
 export type Tunable = 'max' | 'maxSize' | 'ttl' | 'allowStale';
@@ -22,9 +38,10 @@ export type Tunable = 'max' | 'maxSize' | 'ttl' | 'allowStale';
 /** Changes one option and returns all of them. */
 export const TUNE = operation({
   number: OperationNumber.Tune,
+  takes: [argument<Tunable>(), argument<unknown>()],
   read: asSettings,
   withoutHost: REJECT,
-  write(frame, name: Tunable, value: unknown) {
+  write(frame, name, value) {
     checkShared(name, value);
     NAMESPACE_FIELDS.write(frame, sharedOptions({ [name]: value } as CacheOptions));
   },
@@ -32,18 +49,20 @@ export const TUNE = operation({
 
 /** Returns the options in force. */
 export const SETTINGS = {
-  ...operation({ number: OperationNumber.Tune, read: asSettings, withoutHost: REJECT, write: nothing }),
+  ...operation({ number: OperationNumber.Tune, read: asSettings, withoutHost: REJECT }),
   writes: false,
 };
 
+/** The options of methods about a part of the keys. */
+export const PREFIX = options<{ prefix?: string }>('prefix');
+
 export const CLEAR = operation({
   number: OperationNumber.Clear,
+  method: 'clear',
+  takes: [PREFIX],
   read: asNumber,
   withoutHost: REJECT,
-  write(frame, given?: { prefix?: string }) {
-    const { prefix } = checkCall(given, ['prefix']);
-    writePrefix(frame, prefix);
-  },
+  write: (frame, { prefix }) => writePrefix(frame, prefix),
 });
 
 /** Checks an optional prefix of string keys. */
@@ -56,24 +75,24 @@ export function writePrefix(frame: FrameWriter, prefix: string | undefined): voi
 
 export const PURGE_STALE = operation({
   number: OperationNumber.PurgeStale,
+  method: 'purgeStale',
   read: asFlag,
   withoutHost: REJECT,
-  write: nothing,
 });
 
 export const DESTROY = operation({
   number: OperationNumber.Destroy,
   read: asFlag,
   withoutHost: REJECT,
-  write: nothing,
 });
 
 /** Reports reads that did not go to the host: the number of hits, and `slot, hash` of the values, each 32 bits. */
 export const ACCESS_REPORT = operation({
   number: OperationNumber.AccessReport,
+  takes: [argument<number>(), argument<Uint32Array>()],
   read: asFlag,
   withoutHost: false,
-  write(frame, hits: number, reads: Uint32Array) {
+  write(frame, hits, reads) {
     frame.integer(hits);
     frame.integer(0);
     frame.blob(new Uint8Array(reads.buffer, reads.byteOffset, reads.byteLength));

@@ -1,11 +1,10 @@
 /** Scans: the entries of a namespace, page by page. */
 
 import { OperationNumber, native } from '../native.js';
-import { checkCall } from '../options/calls.js';
 import { asFlag, asPage, type PageEntry } from './answers.js';
 import type { Key } from './entries.js';
-import { writePrefix } from './namespace.js';
-import { operation, step, type Steps } from './operation.js';
+import { PREFIX, writePrefix } from './namespace.js';
+import { argument, composite, operation, step, type Steps } from './operation.js';
 
 /** The parts of each entry that a scan returns, by their number on the wire. */
 export enum ScanFields {
@@ -18,13 +17,16 @@ export enum ScanFields {
 /** Entries per page. */
 const { PAGE_ENTRIES } = native;
 
+const CURSOR = argument<number>();
+
 const EMPTY = { cursor: 0, entries: [] };
 
 export const SCAN = operation({
   number: OperationNumber.Scan,
+  takes: [argument<ScanFields>(), argument<string | undefined>()],
   read: asPage,
   withoutHost: EMPTY,
-  write(frame, fields: ScanFields, prefix?: string) {
+  write(frame, fields, prefix) {
     frame.byte(fields);
     writePrefix(frame, prefix);
     frame.integer(PAGE_ENTRIES);
@@ -33,9 +35,10 @@ export const SCAN = operation({
 
 export const NEXT_PAGE = operation({
   number: OperationNumber.ScanNext,
+  takes: [CURSOR],
   read: asPage,
   withoutHost: EMPTY,
-  write(frame, cursor: number) {
+  write(frame, cursor) {
     frame.integer(cursor);
     frame.integer(PAGE_ENTRIES);
   },
@@ -43,9 +46,10 @@ export const NEXT_PAGE = operation({
 
 export const END_SCAN = operation({
   number: OperationNumber.ScanEnd,
+  takes: [CURSOR],
   read: asFlag,
   withoutHost: false,
-  write: (frame, cursor: number) => frame.integer(cursor),
+  write: (frame, cursor) => frame.integer(cursor),
 });
 
 /** An entry of a snapshot. */
@@ -71,26 +75,39 @@ function* all(fields: ScanFields, prefix?: string): Steps<PageEntry[]> {
   return found;
 }
 
-export function* keys(given?: { prefix?: string }): Steps<Key[]> {
-  const { prefix } = checkCall(given, ['prefix']);
-  return (yield* all(ScanFields.Keys, prefix)).map(({ key }) => key);
-}
+export const KEYS = composite({
+  method: 'keys',
+  *run(given?: { prefix?: string }): Steps<Key[]> {
+    const { prefix } = PREFIX(given);
+    return (yield* all(ScanFields.Keys, prefix)).map(({ key }) => key);
+  },
+});
 
-export function* values(given?: { prefix?: string }): Steps<unknown[]> {
-  const { prefix } = checkCall(given, ['prefix']);
-  return (yield* all(ScanFields.Entries, prefix)).map(({ value }) => value);
-}
+export const VALUES = composite({
+  method: 'values',
+  *run(given?: { prefix?: string }): Steps<unknown[]> {
+    const { prefix } = PREFIX(given);
+    return (yield* all(ScanFields.Entries, prefix)).map(({ value }) => value);
+  },
+});
 
-export function* entries(given?: { prefix?: string }): Steps<[Key, unknown][]> {
-  const { prefix } = checkCall(given, ['prefix']);
-  return (yield* all(ScanFields.Entries, prefix)).map(({ key, value }) => [key, value]);
-}
+export const ENTRIES = composite({
+  method: 'entries',
+  *run(given?: { prefix?: string }): Steps<[Key, unknown][]> {
+    const { prefix } = PREFIX(given);
+    return (yield* all(ScanFields.Entries, prefix)).map(({ key, value }) => [key, value]);
+  },
+});
 
-export function* dump(): Steps<Dump> {
-  return (yield* all(ScanFields.Dump)).map(({ key, value, remaining, size }) => {
-    const entry: DumpedEntry = { value };
-    if (remaining !== Infinity) entry.ttl = remaining;
-    if (size !== null) entry.size = size;
-    return [key, entry];
-  });
-}
+export const DUMP = composite({
+  method: 'dump',
+  sync: false,
+  *run(): Steps<Dump> {
+    return (yield* all(ScanFields.Dump)).map(({ key, value, remaining, size }) => {
+      const entry: DumpedEntry = { value };
+      if (remaining !== Infinity) entry.ttl = remaining;
+      if (size !== null) entry.size = size;
+      return [key, entry];
+    });
+  },
+});

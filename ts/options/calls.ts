@@ -55,21 +55,32 @@ export interface ListenOptions {
 /** How long a load may take before the next waiter takes over, in ms. */
 export const { DEFAULT_LEASE } = native;
 
-/** Checks the options of one call; `undefined` becomes an empty object. */
-export function checkCall<T extends object>(options: T | undefined, allowed: readonly (keyof T & string)[]): T {
-  if (options === undefined) return {} as T;
-  const given = plainObject('options', options);
-  for (const [name, value] of Object.entries(given)) {
-    const check = CALL_OPTIONS[name];
-    if (!check || !(allowed as readonly string[]).includes(name)) {
-      throw invalidOption(name, value, `one of ${allowed.join(', ')}`);
+/** The options of a call without any. */
+const NONE = Object.freeze({});
+
+/**
+ * Checks the options of one call and copies them, reading each once: what a getter returns is what was checked.
+ * `undefined` becomes an object without options.
+ */
+export function checkCall<T extends object>(options: T | undefined, allowed: readonly (keyof T & CallOption)[]): T {
+  if (options === undefined) return NONE as T;
+  const given = plainObject('options', options) as Record<string, unknown>;
+  for (const name of Object.keys(given)) {
+    if (!(allowed as readonly string[]).includes(name)) {
+      throw invalidOption(name, given[name], `one of ${allowed.join(', ')}`);
     }
-    if (value !== undefined) check(name, value);
   }
-  return options;
+  const checked: Record<string, unknown> = {};
+  for (const name of allowed) {
+    const value = given[name];
+    if (value === undefined) continue;
+    CALL_OPTIONS[name](name, value);
+    checked[name] = value;
+  }
+  return checked as T;
 }
 
-const CALL_OPTIONS: Record<string, Check> = {
+const CALL_OPTIONS = {
   ttl: duration,
   expiresAt: finite,
   size: positiveInteger,
@@ -80,7 +91,10 @@ const CALL_OPTIONS: Record<string, Check> = {
   signal: abortSignal,
   prefix: text,
   endpoint: path,
-};
+} as const satisfies Record<string, Check>;
+
+/** The names of the options that calls have. */
+export type CallOption = keyof typeof CALL_OPTIONS;
 
 /** Checks the options of `listen`. */
 export function checkListen(options: ListenOptions | undefined): ListenOptions {

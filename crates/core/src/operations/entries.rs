@@ -113,14 +113,10 @@ message! {
 
 impl Run for Set<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
-        let clock = session.clock();
-        let checks::Checked { key, value, terms } =
-            checks::entry(&self.key, &self.value, &self.keep, clock, clock.now())?;
-        let stored = session.enter(call.handle, |state, _, now| {
-            check_value(value, state.keeps_null())?;
-            state.set(key, value, &terms, now)
+        let stored = store(session, call, (&self.key, &self.value, &self.keep), |state, entry, now| {
+            state.set(entry.key, entry.value, &entry.terms, now)
         })?;
-        reply(Response::Flag(stored?));
+        reply(Response::Flag(stored));
         Ok(())
     }
 }
@@ -139,14 +135,10 @@ message! {
 
 impl Run for SetIfAbsent<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
-        let clock = session.clock();
-        let checks::Checked { key, value, terms } =
-            checks::entry(&self.key, &self.value, &self.keep, clock, clock.now())?;
-        let stored = session.enter(call.handle, |state, _, now| {
-            check_value(value, state.keeps_null())?;
-            state.set_if_absent(key, value, &terms, now)
+        let stored = store(session, call, (&self.key, &self.value, &self.keep), |state, entry, now| {
+            state.set_if(entry.key, entry.value, &entry.terms, now, |_, older| older.is_none())
         })?;
-        reply(Response::Flag(stored?));
+        reply(Response::Flag(stored));
         Ok(())
     }
 }
@@ -165,15 +157,15 @@ message! {
 
 impl Run for GetAndSet<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
-        let clock = session.clock();
-        let checks::Checked { key, value, terms } =
-            checks::entry(&self.key, &self.value, &self.keep, clock, clock.now())?;
-        session.with_scratch(|session, before| {
-            let there = session.enter(call.handle, |state, _, now| {
-                check_value(value, state.keeps_null())?;
-                state.get_and_set(key, value, &terms, before, now)
+        session.with_scratch(|session, value| {
+            let mut there = false;
+            store(session, call, (&self.key, &self.value, &self.keep), |state, entry, now| {
+                state.set_if(entry.key, entry.value, &entry.terms, now, |entries, older| {
+                    there = older.map(|slot| entries.read(slot, value)).is_some();
+                    true
+                })
             })?;
-            reply(if there? { Response::Value(Blob(before)) } else { Response::Missing });
+            reply(if there { Response::Value(Blob(value)) } else { Response::Missing });
             Ok(())
         })
     }
@@ -237,4 +229,20 @@ impl Run for Touch<'_> {
         let (key, span) = (checks::key(&self.key)?, Span::from_ttl(self.restart.ttl)?);
         session.flag(call, reply, |state, _, now| state.touch(key, span, now))
     }
+}
+
+/// Checks the key, the value and the options of an operation that stores them, and does so with `work`, which tells
+/// whether the value was stored.
+fn store(
+    session: &mut Session,
+    call: Call,
+    (key, value, keep): (&Blob<'_>, &Blob<'_>, &Keep),
+    work: impl FnOnce(&mut State, &checks::Checked<'_>, Moment) -> Result<bool>,
+) -> Result<bool> {
+    let clock = session.clock();
+    let entry = checks::entry(key, value, keep, clock, clock.now())?;
+    session.enter(call.handle, |state, _, now| {
+        check_value(entry.value, state.keeps_null())?;
+        work(state, &entry, now)
+    })?
 }

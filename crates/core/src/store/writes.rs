@@ -1,8 +1,10 @@
 //! Operations that store or remove entries. What else follows from a change is up to the parts, which hear of it from the
 //! kernel.
 
+use clustered_cache_shm::Slot;
+
 use super::effects::Effects;
-use super::kernel::{Candidate, Meta, Terms};
+use super::kernel::{Candidate, Entries, Meta, Terms};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::Result;
@@ -29,39 +31,21 @@ impl State {
         Ok(false)
     }
 
-    /// [`Self::set`] if there is no entry that is not stale.
+    /// [`Self::set`], if `decide` says so. It is given the slot of the entry that is there; a stale one counts as none.
+    /// `false` also when it says no: nothing has changed then.
     ///
     /// # Errors
     /// See [`Self::set`].
-    pub(crate) fn set_if_absent(
+    pub(crate) fn set_if(
         &mut self,
         key: &[u8],
         value: &[u8],
         terms: &Terms,
         now: Moment,
+        decide: impl FnOnce(&Entries, Option<Slot>) -> bool,
     ) -> Result<bool> {
-        match self.entries.find_fresh(key, now) {
-            Some(_) => Ok(false),
-            None => self.set(key, value, terms, now),
-        }
-    }
-
-    /// [`Self::set`], and appends the value that was there before; a stale one counts as none. `false` when there was
-    /// none. Whether the new one was stored is not told.
-    ///
-    /// # Errors
-    /// See [`Self::set`].
-    pub(crate) fn get_and_set(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-        terms: &Terms,
-        out: &mut Vec<u8>,
-        now: Moment,
-    ) -> Result<bool> {
-        let before = self.entries.find_fresh(key, now).map(|slot| self.entries.read(slot, out));
-        self.set(key, value, terms, now)?;
-        Ok(before.is_some())
+        let older = self.entries.find_fresh(key, now);
+        if decide(&self.entries, older) { self.set(key, value, terms, now) } else { Ok(false) }
     }
 
     /// Removes the entry, stale or not.

@@ -26,9 +26,10 @@ fn outlives(options: NamespaceOptions, act: Act) -> bool {
 #[test]
 fn a_load_is_detached_by_what_callers_do_to_its_key_and_by_nothing_else() {
     let options = NamespaceOptions { max: Some(2), max_entry_size: Some(16), ..Default::default() };
-    let detaching: [(&str, Act); 9] = [
+    let detaching: [(&str, Act); 10] = [
         ("set", |scene| scene.set("key")),
         ("setIfAbsent", |scene| drop(scene.set_if_absent("key"))),
+        ("getAndSet", |scene| drop(scene.get_and_set("key"))),
         ("count", |scene| drop(scene.count("key"))),
         ("a refused set", |scene| drop(scene.set_with("key", "longer than sixteen", Keep::default()))),
         ("delete", |scene| scene.delete("key")),

@@ -18,7 +18,7 @@ use crate::clock::ManualClock;
 use crate::config::DEFAULT_MAX_SIZE;
 use crate::operations::counters::Count;
 use crate::operations::entries::{
-    Delete, Get, GetAndDelete, Has, Peek, ReadInfo, Restart, Set, SetIfAbsent, Touch,
+    Delete, Get, GetAndDelete, GetAndSet, Has, Peek, ReadInfo, Restart, Set, SetIfAbsent, Touch,
 };
 use crate::operations::loading::{Complete, Fetch, Loaded};
 use crate::operations::namespace::{AccessReport, Clear, PurgeStale, Tune};
@@ -82,6 +82,11 @@ impl Scene {
     fn set_if_absent(&mut self, key: &str) -> Reply {
         let (key, value) = (text_key(key), text_value("v"));
         self.user.ask(1, SetIfAbsent { key: Blob(&key), value: Blob(&value), keep: Keep::default() })
+    }
+
+    fn get_and_set(&mut self, key: &str) -> Reply {
+        let (key, value) = (text_key(key), text_value("v"));
+        self.user.ask(1, GetAndSet { key: Blob(&key), value: Blob(&value), keep: Keep::default() })
     }
 
     fn count(&mut self, key: &str) -> Reply {

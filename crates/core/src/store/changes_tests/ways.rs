@@ -15,6 +15,7 @@ use crate::store::kernel::Cause::{
 };
 use crate::store::probe::exhausted;
 use crate::testing::{User, new_entry, text_key, text_value};
+use crate::wire::Blob;
 use crate::wire::answer::Response;
 use crate::wire::structures::{Keep, NamespaceOptions};
 
@@ -58,6 +59,10 @@ fn stored() -> Vec<Way> {
             scene.listen();
             assert_eq!(scene.set_if_absent("a"), Response::Flag(true));
         }),
+        way("getAndSet", &[(Stored, "a", 1)], |scene| {
+            scene.listen();
+            assert_eq!(scene.get_and_set("a"), Response::Missing);
+        }),
         way("mSet", &[(Stored, "a", 1), (Stored, "b", 1)], |scene| {
             scene.listen();
             let (a, b, value) = (text_key("a"), text_key("b"), text_value("v"));
@@ -81,6 +86,11 @@ fn replaced() -> Vec<Way> {
             scene.set("a");
             scene.listen();
             scene.set("a");
+        }),
+        way("getAndSet", &[(Replaced, "a", 1)], |scene| {
+            scene.set("a");
+            scene.listen();
+            assert_eq!(scene.get_and_set("a"), Response::Value(Blob(&text_value("v"))));
         }),
         way("setIfAbsent over a stale entry", &[(Replaced, "a", 1)], |scene| {
             scene.set_stale(&["a"]);
