@@ -432,7 +432,11 @@ test('of two processes that declare an option, the one that started last is righ
   const silence = await collectWarnings(young);
   const newer = { namespace, max: 6, timeout: 15_000 };
   t.is(await young.call(newer, 'get', 'key'), 1, 'the content stays');
-  for (const [agent, options] of [[old, declared], [young, newer]] as const) t.is(await agent.call(options, 'max'), 6);
+  for (const [agent, options] of [
+    [old, declared],
+    [young, newer],
+  ] as const)
+    t.is(await agent.call(options, 'max'), 6);
   const [warning] = await until('a warning', async () => {
     const found = await warnings();
     return found.length > 0 && found;

@@ -13,7 +13,7 @@ import { ROOT } from './helpers/scripts.ts';
 const each = rolesOf(test);
 
 /** Connections are opened, kept and handed over by native code. */
-const NATIVE_ONLY = ['StandBy', 'Ready', 'Open', 'Release'];
+const NATIVE_ONLY = ['Introduce', 'StandBy', 'Ready', 'Open', 'Release'];
 
 /** Members of a cache that a view does not have: `dump` and `load` are about entries as they are stored. */
 const NOT_ON_VIEWS = new Set([

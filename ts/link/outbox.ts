@@ -72,7 +72,6 @@ export class Outbox {
   /** Hands all frames to native code and has everything sent that was asked. */
   send(): void {
     const frames = this.#frames;
-    this.#checkIdle();
     try {
       this.#native.send(frames.bytes, frames.length);
     } finally {

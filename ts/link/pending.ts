@@ -144,8 +144,8 @@ export class PendingRequests {
 
   /** Ends a {@link hold}; the owner lets the process end a moment later, because the next request mostly follows at once. */
   release(): void {
-    if (--this.#holding > 0) return;
-    this.#lingering ??= setTimeout(() => {
+    if (--this.#holding > 0 || this.#lingering !== undefined) return;
+    this.#lingering = setTimeout(() => {
       this.#lingering = undefined;
       if (this.#holding > 0) return;
       this.#isHeld = false;
