@@ -23,7 +23,7 @@ function frame<A extends readonly unknown[]>(
   ...args: Partial<A>
 ) {
   const submit = (bytes: Uint8Array, length: number) => Buffer.from(bytes.subarray(0, length));
-  const outbox = new Outbox({ defineSubmit: () => {}, submit } as unknown as NativeLink);
+  const outbox = new Outbox({ defineExchange: () => {}, submit } as unknown as NativeLink);
   outbox.write(id, handle, operation, ...args);
   return outbox.submit() as Buffer;
 }
