@@ -134,7 +134,7 @@ impl HostingTerm<'_> {
             let left = order.until.saturating_duration_since(Instant::now());
             tokio::select! {
                 () = server.as_mut() => return TermEnd::Left,
-                () = succession.await_heir(self.patience().min(left / 4)) => {}
+                () = succession.await_standby(self.patience().min(left / 4)) => {}
             }
             // What has arrived by now is carried out here.
             yield_now().await;
