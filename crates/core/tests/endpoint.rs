@@ -344,7 +344,7 @@ fn a_secret_that_others_could_have_written_is_not_used() {
     fs::remove_file(&secret).unwrap();
     fs::create_dir(&secret).unwrap();
     set_mode(&secret, 0o700);
-    refused("no regular file");
+    refused("not a regular file");
     fs::remove_dir(&secret).unwrap();
     set_mode(directory.path(), 0o755);
     let error = read_secret(&path).unwrap_err();

@@ -110,7 +110,7 @@ pub(super) fn open_own(path: &Path) -> Result<Option<File>, String> {
     };
     let metadata = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
     if !metadata.is_file() {
-        return Err("is no regular file".to_owned());
+        return Err("is not a regular file".to_owned());
     }
     system::check_own(&metadata)?;
     Ok(Some(file))

@@ -58,7 +58,7 @@ impl Header {
     pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, String> {
         let (magic, rest) = bytes.split_at(MAGIC.len());
         if magic != MAGIC {
-            return Err("is no snapshot of a cache".to_owned());
+            return Err("is not a snapshot of a cache".to_owned());
         }
         let package = rest[16..].split(|byte| *byte == 0).next().unwrap_or_default();
         let package = String::from_utf8_lossy(package).into_owned();

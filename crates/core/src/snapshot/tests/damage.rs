@@ -72,7 +72,7 @@ fn exchanged_and_missing_bytes_are_noticed() {
 #[test]
 fn a_foreign_file_and_another_format_are_told_apart() {
     let (place, mut bytes) = small();
-    assert!(refused(&place, &[b'{'; 400]).contains("is no snapshot"));
+    assert!(refused(&place, &[b'{'; 400]).contains("is not a snapshot"));
     bytes[8] = 2;
     let reason = refused(&place, &bytes);
     assert!(reason.contains("format 2") && reason.contains(env!("CARGO_PKG_VERSION")), "{reason}");

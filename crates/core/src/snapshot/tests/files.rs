@@ -75,13 +75,13 @@ fn what_is_no_regular_file_holds_nobody_up_and_stays() {
     let place = Place::new();
     assert!(std::process::Command::new("mkfifo").arg(&place.path).status().unwrap().success());
     let (reason, moved) = refused(&place);
-    assert!(reason.contains("no regular file"), "{reason}");
+    assert!(reason.contains("not a regular file"), "{reason}");
     assert_eq!(moved, None);
     std::fs::remove_file(&place.path).unwrap();
 
     std::fs::create_dir(&place.path).unwrap();
     let (reason, moved) = refused(&place);
-    assert!(reason.contains("no regular file"), "{reason}");
+    assert!(reason.contains("not a regular file"), "{reason}");
     assert_eq!(moved, None, "a directory was named by mistake");
     let error = write(&host(0).0, &place.path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::System);
