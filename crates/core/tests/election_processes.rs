@@ -21,14 +21,14 @@ use std::time::{Duration, Instant};
 
 use clustered_cache_core::config::DEFAULT_TIMEOUT;
 use clustered_cache_core::election::{Elector, ElectorConfig, Standing};
-use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory, read_secret};
+use clustered_cache_core::endpoint::{ElectionDirectory, read_secret};
 use clustered_cache_core::testing::TempDir;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
+use support::contender::{election_at, election_in};
 use support::{PATIENCE, Raw, runtime};
 
 const BASE: &str = "ELECTION_BASE";
-const KEY: &str = "00112233445566778899aabbccddeeff";
 const CONTENDERS: usize = 8;
 /// For the witness: of the locks of a killed process the kernel frees that of the highest descriptor first.
 const HIGH: i32 = 200;
@@ -38,10 +38,6 @@ const DYING: Duration = Duration::from_millis(50);
 /// What contenders tell, one byte each.
 const HOSTS: u8 = b'H';
 const TWO_HOSTS: u8 = b'!';
-
-fn place(base: &Path) -> ElectionDirectory {
-    ElectionDirectory::find(Some(base), &BaseFacts::default(), KEY).unwrap()
-}
 
 // --- children ----------------------------------------------------------------------------------------------------
 
@@ -55,7 +51,7 @@ fn a_contender_stands() {
     let runtime = runtime();
     let observe = witness(&base, socket.try_clone().unwrap());
     let config = ElectorConfig { observe: Arc::new(observe), ..ElectorConfig::default() };
-    let _elector = Elector::start(runtime.handle(), place(&base), config);
+    let _elector = Elector::start(runtime.handle(), election_at(&base), config);
     // To be killed, or to find that the parent is gone.
     let _ = (&socket).read(&mut [0]);
 }
@@ -89,14 +85,14 @@ fn lock_soon(file: impl AsFd) -> bool {
 
 // --- the parent --------------------------------------------------------------------------------------------------
 
-struct Contender {
+struct ContenderProcess {
     child: Child,
     socket: UnixStream,
     /// It was the last to tell that it hosts.
     hosted_at: u64,
 }
 
-impl Contender {
+impl ContenderProcess {
     fn start(base: &Path) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
@@ -142,8 +138,8 @@ struct Figures {
 
 struct Election {
     base: TempDir,
-    place: ElectionDirectory,
-    contenders: Vec<Contender>,
+    directory: ElectionDirectory,
+    contenders: Vec<ContenderProcess>,
     random: u64,
     figures: Figures,
 }
@@ -151,9 +147,9 @@ struct Election {
 impl Election {
     fn new(seed: u64) -> Self {
         let base = TempDir::new();
-        let place = place(base.path());
-        let contenders = (0..CONTENDERS).map(|_| Contender::start(base.path())).collect();
-        Self { base, place, contenders, random: seed, figures: Figures::default() }
+        let directory = election_in(&base);
+        let contenders = (0..CONTENDERS).map(|_| ContenderProcess::start(base.path())).collect();
+        Self { base, directory, contenders, random: seed, figures: Figures::default() }
     }
 
     /// The same every time: a xorshift generator.
@@ -182,7 +178,7 @@ impl Election {
     }
 
     fn replace(&mut self, at: usize) {
-        let next = Contender::start(self.base.path());
+        let next = ContenderProcess::start(self.base.path());
         let mut before = std::mem::replace(&mut self.contenders[at], next);
         before.kill();
         self.figures.terms += before.terms();
@@ -191,7 +187,7 @@ impl Election {
     /// Waits until a host answers.
     fn settle(&mut self) {
         let start = Instant::now();
-        while !answers(&self.place) {
+        while !answers(&self.directory) {
             assert!(start.elapsed() < PATIENCE, "nobody hosts: {:?}", self.figures);
             self.listen();
             sleep(Duration::from_millis(1));
@@ -238,15 +234,15 @@ impl Election {
 
     /// Kills all at once, so that the next host finds what the last one left.
     fn begin_anew(&mut self) {
-        self.contenders.iter_mut().for_each(Contender::kill);
+        self.contenders.iter_mut().for_each(ContenderProcess::kill);
         self.listen();
-        assert!(UnixStream::connect(self.place.socket()).is_err(), "nobody lives who could listen");
-        if !self.place.socket().exists() {
-            drop(UnixListener::bind(self.place.socket()).unwrap());
+        assert!(UnixStream::connect(self.directory.socket()).is_err(), "nobody lives who could listen");
+        if !self.directory.socket().exists() {
+            drop(UnixListener::bind(self.directory.socket()).unwrap());
         }
         self.figures.stale_sockets += 1;
         let base = self.base.path();
-        self.contenders = (0..CONTENDERS).map(|_| Contender::start(base)).collect();
+        self.contenders = (0..CONTENDERS).map(|_| ContenderProcess::start(base)).collect();
     }
 }
 
@@ -261,9 +257,9 @@ impl Drop for Election {
 }
 
 /// Does a host answer? One that is stopped accepts connections only.
-fn answers(place: &ElectionDirectory) -> bool {
-    let Ok(secret) = read_secret(place.socket()) else { return false };
-    let Ok(stream) = UnixStream::connect(place.socket()) else { return false };
+fn answers(directory: &ElectionDirectory) -> bool {
+    let Ok(secret) = read_secret(directory.socket()) else { return false };
+    let Ok(stream) = UnixStream::connect(directory.socket()) else { return false };
     let Some(raw) = Raw::over(stream).try_greet(&secret, Duration::from_millis(250)) else { return false };
     drop(raw);
     true

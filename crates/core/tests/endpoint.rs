@@ -138,7 +138,7 @@ fn unsafe_bases_are_refused_with_the_reason_and_left_as_they_were() {
     symlink(at("real"), at("link")).unwrap();
     refused(create(&at("link")), ErrorKind::Directory, "link");
     fs::write(at("file"), b"").unwrap();
-    refused(create(&at("file")), ErrorKind::Directory, "no directory");
+    refused(create(&at("file")), ErrorKind::Directory, "not a directory");
     fs::create_dir(at("open")).unwrap();
     set_mode(&at("open"), 0o770);
     refused(create(&at("open")), ErrorKind::Directory, "mode 770");

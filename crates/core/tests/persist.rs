@@ -12,18 +12,16 @@ use std::time::Duration;
 
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::clock::Clock;
-use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
-use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory};
+use clustered_cache_core::election::{ElectorConfig, Left, Standing};
 use clustered_cache_core::operations::namespace::ReadStats;
 use clustered_cache_core::snapshot::{Keeper, Loaded, Notice, Persist, write};
 use clustered_cache_core::store::Store;
 use clustered_cache_core::testing::{TempDir, User, set, text_key, text_value};
 use clustered_cache_core::wire::answer::Response;
 use clustered_cache_core::wire::structures::NamespaceOptions;
+use support::contender::{Contender, election_in};
 use support::{PATIENCE, runtime};
-use tokio::runtime::Runtime;
 
-const KEY: &str = "0123456789abcdef0123456789abcdef";
 const OFTEN: Duration = Duration::from_millis(5);
 
 /// A keeper of a file in a directory of its own, and what it tells.
@@ -193,68 +191,51 @@ fn whoever_asks_late_is_told_and_the_file_is_set_aside() {
 
 // --- elected hosts ---------------------------------------------------------------------------------------------
 
-/// One process's part in an election whose host is saved.
-struct Contender {
-    elector: Option<Elector>,
-    runtime: Option<Runtime>,
-    standings: Receiver<Standing>,
+/// A contender with a keeper, and what that reports.
+struct SavingContender {
+    contender: Contender,
     notices: Receiver<Notice>,
 }
 
-impl Contender {
+impl SavingContender {
+    /// Saves to the file of `scene`.
     fn new(scene: &Scene) -> Self {
         Self::with(scene, scene.keeper.wish().as_deref())
     }
 
     fn with(scene: &Scene, persist: Option<&Persist>) -> Self {
-        let (tell, standings) = channel();
-        let tell = Mutex::new(tell);
-        let observe = move |standing| {
-            let _ = tell.lock().unwrap().send(standing);
-        };
         let (keeper, notices) = keeper();
         if let Some(persist) = persist {
             keeper.ask(persist.clone()).unwrap();
         }
-        let config = ElectorConfig { keeper, observe: Arc::new(observe), ..ElectorConfig::default() };
-        let place =
-            ElectionDirectory::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
-        let runtime = runtime();
-        let elector = Elector::start(runtime.handle(), place, config);
-        Self { elector: Some(elector), runtime: Some(runtime), standings, notices }
+        let config = ElectorConfig { keeper, ..ElectorConfig::default() };
+        Self { contender: Contender::with(&election_in(&scene.directory), config), notices }
     }
 
-    fn until(&self, mut wanted: impl FnMut(Standing) -> bool) {
-        while !wanted(self.standings.recv_timeout(PATIENCE).expect("it stands for something")) {}
-    }
-
+    /// Waits until it hosts.
     fn hosts(&self) {
-        self.until(|standing| matches!(standing, Standing::Hosting(_)));
+        self.contender.until(|standing| matches!(standing, Standing::Hosting(_)));
     }
 
+    /// Waits until it stands by.
     fn watches(&self) {
-        self.until(|standing| matches!(standing, Standing::Watching(_)));
+        self.contender.until(|standing| matches!(standing, Standing::Watching(_)));
     }
 
-    /// Does it host, when it is settled again?
+    /// Waits until it hosts or stands by. Does it host?
     fn hosts_now(&self) -> bool {
-        let mut hosts = false;
-        self.until(|standing| {
-            hosts = matches!(standing, Standing::Hosting(_));
-            hosts || matches!(standing, Standing::Watching(_))
-        });
-        hosts
+        let settled = |standing| matches!(standing, Standing::Hosting(_) | Standing::Watching(_));
+        matches!(self.contender.until(settled), Standing::Hosting(_))
     }
 
-    fn leave(mut self) -> Receiver<Notice> {
-        let (elector, runtime) = (self.elector.take().unwrap(), self.runtime.take().unwrap());
-        runtime.block_on(elector.end());
-        runtime.shutdown_timeout(PATIENCE);
+    /// Ends without a handover. Returns what it has reported.
+    fn end(self) -> Receiver<Notice> {
+        self.contender.end();
         self.notices
     }
 
-    fn kill(mut self) {
-        self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+    fn kill(self) {
+        self.contender.kill();
     }
 }
 
@@ -262,34 +243,34 @@ impl Contender {
 fn a_host_that_leaves_saves_and_the_next_one_that_knew_no_other_loads() {
     let scene = Scene::new(None);
     write(&store_with(&["a"]), &scene.path()).unwrap();
-    let first = Contender::new(&scene);
+    let first = SavingContender::new(&scene);
     first.hosts();
     assert!(!scene.path().exists(), "it was loaded before anybody could connect");
-    let told: Vec<_> = first.leave().try_iter().collect();
+    let told: Vec<_> = first.end().try_iter().collect();
     let [Notice::Loaded(loaded), Notice::Written(written)] = &told[..] else { panic!("{told:?}") };
     assert_eq!((loaded.entries, written.entries), (1, 1));
-    let second = Contender::new(&scene);
+    let second = SavingContender::new(&scene);
     second.hosts();
     assert!(!scene.path().exists());
     second.kill();
-    let third = Contender::new(&scene);
+    let third = SavingContender::new(&scene);
     third.hosts();
-    assert!(matches!(third.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
+    assert!(matches!(third.end().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
 }
 
 #[test]
 fn whoever_knew_a_host_begins_empty_and_what_was_saved_before_is_gone() {
     for interval in [None, Some(Duration::from_secs(3_600))] {
         let scene = Scene::new(interval);
-        let first = Contender::new(&scene);
+        let first = SavingContender::new(&scene);
         first.hosts();
-        let survivor = Contender::new(&scene);
+        let survivor = SavingContender::new(&scene);
         survivor.watches();
         write(&store_with(&["old"]), &scene.path()).unwrap();
         first.kill();
         survivor.hosts();
         assert!(!scene.path().exists());
-        assert!(matches!(survivor.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
+        assert!(matches!(survivor.end().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
     }
 }
 
@@ -298,12 +279,12 @@ fn what_a_host_saved_at_its_end_is_the_survivors() {
     for interval in [None, Some(Duration::from_secs(3_600))] {
         let scene = Scene::new(interval);
         write(&store_with(&["a", "b"]), &scene.path()).unwrap();
-        let mut host = Contender::new(&scene);
+        let mut host = SavingContender::new(&scene);
         host.hosts();
         for _ in 0..3 {
-            let survivor = Contender::new(&scene);
+            let survivor = SavingContender::new(&scene);
             survivor.watches();
-            let told: Vec<_> = host.leave().try_iter().collect();
+            let told: Vec<_> = host.end().try_iter().collect();
             let [Notice::Loaded(loaded), Notice::Written(written)] = &told[..] else { panic!("{told:?}") };
             assert_eq!((loaded.entries, written.entries), (2, 2));
             survivor.hosts();
@@ -317,14 +298,14 @@ fn what_a_host_saved_at_its_end_is_the_survivors() {
 fn what_a_host_saved_at_its_end_counts_until_another_one_has_begun() {
     let scene = Scene::new(Some(Duration::from_secs(3_600)));
     write(&store_with(&["a"]), &scene.path()).unwrap();
-    let first = Contender::new(&scene);
+    let first = SavingContender::new(&scene);
     first.hosts();
     let [second, third] = [(); 2].map(|()| {
-        let survivor = Contender::new(&scene);
+        let survivor = SavingContender::new(&scene);
         survivor.watches();
         survivor
     });
-    first.leave();
+    first.end();
     // One of the two goes on with it and is killed; the file is as it was.
     let seconds_turn = second.hosts_now();
     assert_ne!(third.hosts_now(), seconds_turn);
@@ -334,26 +315,26 @@ fn what_a_host_saved_at_its_end_counts_until_another_one_has_begun() {
     next.kill();
     last.hosts();
     assert!(!scene.path().exists());
-    assert!(matches!(last.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
+    assert!(matches!(last.end().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
 }
 
 #[test]
 fn whoever_would_save_elsewhere_than_the_host_is_told_once() {
     let scene = Scene::new(None);
     let elsewhere = Persist { path: scene.directory.path().join("elsewhere"), interval: None };
-    let host = Contender::new(&scene);
+    let host = SavingContender::new(&scene);
     host.hosts();
-    let alike = Contender::new(&scene);
+    let alike = SavingContender::new(&scene);
     alike.watches();
-    let without = Contender::with(&scene, None);
+    let without = SavingContender::with(&scene, None);
     without.watches();
-    let other = Contender::with(&scene, Some(&elsewhere));
+    let other = SavingContender::with(&scene, Some(&elsewhere));
     let Ok(Notice::Differs { there, here }) = other.notices.recv_timeout(PATIENCE) else {
         panic!("nothing said")
     };
     assert_eq!((there, here), (scene.keeper.wish().unwrap().to_string(), elsewhere.clone()));
     // It is the next host, and now it is the others who differ; who asks for nothing does not.
-    let left = host.elector.as_ref().unwrap().leave(PATIENCE);
+    let left = host.contender.leave(PATIENCE);
     assert!(matches!(left, Left::HandedOver { .. }));
     let Ok(Notice::Differs { there, .. }) = alike.notices.recv_timeout(PATIENCE) else {
         panic!("nothing said")
@@ -366,24 +347,24 @@ fn whoever_would_save_elsewhere_than_the_host_is_told_once() {
 #[test]
 fn a_host_that_does_not_save_differs_from_nobody() {
     let scene = Scene::new(None);
-    let first = Contender::new(&scene);
+    let first = SavingContender::new(&scene);
     first.hosts();
-    first.leave();
-    let host = Contender::with(&scene, None);
+    first.end();
+    let host = SavingContender::with(&scene, None);
     host.hosts();
-    let place = ElectionDirectory::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
-    assert!(!place.socket().with_file_name("persist").exists(), "it has removed what the one before told");
+    let election = election_in(&scene.directory);
+    assert!(!election.socket().with_file_name("persist").exists(), "it has removed what the one before told");
 }
 
 #[test]
 fn a_standby_that_leaves_saves_nothing() {
     let scene = Scene::new(None);
-    let host = Contender::new(&scene);
+    let host = SavingContender::new(&scene);
     host.hosts();
-    let standby = Contender::new(&scene);
+    let standby = SavingContender::new(&scene);
     standby.watches();
-    assert!(standby.leave().try_recv().is_err());
+    assert!(standby.end().try_recv().is_err());
     assert!(!scene.path().exists());
-    host.leave();
+    host.end();
     assert!(scene.path().exists());
 }

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod contender;
+
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{IoSlice, Read, Write};
