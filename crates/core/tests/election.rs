@@ -1,4 +1,4 @@
-//! Who becomes the host, who replaces it, and what makes a host give up.
+//! Which process becomes the host, which one replaces it, and what makes a host give up.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -31,7 +31,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// The one that hosts, all others, and the epoch; everybody else watches that host.
+/// The host, the standbys, and the epoch that all of them know.
 fn settled(contenders: Vec<Contender>) -> (Contender, Vec<Contender>, u64) {
     let standings: Vec<_> = contenders.iter().map(Contender::next).collect();
     let (mut hosts, mut others, mut epochs) = (Vec::new(), Vec::new(), Vec::new());
@@ -137,7 +137,7 @@ fn standbys_are_not_counted_as_clients() {
     assert_eq!(stats.clients, 1);
 }
 
-// --- what lies about ---------------------------------------------------------------------------------------------
+// --- sockets, directories and secrets ----------------------------------------------------------------------------
 
 #[test]
 fn a_socket_that_a_killed_host_left_is_replaced() {
@@ -152,20 +152,20 @@ fn a_socket_that_a_killed_host_left_is_replaced() {
 }
 
 #[test]
-fn who_listens_without_the_lock_is_not_displaced() {
-    let _watch = watch("who_listens_without_the_lock_is_not_displaced");
+fn a_listener_without_the_lock_is_not_displaced() {
+    let _watch = watch("a_listener_without_the_lock_is_not_displaced");
     let directory = TempDir::new();
     let election = election_in(&directory);
-    let squatter = UnixListener::bind(election.socket()).unwrap();
+    let listener = UnixListener::bind(election.socket()).unwrap();
     assert!(HostEndpoint::elect(&election).unwrap().is_none());
     let contender = Contender::new(&election);
-    let _connection = squatter.accept().unwrap();
-    drop(squatter);
+    let _connection = listener.accept().unwrap();
+    drop(listener);
     contender.hosts();
 }
 
 #[test]
-fn while_one_holds_the_lock_nobody_else_gets_it() {
+fn only_one_process_can_hold_the_lock() {
     let directory = TempDir::new();
     let election = election_in(&directory);
     let endpoint = HostEndpoint::elect(&election).unwrap().unwrap();
@@ -175,7 +175,7 @@ fn while_one_holds_the_lock_nobody_else_gets_it() {
 }
 
 #[test]
-fn a_sweeping_host_leaves_the_place_alone() {
+fn a_host_that_sweeps_leaves_the_election_directory_alone() {
     let directory = TempDir::new();
     let election = election_in(&directory);
     drop(HostEndpoint::elect(&election).unwrap().unwrap());
@@ -184,7 +184,7 @@ fn a_sweeping_host_leaves_the_place_alone() {
 }
 
 #[test]
-fn a_place_that_others_could_change_is_refused() {
+fn an_election_directory_that_other_users_could_change_is_refused() {
     let directory = TempDir::new();
     let find = || ElectionDirectory::find(Some(directory.path()), &BaseFacts::default(), KEY);
     let path = directory_of(&find().unwrap()).to_owned();
@@ -201,7 +201,7 @@ fn a_place_that_others_could_change_is_refused() {
 }
 
 #[test]
-fn a_place_that_becomes_unsafe_later_is_not_used_either() {
+fn an_election_directory_that_becomes_unsafe_later_is_refused_too() {
     let directory = TempDir::new();
     let election = election_in(&directory);
     set_mode(directory_of(&election), 0o770);
@@ -227,7 +227,7 @@ fn a_key_is_32_digits_and_cannot_lead_elsewhere() {
 }
 
 #[test]
-fn a_place_outlives_a_login_session_where_it_can() {
+fn an_election_directory_outlives_a_login_session_where_possible() {
     let (session, temporary) = (TempDir::new(), TempDir::new());
     let facts = BaseFacts {
         xdg_runtime_dir: Some(session.path().to_owned()),
@@ -242,11 +242,11 @@ fn a_place_outlives_a_login_session_where_it_can() {
 }
 
 #[test]
-fn a_host_that_accepts_and_says_nothing_is_given_up_soon() {
-    let _watch = watch("a_host_that_accepts_and_says_nothing_is_given_up_soon");
+fn a_host_that_accepts_connections_and_does_not_answer_is_given_up_soon() {
+    let _watch = watch("a_host_that_accepts_connections_and_does_not_answer_is_given_up_soon");
     let directory = TempDir::new();
     let election = election_in(&directory);
-    // It holds the lock and is stopped: the kernel accepts for it.
+    // This is like a suspended host: it holds the lock, and the kernel accepts connections for it.
     let endpoint = HostEndpoint::elect(&election).unwrap().unwrap();
     let silent = UnixListener::bind(election.socket()).unwrap();
     let (tell, accepted) = channel();
@@ -268,8 +268,8 @@ fn a_host_that_accepts_and_says_nothing_is_given_up_soon() {
 // --- hosts that give up ------------------------------------------------------------------------------------------
 
 #[test]
-fn a_host_whose_directory_was_removed_gives_up_and_makes_another() {
-    let _watch = watch("a_host_whose_directory_was_removed_gives_up_and_makes_another");
+fn a_host_whose_directory_was_removed_ends_its_term_and_creates_another_one() {
+    let _watch = watch("a_host_whose_directory_was_removed_ends_its_term_and_creates_another_one");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let contender = Contender::new(&election);
@@ -281,8 +281,8 @@ fn a_host_whose_directory_was_removed_gives_up_and_makes_another() {
 }
 
 #[test]
-fn a_host_whose_directory_was_replaced_gives_up_for_the_one_in_the_other() {
-    let _watch = watch("a_host_whose_directory_was_replaced_gives_up_for_the_one_in_the_other");
+fn a_host_whose_directory_was_replaced_stands_by_for_the_host_in_the_new_one() {
+    let _watch = watch("a_host_whose_directory_was_replaced_stands_by_for_the_host_in_the_new_one");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let displaced = Contender::new(&election);
@@ -295,8 +295,8 @@ fn a_host_whose_directory_was_replaced_gives_up_for_the_one_in_the_other() {
 }
 
 #[test]
-fn a_host_whose_socket_was_replaced_gives_up() {
-    let _watch = watch("a_host_whose_socket_was_replaced_gives_up");
+fn a_host_whose_socket_was_replaced_ends_its_term() {
+    let _watch = watch("a_host_whose_socket_was_replaced_ends_its_term");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let contender = Contender::new(&election);
@@ -308,8 +308,8 @@ fn a_host_whose_socket_was_replaced_gives_up() {
 }
 
 #[test]
-fn a_secret_that_was_cleaned_away_is_put_back() {
-    let _watch = watch("a_secret_that_was_cleaned_away_is_put_back");
+fn a_secret_that_was_removed_is_written_again() {
+    let _watch = watch("a_secret_that_was_removed_is_written_again");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let contender = Contender::new(&election);
@@ -321,8 +321,8 @@ fn a_secret_that_was_cleaned_away_is_put_back() {
 }
 
 #[test]
-fn a_host_that_slept_too_long_answers_nobody_and_begins_anew() {
-    let _watch = watch("a_host_that_slept_too_long_answers_nobody_and_begins_anew");
+fn a_host_that_was_suspended_for_too_long_answers_no_request_and_starts_a_new_term() {
+    let _watch = watch("a_host_that_was_suspended_for_too_long_answers_no_request_and_starts_a_new_term");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (clock, hands) = manual_clock();
@@ -333,7 +333,7 @@ fn a_host_that_slept_too_long_answers_nobody_and_begins_anew() {
     set(&client, "key");
     assert_eq!(client.connected(), (before, false));
     hands.advance(2 * DEFAULT_TIMEOUT);
-    // Whichever is faster, this request or the host's own tick: it is not answered by the life that slept.
+    // Whichever comes first, this request or the host's own tick: the request is not answered in the suspended term.
     let key = text_key("key");
     client.submit(1, Get { key: Blob(&key) });
     client.client.flush();

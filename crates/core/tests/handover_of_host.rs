@@ -1,4 +1,4 @@
-//! An elected host that leaves hands everything over, and nobody notices.
+//! An elected host that leaves hands everything over, and its clients notice nothing.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -61,7 +61,7 @@ fn submit_fetch(client: &TestClient, key: &str) -> RequestId {
     id
 }
 
-fn settle(client: &TestClient, token: u64, value: &str) -> Reply {
+fn complete(client: &TestClient, token: u64, value: &str) -> Reply {
     let value = text_value(value);
     let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
     client.ask(1, Complete { token, loaded })
@@ -74,7 +74,7 @@ fn stats(client: &TestClient) -> Stats {
     }
 }
 
-/// No loss was told, and no other life: only moves.
+/// The client has seen moves, but no lost connection and no other epoch.
 fn has_only_moved(client: &TestClient, epoch: u64, moves: usize) {
     assert_eq!(client.connected().0, epoch);
     for _ in 0..moves {
@@ -86,8 +86,8 @@ fn has_only_moved(client: &TestClient, epoch: u64, moves: usize) {
 // --- what is handed over -----------------------------------------------------------------------------------------
 
 #[test]
-fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
-    let _watch = watch("entries_their_time_their_order_and_the_counters_are_the_next_hosts");
+fn entries_with_their_remaining_time_their_order_and_the_counters_are_handed_over() {
+    let _watch = watch("entries_with_their_remaining_time_their_order_and_the_counters_are_handed_over");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, epoch) = Contender::hosting(&election);
@@ -114,7 +114,7 @@ fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
     let Response::Info(EntryInfo { remaining: Some(left), .. }) =
         client.ask(1, ReadInfo { key: Blob(&key) }).response()
     else {
-        panic!("it ends")
+        panic!("the entry expires")
     };
     assert!((30_000_000..60_000_000).contains(&left), "{left}");
     let scan = BeginScan { fields: ScanFields::Keys, prefix: None, limit: 4 };
@@ -126,8 +126,8 @@ fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
 }
 
 #[test]
-fn the_heir_leaves_in_its_turn_and_nobody_hears_of_a_loss() {
-    let _watch = watch("the_heir_leaves_in_its_turn_and_nobody_hears_of_a_loss");
+fn successors_can_leave_too_and_no_client_loses_its_connection() {
+    let _watch = watch("successors_can_leave_too_and_no_client_loses_its_connection");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (mut host, epoch) = Contender::hosting(&election);
@@ -145,8 +145,8 @@ fn the_heir_leaves_in_its_turn_and_nobody_hears_of_a_loss() {
 }
 
 #[test]
-fn a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it() {
-    let _watch = watch("a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it");
+fn a_load_in_flight_continues_and_its_result_reaches_the_fetches_that_wait() {
+    let _watch = watch("a_load_in_flight_continues_and_its_result_reaches_the_fetches_that_wait");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, epoch) = Contender::hosting(&election);
@@ -163,14 +163,14 @@ fn a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it() {
     assert_eq!(quitter.reply_to(quits), Response::Waiting);
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
     successor.hosts();
-    assert_eq!(waiter.reply_to(waits), Response::Waiting, "it is asked again, by itself");
+    assert_eq!(waiter.reply_to(waits), Response::Waiting, "the client repeats the fetch by itself");
     assert_eq!(quitter.reply_to(quits), Response::Waiting);
     assert_eq!(quitter.ask(1, CancelWait { request: quits }), Response::Flag(true));
-    assert_eq!(settle(&leader, token, "loaded"), Response::Flag(true));
+    assert_eq!(complete(&leader, token, "loaded"), Response::Flag(true));
     let loaded = text_value("loaded");
     assert_eq!(waiter.reply_to(waits), Response::Value(Blob(&loaded)));
     assert_eq!(get(&leader, "key"), Response::Value(Blob(&loaded)));
-    assert_eq!(settle(&leader, token, "again"), Response::Flag(false));
+    assert_eq!(complete(&leader, token, "again"), Response::Flag(false));
     assert_eq!(quitter.ask(1, Ping {}), Response::Flag(true));
     assert!(matches!(quitter.event(), Seen::Connected { .. }));
     for client in [&leader, &waiter] {
@@ -195,8 +195,8 @@ fn next_page(client: &TestClient, cursor: u64) -> Reply {
 }
 
 #[test]
-fn scans_go_on_at_each_next_host_and_show_everything_once() {
-    let _watch = watch("scans_go_on_at_each_next_host_and_show_everything_once");
+fn scans_continue_at_each_successor_and_show_every_entry_once() {
+    let _watch = watch("scans_continue_at_each_successor_and_show_every_entry_once");
     const SCANS: usize = 100;
     let directory = TempDir::new();
     let election = election_in(&directory);
@@ -208,7 +208,7 @@ fn scans_go_on_at_each_next_host_and_show_everything_once() {
     let mut scans: Vec<_> = (0..SCANS).map(|n| (&clients[n % 2], begin_scan(&clients[n % 2]))).collect();
     for round in 0..7 {
         let successor = Contender::watching(&election);
-        // Some ask while there is no host, and all others when there is one again.
+        // Some pages are requested while there is no host, and the others when there is one again.
         let asks = |(client, (cursor, _)): &(&TestClient, (u64, Vec<String>))| {
             let id = client.submit(1, NextPage { cursor: *cursor, limit: 4 });
             client.client.flush();
@@ -232,8 +232,8 @@ fn scans_go_on_at_each_next_host_and_show_everything_once() {
 }
 
 #[test]
-fn a_scan_ends_with_a_host_that_breaks() {
-    let _watch = watch("a_scan_ends_with_a_host_that_breaks");
+fn a_scan_ends_with_a_host_that_is_killed() {
+    let _watch = watch("a_scan_ends_with_a_host_that_is_killed");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, _) = Contender::hosting(&election);
@@ -251,8 +251,8 @@ fn a_scan_ends_with_a_host_that_breaks() {
 }
 
 #[test]
-fn an_heir_that_knows_no_scans_is_told_of_none() {
-    let _watch = watch("an_heir_that_knows_no_scans_is_told_of_none");
+fn scans_are_sent_only_to_a_successor_that_supports_them() {
+    let _watch = watch("scans_are_sent_only_to_a_successor_that_supports_them");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, _) = Contender::hosting(&election);
@@ -271,7 +271,7 @@ fn an_heir_that_knows_no_scans_is_told_of_none() {
                 let Response::Content(part) = part.response() else { panic!("{part:?}") };
                 import.feed(part.0).unwrap();
             }
-            // It goes without a word, so the host stays.
+            // It disconnects without a reply, so the host stays.
             import.imported()
         });
         assert_eq!(host.leave(AMPLE), Left::NoHeir);
@@ -283,8 +283,8 @@ fn an_heir_that_knows_no_scans_is_told_of_none() {
 }
 
 #[test]
-fn what_was_asked_before_a_namespace_was_given_back_is_carried_out() {
-    let _watch = watch("what_was_asked_before_a_namespace_was_given_back_is_carried_out");
+fn requests_made_before_a_namespace_is_released_are_carried_out() {
+    let _watch = watch("requests_made_before_a_namespace_is_released_are_carried_out");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (mut host, _) = Contender::hosting(&election);
@@ -317,8 +317,8 @@ fn what_was_asked_before_a_namespace_was_given_back_is_carried_out() {
 // --- under load --------------------------------------------------------------------------------------------------
 
 #[test]
-fn at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once() {
-    let _watch = watch("at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once");
+fn under_load_over_twenty_hosts_no_request_fails_and_each_is_carried_out_once() {
+    let _watch = watch("under_load_over_twenty_hosts_no_request_fails_and_each_is_carried_out_once");
     const ROUNDS: usize = 20;
     const DEPTH: usize = 64;
     let directory = TempDir::new();
@@ -352,7 +352,7 @@ fn at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once() {
     assert_eq!(f64::from_le_bytes(bytes[1..9].try_into().unwrap()), done as f64, "each was counted once");
 }
 
-/// Counts and stores with so many requests under way at any time.
+/// Counts and stores, with `depth` requests in flight.
 fn work_hard(
     client: &TestClient,
     number: usize,
@@ -389,11 +389,11 @@ fn work_hard(
     }
 }
 
-// --- hosts that break, and hosts that never move -----------------------------------------------------------------
+// --- hosts that are killed, and hosts that never move ------------------------------------------------------------
 
 #[test]
-fn what_was_sent_to_a_host_that_breaks_is_lost_and_never_repeated() {
-    let _watch = watch("what_was_sent_to_a_host_that_breaks_is_lost_and_never_repeated");
+fn requests_sent_to_a_host_that_is_killed_are_lost_and_never_repeated() {
+    let _watch = watch("requests_sent_to_a_host_that_is_killed_are_lost_and_never_repeated");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, _) = Contender::hosting(&election);
@@ -404,7 +404,7 @@ fn what_was_sent_to_a_host_that_breaks_is_lost_and_never_repeated() {
     assert_eq!(client.reply_to(waits), Response::Waiting);
     host.kill();
     assert!(matches!(client.event(), Seen::Connected { .. }));
-    assert_eq!(client.lost(), waits, "the wait was sent, and nobody will answer it");
+    assert_eq!(client.lost(), waits, "the fetch was sent, and no host will answer it");
     let (_next, epoch) = Contender::hosting(&election);
     assert_eq!(client.connected(), (epoch, true));
     assert_eq!(client.ask(1, Ping {}), Response::Flag(true));
@@ -425,8 +425,8 @@ fn a_host_that_was_not_elected_never_moves() {
 }
 
 #[test]
-fn what_only_standbys_ask_is_refused_elsewhere() {
-    let _watch = watch("what_only_standbys_ask_is_refused_elsewhere");
+fn requests_of_standbys_are_refused_on_other_connections_and_the_reverse() {
+    let _watch = watch("requests_of_standbys_are_refused_on_other_connections_and_the_reverse");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, _) = Contender::hosting(&election);
@@ -445,7 +445,7 @@ fn what_only_standbys_ask_is_refused_elsewhere() {
 
 // --- successors that fail ---------------------------------------------------------------------------------------------
 
-/// A standby of the test's own.
+/// A standby whose connection the test controls.
 fn own_standby(election: &ElectionDirectory) -> Raw {
     standby_with(election, FEATURE_WATCH)
 }
@@ -473,28 +473,28 @@ fn fill(client: &TestClient) {
 }
 
 #[test]
-fn an_heir_that_dies_in_the_middle_gives_way_to_the_one_before() {
-    let _watch = watch("an_heir_that_dies_in_the_middle_gives_way_to_the_one_before");
+fn if_a_successor_is_killed_during_the_handover_the_host_asks_the_next_standby() {
+    let _watch = watch("if_a_successor_is_killed_during_the_handover_the_host_asks_the_next_standby");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, epoch) = Contender::hosting(&election);
     let client = user(&election);
     fill(&client);
     let successor = Contender::watching(&election);
-    let mut dying = own_standby(&election);
-    let death = thread::spawn(move || {
-        let (_, first) = dying.reply().unwrap();
+    let mut killed = own_standby(&election);
+    let reading = thread::spawn(move || {
+        let (_, first) = killed.reply().unwrap();
         assert!(matches!(first.response(), Response::Content(_)));
     });
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 16 });
-    death.join().unwrap();
+    reading.join().unwrap();
     assert_eq!(successor.hosts(), epoch);
     assert_eq!(stats(&client).size, 16);
 }
 
 #[test]
-fn an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays() {
-    let _watch = watch("an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays");
+fn if_a_successor_stops_reading_the_host_asks_the_next_standby_or_stays() {
+    let _watch = watch("if_a_successor_stops_reading_the_host_asks_the_next_standby_or_stays");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, epoch) = Contender::hosting(&election);
@@ -502,7 +502,7 @@ fn an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays()
     fill(&client);
     let silent = own_standby(&election);
     assert_eq!(host.leave(Duration::from_millis(600)), Left::NoHeir);
-    set(&client, "key", "the host goes on");
+    set(&client, "key", "stored after the attempt");
     let successor = Contender::watching(&election);
     let also_silent = own_standby(&election);
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 17 });
@@ -512,8 +512,8 @@ fn an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays()
 }
 
 #[test]
-fn with_little_time_the_hottest_entries_go() {
-    let _watch = watch("with_little_time_the_hottest_entries_go");
+fn with_little_time_the_most_recently_used_entries_are_handed_over() {
+    let _watch = watch("with_little_time_the_most_recently_used_entries_are_handed_over");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, _) = Contender::hosting(&election);
@@ -531,15 +531,15 @@ fn with_little_time_the_hottest_entries_go() {
             assert_eq!(stats(&client).size, entries);
             assert_eq!(get(&client, "hot"), Response::Value(Blob(&text_value("value"))));
         }
-        // So slow a machine could not even do that.
+        // The machine was too slow even for that.
         Left::NoHeir => assert_eq!(stats(&client).size, 202),
-        Left::NotHosting => panic!("it was the host"),
+        Left::NotHosting => panic!("it is the host"),
     }
 }
 
 #[test]
-fn without_anybody_the_host_stays_and_serves() {
-    let _watch = watch("without_anybody_the_host_stays_and_serves");
+fn without_a_standby_the_host_stays_and_serves() {
+    let _watch = watch("without_a_standby_the_host_stays_and_serves");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, epoch) = Contender::hosting(&election);
@@ -554,8 +554,8 @@ fn without_anybody_the_host_stays_and_serves() {
 }
 
 #[test]
-fn who_leaves_is_no_heir() {
-    let _watch = watch("who_leaves_is_no_heir");
+fn a_standby_that_has_left_is_not_asked() {
+    let _watch = watch("a_standby_that_has_left_is_not_asked");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (host, epoch) = Contender::hosting(&election);
@@ -567,8 +567,8 @@ fn who_leaves_is_no_heir() {
 }
 
 #[test]
-fn several_that_leave_at_once_lose_nothing_while_one_stays() {
-    let _watch = watch("several_that_leave_at_once_lose_nothing_while_one_stays");
+fn no_entry_is_lost_when_several_processes_leave_at_once_and_one_stays() {
+    let _watch = watch("no_entry_is_lost_when_several_processes_leave_at_once_and_one_stays");
     let directory = TempDir::new();
     let election = election_in(&directory);
     for _ in 0..10 {
@@ -582,7 +582,7 @@ fn several_that_leave_at_once_lose_nothing_while_one_stays() {
                 scope.spawn(move || assert_ne!(one.leave(AMPLE), Left::NoHeir));
             }
         });
-        // Perhaps one of the others was the host in between.
+        // One of the others may have been the host in between.
         let last = std::iter::repeat_with(|| stays.next()).find(|one| matches!(one, Standing::Hosting(_)));
         assert_eq!(last, Some(Standing::Hosting(epoch)));
         assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
@@ -590,8 +590,8 @@ fn several_that_leave_at_once_lose_nothing_while_one_stays() {
 }
 
 #[test]
-fn nobody_becomes_the_host_while_the_lock_is_on_its_way() {
-    let _watch = watch("nobody_becomes_the_host_while_the_lock_is_on_its_way");
+fn no_other_process_becomes_the_host_while_the_lock_is_passed() {
+    let _watch = watch("no_other_process_becomes_the_host_while_the_lock_is_passed");
     let directory = TempDir::new();
     let election = election_in(&directory);
     let (mut host, _) = Contender::hosting(&election);
@@ -613,14 +613,14 @@ fn nobody_becomes_the_host_while_the_lock_is_on_its_way() {
 }
 
 #[test]
-fn what_is_no_lock_of_the_place_is_not_taken_for_it() {
+fn a_descriptor_that_is_not_the_lock_of_the_election_is_refused() {
     let (one, other) = (TempDir::new(), TempDir::new());
     let (one, other) = (election_in(&one), election_in(&other));
     let held = HostEndpoint::elect(&one).unwrap().unwrap();
     let directory =
         |election: &ElectionDirectory| std::fs::File::open(election.socket().parent().unwrap()).unwrap();
     let inherit = |descriptor: std::fs::File| HostEndpoint::inherit(&one, descriptor.into()).unwrap();
-    assert!(inherit(directory(&other)).is_none(), "of another place");
+    assert!(inherit(directory(&other)).is_none(), "of another election");
     assert!(inherit(directory(&one)).is_none(), "not locked by this descriptor");
     drop(held);
     assert!(Path::new(one.socket()).parent().unwrap().exists());
