@@ -9,15 +9,15 @@ const core = ['cargo', 'test', '-p', 'clustered-cache-core', '--locked', '--rele
 const steps = [
   ['1,000 killed writers', [...table, '--test', 'two_process', 'killed'], { SHM_KILLS: '1000' }],
   [
-    '2,000 elections among processes that are killed and stopped',
+    '2,000 elections among processes that are killed and suspended',
     [...core, '--test', 'election_processes', '--', '--nocapture'],
     { ELECTION_ROUNDS: '2000' },
   ],
   [
-    'peers that say anything',
+    'malformed input from peers',
     // Not optimized: overflow is checked.
-    ['cargo', 'test', '-p', 'clustered-cache-core', '--locked', '--test', 'wild_peers'],
-    { WILD_ROUNDS: '20000' },
+    ['cargo', 'test', '-p', 'clustered-cache-core', '--locked', '--test', 'malformed_input'],
+    { MALFORMED_ROUNDS: '20000' },
   ],
   ['10^8 reads by other processes', [...table, '--test', 'two_process', 'processes'], { SHM_READS: '100000000' }],
   ['10^8 reads by other threads', [...table, '--lib', 'beside'], { SHM_READS: '100000000' }],

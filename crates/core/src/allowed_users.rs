@@ -6,26 +6,26 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::config::MAX_ALLOWED_USERS;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A system call takes this number for "no user".
+/// System calls take this number for "no user".
 const NO_USER: u32 = u32::MAX;
-/// What Linux shows for a user that has no number here, unless it was set up otherwise.
+/// The number that Linux shows for a user without one in this user namespace, unless configured otherwise.
 const OVERFLOW_USER: u32 = 65_534;
 
-/// The allowed users of one process, for the socket that they reach and for the server that looks at who has come. Clones are
-/// the same list.
+/// The allowed users of one process. The endpoint lets them reach the socket, and the server checks the user of each
+/// connection. Clones share one list.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedUsers(Arc<RwLock<BTreeSet<u32>>>);
 
 impl AllowedUsers {
-    /// The list with `users` in it besides, which are not added yet: first they get to the socket.
+    /// The list as it would be with `users`. They are not added yet: first they need access to the socket.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] for numbers that do not name one user, and for too many.
+    /// [`ErrorKind::InvalidOption`] for numbers that do not identify one user, and for too many.
     pub fn with(&self, users: &[u32]) -> Result<Vec<u32>> {
         let overflow = overflow_user();
         if let Some(user) = users.iter().find(|user| **user == NO_USER || **user == overflow) {
             let reason = if *user == NO_USER {
-                "which is no user".to_owned()
+                "which is not a user".to_owned()
             } else {
                 "which the system also shows for every user of another container that it has no number for"
                     .to_owned()
@@ -52,12 +52,12 @@ impl AllowedUsers {
         Ok(list)
     }
 
-    /// From now on these may come.
+    /// Allows `users` from now on.
     pub fn add(&self, users: &[u32]) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).extend(users);
     }
 
-    /// May processes of this user come?
+    /// May processes of this user connect?
     pub fn contains(&self, user: u32) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&user)
     }
@@ -78,13 +78,13 @@ pub fn own_user() -> Option<u32> {
     Some(rustix::process::geteuid().as_raw())
 }
 
-/// The user that this process runs as: they have no numbers here.
+/// The user that this process runs as: none, because users have no numbers on this system.
 #[cfg(not(unix))]
 pub fn own_user() -> Option<u32> {
     None
 }
 
-/// Whoever is in another user namespace has this number, unless that namespace gives him one of ours.
+/// The number that all users of other user namespaces have, except those that are mapped to a number here.
 fn overflow_user() -> u32 {
     let told = std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
     told.and_then(|number| number.trim().parse().ok()).unwrap_or(OVERFLOW_USER)
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_add_up_and_clones_are_one_list() {
+    fn users_are_added_to_one_list_that_clones_share() {
         let allowed_users = AllowedUsers::default();
         let list = allowed_users.with(&[7, 5, 7]).unwrap();
         assert_eq!(list, [5, 7]);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_name_nobody_in_particular_are_refused() {
+    fn numbers_that_do_not_identify_one_user_are_refused() {
         for user in [NO_USER, overflow_user()] {
             let error = AllowedUsers::default().with(&[5, user]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidOption);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_most_over_all_lists() {
+    fn the_number_of_allowed_users_is_limited() {
         let allowed_users = AllowedUsers::default();
         let most: Vec<u32> = (1..=MAX_ALLOWED_USERS as u32).collect();
         allowed_users.add(&allowed_users.with(&most).unwrap());

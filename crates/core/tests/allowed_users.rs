@@ -1,4 +1,4 @@
-//! Clients of other users: who gets to the socket, who is listened to, and what is left behind.
+//! Clients of other users: which of them reach the socket, which are served, and what a host leaves behind.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -26,10 +26,10 @@ use clustered_cache_core::wire::Blob;
 use clustered_cache_core::wire::answer::Response;
 use support::{Host, LONG, Raw, TestClient, runtime, watch};
 
-/// Users that nobody is.
-const GUEST: u32 = 4_242_001;
-const LATER_GUEST: u32 = 4_242_002;
-const STRANGER: u32 = 4_242_003;
+/// Numbers that no real user has.
+const ALLOWED_USER: u32 = 4_242_001;
+const LATER_ALLOWED_USER: u32 = 4_242_002;
+const OTHER_USER: u32 = 4_242_003;
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -52,7 +52,7 @@ fn open_directory() -> TempDir {
 }
 
 fn create_in(base: &Path) -> clustered_cache_core::Result<HostEndpoint> {
-    HostEndpoint::create_for_allowed_users(Some(base), &BaseFacts::default(), &[GUEST])
+    HostEndpoint::create_for_allowed_users(Some(base), &BaseFacts::default(), &[ALLOWED_USER])
 }
 
 fn refused(result: clustered_cache_core::Result<HostEndpoint>, parts: &[&str]) {
@@ -66,7 +66,7 @@ fn refused(result: clustered_cache_core::Result<HostEndpoint>, parts: &[&str]) {
 // --- directories ---------------------------------------------------------------------------------------------------
 
 #[test]
-fn others_may_pass_and_do_nothing_else_and_no_secret_is_written() {
+fn other_users_may_only_pass_through_and_no_secret_is_written() {
     let directory = open_directory();
     let base = directory.path().join("base");
     let endpoint = create_in(&base).unwrap();
@@ -75,9 +75,9 @@ fn others_may_pass_and_do_nothing_else_and_no_secret_is_written() {
     let _inside = runtime.enter();
     let listener = endpoint.bind().unwrap();
     assert_eq!(mode(&base), 0o711);
-    // With a list of users the bits of the group show the most that any of them may do.
+    // With an access control list the bits of the group show what its users may do at most.
     assert!([0o710, 0o711].contains(&mode(&own)), "{:o}", mode(&own));
-    assert_eq!(mode(endpoint.path()), 0o666, "the directory decides who gets here");
+    assert_eq!(mode(endpoint.path()), 0o666, "the directory decides which users reach the socket");
     let names: Vec<_> = fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["s"], "no secret");
     drop((listener, endpoint));
@@ -85,7 +85,7 @@ fn others_may_pass_and_do_nothing_else_and_no_secret_is_written() {
 }
 
 #[test]
-fn a_host_with_guests_is_found_in_no_private_directory_and_a_private_one_is_never_opened() {
+fn a_host_with_allowed_users_uses_no_private_directory_and_leaves_private_ones_closed() {
     let directory = open_directory();
     let facts = BaseFacts {
         xdg_runtime_dir: Some(directory.path().join("session")),
@@ -97,19 +97,19 @@ fn a_host_with_guests_is_found_in_no_private_directory_and_a_private_one_is_neve
         set_mode(&directory.path().join(name), 0o700);
     }
     let private = HostEndpoint::create(None, &BaseFacts { xdg_runtime_dir: None, ..facts.clone() }).unwrap();
-    let endpoint = HostEndpoint::create_for_allowed_users(None, &facts, &[GUEST]).unwrap();
+    let endpoint = HostEndpoint::create_for_allowed_users(None, &facts, &[ALLOWED_USER]).unwrap();
     let base = directory.path().join(format!("clustered-cache-{}-guests", own_user().unwrap()));
     assert!(endpoint.path().starts_with(&base), "{}", endpoint.path().display());
     let private = private.path().parent().unwrap();
     assert_eq!((mode(private), mode(private.parent().unwrap())), (0o700, 0o700));
 
     let closed = BaseFacts { temp_dirs: vec![directory.path().join("closed")], ..BaseFacts::default() };
-    let result = HostEndpoint::create_for_allowed_users(None, &closed, &[GUEST]);
+    let result = HostEndpoint::create_for_allowed_users(None, &closed, &[ALLOWED_USER]);
     refused(result, &["closed lets no other users pass (mode 700)", "TMPDIR", "allowUids"]);
 }
 
 #[test]
-fn every_step_of_the_way_lets_others_pass() {
+fn every_directory_above_the_base_must_let_other_users_pass() {
     let directory = closed_directory();
     fs::create_dir(directory.path().join("inner")).unwrap();
     refused(
@@ -139,7 +139,7 @@ fn unsafe_bases_are_refused_and_left_as_they_were() {
 }
 
 #[test]
-fn what_a_killed_host_left_is_swept() {
+fn the_directory_of_a_killed_host_is_swept() {
     let directory = open_directory();
     let base = directory.path().join("base");
     let living = create_in(&base).unwrap();
@@ -154,26 +154,26 @@ fn what_a_killed_host_left_is_swept() {
 
 // --- peers ---------------------------------------------------------------------------------------------------------
 
-/// Held to write a program and to start one: a process that is just being started has a copy of all descriptors, and what is
-/// open for writing is not run.
+/// Held while a program is written or started. A process that is being started has copies of all descriptors, and a file that
+/// is open for writing cannot be run.
 static STARTING: Mutex<()> = Mutex::new(());
 
-/// A host with allowed users, and the directory that its files and this program are in.
-struct Hospitable {
+/// A host with allowed users, and the directory of its files and of a copy of this program.
+struct HostWithUsers {
     directory: TempDir,
     host: Host,
     allowed_users: AllowedUsers,
 }
 
-impl Hospitable {
-    /// `None` without root, who alone can become others.
+impl HostWithUsers {
+    /// `None` unless this runs as root, which alone can start processes of other users.
     fn start() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
         let directory = open_directory();
         let allowed_users = AllowedUsers::default();
-        allowed_users.add(&allowed_users.with(&[GUEST]).unwrap());
+        allowed_users.add(&allowed_users.with(&[ALLOWED_USER]).unwrap());
         let endpoint = create_in(&directory.path().join("base")).unwrap();
         let config = ServerConfig {
             allowed_users: allowed_users.clone(),
@@ -191,7 +191,7 @@ impl Hospitable {
         self.host.target().socket
     }
 
-    /// Runs the ignored test `child` as `user`, who knows the secret and the host's user.
+    /// Runs the ignored test `child` as `user`, with the secret and the host's user.
     fn run_as(&self, user: u32, child: &str) {
         passed(self.start_as(user, child).wait_with_output().unwrap());
     }
@@ -212,7 +212,7 @@ impl Hospitable {
             .unwrap()
     }
 
-    /// Ends all connections, and serves again at the same place.
+    /// Ends all connections, and serves again at the same endpoint.
     fn serve_again(self) -> Self {
         let Self { directory, mut host, allowed_users } = self;
         host.stop();
@@ -226,62 +226,62 @@ impl Hospitable {
 }
 
 fn passed(output: Output) {
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("1 passed"), "{output:?}");
 }
 
-/// What a child is told.
+/// The socket and the secret that a child gets.
 fn told() -> (PathBuf, Secret) {
     let secret = std::env::var("CC_TEST_SECRET").unwrap();
     (std::env::var_os("CC_TEST_SOCKET").unwrap().into(), Secret::from_hex(&secret).unwrap())
 }
 
 #[test]
-fn a_guest_is_served_and_gets_the_hosts_memory() {
-    let _watch = watch("a_guest_is_served_and_gets_the_hosts_memory");
-    let Some(hospitable) = Hospitable::start() else { return };
-    hospitable.run_as(GUEST, "is_served");
-    hospitable.run_as(GUEST, "refuses_a_host_it_was_not_told_of");
+fn an_allowed_user_is_served_and_gets_the_hosts_memory() {
+    let _watch = watch("an_allowed_user_is_served_and_gets_the_hosts_memory");
+    let Some(scene) = HostWithUsers::start() else { return };
+    scene.run_as(ALLOWED_USER, "is_served");
+    scene.run_as(ALLOWED_USER, "refuses_a_host_of_another_user_than_it_expects");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_stranger_does_not_get_to_the_socket_and_is_not_listened_to_if_he_does() {
-    let _watch = watch("a_stranger_does_not_get_to_the_socket_and_is_not_listened_to_if_he_does");
-    let Some(hospitable) = Hospitable::start() else { return };
-    let home = hospitable.socket().parent().unwrap().to_owned();
-    // Where the file system has no lists of users, he gets that far.
+fn another_user_cannot_reach_the_socket_and_is_not_served_if_it_can() {
+    let _watch = watch("another_user_cannot_reach_the_socket_and_is_not_served_if_it_can");
+    let Some(scene) = HostWithUsers::start() else { return };
+    let home = scene.socket().parent().unwrap().to_owned();
+    // Where the file system has no access control lists, any user can connect.
     if mode(&home) == 0o710 {
-        hospitable.run_as(STRANGER, "cannot_connect");
+        scene.run_as(OTHER_USER, "cannot_connect");
     }
     set_mode(&home, 0o711);
-    hospitable.run_as(STRANGER, "is_not_listened_to");
-    hospitable.run_as(GUEST, "is_served");
+    scene.run_as(OTHER_USER, "is_not_served");
+    scene.run_as(ALLOWED_USER, "is_served");
 }
 
 #[test]
-fn guests_can_be_added_while_the_host_serves() {
-    let _watch = watch("guests_can_be_added_while_the_host_serves");
-    let Some(hospitable) = Hospitable::start() else { return };
-    let list = hospitable.allowed_users.with(&[LATER_GUEST]).unwrap();
-    hospitable.host.endpoint.as_ref().unwrap().admit(&list).unwrap();
-    hospitable.run_as(LATER_GUEST, "is_not_listened_to");
-    hospitable.allowed_users.add(&list);
-    hospitable.run_as(LATER_GUEST, "is_served");
-    hospitable.run_as(GUEST, "is_served");
+fn allowed_users_can_be_added_while_the_host_serves() {
+    let _watch = watch("allowed_users_can_be_added_while_the_host_serves");
+    let Some(scene) = HostWithUsers::start() else { return };
+    let list = scene.allowed_users.with(&[LATER_ALLOWED_USER]).unwrap();
+    scene.host.endpoint.as_ref().unwrap().admit(&list).unwrap();
+    scene.run_as(LATER_ALLOWED_USER, "is_not_served");
+    scene.allowed_users.add(&list);
+    scene.run_as(LATER_ALLOWED_USER, "is_served");
+    scene.run_as(ALLOWED_USER, "is_served");
 }
 
 #[test]
-fn a_guest_that_lost_the_connection_is_served_again() {
-    let _watch = watch("a_guest_that_lost_the_connection_is_served_again");
-    let Some(hospitable) = Hospitable::start() else { return };
-    let mut child = hospitable.start_as(GUEST, "reconnects");
+fn an_allowed_user_that_lost_the_connection_is_served_again() {
+    let _watch = watch("an_allowed_user_that_lost_the_connection_is_served_again");
+    let Some(scene) = HostWithUsers::start() else { return };
+    let mut child = scene.start_as(ALLOWED_USER, "reconnects");
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut said = String::new();
     while !said.contains("connected") {
         assert_ne!(lines.read_line(&mut said).unwrap(), 0, "it ended: {said}");
     }
-    let _host = hospitable.serve_again();
+    let _host = scene.serve_again();
     lines.read_to_string(&mut said).unwrap();
     passed(Output { status: child.wait().unwrap(), stdout: said.into(), stderr: Vec::new() });
 }
@@ -327,14 +327,14 @@ fn is_served() {
         )
     };
     assert!(open(0).is_ok());
-    assert!(open(GUEST).is_err(), "memory of another user than the host is not read");
+    assert!(open(ALLOWED_USER).is_err(), "memory of another user than the host is not read");
 }
 
 #[test]
 #[ignore = "a child, which runs as another user"]
-fn refuses_a_host_it_was_not_told_of() {
+fn refuses_a_host_of_another_user_than_it_expects() {
     let (socket, secret) = told();
-    for user in [None, Some(STRANGER)] {
+    for user in [None, Some(OTHER_USER)] {
         let client = TestClient::new(LONG);
         client.start(Target { socket: socket.clone(), secret: Some(secret.clone()), user });
         assert_eq!(client.unreachable().1, ErrorKind::ForeignPeer);
@@ -350,8 +350,8 @@ fn cannot_connect() {
 
 #[test]
 #[ignore = "a child, which runs as another user"]
-fn is_not_listened_to() {
-    // The host closes without a word, though path and secret are right.
+fn is_not_served() {
+    // The host closes the connection without a message, although path and secret are right.
     let mut raw = Raw::connect(&told().0);
     assert_eq!(raw.receive(MAX_HELLO_BYTES), None);
 }

@@ -1,4 +1,4 @@
-//! Peers that do not take what they are sent.
+//! Peers that do not read what is sent to them.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -48,8 +48,8 @@ fn ask_without_reading(raw: &mut Raw, key: &[u8]) -> u64 {
 }
 
 #[test]
-fn a_peer_that_never_reads_is_dropped_and_nobody_else_notices() {
-    let _watch = watch("a_peer_that_never_reads_is_dropped_and_nobody_else_notices");
+fn a_peer_that_never_reads_is_dropped_and_other_peers_are_not_affected() {
+    let _watch = watch("a_peer_that_never_reads_is_dropped_and_other_peers_are_not_affected");
     let directory = TempDir::new();
     let host = Host::with_limits(&directory, small(SOON));
     let key = text_key("k");
@@ -69,8 +69,8 @@ fn a_peer_that_never_reads_is_dropped_and_nobody_else_notices() {
 }
 
 #[test]
-fn over_the_high_water_a_host_reads_nothing_more_and_goes_on_once_it_is_read() {
-    let _watch = watch("over_the_high_water_a_host_reads_nothing_more_and_goes_on_once_it_is_read");
+fn over_the_high_water_mark_a_host_stops_reading_until_its_replies_are_read() {
+    let _watch = watch("over_the_high_water_mark_a_host_stops_reading_until_its_replies_are_read");
     let directory = TempDir::new();
     let host = Host::with_limits(&directory, small(LONG));
     let key = text_key("k");
@@ -84,7 +84,7 @@ fn over_the_high_water_a_host_reads_nothing_more_and_goes_on_once_it_is_read() {
         "{} of {asked} requests were carried out for a peer that reads nothing",
         stats.hits
     );
-    // Every request that was sent whole is answered in the end, in order.
+    // Every request that was sent completely is answered in the end, in order.
     for id in 3..asked {
         assert_eq!(deaf.reply().unwrap().0, id);
     }
@@ -106,8 +106,8 @@ fn a_peer_that_reads_slowly_is_not_dropped() {
 }
 
 #[test]
-fn a_client_whose_host_does_not_read_keeps_its_thread_free_and_forgets_on_demand() {
-    let _watch = watch("a_client_whose_host_does_not_read_keeps_its_thread_free_and_forgets_on_demand");
+fn a_client_whose_host_does_not_read_is_not_blocked_and_can_drop_requests() {
+    let _watch = watch("a_client_whose_host_does_not_read_is_not_blocked_and_can_drop_requests");
     const COUNT: u64 = 200;
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
@@ -121,7 +121,7 @@ fn a_client_whose_host_does_not_read_keeps_its_thread_free_and_forgets_on_demand
         client.submit(1, set(&key, &value));
         client.client.flush();
     }
-    // Far more than a socket holds: the first is on its way, the last is not.
+    // Far more than a socket holds: the first request was sent, the last was not.
     assert!(client.client.forget(1));
     assert!(!client.client.forget(COUNT));
     assert!(!client.client.forget(COUNT - 2));

@@ -1,4 +1,4 @@
-//! A host that runs out of descriptors. Alone in its file: the limit is the whole process's.
+//! A host that runs out of descriptors. It is alone in its file because the limit applies to the whole process.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -18,7 +18,7 @@ fn a_host_without_free_descriptors_serves_again_once_there_are_some() {
     let host = Host::new(&directory);
     let before = getrlimit(Resource::Nofile);
     let free = File::open("/dev/null").unwrap().as_raw_fd() as u64;
-    // Room for one more: the stranger's own end of the connection.
+    // Room for one more: the client's end of the connection.
     setrlimit(Resource::Nofile, Rlimit { current: Some(free + 1), maximum: before.maximum }).unwrap();
     let stranger = host.raw();
     assert!(File::open("/dev/null").is_err(), "the descriptors have run out");

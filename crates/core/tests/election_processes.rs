@@ -1,11 +1,12 @@
-//! Elections of processes that are stopped and killed at any moment: there is never more than one host, and soon there is one
-//! again.
+//! Elections of processes that are suspended and killed at any moment: there is never more than one host, and soon there
+//! is one again.
 //!
-//! `ELECTION_ROUNDS` says how often; the figures go to standard error, as a line of JSON, with `--nocapture`.
+//! `ELECTION_ROUNDS` sets the number of rounds. With `--nocapture` the figures are printed to standard error, as a line of
+//! JSON.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
-#![expect(clippy::print_stderr, reason = "figures for whoever asks with --nocapture")]
-#![expect(clippy::disallowed_methods, reason = "no clock is under test, only how long nobody hosted")]
+#![expect(clippy::print_stderr, reason = "figures, shown with --nocapture")]
+#![expect(clippy::disallowed_methods, reason = "no clock is under test, only how long there was no host")]
 
 mod support;
 
@@ -21,46 +22,42 @@ use std::time::{Duration, Instant};
 
 use clustered_cache_core::config::DEFAULT_TIMEOUT;
 use clustered_cache_core::election::{Elector, ElectorConfig, Standing};
-use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory, read_secret};
+use clustered_cache_core::endpoint::{ElectionDirectory, read_secret};
 use clustered_cache_core::testing::TempDir;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
+use support::contender::{election_at, election_in};
 use support::{PATIENCE, Raw, runtime};
 
 const BASE: &str = "ELECTION_BASE";
-const KEY: &str = "00112233445566778899aabbccddeeff";
 const CONTENDERS: usize = 8;
-/// For the witness: of the locks of a killed process the kernel frees that of the highest descriptor first.
+/// For the witness lock: the kernel releases the locks of a killed process from the highest descriptor on.
 const HIGH: i32 = 200;
-/// The kernel frees the locks of a killed process one after the other.
+/// How long the kernel may take to release the locks of a killed process, one after the other.
 const DYING: Duration = Duration::from_millis(50);
 
-/// What contenders tell, one byte each.
+/// What the processes report, one byte each.
 const HOSTS: u8 = b'H';
 const TWO_HOSTS: u8 = b'!';
 
-fn place(base: &Path) -> ElectionDirectory {
-    ElectionDirectory::find(Some(base), &BaseFacts::default(), KEY).unwrap()
-}
-
 // --- children ----------------------------------------------------------------------------------------------------
 
-/// Does nothing in the test run itself: it is where contenders begin.
+/// The program of the child processes. It does nothing in the test run itself.
 #[test]
-fn a_contender_stands() {
+fn child_process() {
     let Some(base) = std::env::var_os(BASE).map(PathBuf::from) else { return };
-    // A test that fails leaves nobody behind.
+    // A test that fails leaves no process behind.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
     let runtime = runtime();
     let observe = witness(&base, socket.try_clone().unwrap());
     let config = ElectorConfig { observe: Arc::new(observe), ..ElectorConfig::default() };
-    let _elector = Elector::start(runtime.handle(), place(&base), config);
-    // To be killed, or to find that the parent is gone.
+    let _elector = Elector::start(runtime.handle(), election_at(&base), config);
+    // Until this process is killed, or the parent has ended.
     let _ = (&socket).read(&mut [0]);
 }
 
-/// Holds a lock of the test's own during each term, and tells when somebody else holds it.
+/// Holds a lock of the test during each term, and reports if another process holds it.
 fn witness(base: &Path, socket: UnixStream) -> impl Fn(Standing) + Send + Sync + 'static {
     let file = File::options().append(true).create(true).open(base.join("witness")).unwrap();
     let witness: OwnedFd = rustix::io::fcntl_dupfd_cloexec(file, HIGH).unwrap();
@@ -89,19 +86,19 @@ fn lock_soon(file: impl AsFd) -> bool {
 
 // --- the parent --------------------------------------------------------------------------------------------------
 
-struct Contender {
+struct ContenderProcess {
     child: Child,
     socket: UnixStream,
-    /// It was the last to tell that it hosts.
+    /// The number of the term that it last reported.
     hosted_at: u64,
 }
 
-impl Contender {
+impl ContenderProcess {
     fn start(base: &Path) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["a_contender_stands", "--exact", "--test-threads=1"])
+            .args(["child_process", "--exact", "--test-threads=1"])
             .env(BASE, base)
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
@@ -142,8 +139,8 @@ struct Figures {
 
 struct Election {
     base: TempDir,
-    place: ElectionDirectory,
-    contenders: Vec<Contender>,
+    directory: ElectionDirectory,
+    contenders: Vec<ContenderProcess>,
     random: u64,
     figures: Figures,
 }
@@ -151,9 +148,9 @@ struct Election {
 impl Election {
     fn new(seed: u64) -> Self {
         let base = TempDir::new();
-        let place = place(base.path());
-        let contenders = (0..CONTENDERS).map(|_| Contender::start(base.path())).collect();
-        Self { base, place, contenders, random: seed, figures: Figures::default() }
+        let directory = election_in(&base);
+        let contenders = (0..CONTENDERS).map(|_| ContenderProcess::start(base.path())).collect();
+        Self { base, directory, contenders, random: seed, figures: Figures::default() }
     }
 
     /// The same every time: a xorshift generator.
@@ -164,7 +161,7 @@ impl Election {
         (self.random >> 11) as usize % bound
     }
 
-    /// Hears what contenders have told.
+    /// Reads what the processes have reported.
     fn listen(&mut self) {
         for contender in &mut self.contenders {
             let terms = contender.terms();
@@ -175,14 +172,14 @@ impl Election {
         }
     }
 
-    /// The last one that told that it hosts.
+    /// The process that last reported that it hosts.
     fn host(&mut self) -> usize {
         self.listen();
         (0..CONTENDERS).max_by_key(|at| self.contenders[*at].hosted_at).unwrap()
     }
 
     fn replace(&mut self, at: usize) {
-        let next = Contender::start(self.base.path());
+        let next = ContenderProcess::start(self.base.path());
         let mut before = std::mem::replace(&mut self.contenders[at], next);
         before.kill();
         self.figures.terms += before.terms();
@@ -191,8 +188,8 @@ impl Election {
     /// Waits until a host answers.
     fn settle(&mut self) {
         let start = Instant::now();
-        while !answers(&self.place) {
-            assert!(start.elapsed() < PATIENCE, "nobody hosts: {:?}", self.figures);
+        while !answers(&self.directory) {
+            assert!(start.elapsed() < PATIENCE, "no process hosts: {:?}", self.figures);
             self.listen();
             sleep(Duration::from_millis(1));
         }
@@ -200,7 +197,7 @@ impl Election {
         self.listen();
     }
 
-    /// A round of what happens to processes.
+    /// A round in which processes are suspended and killed.
     fn disturb(&mut self, round: u64) {
         let host = self.host();
         let stopped: Vec<usize> = (0..self.below(3)).map(|_| self.below(CONTENDERS)).collect();
@@ -209,7 +206,7 @@ impl Election {
             self.figures.stopped += 1;
             self.figures.hosts_stopped += u64::from(*at == host);
         }
-        // In the middle of whatever follows.
+        // So that the next step comes at a random moment.
         sleep(Duration::from_micros(self.below(3_000) as u64));
         if round % 50 == 7 {
             self.oversleep(host);
@@ -228,7 +225,7 @@ impl Election {
         }
     }
 
-    /// Stops the host for longer than it may sleep.
+    /// Suspends the host for longer than its clients wait.
     fn oversleep(&mut self, host: usize) {
         self.contenders[host].signal(Signal::STOP);
         sleep(DEFAULT_TIMEOUT + Duration::from_millis(200));
@@ -236,41 +233,44 @@ impl Election {
         self.figures.overslept += 1;
     }
 
-    /// Kills all at once, so that the next host finds what the last one left.
-    fn begin_anew(&mut self) {
-        self.contenders.iter_mut().for_each(Contender::kill);
+    /// Kills all processes at once, so that the next host finds the socket of the last one.
+    fn restart_all(&mut self) {
+        self.contenders.iter_mut().for_each(ContenderProcess::kill);
         self.listen();
-        assert!(UnixStream::connect(self.place.socket()).is_err(), "nobody lives who could listen");
-        if !self.place.socket().exists() {
-            drop(UnixListener::bind(self.place.socket()).unwrap());
+        assert!(
+            UnixStream::connect(self.directory.socket()).is_err(),
+            "no process is left that could listen"
+        );
+        if !self.directory.socket().exists() {
+            drop(UnixListener::bind(self.directory.socket()).unwrap());
         }
         self.figures.stale_sockets += 1;
         let base = self.base.path();
-        self.contenders = (0..CONTENDERS).map(|_| Contender::start(base)).collect();
+        self.contenders = (0..CONTENDERS).map(|_| ContenderProcess::start(base)).collect();
     }
 }
 
 impl Drop for Election {
     fn drop(&mut self) {
         for contender in &mut self.contenders {
-            // Those of a test that failed may be gone already.
+            // After a failed test a process may have ended already.
             let _ = contender.child.kill();
             let _ = contender.child.wait();
         }
     }
 }
 
-/// Does a host answer? One that is stopped accepts connections only.
-fn answers(place: &ElectionDirectory) -> bool {
-    let Ok(secret) = read_secret(place.socket()) else { return false };
-    let Ok(stream) = UnixStream::connect(place.socket()) else { return false };
+/// Does a host answer? A suspended one only accepts connections.
+fn answers(directory: &ElectionDirectory) -> bool {
+    let Ok(secret) = read_secret(directory.socket()) else { return false };
+    let Ok(stream) = UnixStream::connect(directory.socket()) else { return false };
     let Some(raw) = Raw::over(stream).try_greet(&secret, Duration::from_millis(250)) else { return false };
     drop(raw);
     true
 }
 
 #[test]
-fn contenders_that_are_stopped_and_killed_are_never_two_hosts() {
+fn processes_that_are_suspended_and_killed_are_never_two_hosts_at_once() {
     if std::env::var_os(BASE).is_some() {
         return;
     }
@@ -279,19 +279,19 @@ fn contenders_that_are_stopped_and_killed_are_never_two_hosts() {
     for round in 0..rounds {
         election.settle();
         if round % 5 == 4 {
-            election.begin_anew();
+            election.restart_all();
         } else {
             election.disturb(round);
         }
     }
     election.settle();
-    // A host that was stopped while its successor began would tell now.
+    // A host that was suspended while its successor began would report two hosts now.
     sleep(2 * DYING);
     election.listen();
     report(&mut election.figures, rounds);
 }
 
-/// There are figures only of a run without two hosts at once. One in which nothing was done to anybody proves nothing.
+/// Prints the figures of a run, which never had two hosts at once. A run without kills and suspensions proves nothing.
 fn report(figures: &mut Figures, rounds: u64) {
     let mut times = std::mem::take(&mut figures.without_host);
     times.sort_unstable();
@@ -309,5 +309,5 @@ fn report(figures: &mut Figures, rounds: u64) {
         at(1.0)
     );
     assert!(hosts_killed > 0 && stopped > 0 && overslept > 0 && stale_sockets > 0);
-    assert!(terms > hosts_killed, "each host that was killed had a successor");
+    assert!(terms > hosts_killed, "each killed host was replaced");
 }

@@ -1,4 +1,4 @@
-//! Directories, secrets and locks of hosts, and what is refused.
+//! Directories, secrets and locks of hosts, and which of them are refused.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -36,7 +36,7 @@ fn refused(result: clustered_cache_core::Result<HostEndpoint>, kind: ErrorKind, 
     assert!(error.message().contains(part), "{error} lacks {part}");
 }
 
-/// A directory as a host that was killed left it.
+/// A directory as a killed host leaves it.
 fn left_behind(base: &Path, digit: &str) -> PathBuf {
     let path = base.join(digit.repeat(32));
     fs::create_dir(&path).unwrap();
@@ -50,7 +50,7 @@ fn left_behind(base: &Path, digit: &str) -> PathBuf {
 // --- a directory of its own ------------------------------------------------------------------------------------
 
 #[test]
-fn a_host_makes_a_private_place_and_leaves_nothing() {
+fn a_host_creates_a_private_directory_and_removes_it() {
     let directory = TempDir::new();
     let base = directory.path().join("base");
     let endpoint = create_in(&base);
@@ -74,7 +74,7 @@ fn binding_outside_a_runtime_is_an_error() {
 }
 
 #[test]
-fn what_killed_hosts_left_is_swept_and_nothing_else() {
+fn only_the_directories_of_killed_hosts_are_swept() {
     let directory = TempDir::new();
     let base = directory.path();
     let dead = left_behind(base, "a");
@@ -102,7 +102,7 @@ fn what_killed_hosts_left_is_swept_and_nothing_else() {
 }
 
 #[test]
-fn candidates_are_tried_in_order_and_all_reasons_are_told() {
+fn bases_are_tried_in_order_and_the_error_lists_all_reasons() {
     let directory = TempDir::new();
     let open_to_all = directory.path().join("xdg");
     fs::create_dir(&open_to_all).unwrap();
@@ -138,7 +138,7 @@ fn unsafe_bases_are_refused_with_the_reason_and_left_as_they_were() {
     symlink(at("real"), at("link")).unwrap();
     refused(create(&at("link")), ErrorKind::Directory, "link");
     fs::write(at("file"), b"").unwrap();
-    refused(create(&at("file")), ErrorKind::Directory, "no directory");
+    refused(create(&at("file")), ErrorKind::Directory, "not a directory");
     fs::create_dir(at("open")).unwrap();
     set_mode(&at("open"), 0o770);
     refused(create(&at("open")), ErrorKind::Directory, "mode 770");
@@ -154,7 +154,7 @@ fn unsafe_bases_are_refused_with_the_reason_and_left_as_they_were() {
 
 #[test]
 fn a_directory_of_another_user_is_refused() {
-    // Needs root to give a directory away; elsewhere `/` is somebody else's.
+    // Only root can give a directory to another user. For others `/` belongs to one.
     let directory = TempDir::new();
     let theirs = directory.path().join("theirs");
     fs::create_dir(&theirs).unwrap();
@@ -173,7 +173,7 @@ fn a_directory_of_another_user_is_refused() {
 
 #[test]
 fn a_read_only_base_is_refused_with_the_systems_reason() {
-    // For root nothing is read-only but a read-only file system, which /sys is.
+    // Root can write everywhere except in a read-only file system, such as /sys.
     let result = HostEndpoint::create(Some(Path::new("/sys/clustered-cache")), &BaseFacts::default());
     refused(result, ErrorKind::Directory, "cannot be created");
 }
@@ -239,7 +239,7 @@ fn a_socket_that_a_killed_host_had_not_named_yet_is_replaced() {
 }
 
 #[test]
-fn what_is_no_socket_is_not_replaced() {
+fn a_file_that_is_not_a_socket_is_not_replaced() {
     let directory = TempDir::new();
     let path = directory.path().join("s");
     fs::write(&path, b"precious").unwrap();
@@ -306,7 +306,7 @@ fn many_hosts_that_start_at_once_in_one_base_do_not_sweep_each_other() {
 }
 
 #[test]
-fn a_long_path_is_refused_by_name() {
+fn a_path_that_is_too_long_is_refused() {
     let directory = TempDir::new();
     let path = directory.path().join("new").join("s".repeat(90));
     refused(HostEndpoint::at(&path), ErrorKind::PathTooLong, "`endpoint`");
@@ -344,7 +344,7 @@ fn a_secret_that_others_could_have_written_is_not_used() {
     fs::remove_file(&secret).unwrap();
     fs::create_dir(&secret).unwrap();
     set_mode(&secret, 0o700);
-    refused("no regular file");
+    refused("not a regular file");
     fs::remove_dir(&secret).unwrap();
     set_mode(directory.path(), 0o755);
     let error = read_secret(&path).unwrap_err();

@@ -1,4 +1,4 @@
-//! Loading once in the cluster, over real sockets.
+//! Loading a value once in the cluster, over real sockets.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -33,21 +33,21 @@ fn leader_and_waiter(host: &Host, key: &[u8], lease: u64) -> (TestClient, u64, T
 }
 
 #[test]
-fn a_waiter_is_answered_with_the_leaders_value_and_others_are_not_held_up() {
-    let _watch = watch("a_waiter_is_answered_with_the_leaders_value_and_others_are_not_held_up");
+fn a_waiter_gets_the_leaders_value_and_other_requests_are_not_delayed() {
+    let _watch = watch("a_waiter_gets_the_leaders_value_and_other_requests_are_not_delayed");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let (key, value) = (text_key("k"), text_value("loaded"));
     let (leader, token, waiter, waiting) = leader_and_waiter(&host, &key, MINUTE);
-    assert_eq!(waiter.ask(1, Ping {}), Response::Flag(true), "a wait holds up nothing");
+    assert_eq!(waiter.ask(1, Ping {}), Response::Flag(true), "a wait delays no other request");
     let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
     assert_eq!(leader.ask(1, Complete { token, loaded }), Response::Flag(true));
     assert_eq!(waiter.reply_to(waiting), Response::Value(Blob(&value)));
 }
 
 #[test]
-fn the_waiter_of_a_leader_that_is_gone_leads() {
-    let _watch = watch("the_waiter_of_a_leader_that_is_gone_leads");
+fn a_waiter_leads_after_the_leader_has_disconnected() {
+    let _watch = watch("a_waiter_leads_after_the_leader_has_disconnected");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let (leader, _, waiter, waiting) = leader_and_waiter(&host, &text_key("k"), MINUTE);
@@ -56,8 +56,8 @@ fn the_waiter_of_a_leader_that_is_gone_leads() {
 }
 
 #[test]
-fn the_waiter_of_a_leader_that_takes_too_long_leads() {
-    let _watch = watch("the_waiter_of_a_leader_that_takes_too_long_leads");
+fn a_waiter_leads_after_the_lease_of_the_leader_has_expired() {
+    let _watch = watch("a_waiter_leads_after_the_lease_of_the_leader_has_expired");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let lease = Duration::from_millis(30).as_micros() as u64;

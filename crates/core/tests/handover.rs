@@ -1,4 +1,4 @@
-//! Descriptors of tables on their way from a host to its clients, over real sockets.
+//! Passing descriptors of tables from a host to its clients, over real sockets.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -23,7 +23,7 @@ use clustered_cache_core::wire::{Blob, RequestId};
 use clustered_cache_shm::Handover;
 use support::{Host, LONG, TestClient, watch};
 
-/// Makes a file the table of the namespace `name`: as long as `region` says, and with that number in it.
+/// Makes a file the table of the namespace `name`. Its length is `region`, and it contains that number.
 fn share(directory: &TempDir, store: &Store, name: &str, region: u64) -> PathBuf {
     let path = directory.path().join(format!("table {region}"));
     fs::write(&path, content(region)).unwrap();
@@ -41,7 +41,7 @@ fn expect_table(client: &TestClient, id: RequestId, region: u64) {
     assert!(matches!(client.reply_to(id).response(), Response::Opened { .. }));
     let (ticket, file) = client.table(id).unwrap_or_else(|| panic!("no ticket with the answer to {id}"));
     let file = file.unwrap_or_else(|| panic!("no descriptor with the answer to {id}"));
-    // From a place of its own: the position is shared by all who have the descriptor.
+    // At an explicit position: all duplicates of a descriptor share the current one.
     let mut bytes = vec![0; ticket.bytes as usize];
     file.read_exact_at(&mut bytes, 0).unwrap();
     let text = String::from_utf8(bytes).unwrap();
@@ -63,8 +63,8 @@ fn times_open(path: &std::path::Path) -> usize {
 }
 
 #[test]
-fn a_table_comes_with_its_answer_whatever_is_batched_in_front_and_behind() {
-    let _watch = watch("a_table_comes_with_its_answer_whatever_is_batched_in_front_and_behind");
+fn a_table_arrives_with_its_reply_whatever_requests_are_in_the_same_batch() {
+    let _watch = watch("a_table_arrives_with_its_reply_whatever_requests_are_in_the_same_batch");
     const MANY: u64 = 2_000;
     let directory = TempDir::new();
     let host = Host::new(&directory);
@@ -85,8 +85,8 @@ fn a_table_comes_with_its_answer_whatever_is_batched_in_front_and_behind() {
 }
 
 #[test]
-fn namespaces_opened_in_one_batch_each_get_their_own() {
-    let _watch = watch("namespaces_opened_in_one_batch_each_get_their_own");
+fn namespaces_opened_in_one_batch_each_get_their_own_table() {
+    let _watch = watch("namespaces_opened_in_one_batch_each_get_their_own_table");
     const MANY: u64 = 200;
     let directory = TempDir::new();
     let host = Host::new(&directory);
@@ -111,15 +111,15 @@ fn namespaces_opened_in_one_batch_each_get_their_own() {
 }
 
 #[test]
-fn tables_come_through_when_the_host_has_to_wait_for_its_peer() {
-    let _watch = watch("tables_come_through_when_the_host_has_to_wait_for_its_peer");
+fn tables_arrive_also_when_the_host_has_to_wait_for_its_peer_to_read() {
+    let _watch = watch("tables_arrive_also_when_the_host_has_to_wait_for_its_peer_to_read");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let client = host.client();
     client.open(1, "other");
     let (key, value) = (text_key("k"), text_value(&"x".repeat(200_000)));
     client.ask(1, set(&key, &value));
-    // Far more between two tables than a socket holds.
+    // Between two tables there is far more than a socket holds.
     let opened: Vec<_> = (1..=20)
         .map(|region| {
             let name = format!("n{region}");
@@ -137,8 +137,8 @@ fn tables_come_through_when_the_host_has_to_wait_for_its_peer() {
 }
 
 #[test]
-fn after_a_reconnect_every_table_comes_again() {
-    let _watch = watch("after_a_reconnect_every_table_comes_again");
+fn after_a_reconnect_every_table_arrives_again() {
+    let _watch = watch("after_a_reconnect_every_table_arrives_again");
     let directory = TempDir::new();
     let path = directory.path().join("s");
     let first = Host::at(&path);
@@ -164,8 +164,8 @@ fn after_a_reconnect_every_table_comes_again() {
 }
 
 #[test]
-fn a_side_that_does_not_share_gets_and_gives_nothing() {
-    let _watch = watch("a_side_that_does_not_share_gets_and_gives_nothing");
+fn no_table_is_sent_if_either_side_does_not_share() {
+    let _watch = watch("no_table_is_sent_if_either_side_does_not_share");
     let directory = TempDir::new();
     for (host_shares, client_shares) in [(true, true), (true, false), (false, true)] {
         let store = Store::new(Clock::System);
@@ -190,8 +190,8 @@ fn a_side_that_does_not_share_gets_and_gives_nothing() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_client_that_goes_and_a_client_that_drops_its_tables_leave_nothing_open() {
-    let _watch = watch("a_client_that_goes_and_a_client_that_drops_its_tables_leave_nothing_open");
+fn no_descriptor_stays_open_after_a_client_has_ended_or_dropped_its_tables() {
+    let _watch = watch("no_descriptor_stays_open_after_a_client_has_ended_or_dropped_its_tables");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let table = share(&directory, &host.store, "n", 5);
@@ -209,8 +209,8 @@ fn a_client_that_goes_and_a_client_that_drops_its_tables_leave_nothing_open() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn descriptors_sent_to_a_host_are_not_kept_and_harm_nobody() {
-    let _watch = watch("descriptors_sent_to_a_host_are_not_kept_and_harm_nobody");
+fn descriptors_sent_to_a_host_are_closed_and_have_no_effect() {
+    let _watch = watch("descriptors_sent_to_a_host_are_closed_and_have_no_effect");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let path = directory.path().join("pushed");
@@ -223,7 +223,7 @@ fn descriptors_sent_to_a_host_are_not_kept_and_harm_nobody() {
         assert_eq!(reply, Response::Flag(true));
         assert_eq!(times_open(&path), 1, "only the sender has it open");
     }
-    // Before the handshake neither: it fails, or goes on as if nothing had come.
+    // Also before the handshake: that fails, or continues as if no descriptor had arrived.
     let mut stranger = host.raw();
     stranger.request_with(1, 1, Ping {}, &pushed);
     stranger.expect_end();

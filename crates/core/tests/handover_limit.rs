@@ -1,4 +1,4 @@
-//! A client that may not open another descriptor. Alone in its file: the limit is the whole process's.
+//! A client that cannot open another descriptor. It is alone in its file because the limit applies to the whole process.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -27,8 +27,8 @@ fn open(client: &TestClient, handle: u32, name: &str) -> (bool, bool) {
 }
 
 #[test]
-fn a_client_without_free_descriptors_goes_on_without_the_table_and_gets_the_next_one() {
-    let _watch = watch("a_client_without_free_descriptors_goes_on_without_the_table_and_gets_the_next_one");
+fn a_client_without_free_descriptors_continues_without_the_table_and_gets_the_next_one() {
+    let _watch = watch("a_client_without_free_descriptors_continues_without_the_table_and_gets_the_next_one");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     for (name, bytes) in [("one", 100), ("two", 200), ("three", 300)] {
@@ -50,6 +50,6 @@ fn a_client_without_free_descriptors_goes_on_without_the_table_and_gets_the_next
 
     assert_eq!(without, (true, false));
     assert_eq!(pinged, Response::Flag(true));
-    assert_eq!(open(&client, 3, "three"), (true, true), "what did not come is counted all the same");
+    assert_eq!(open(&client, 3, "three"), (true, true), "the missing descriptor is counted too");
     assert_eq!(open(&client, 2, "two"), (true, true), "asking again helps");
 }

@@ -1,4 +1,4 @@
-//! An elected host that leaves hands everything over, and nobody notices.
+//! An elected host that leaves hands everything over, and its clients notice nothing.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -6,16 +6,14 @@ mod support;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{ClientConfig, Target};
 use clustered_cache_core::clock::Clock;
-use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
-use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory, HostEndpoint, read_secret};
+use clustered_cache_core::election::{Left, Standing};
+use clustered_cache_core::endpoint::{ElectionDirectory, HostEndpoint, read_secret};
 use clustered_cache_core::operations::counters::Count;
 use clustered_cache_core::operations::entries::{Get, ReadInfo, Set};
 use clustered_cache_core::operations::host::{Ready, StandBy};
@@ -28,96 +26,21 @@ use clustered_cache_core::wire::answer::Response;
 use clustered_cache_core::wire::handshake::{ClientHello, FEATURE_SCANS, FEATURE_WATCH, Introduction};
 use clustered_cache_core::wire::structures::{CountBy, EntryInfo, Keep, Stats};
 use clustered_cache_core::wire::{Blob, HOST, RequestId};
-use support::{Host, LONG, PATIENCE, Raw, Seen, TestClient, runtime, watch};
-use tokio::runtime::Runtime;
+use support::contender::{Contender, election_in};
+use support::{Host, LONG, Raw, Seen, TestClient, watch};
 
-const KEY: &str = "0123456789abcdef0123456789abcdef";
 /// For handovers that have to succeed, on a busy machine too.
 const AMPLE: Duration = Duration::from_secs(10);
 
-fn place(directory: &TempDir) -> ElectionDirectory {
-    ElectionDirectory::find(Some(directory.path()), &BaseFacts::default(), KEY).unwrap()
-}
-
-/// One process's part, in this process.
-struct Contender {
-    elector: Option<Elector>,
-    runtime: Option<Runtime>,
-    standings: Receiver<Standing>,
-}
-
-impl Contender {
-    fn new(place: &ElectionDirectory) -> Self {
-        let (tell, standings) = channel();
-        let tell = Mutex::new(tell);
-        let observe = move |standing| {
-            // Nobody listens any more when the test is over.
-            let _ = tell.lock().unwrap().send(standing);
-        };
-        let config = ElectorConfig { observe: Arc::new(observe), ..ElectorConfig::default() };
-        let runtime = runtime();
-        let elector = Elector::start(runtime.handle(), place.clone(), config);
-        Self { elector: Some(elector), runtime: Some(runtime), standings }
-    }
-
-    fn next(&self) -> Standing {
-        loop {
-            match self.standings.recv_timeout(PATIENCE).expect("it stands for something") {
-                Standing::Contending => {}
-                standing => return standing,
-            }
-        }
-    }
-
-    fn hosting(place: &ElectionDirectory) -> (Self, u64) {
-        let contender = Self::new(place);
-        let epoch = contender.hosts();
-        (contender, epoch)
-    }
-
-    fn watching(place: &ElectionDirectory) -> Self {
-        let contender = Self::new(place);
-        contender.watches();
-        contender
-    }
-
-    fn hosts(&self) -> u64 {
-        match self.next() {
-            Standing::Hosting(epoch) => epoch,
-            other => panic!("expected a host, saw {other:?}"),
-        }
-    }
-
-    fn watches(&self) -> u64 {
-        match self.next() {
-            Standing::Watching(epoch) => epoch,
-            other => panic!("expected a standby, saw {other:?}"),
-        }
-    }
-
-    fn leave(&self, within: Duration) -> Left {
-        self.elector.as_ref().unwrap().leave(within)
-    }
-}
-
-impl Drop for Contender {
-    fn drop(&mut self) {
-        drop(self.elector.take());
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(PATIENCE);
-        }
-    }
-}
-
-fn client(place: &ElectionDirectory) -> TestClient {
+fn client(election: &ElectionDirectory) -> TestClient {
     let client = TestClient::configured(ClientConfig { grace: LONG, ..ClientConfig::of_elected() });
-    client.start(Target { socket: place.socket().to_owned(), secret: None, user: None });
+    client.start(Target { socket: election.socket().to_owned(), secret: None, user: None });
     client
 }
 
 /// A client with the namespace `some` under handle 1.
-fn user(place: &ElectionDirectory) -> TestClient {
-    let client = client(place);
+fn user(election: &ElectionDirectory) -> TestClient {
+    let client = client(election);
     client.open(1, "some");
     client
 }
@@ -138,7 +61,7 @@ fn submit_fetch(client: &TestClient, key: &str) -> RequestId {
     id
 }
 
-fn settle(client: &TestClient, token: u64, value: &str) -> Reply {
+fn complete(client: &TestClient, token: u64, value: &str) -> Reply {
     let value = text_value(value);
     let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
     client.ask(1, Complete { token, loaded })
@@ -151,7 +74,7 @@ fn stats(client: &TestClient) -> Stats {
     }
 }
 
-/// No loss was told, and no other life: only moves.
+/// The client has seen moves, but no lost connection and no other epoch.
 fn has_only_moved(client: &TestClient, epoch: u64, moves: usize) {
     assert_eq!(client.connected().0, epoch);
     for _ in 0..moves {
@@ -163,13 +86,13 @@ fn has_only_moved(client: &TestClient, epoch: u64, moves: usize) {
 // --- what is handed over -----------------------------------------------------------------------------------------
 
 #[test]
-fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
-    let _watch = watch("entries_their_time_their_order_and_the_counters_are_the_next_hosts");
+fn entries_with_their_remaining_time_their_order_and_the_counters_are_handed_over() {
+    let _watch = watch("entries_with_their_remaining_time_their_order_and_the_counters_are_handed_over");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (host, epoch) = Contender::hosting(&place);
-    let successor = Contender::watching(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (host, epoch) = Contender::hosting(&election);
+    let successor = Contender::watching(&election);
+    let client = user(&election);
     for n in 0..100 {
         set(&client, &format!("key {n}"), &format!("value {n}"));
     }
@@ -191,7 +114,7 @@ fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
     let Response::Info(EntryInfo { remaining: Some(left), .. }) =
         client.ask(1, ReadInfo { key: Blob(&key) }).response()
     else {
-        panic!("it ends")
+        panic!("the entry expires")
     };
     assert!((30_000_000..60_000_000).contains(&left), "{left}");
     let scan = BeginScan { fields: ScanFields::Keys, prefix: None, limit: 4 };
@@ -203,15 +126,15 @@ fn entries_their_time_their_order_and_the_counters_are_the_next_hosts() {
 }
 
 #[test]
-fn the_heir_leaves_in_its_turn_and_nobody_hears_of_a_loss() {
-    let _watch = watch("the_heir_leaves_in_its_turn_and_nobody_hears_of_a_loss");
+fn successors_can_leave_too_and_no_client_loses_its_connection() {
+    let _watch = watch("successors_can_leave_too_and_no_client_loses_its_connection");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (mut host, epoch) = Contender::hosting(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (mut host, epoch) = Contender::hosting(&election);
+    let client = user(&election);
     set(&client, "key", "value");
     for _ in 0..5 {
-        let successor = Contender::watching(&place);
+        let successor = Contender::watching(&election);
         assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 1 });
         assert_eq!(host.leave(AMPLE), Left::NotHosting);
         assert_eq!(successor.hosts(), epoch);
@@ -222,13 +145,13 @@ fn the_heir_leaves_in_its_turn_and_nobody_hears_of_a_loss() {
 }
 
 #[test]
-fn a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it() {
-    let _watch = watch("a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it");
+fn a_load_in_flight_continues_and_its_result_reaches_the_fetches_that_wait() {
+    let _watch = watch("a_load_in_flight_continues_and_its_result_reaches_the_fetches_that_wait");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (host, epoch) = Contender::hosting(&place);
-    let successor = Contender::watching(&place);
-    let [leader, waiter, quitter] = [(); 3].map(|()| user(&place));
+    let election = election_in(&directory);
+    let (host, epoch) = Contender::hosting(&election);
+    let successor = Contender::watching(&election);
+    let [leader, waiter, quitter] = [(); 3].map(|()| user(&election));
     let Response::Lease(token) = leader.reply_to(submit_fetch(&leader, "key")).response() else { panic!() };
     let [waits, quits] = [&waiter, &quitter].map(|client| {
         let id = submit_fetch(client, "key");
@@ -240,14 +163,14 @@ fn a_load_goes_on_its_leader_settles_it_and_those_who_wait_hear_of_it() {
     assert_eq!(quitter.reply_to(quits), Response::Waiting);
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
     successor.hosts();
-    assert_eq!(waiter.reply_to(waits), Response::Waiting, "it is asked again, by itself");
+    assert_eq!(waiter.reply_to(waits), Response::Waiting, "the client repeats the fetch by itself");
     assert_eq!(quitter.reply_to(quits), Response::Waiting);
     assert_eq!(quitter.ask(1, CancelWait { request: quits }), Response::Flag(true));
-    assert_eq!(settle(&leader, token, "loaded"), Response::Flag(true));
+    assert_eq!(complete(&leader, token, "loaded"), Response::Flag(true));
     let loaded = text_value("loaded");
     assert_eq!(waiter.reply_to(waits), Response::Value(Blob(&loaded)));
     assert_eq!(get(&leader, "key"), Response::Value(Blob(&loaded)));
-    assert_eq!(settle(&leader, token, "again"), Response::Flag(false));
+    assert_eq!(complete(&leader, token, "again"), Response::Flag(false));
     assert_eq!(quitter.ask(1, Ping {}), Response::Flag(true));
     assert!(matches!(quitter.event(), Seen::Connected { .. }));
     for client in [&leader, &waiter] {
@@ -272,20 +195,20 @@ fn next_page(client: &TestClient, cursor: u64) -> Reply {
 }
 
 #[test]
-fn scans_go_on_at_each_next_host_and_show_everything_once() {
-    let _watch = watch("scans_go_on_at_each_next_host_and_show_everything_once");
+fn scans_continue_at_each_successor_and_show_every_entry_once() {
+    let _watch = watch("scans_continue_at_each_successor_and_show_every_entry_once");
     const SCANS: usize = 100;
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (mut host, epoch) = Contender::hosting(&place);
-    let clients = [user(&place), user(&place)];
+    let election = election_in(&directory);
+    let (mut host, epoch) = Contender::hosting(&election);
+    let clients = [user(&election), user(&election)];
     for n in 0..30 {
         set(&clients[0], &n.to_string(), "value");
     }
     let mut scans: Vec<_> = (0..SCANS).map(|n| (&clients[n % 2], begin_scan(&clients[n % 2]))).collect();
     for round in 0..7 {
-        let successor = Contender::watching(&place);
-        // Some ask while there is no host, and all others when there is one again.
+        let successor = Contender::watching(&election);
+        // Some pages are requested while there is no host, and the others when there is one again.
         let asks = |(client, (cursor, _)): &(&TestClient, (u64, Vec<String>))| {
             let id = client.submit(1, NextPage { cursor: *cursor, limit: 4 });
             client.client.flush();
@@ -309,18 +232,18 @@ fn scans_go_on_at_each_next_host_and_show_everything_once() {
 }
 
 #[test]
-fn a_scan_ends_with_a_host_that_breaks() {
-    let _watch = watch("a_scan_ends_with_a_host_that_breaks");
+fn a_scan_ends_with_a_host_that_is_killed() {
+    let _watch = watch("a_scan_ends_with_a_host_that_is_killed");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (mut host, _) = Contender::hosting(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (host, _) = Contender::hosting(&election);
+    let client = user(&election);
     for n in 0..10 {
         set(&client, &n.to_string(), "value");
     }
     let (cursor, _) = begin_scan(&client);
-    host.runtime.take().unwrap().shutdown_timeout(PATIENCE);
-    let (_next, _) = Contender::hosting(&place);
+    host.kill();
+    let (_next, _) = Contender::hosting(&election);
     assert!(matches!(client.event(), Seen::Connected { .. }));
     client.lost();
     let next = next_page(&client, cursor);
@@ -328,18 +251,18 @@ fn a_scan_ends_with_a_host_that_breaks() {
 }
 
 #[test]
-fn an_heir_that_knows_no_scans_is_told_of_none() {
-    let _watch = watch("an_heir_that_knows_no_scans_is_told_of_none");
+fn scans_are_sent_only_to_a_successor_that_supports_them() {
+    let _watch = watch("scans_are_sent_only_to_a_successor_that_supports_them");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (host, _) = Contender::hosting(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (host, _) = Contender::hosting(&election);
+    let client = user(&election);
     for n in 0..10 {
         set(&client, &n.to_string(), "value");
     }
     let (cursor, shown) = begin_scan(&client);
     for (features, expected) in [(FEATURE_WATCH, 0), (FEATURE_WATCH | FEATURE_SCANS, 1)] {
-        let mut standby = standby_with(&place, features);
+        let mut standby = standby_with(&election, features);
         let reading = thread::spawn(move || {
             let successor = Store::new(Clock::System);
             let mut import = successor.import();
@@ -348,7 +271,7 @@ fn an_heir_that_knows_no_scans_is_told_of_none() {
                 let Response::Content(part) = part.response() else { panic!("{part:?}") };
                 import.feed(part.0).unwrap();
             }
-            // It goes without a word, so the host stays.
+            // It disconnects without a reply, so the host stays.
             import.imported()
         });
         assert_eq!(host.leave(AMPLE), Left::NoHeir);
@@ -360,15 +283,15 @@ fn an_heir_that_knows_no_scans_is_told_of_none() {
 }
 
 #[test]
-fn what_was_asked_before_a_namespace_was_given_back_is_carried_out() {
-    let _watch = watch("what_was_asked_before_a_namespace_was_given_back_is_carried_out");
+fn requests_made_before_a_namespace_is_released_are_carried_out() {
+    let _watch = watch("requests_made_before_a_namespace_is_released_are_carried_out");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (mut host, _) = Contender::hosting(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (mut host, _) = Contender::hosting(&election);
+    let client = user(&election);
     for handle in 2..20 {
         client.open(handle, "some");
-        let successor = Contender::watching(&place);
+        let successor = Contender::watching(&election);
         let leaving = thread::spawn(move || {
             assert!(matches!(host.leave(AMPLE), Left::HandedOver { .. }));
             host
@@ -394,23 +317,23 @@ fn what_was_asked_before_a_namespace_was_given_back_is_carried_out() {
 // --- under load --------------------------------------------------------------------------------------------------
 
 #[test]
-fn at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once() {
-    let _watch = watch("at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once");
+fn under_load_over_twenty_hosts_no_request_fails_and_each_is_carried_out_once() {
+    let _watch = watch("under_load_over_twenty_hosts_no_request_fails_and_each_is_carried_out_once");
     const ROUNDS: usize = 20;
     const DEPTH: usize = 64;
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (mut host, epoch) = Contender::hosting(&place);
+    let election = election_in(&directory);
+    let (mut host, epoch) = Contender::hosting(&election);
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         let users: Vec<_> = (0..4)
             .map(|number| {
-                let (stop, done, place) = (&stop, &done, &place);
-                scope.spawn(move || work_hard(&user(place), number, DEPTH, stop, done, epoch))
+                let (stop, done, election) = (&stop, &done, &election);
+                scope.spawn(move || work_hard(&user(election), number, DEPTH, stop, done, epoch))
             })
             .collect();
         for _ in 0..ROUNDS {
-            let successor = Contender::watching(&place);
+            let successor = Contender::watching(&election);
             let before = done.load(Ordering::Relaxed);
             let enough = || done.load(Ordering::Relaxed) > before + 500;
             while !enough() {
@@ -423,13 +346,13 @@ fn at_full_speed_over_twenty_hosts_nothing_fails_and_everything_is_done_once() {
         stop.store(true, Ordering::Relaxed);
         users.into_iter().for_each(|user| user.join().unwrap());
     });
-    let total = get(&user(&place), "n");
+    let total = get(&user(&election), "n");
     let done = done.load(Ordering::Relaxed);
     let Response::Value(Blob(bytes)) = total.response() else { panic!("{total:?}") };
     assert_eq!(f64::from_le_bytes(bytes[1..9].try_into().unwrap()), done as f64, "each was counted once");
 }
 
-/// Counts and stores with so many requests under way at any time.
+/// Counts and stores, with `depth` requests in flight.
 fn work_hard(
     client: &TestClient,
     number: usize,
@@ -466,23 +389,23 @@ fn work_hard(
     }
 }
 
-// --- hosts that break, and hosts that never move -----------------------------------------------------------------
+// --- hosts that are killed, and hosts that never move ------------------------------------------------------------
 
 #[test]
-fn what_was_sent_to_a_host_that_breaks_is_lost_and_never_repeated() {
-    let _watch = watch("what_was_sent_to_a_host_that_breaks_is_lost_and_never_repeated");
+fn requests_sent_to_a_host_that_is_killed_are_lost_and_never_repeated() {
+    let _watch = watch("requests_sent_to_a_host_that_is_killed_are_lost_and_never_repeated");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (mut host, _) = Contender::hosting(&place);
-    let leader = user(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (host, _) = Contender::hosting(&election);
+    let leader = user(&election);
+    let client = user(&election);
     assert!(matches!(leader.reply_to(submit_fetch(&leader, "key")).response(), Response::Lease(_)));
     let waits = submit_fetch(&client, "key");
     assert_eq!(client.reply_to(waits), Response::Waiting);
-    host.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+    host.kill();
     assert!(matches!(client.event(), Seen::Connected { .. }));
-    assert_eq!(client.lost(), waits, "the wait was sent, and nobody will answer it");
-    let (_next, epoch) = Contender::hosting(&place);
+    assert_eq!(client.lost(), waits, "the fetch was sent, and no host will answer it");
+    let (_next, epoch) = Contender::hosting(&election);
     assert_eq!(client.connected(), (epoch, true));
     assert_eq!(client.ask(1, Ping {}), Response::Flag(true));
     assert_eq!(stats(&client).waits, 0);
@@ -502,18 +425,18 @@ fn a_host_that_was_not_elected_never_moves() {
 }
 
 #[test]
-fn what_only_standbys_ask_is_refused_elsewhere() {
-    let _watch = watch("what_only_standbys_ask_is_refused_elsewhere");
+fn requests_of_standbys_are_refused_on_other_connections_and_the_reverse() {
+    let _watch = watch("requests_of_standbys_are_refused_on_other_connections_and_the_reverse");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (host, _) = Contender::hosting(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (host, _) = Contender::hosting(&election);
+    let client = user(&election);
     for handle in [HOST, 1] {
         assert_eq!(client.ask(handle, StandBy {}).error(), Some(ErrorKind::Protocol));
         assert_eq!(client.ask(handle, Ready {}).error(), Some(ErrorKind::Protocol));
     }
     for (handle, request) in [(HOST, any(StandBy {})), (1, any(Ping {}))] {
-        let mut standby = own_standby(&place);
+        let mut standby = own_standby(&election);
         standby.request(2, handle, request);
         standby.expect_end();
     }
@@ -522,14 +445,14 @@ fn what_only_standbys_ask_is_refused_elsewhere() {
 
 // --- successors that fail ---------------------------------------------------------------------------------------------
 
-/// A standby of the test's own.
-fn own_standby(place: &ElectionDirectory) -> Raw {
-    standby_with(place, FEATURE_WATCH)
+/// A standby whose connection the test controls.
+fn own_standby(election: &ElectionDirectory) -> Raw {
+    standby_with(election, FEATURE_WATCH)
 }
 
-fn standby_with(place: &ElectionDirectory, features: u64) -> Raw {
-    let secret = read_secret(place.socket()).unwrap();
-    let mut raw = Raw::connect(place.socket());
+fn standby_with(election: &ElectionDirectory, features: u64) -> Raw {
+    let secret = read_secret(election.socket()).unwrap();
+    let mut raw = Raw::connect(election.socket());
     let client = ClientHello::new(&Introduction { features, ..support::introduction(&secret) });
     raw.send(client.payload());
     let challenge = raw.receive(256).unwrap();
@@ -550,38 +473,38 @@ fn fill(client: &TestClient) {
 }
 
 #[test]
-fn an_heir_that_dies_in_the_middle_gives_way_to_the_one_before() {
-    let _watch = watch("an_heir_that_dies_in_the_middle_gives_way_to_the_one_before");
+fn if_a_successor_is_killed_during_the_handover_the_host_asks_the_next_standby() {
+    let _watch = watch("if_a_successor_is_killed_during_the_handover_the_host_asks_the_next_standby");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (host, epoch) = Contender::hosting(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (host, epoch) = Contender::hosting(&election);
+    let client = user(&election);
     fill(&client);
-    let successor = Contender::watching(&place);
-    let mut dying = own_standby(&place);
-    let death = thread::spawn(move || {
-        let (_, first) = dying.reply().unwrap();
+    let successor = Contender::watching(&election);
+    let mut killed = own_standby(&election);
+    let reading = thread::spawn(move || {
+        let (_, first) = killed.reply().unwrap();
         assert!(matches!(first.response(), Response::Content(_)));
     });
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 16 });
-    death.join().unwrap();
+    reading.join().unwrap();
     assert_eq!(successor.hosts(), epoch);
     assert_eq!(stats(&client).size, 16);
 }
 
 #[test]
-fn an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays() {
-    let _watch = watch("an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays");
+fn if_a_successor_stops_reading_the_host_asks_the_next_standby_or_stays() {
+    let _watch = watch("if_a_successor_stops_reading_the_host_asks_the_next_standby_or_stays");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (host, epoch) = Contender::hosting(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (host, epoch) = Contender::hosting(&election);
+    let client = user(&election);
     fill(&client);
-    let silent = own_standby(&place);
+    let silent = own_standby(&election);
     assert_eq!(host.leave(Duration::from_millis(600)), Left::NoHeir);
-    set(&client, "key", "the host goes on");
-    let successor = Contender::watching(&place);
-    let also_silent = own_standby(&place);
+    set(&client, "key", "stored after the attempt");
+    let successor = Contender::watching(&election);
+    let also_silent = own_standby(&election);
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 17 });
     assert_eq!(successor.hosts(), epoch);
     assert_eq!(stats(&client).size, 17);
@@ -589,13 +512,13 @@ fn an_heir_that_stops_reading_gives_way_too_and_without_another_the_host_stays()
 }
 
 #[test]
-fn with_little_time_the_hottest_entries_go() {
-    let _watch = watch("with_little_time_the_hottest_entries_go");
+fn with_little_time_the_most_recently_used_entries_are_handed_over() {
+    let _watch = watch("with_little_time_the_most_recently_used_entries_are_handed_over");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (host, _) = Contender::hosting(&place);
-    let successor = Contender::watching(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (host, _) = Contender::hosting(&election);
+    let successor = Contender::watching(&election);
+    let client = user(&election);
     set(&client, "cold", "value");
     let large = "x".repeat(1 << 20);
     for n in 0..200 {
@@ -608,58 +531,58 @@ fn with_little_time_the_hottest_entries_go() {
             assert_eq!(stats(&client).size, entries);
             assert_eq!(get(&client, "hot"), Response::Value(Blob(&text_value("value"))));
         }
-        // So slow a machine could not even do that.
+        // The machine was too slow even for that.
         Left::NoHeir => assert_eq!(stats(&client).size, 202),
-        Left::NotHosting => panic!("it was the host"),
+        Left::NotHosting => panic!("it is the host"),
     }
 }
 
 #[test]
-fn without_anybody_the_host_stays_and_serves() {
-    let _watch = watch("without_anybody_the_host_stays_and_serves");
+fn without_a_standby_the_host_stays_and_serves() {
+    let _watch = watch("without_a_standby_the_host_stays_and_serves");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (host, epoch) = Contender::hosting(&place);
-    let client = user(&place);
+    let election = election_in(&directory);
+    let (host, epoch) = Contender::hosting(&election);
+    let client = user(&election);
     set(&client, "key", "value");
     assert_eq!(host.leave(AMPLE), Left::NoHeir);
     assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
-    let successor = Contender::watching(&place);
+    let successor = Contender::watching(&election);
     assert_eq!(host.leave(Duration::ZERO), Left::NoHeir, "no time is no handover");
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 1 });
     assert_eq!(successor.hosts(), epoch);
 }
 
 #[test]
-fn who_leaves_is_no_heir() {
-    let _watch = watch("who_leaves_is_no_heir");
+fn a_standby_that_has_left_is_not_asked() {
+    let _watch = watch("a_standby_that_has_left_is_not_asked");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (host, epoch) = Contender::hosting(&place);
-    let stays = Contender::watching(&place);
-    let leaves = Contender::watching(&place);
+    let election = election_in(&directory);
+    let (host, epoch) = Contender::hosting(&election);
+    let stays = Contender::watching(&election);
+    let leaves = Contender::watching(&election);
     assert_eq!(leaves.leave(AMPLE), Left::NotHosting);
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
     assert_eq!(stays.hosts(), epoch);
 }
 
 #[test]
-fn several_that_leave_at_once_lose_nothing_while_one_stays() {
-    let _watch = watch("several_that_leave_at_once_lose_nothing_while_one_stays");
+fn no_entry_is_lost_when_several_processes_leave_at_once_and_one_stays() {
+    let _watch = watch("no_entry_is_lost_when_several_processes_leave_at_once_and_one_stays");
     let directory = TempDir::new();
-    let place = place(&directory);
+    let election = election_in(&directory);
     for _ in 0..10 {
-        let (host, epoch) = Contender::hosting(&place);
-        let client = user(&place);
+        let (host, epoch) = Contender::hosting(&election);
+        let client = user(&election);
         set(&client, "key", "value");
-        let stays = Contender::watching(&place);
-        let leaving = [Contender::watching(&place), Contender::watching(&place), host];
+        let stays = Contender::watching(&election);
+        let leaving = [Contender::watching(&election), Contender::watching(&election), host];
         thread::scope(|scope| {
             for one in leaving {
                 scope.spawn(move || assert_ne!(one.leave(AMPLE), Left::NoHeir));
             }
         });
-        // Perhaps one of the others was the host in between.
+        // One of the others may have been the host in between.
         let last = std::iter::repeat_with(|| stays.next()).find(|one| matches!(one, Standing::Hosting(_)));
         assert_eq!(last, Some(Standing::Hosting(epoch)));
         assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
@@ -667,20 +590,20 @@ fn several_that_leave_at_once_lose_nothing_while_one_stays() {
 }
 
 #[test]
-fn nobody_becomes_the_host_while_the_lock_is_on_its_way() {
-    let _watch = watch("nobody_becomes_the_host_while_the_lock_is_on_its_way");
+fn no_other_process_becomes_the_host_while_the_lock_is_passed() {
+    let _watch = watch("no_other_process_becomes_the_host_while_the_lock_is_passed");
     let directory = TempDir::new();
-    let place = place(&directory);
-    let (mut host, _) = Contender::hosting(&place);
+    let election = election_in(&directory);
+    let (mut host, _) = Contender::hosting(&election);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                assert!(HostEndpoint::elect(&place).unwrap().is_none(), "there is a host");
+                assert!(HostEndpoint::elect(&election).unwrap().is_none(), "there is a host");
             }
         });
         for _ in 0..20 {
-            let successor = Contender::watching(&place);
+            let successor = Contender::watching(&election);
             assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
             successor.hosts();
             host = successor;
@@ -690,14 +613,14 @@ fn nobody_becomes_the_host_while_the_lock_is_on_its_way() {
 }
 
 #[test]
-fn what_is_no_lock_of_the_place_is_not_taken_for_it() {
+fn a_descriptor_that_is_not_the_lock_of_the_election_is_refused() {
     let (one, other) = (TempDir::new(), TempDir::new());
-    let (one, other) = (place(&one), place(&other));
+    let (one, other) = (election_in(&one), election_in(&other));
     let held = HostEndpoint::elect(&one).unwrap().unwrap();
     let directory =
-        |place: &ElectionDirectory| std::fs::File::open(place.socket().parent().unwrap()).unwrap();
+        |election: &ElectionDirectory| std::fs::File::open(election.socket().parent().unwrap()).unwrap();
     let inherit = |descriptor: std::fs::File| HostEndpoint::inherit(&one, descriptor.into()).unwrap();
-    assert!(inherit(directory(&other)).is_none(), "of another place");
+    assert!(inherit(directory(&other)).is_none(), "of another election");
     assert!(inherit(directory(&one)).is_none(), "not locked by this descriptor");
     drop(held);
     assert!(Path::new(one.socket()).parent().unwrap().exists());

@@ -1,4 +1,4 @@
-//! Who gets in, who is turned away, and what they are told.
+//! Which peers are accepted, which are refused, and what they are told.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -24,8 +24,8 @@ fn other_secret() -> Secret {
 }
 
 #[test]
-fn a_client_with_another_secret_is_told_at_once_and_the_right_one_lets_it_in() {
-    let _watch = watch("a_client_with_another_secret_is_told_at_once_and_the_right_one_lets_it_in");
+fn a_client_with_a_wrong_secret_is_refused_at_once_and_connects_with_the_right_one() {
+    let _watch = watch("a_client_with_a_wrong_secret_is_refused_at_once_and_connects_with_the_right_one");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let client = TestClient::new(LONG);
@@ -57,8 +57,8 @@ fn a_host_refuses_a_client_whose_proof_is_wrong_and_says_so() {
 }
 
 #[test]
-fn a_client_of_another_major_version_is_answered_in_words_it_can_read() {
-    let _watch = watch("a_client_of_another_major_version_is_answered_in_words_it_can_read");
+fn a_client_of_another_major_version_gets_a_refusal_that_it_can_read() {
+    let _watch = watch("a_client_of_another_major_version_gets_a_refusal_that_it_can_read");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = host.raw();
@@ -88,8 +88,8 @@ fn a_host_of_another_major_version_is_reported_at_once_with_both_versions() {
 }
 
 #[test]
-fn a_squatter_who_does_not_know_the_secret_gets_neither_requests_nor_proofs() {
-    let _watch = watch("a_squatter_who_does_not_know_the_secret_gets_neither_requests_nor_proofs");
+fn a_listener_that_does_not_know_the_secret_gets_neither_requests_nor_proofs() {
+    let _watch = watch("a_listener_that_does_not_know_the_secret_gets_neither_requests_nor_proofs");
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
     let client = TestClient::new(LONG);
@@ -104,8 +104,8 @@ fn a_squatter_who_does_not_know_the_secret_gets_neither_requests_nor_proofs() {
 }
 
 #[test]
-fn a_squatter_who_says_nothing_or_nonsense_counts_as_no_host_after_the_grace_time() {
-    let _watch = watch("a_squatter_who_says_nothing_or_nonsense_counts_as_no_host_after_the_grace_time");
+fn a_listener_that_sends_nothing_or_garbage_counts_as_no_host_after_the_grace_time() {
+    let _watch = watch("a_listener_that_sends_nothing_or_garbage_counts_as_no_host_after_the_grace_time");
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
     let silent = TestClient::new(Duration::from_millis(50));
@@ -127,8 +127,8 @@ fn requests_before_the_handshake_are_not_served() {
 }
 
 #[test]
-fn requests_right_behind_the_proof_are_served() {
-    let _watch = watch("requests_right_behind_the_proof_are_served");
+fn requests_sent_directly_after_the_proof_are_served() {
+    let _watch = watch("requests_sent_directly_after_the_proof_are_served");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = host.raw();
@@ -154,13 +154,13 @@ fn a_socket_is_closed_to_other_users_by_its_mode_and_directory() {
     }
 }
 
-/// Needs root to become somebody else; elsewhere there is nothing to test. The child is
-/// `connects_as_another_user` below.
+/// Only root can start a process of another user; otherwise this does nothing. The child is `connects_as_another_user`
+/// below.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_peer_of_another_user_is_refused_on_both_sides() {
     use std::os::unix::process::CommandExt;
-    const NOBODY: u32 = 65_534;
+    const OTHER_USER: u32 = 65_534;
 
     let _watch = watch("a_peer_of_another_user_is_refused_on_both_sides");
     if !rustix::process::geteuid().is_root() {
@@ -168,7 +168,7 @@ fn a_peer_of_another_user_is_refused_on_both_sides() {
     }
     let directory = TempDir::new();
     let host = Host::new(&directory);
-    // Whoever opens directory and socket by hand still has the check of the peer in the way.
+    // With directory and socket opened to all, the check of the peer's user is still in force.
     let socket = host.target().socket;
     for (path, mode) in [(directory.path(), 0o755), (socket.parent().unwrap(), 0o755), (&*socket, 0o666)] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -179,8 +179,8 @@ fn a_peer_of_another_user_is_refused_on_both_sides() {
         .args(["connects_as_another_user", "--exact", "--ignored", "--nocapture"])
         .env("CC_TEST_SOCKET", &socket)
         .env("CC_TEST_SECRET", host.secret().as_bytes().map(|byte| format!("{byte:02x}")).concat())
-        .uid(NOBODY)
-        .gid(NOBODY)
+        .uid(OTHER_USER)
+        .gid(OTHER_USER)
         .current_dir("/")
         .output()
         .unwrap();
@@ -195,7 +195,7 @@ fn connects_as_another_user() {
     let digits = std::env::var("CC_TEST_SECRET").unwrap();
     let byte = |at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap();
     let secret = Secret::from_bytes(std::array::from_fn(byte));
-    // The host closes without a word, though the secret is right.
+    // The host closes the connection without a message, although the secret is right.
     let mut raw = Raw::connect(&socket);
     assert_eq!(raw.receive(MAX_HELLO_BYTES), None);
     // The client refuses the host.

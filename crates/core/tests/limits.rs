@@ -1,4 +1,4 @@
-//! What a host bears from a peer, and what not.
+//! The limits that a host sets to its peers.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -25,7 +25,7 @@ fn served(host: &Host) -> Raw {
     host.raw().greet(&host.secret()).opened("n")
 }
 
-/// The host says what was wrong under number 0, closes, and goes on serving others.
+/// The host sends an error under number 0, closes the connection, and continues to serve others.
 fn expect_refusal(mut raw: Raw, host: &Host) {
     let (id, reply) = raw.reply().unwrap();
     assert_eq!((id, reply.error()), (0, Some(ErrorKind::Protocol)), "{reply:?}");
@@ -94,8 +94,8 @@ fn a_request_of_number_0_is_carried_out_and_not_answered() {
 }
 
 #[test]
-fn what_came_before_a_frame_that_holds_no_request_is_answered() {
-    let _watch = watch("what_came_before_a_frame_that_holds_no_request_is_answered");
+fn requests_before_a_frame_that_holds_no_request_are_answered() {
+    let _watch = watch("requests_before_a_frame_that_holds_no_request_are_answered");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = served(&host);
@@ -117,14 +117,14 @@ fn a_frame_that_is_not_finished_in_time_ends_the_connection() {
     let frame = Ping {}.frame(2, 1);
     slow.stream.write_all(&frame[..frame.len() - 1]).unwrap();
     slow.expect_end();
-    // Without a started frame a peer may be silent for as long as it likes.
+    // A peer that has not begun a frame may be silent for any time.
     idle.request(2, 1, Ping {});
     assert_eq!(idle.reply().unwrap().0, 2);
 }
 
 #[test]
-fn a_frame_that_comes_byte_by_byte_is_served() {
-    let _watch = watch("a_frame_that_comes_byte_by_byte_is_served");
+fn a_frame_that_arrives_byte_by_byte_is_served() {
+    let _watch = watch("a_frame_that_arrives_byte_by_byte_is_served");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = served(&host);
@@ -136,8 +136,8 @@ fn a_frame_that_comes_byte_by_byte_is_served() {
 }
 
 #[test]
-fn a_stranger_who_says_nothing_is_dropped_after_its_time() {
-    let _watch = watch("a_stranger_who_says_nothing_is_dropped_after_its_time");
+fn a_connection_without_a_handshake_is_dropped_after_the_time_limit() {
+    let _watch = watch("a_connection_without_a_handshake_is_dropped_after_the_time_limit");
     let directory = TempDir::new();
     let limits = ServerLimits { handshake_timeout: SOON, ..ServerLimits::default() };
     let host = Host::with_limits(&directory, limits);
@@ -148,8 +148,8 @@ fn a_stranger_who_says_nothing_is_dropped_after_its_time() {
 }
 
 #[test]
-fn a_hello_over_the_limit_for_strangers_is_not_even_read() {
-    let _watch = watch("a_hello_over_the_limit_for_strangers_is_not_even_read");
+fn a_hello_that_is_too_long_is_not_read() {
+    let _watch = watch("a_hello_that_is_too_long_is_not_read");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = host.raw();
@@ -158,22 +158,22 @@ fn a_hello_over_the_limit_for_strangers_is_not_even_read() {
 }
 
 #[test]
-fn the_oldest_of_too_many_strangers_goes_and_the_newest_is_served() {
-    let _watch = watch("the_oldest_of_too_many_strangers_goes_and_the_newest_is_served");
+fn the_oldest_of_too_many_handshakes_is_dropped_and_the_newest_is_served() {
+    let _watch = watch("the_oldest_of_too_many_handshakes_is_dropped_and_the_newest_is_served");
     let directory = TempDir::new();
     let limits = ServerLimits { handshake_timeout: support::LONG, ..ServerLimits::default() };
     let host = Host::with_limits(&directory, limits);
     let mut strangers: Vec<Raw> = (0..MAX_UNAUTHENTICATED).map(|_| host.raw()).collect();
     let newest = host.raw().greet(&host.secret()).opened("n");
     strangers.remove(0).expect_end();
-    // Room is left where the newest one was: the second oldest is still welcome.
+    // The newest one has left the handshake, so the second oldest is not displaced.
     drop(strangers.remove(0).greet(&host.secret()).opened("n"));
     drop(newest);
 }
 
 #[test]
-fn a_client_too_many_is_told_and_gets_in_when_there_is_room() {
-    let _watch = watch("a_client_too_many_is_told_and_gets_in_when_there_is_room");
+fn a_client_over_the_limit_is_refused_and_connects_when_there_is_room() {
+    let _watch = watch("a_client_over_the_limit_is_refused_and_connects_when_there_is_room");
     let directory = TempDir::new();
     let limits = ServerLimits { connections: 1, ..ServerLimits::default() };
     let host = Host::with_limits(&directory, limits);

@@ -1,4 +1,4 @@
-//! When snapshots are loaded, written and thrown away.
+//! When snapshots are loaded, written and removed.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -12,21 +12,19 @@ use std::time::Duration;
 
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::clock::Clock;
-use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
-use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory};
+use clustered_cache_core::election::{ElectorConfig, Left, Standing};
 use clustered_cache_core::operations::namespace::ReadStats;
 use clustered_cache_core::snapshot::{Keeper, Loaded, Notice, Persist, write};
 use clustered_cache_core::store::Store;
 use clustered_cache_core::testing::{TempDir, User, set, text_key, text_value};
 use clustered_cache_core::wire::answer::Response;
 use clustered_cache_core::wire::structures::NamespaceOptions;
+use support::contender::{Contender, election_in};
 use support::{PATIENCE, runtime};
-use tokio::runtime::Runtime;
 
-const KEY: &str = "0123456789abcdef0123456789abcdef";
 const OFTEN: Duration = Duration::from_millis(5);
 
-/// A keeper of a file in a directory of its own, and what it tells.
+/// A keeper of a file in a temporary directory, and what it reports.
 struct Scene {
     directory: TempDir,
     keeper: Arc<Keeper>,
@@ -46,7 +44,7 @@ impl Scene {
     }
 
     fn next(&self) -> Notice {
-        self.notices.recv_timeout(PATIENCE).expect("there is something to tell")
+        self.notices.recv_timeout(PATIENCE).expect("the keeper reports something")
     }
 
     fn is_silent(&self) -> bool {
@@ -57,7 +55,7 @@ impl Scene {
 fn keeper() -> (Arc<Keeper>, Receiver<Notice>) {
     let (tell, notices) = channel();
     let tell = Mutex::new(tell);
-    // Nobody listens any more when the test is over.
+    // The receiver is dropped when the test ends.
     let keeper = Keeper::new(move |notice| drop(tell.lock().unwrap().send(notice)));
     (Arc::new(keeper), notices)
 }
@@ -85,7 +83,7 @@ fn size(store: &Arc<Store>) -> u64 {
 }
 
 #[test]
-fn without_an_interval_the_file_is_gone_when_it_is_loaded() {
+fn without_an_interval_loading_removes_the_file() {
     let scene = Scene::new(None);
     write(&store_with(&["a", "b"]), &scene.path()).unwrap();
     let store = store_with(&[]);
@@ -105,7 +103,7 @@ fn with_an_interval_the_file_stays() {
 }
 
 #[test]
-fn others_may_ask_for_the_same_and_for_nothing_else() {
+fn a_second_request_must_be_equal_to_the_first() {
     let scene = Scene::new(None);
     assert!(!scene.keeper.ask(Persist { path: scene.path(), interval: None }).unwrap());
     for other in [
@@ -120,7 +118,7 @@ fn others_may_ask_for_the_same_and_for_nothing_else() {
 }
 
 #[test]
-fn the_last_snapshot_is_the_last() {
+fn nothing_is_written_after_the_last_snapshot() {
     let scene = Scene::new(None);
     let store = store_with(&["a"]);
     scene.keeper.finish(&store, |_| Ok(()));
@@ -131,7 +129,7 @@ fn the_last_snapshot_is_the_last() {
 }
 
 #[test]
-fn what_cannot_be_written_is_told_when_it_is_loaded_and_at_the_end() {
+fn a_file_that_cannot_be_written_is_reported_when_loading_and_at_the_end() {
     let scene = Scene::new(None);
     fs::remove_dir_all(scene.directory.path()).unwrap();
     let store = store_with(&["a"]);
@@ -142,7 +140,7 @@ fn what_cannot_be_written_is_told_when_it_is_loaded_and_at_the_end() {
 }
 
 #[test]
-fn a_store_is_written_as_long_as_it_lives_and_is_the_hosts() {
+fn a_store_is_written_at_intervals_until_it_ends() {
     let scene = Scene::new(Some(OFTEN));
     let store = Store::detecting_suspends(Clock::System);
     put(&store, &["a", "b"]);
@@ -155,14 +153,14 @@ fn a_store_is_written_as_long_as_it_lives_and_is_the_hosts() {
     }
     store.end();
     runtime.shutdown_timeout(PATIENCE);
-    // What is in the file was never less than what the store had in its life.
+    // The file never holds less than the store held before it ended.
     let next = store_with(&[]);
     clustered_cache_core::snapshot::load(&next, &scene.path()).unwrap();
     assert_eq!(size(&next), 2);
 }
 
 #[test]
-fn of_those_who_knew_another_host_only_what_it_saved_at_its_end_is_loaded() {
+fn a_process_that_knew_another_host_loads_only_what_that_saved_when_it_ended() {
     for interval in [None, Some(OFTEN)] {
         let scene = Scene::new(interval);
         let saved = write(&store_with(&["a"]), &scene.path()).unwrap().checksum;
@@ -176,13 +174,13 @@ fn of_those_who_knew_another_host_only_what_it_saved_at_its_end_is_loaded() {
             scene.keeper.succeed(&store, known);
             assert_eq!((size(&store), scene.path().exists(), scene.is_silent()), (0, false, true));
             scene.keeper.succeed(&store, known);
-            assert!(scene.is_silent(), "there is no file any more");
+            assert!(scene.is_silent(), "the file was removed before");
         }
     }
 }
 
 #[test]
-fn whoever_asks_late_is_told_and_the_file_is_set_aside() {
+fn a_late_request_is_reported_and_the_file_is_set_aside() {
     let scene = Scene::new(None);
     write(&store_with(&["a"]), &scene.path()).unwrap();
     scene.keeper.come_late(&store_with(&["b"]));
@@ -193,117 +191,100 @@ fn whoever_asks_late_is_told_and_the_file_is_set_aside() {
 
 // --- elected hosts ---------------------------------------------------------------------------------------------
 
-/// One process's part in an election whose host is saved.
-struct Contender {
-    elector: Option<Elector>,
-    runtime: Option<Runtime>,
-    standings: Receiver<Standing>,
+/// A contender with a keeper, and what that reports.
+struct SavingContender {
+    contender: Contender,
     notices: Receiver<Notice>,
 }
 
-impl Contender {
+impl SavingContender {
+    /// Saves to the file of `scene`.
     fn new(scene: &Scene) -> Self {
         Self::with(scene, scene.keeper.wish().as_deref())
     }
 
     fn with(scene: &Scene, persist: Option<&Persist>) -> Self {
-        let (tell, standings) = channel();
-        let tell = Mutex::new(tell);
-        let observe = move |standing| {
-            let _ = tell.lock().unwrap().send(standing);
-        };
         let (keeper, notices) = keeper();
         if let Some(persist) = persist {
             keeper.ask(persist.clone()).unwrap();
         }
-        let config = ElectorConfig { keeper, observe: Arc::new(observe), ..ElectorConfig::default() };
-        let place =
-            ElectionDirectory::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
-        let runtime = runtime();
-        let elector = Elector::start(runtime.handle(), place, config);
-        Self { elector: Some(elector), runtime: Some(runtime), standings, notices }
+        let config = ElectorConfig { keeper, ..ElectorConfig::default() };
+        Self { contender: Contender::with(&election_in(&scene.directory), config), notices }
     }
 
-    fn until(&self, mut wanted: impl FnMut(Standing) -> bool) {
-        while !wanted(self.standings.recv_timeout(PATIENCE).expect("it stands for something")) {}
-    }
-
+    /// Waits until it hosts.
     fn hosts(&self) {
-        self.until(|standing| matches!(standing, Standing::Hosting(_)));
+        self.contender.until(|standing| matches!(standing, Standing::Hosting(_)));
     }
 
+    /// Waits until it stands by.
     fn watches(&self) {
-        self.until(|standing| matches!(standing, Standing::Watching(_)));
+        self.contender.until(|standing| matches!(standing, Standing::Watching(_)));
     }
 
-    /// Does it host, when it is settled again?
+    /// Waits until it hosts or stands by. Does it host?
     fn hosts_now(&self) -> bool {
-        let mut hosts = false;
-        self.until(|standing| {
-            hosts = matches!(standing, Standing::Hosting(_));
-            hosts || matches!(standing, Standing::Watching(_))
-        });
-        hosts
+        let settled = |standing| matches!(standing, Standing::Hosting(_) | Standing::Watching(_));
+        matches!(self.contender.until(settled), Standing::Hosting(_))
     }
 
-    fn leave(mut self) -> Receiver<Notice> {
-        let (elector, runtime) = (self.elector.take().unwrap(), self.runtime.take().unwrap());
-        runtime.block_on(elector.end());
-        runtime.shutdown_timeout(PATIENCE);
+    /// Ends without a handover. Returns what it has reported.
+    fn end(self) -> Receiver<Notice> {
+        self.contender.end();
         self.notices
     }
 
-    fn kill(mut self) {
-        self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+    fn kill(self) {
+        self.contender.kill();
     }
 }
 
 #[test]
-fn a_host_that_leaves_saves_and_the_next_one_that_knew_no_other_loads() {
+fn a_host_that_ends_saves_and_the_next_process_that_knew_no_other_host_loads() {
     let scene = Scene::new(None);
     write(&store_with(&["a"]), &scene.path()).unwrap();
-    let first = Contender::new(&scene);
+    let first = SavingContender::new(&scene);
     first.hosts();
-    assert!(!scene.path().exists(), "it was loaded before anybody could connect");
-    let told: Vec<_> = first.leave().try_iter().collect();
+    assert!(!scene.path().exists(), "it was loaded before clients could connect");
+    let told: Vec<_> = first.end().try_iter().collect();
     let [Notice::Loaded(loaded), Notice::Written(written)] = &told[..] else { panic!("{told:?}") };
     assert_eq!((loaded.entries, written.entries), (1, 1));
-    let second = Contender::new(&scene);
+    let second = SavingContender::new(&scene);
     second.hosts();
     assert!(!scene.path().exists());
     second.kill();
-    let third = Contender::new(&scene);
+    let third = SavingContender::new(&scene);
     third.hosts();
-    assert!(matches!(third.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
+    assert!(matches!(third.end().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
 }
 
 #[test]
-fn whoever_knew_a_host_begins_empty_and_what_was_saved_before_is_gone() {
+fn a_standby_of_a_killed_host_starts_empty_and_removes_the_older_file() {
     for interval in [None, Some(Duration::from_secs(3_600))] {
         let scene = Scene::new(interval);
-        let first = Contender::new(&scene);
+        let first = SavingContender::new(&scene);
         first.hosts();
-        let survivor = Contender::new(&scene);
+        let survivor = SavingContender::new(&scene);
         survivor.watches();
         write(&store_with(&["old"]), &scene.path()).unwrap();
         first.kill();
         survivor.hosts();
         assert!(!scene.path().exists());
-        assert!(matches!(survivor.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
+        assert!(matches!(survivor.end().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
     }
 }
 
 #[test]
-fn what_a_host_saved_at_its_end_is_the_survivors() {
+fn a_standby_loads_what_the_host_saved_when_it_ended() {
     for interval in [None, Some(Duration::from_secs(3_600))] {
         let scene = Scene::new(interval);
         write(&store_with(&["a", "b"]), &scene.path()).unwrap();
-        let mut host = Contender::new(&scene);
+        let mut host = SavingContender::new(&scene);
         host.hosts();
         for _ in 0..3 {
-            let survivor = Contender::new(&scene);
+            let survivor = SavingContender::new(&scene);
             survivor.watches();
-            let told: Vec<_> = host.leave().try_iter().collect();
+            let told: Vec<_> = host.end().try_iter().collect();
             let [Notice::Loaded(loaded), Notice::Written(written)] = &told[..] else { panic!("{told:?}") };
             assert_eq!((loaded.entries, written.entries), (2, 2));
             survivor.hosts();
@@ -314,18 +295,18 @@ fn what_a_host_saved_at_its_end_is_the_survivors() {
 }
 
 #[test]
-fn what_a_host_saved_at_its_end_counts_until_another_one_has_begun() {
+fn what_a_host_saved_is_loaded_only_by_the_next_host() {
     let scene = Scene::new(Some(Duration::from_secs(3_600)));
     write(&store_with(&["a"]), &scene.path()).unwrap();
-    let first = Contender::new(&scene);
+    let first = SavingContender::new(&scene);
     first.hosts();
     let [second, third] = [(); 2].map(|()| {
-        let survivor = Contender::new(&scene);
+        let survivor = SavingContender::new(&scene);
         survivor.watches();
         survivor
     });
-    first.leave();
-    // One of the two goes on with it and is killed; the file is as it was.
+    first.end();
+    // One of the two loads the file and is killed. The file stays.
     let seconds_turn = second.hosts_now();
     assert_ne!(third.hosts_now(), seconds_turn);
     let (next, last) = if seconds_turn { (second, third) } else { (third, second) };
@@ -334,29 +315,29 @@ fn what_a_host_saved_at_its_end_counts_until_another_one_has_begun() {
     next.kill();
     last.hosts();
     assert!(!scene.path().exists());
-    assert!(matches!(last.leave().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
+    assert!(matches!(last.end().try_recv(), Ok(Notice::Written(written)) if written.entries == 0));
 }
 
 #[test]
-fn whoever_would_save_elsewhere_than_the_host_is_told_once() {
+fn a_process_that_would_save_to_another_file_than_the_host_reports_it_once() {
     let scene = Scene::new(None);
     let elsewhere = Persist { path: scene.directory.path().join("elsewhere"), interval: None };
-    let host = Contender::new(&scene);
+    let host = SavingContender::new(&scene);
     host.hosts();
-    let alike = Contender::new(&scene);
+    let alike = SavingContender::new(&scene);
     alike.watches();
-    let without = Contender::with(&scene, None);
+    let without = SavingContender::with(&scene, None);
     without.watches();
-    let other = Contender::with(&scene, Some(&elsewhere));
+    let other = SavingContender::with(&scene, Some(&elsewhere));
     let Ok(Notice::Differs { there, here }) = other.notices.recv_timeout(PATIENCE) else {
-        panic!("nothing said")
+        panic!("nothing was reported")
     };
     assert_eq!((there, here), (scene.keeper.wish().unwrap().to_string(), elsewhere.clone()));
-    // It is the next host, and now it is the others who differ; who asks for nothing does not.
-    let left = host.elector.as_ref().unwrap().leave(PATIENCE);
+    // `other` becomes the host. Now `alike` differs, and `without` does not, because it requests no snapshot.
+    let left = host.contender.leave(PATIENCE);
     assert!(matches!(left, Left::HandedOver { .. }));
     let Ok(Notice::Differs { there, .. }) = alike.notices.recv_timeout(PATIENCE) else {
-        panic!("nothing said")
+        panic!("nothing was reported")
     };
     assert_eq!(there, elsewhere.to_string());
     without.watches();
@@ -364,26 +345,29 @@ fn whoever_would_save_elsewhere_than_the_host_is_told_once() {
 }
 
 #[test]
-fn a_host_that_does_not_save_differs_from_nobody() {
+fn a_host_that_does_not_save_removes_the_record_of_the_previous_one() {
     let scene = Scene::new(None);
-    let first = Contender::new(&scene);
+    let first = SavingContender::new(&scene);
     first.hosts();
-    first.leave();
-    let host = Contender::with(&scene, None);
+    first.end();
+    let host = SavingContender::with(&scene, None);
     host.hosts();
-    let place = ElectionDirectory::find(Some(scene.directory.path()), &BaseFacts::default(), KEY).unwrap();
-    assert!(!place.socket().with_file_name("persist").exists(), "it has removed what the one before told");
+    let election = election_in(&scene.directory);
+    assert!(
+        !election.socket().with_file_name("persist").exists(),
+        "it has removed the record of the previous host"
+    );
 }
 
 #[test]
 fn a_standby_that_leaves_saves_nothing() {
     let scene = Scene::new(None);
-    let host = Contender::new(&scene);
+    let host = SavingContender::new(&scene);
     host.hosts();
-    let standby = Contender::new(&scene);
+    let standby = SavingContender::new(&scene);
     standby.watches();
-    assert!(standby.leave().try_recv().is_err());
+    assert!(standby.end().try_recv().is_err());
     assert!(!scene.path().exists());
-    host.leave();
+    host.end();
     assert!(scene.path().exists());
 }

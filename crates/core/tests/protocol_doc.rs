@@ -1,4 +1,4 @@
-//! `docs/protocol.md` says what the code does. A test that fails prints what the page has to say.
+//! `docs/protocol.md` agrees with the code. A test that fails prints what the page has to contain.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
 use clustered_cache_core::config::{
@@ -20,7 +20,7 @@ use clustered_cache_core::wire::{Blob, HOST, PROTOCOL_MAJOR, PROTOCOL_MINOR, Req
 
 const PAGE: &str = include_str!("../../../docs/protocol.md");
 
-/// What stands under a heading, up to the next one.
+/// The text under a heading, up to the next one.
 fn section(heading: &str) -> &'static str {
     let (_, behind) = PAGE
         .split_once(&format!("\n{heading}\n"))
@@ -78,7 +78,7 @@ fn every_field_of_every_structure_has_its_row() {
     expect_structure::<Stats>();
 }
 
-/// What the frame is, and the frame.
+/// The description of each example, and its frame.
 fn examples() -> Vec<(&'static str, Vec<u8>)> {
     fn response(id: RequestId, response: Response<'_>) -> Vec<u8> {
         let mut frame = Vec::new();

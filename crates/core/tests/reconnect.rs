@@ -1,4 +1,4 @@
-//! Hosts that go and come back, and what clients know then.
+//! Hosts that end and return, and what their clients see.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -18,8 +18,9 @@ use clustered_cache_core::wire::{Blob, RequestId};
 use support::{Host, LONG, Raw, SHORT, Seen, TestClient, own_listener, watch};
 
 #[test]
-fn after_a_host_was_killed_the_next_one_is_found_and_all_namespaces_are_open_again() {
-    let _watch = watch("after_a_host_was_killed_the_next_one_is_found_and_all_namespaces_are_open_again");
+fn after_a_host_was_killed_its_client_finds_the_next_one_and_opens_its_namespaces_there() {
+    let _watch =
+        watch("after_a_host_was_killed_its_client_finds_the_next_one_and_opens_its_namespaces_there");
     let directory = TempDir::new();
     let path = directory.path().join("host").join("cache.sock");
     let first = Host::at(&path);
@@ -43,15 +44,15 @@ fn after_a_host_was_killed_the_next_one_is_found_and_all_namespaces_are_open_aga
         assert!(matches!(reply.response(), Response::Opened { .. }), "{reply:?}");
         assert_eq!(client.ask(handle as u32, Ping {}), Response::Flag(true));
     }
-    assert!(client.ask(3, Ping {}).error().is_some(), "what was given back stays closed");
+    assert!(client.ask(3, Ping {}).error().is_some(), "a handle that was released stays closed");
     let mut names = second.store.namespaces();
     names.sort();
     assert_eq!(names, ["one", "two"]);
 }
 
 #[test]
-fn a_host_that_answers_what_is_no_answer_is_left_and_asked_anew() {
-    let _watch = watch("a_host_that_answers_what_is_no_answer_is_left_and_asked_anew");
+fn a_client_reconnects_to_a_host_that_sent_a_malformed_reply() {
+    let _watch = watch("a_client_reconnects_to_a_host_that_sent_a_malformed_reply");
     let directory = TempDir::new();
     let (path, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
@@ -77,8 +78,8 @@ fn a_host_that_answers_what_is_no_answer_is_left_and_asked_anew() {
 }
 
 #[test]
-fn a_connection_that_breaks_while_its_host_lives_finds_the_same_life() {
-    let _watch = watch("a_connection_that_breaks_while_its_host_lives_finds_the_same_life");
+fn a_client_that_reconnects_to_the_same_host_sees_the_same_epoch() {
+    let _watch = watch("a_client_that_reconnects_to_the_same_host_sees_the_same_epoch");
     let directory = TempDir::new();
     let mut host = Host::at(&directory.path().join("s"));
     let client = host.client();
@@ -112,7 +113,7 @@ fn requests_made_while_the_host_is_away_are_kept_for_the_next_one() {
     client.client.flush();
     assert!(set > through);
     assert!(!client.client.forget(given_up), "it was never sent");
-    assert!(client.client.forget(late_open), "opening is wanted however late");
+    assert!(client.client.forget(late_open), "opening a namespace is sent however late");
     let _second = Host::at(&path);
     assert_eq!(client.reply_to(set), Response::Flag(true));
     assert_eq!(client.reply_to(got), Response::Value(Blob(&value)));
@@ -149,12 +150,12 @@ fn after_the_grace_time_requests_fail_at_once_until_a_host_is_back() {
 }
 
 #[test]
-fn before_the_start_no_grace_time_runs() {
-    let _watch = watch("before_the_start_no_grace_time_runs");
+fn the_grace_time_begins_with_the_start() {
+    let _watch = watch("the_grace_time_begins_with_the_start");
     let directory = TempDir::new();
     let client = TestClient::new(SHORT);
     let waited = client.submit(1, Ping {});
-    // Another client with the same grace time runs out of it meanwhile.
+    // The same grace time of another client expires meanwhile.
     let other = TestClient::new(SHORT);
     other.start(Target {
         socket: directory.path().join("nobody"),
@@ -169,8 +170,8 @@ fn before_the_start_no_grace_time_runs() {
 }
 
 #[test]
-fn a_new_target_is_tried_and_the_old_one_left() {
-    let _watch = watch("a_new_target_is_tried_and_the_old_one_left");
+fn a_client_with_a_new_target_leaves_the_old_host() {
+    let _watch = watch("a_client_with_a_new_target_leaves_the_old_host");
     let directory = TempDir::new();
     let first = Host::new(&directory);
     let second = Host::new(&directory);
@@ -183,8 +184,8 @@ fn a_new_target_is_tried_and_the_old_one_left() {
 }
 
 #[test]
-fn what_the_kernel_took_whole_is_lost_and_the_rest_is_sent_again() {
-    let _watch = watch("what_the_kernel_took_whole_is_lost_and_the_rest_is_sent_again");
+fn requests_that_the_kernel_took_are_lost_and_the_others_are_sent_again() {
+    let _watch = watch("requests_that_the_kernel_took_are_lost_and_the_others_are_sent_again");
     const COUNT: u64 = 60;
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
@@ -213,8 +214,8 @@ fn what_the_kernel_took_whole_is_lost_and_the_rest_is_sent_again() {
 }
 
 #[test]
-fn a_host_that_hangs_up_again_and_again_is_dialled_again_and_again() {
-    let _watch = watch("a_host_that_hangs_up_again_and_again_is_dialled_again_and_again");
+fn a_client_keeps_connecting_to_a_host_that_closes_each_connection() {
+    let _watch = watch("a_client_keeps_connecting_to_a_host_that_closes_each_connection");
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
@@ -228,8 +229,8 @@ fn a_host_that_hangs_up_again_and_again_is_dialled_again_and_again() {
 }
 
 #[test]
-fn a_closed_client_dials_no_more() {
-    let _watch = watch("a_closed_client_dials_no_more");
+fn a_closed_client_does_not_connect_again() {
+    let _watch = watch("a_closed_client_does_not_connect_again");
     let directory = TempDir::new();
     let (socket, listener) = own_listener(&directory);
     let secret = Secret::from_bytes([4; 32]);
@@ -239,7 +240,7 @@ fn a_closed_client_dials_no_more() {
     client.connected();
     client.client.close();
     raw.expect_end();
-    // Joining the client's threads proves that nothing of it is left.
+    // Dropping it joins its threads, which proves that none of its tasks is left.
     drop(client);
     listener.set_nonblocking(true).unwrap();
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
@@ -247,7 +248,7 @@ fn a_closed_client_dials_no_more() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_host_whose_backlog_is_full_is_dialled_until_there_is_room() {
+fn a_client_keeps_connecting_while_the_backlog_of_its_host_is_full() {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixListener;
 
@@ -255,7 +256,7 @@ fn a_host_whose_backlog_is_full_is_dialled_until_there_is_room() {
         AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
     };
 
-    let _watch = watch("a_host_whose_backlog_is_full_is_dialled_until_there_is_room");
+    let _watch = watch("a_client_keeps_connecting_while_the_backlog_of_its_host_is_full");
     let directory = TempDir::new();
     let path = directory.path().join("own");
     let address = SocketAddrUnix::new(&path).unwrap();

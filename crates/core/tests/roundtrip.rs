@@ -16,8 +16,8 @@ use clustered_cache_core::wire::structures::NamespaceOptions;
 use support::{Host, LONG, TestClient, watch};
 
 #[test]
-fn what_one_client_stores_another_finds() {
-    let _watch = watch("what_one_client_stores_another_finds");
+fn a_client_reads_what_another_one_has_stored() {
+    let _watch = watch("a_client_reads_what_another_one_has_stored");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let (writer, reader) = (host.client(), host.client());
@@ -51,8 +51,8 @@ fn requests_made_before_the_start_are_sent_in_order_once_there_is_a_host() {
 }
 
 #[test]
-fn a_value_of_many_megabytes_goes_there_and_back() {
-    let _watch = watch("a_value_of_many_megabytes_goes_there_and_back");
+fn a_value_of_many_megabytes_is_stored_and_read_back() {
+    let _watch = watch("a_value_of_many_megabytes_is_stored_and_read_back");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let client = host.client();
@@ -109,8 +109,8 @@ fn a_request_over_the_limit_is_refused_and_leaves_the_connection_as_it_was() {
 }
 
 #[test]
-fn a_closed_client_refuses_and_its_host_forgets_it() {
-    let _watch = watch("a_closed_client_refuses_and_its_host_forgets_it");
+fn a_closed_client_refuses_requests_and_its_host_drops_its_session() {
+    let _watch = watch("a_closed_client_refuses_requests_and_its_host_drops_its_session");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let (going, staying) = (host.client(), host.client());
@@ -128,7 +128,7 @@ fn a_closed_client_refuses_and_its_host_forgets_it() {
         }
     }
     let got = staying.ask(1, Get { key: Blob(&key) });
-    assert_eq!(got, Response::Value(Blob(&value)), "what was submitted before the close was sent");
+    assert_eq!(got, Response::Value(Blob(&value)), "a request submitted before the close was sent");
 }
 
 #[test]

@@ -15,8 +15,8 @@ use clustered_cache_core::wire::answer::Response;
 use support::{Host, Raw, watch};
 
 #[test]
-fn a_host_that_ends_hands_out_the_replies_it_owes() {
-    let _watch = watch("a_host_that_ends_hands_out_the_replies_it_owes");
+fn a_host_that_ends_sends_all_replies_first() {
+    let _watch = watch("a_host_that_ends_sends_all_replies_first");
     let directory = TempDir::new();
     let limits = ServerLimits { shutdown_drain: support::PATIENCE, ..ServerLimits::default() };
     let mut host = Host::with_limits(&directory, limits);
@@ -25,7 +25,7 @@ fn a_host_that_ends_hands_out_the_replies_it_owes() {
     raw.request(2, 1, set(&key, &value));
     raw.reply().unwrap();
     raw.request(3, 1, Get { key: Blob(&key) });
-    // The first bytes of the reply prove that the request was carried out; the rest is still with the host.
+    // The first bytes of the reply prove that the request was carried out. The host still has the rest.
     let mut first = [0; 1];
     std::io::Read::read_exact(&mut raw.stream, &mut first).unwrap();
     let reading = std::thread::spawn(move || {
@@ -38,8 +38,8 @@ fn a_host_that_ends_hands_out_the_replies_it_owes() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_cannot_hold_up_the_end() {
-    let _watch = watch("a_peer_that_does_not_read_cannot_hold_up_the_end");
+fn a_peer_that_does_not_read_cannot_delay_the_end_of_its_host() {
+    let _watch = watch("a_peer_that_does_not_read_cannot_delay_the_end_of_its_host");
     let directory = TempDir::new();
     let limits = ServerLimits { shutdown_drain: Duration::from_millis(30), ..ServerLimits::default() };
     let mut host = Host::with_limits(&directory, limits);
@@ -54,8 +54,8 @@ fn a_peer_that_does_not_read_cannot_hold_up_the_end() {
 }
 
 #[test]
-fn a_host_that_ends_tells_its_clients_and_takes_no_new_ones() {
-    let _watch = watch("a_host_that_ends_tells_its_clients_and_takes_no_new_ones");
+fn a_host_that_ends_closes_its_connections_and_accepts_no_new_ones() {
+    let _watch = watch("a_host_that_ends_closes_its_connections_and_accepts_no_new_ones");
     let directory = TempDir::new();
     let mut host = Host::new(&directory);
     let client = host.client();
@@ -68,8 +68,8 @@ fn a_host_that_ends_tells_its_clients_and_takes_no_new_ones() {
 }
 
 #[test]
-fn killing_a_host_breaks_connections_and_its_endpoint_leaves_nothing() {
-    let _watch = watch("killing_a_host_breaks_connections_and_its_endpoint_leaves_nothing");
+fn killing_a_host_breaks_its_connections_and_dropping_its_endpoint_removes_all_files() {
+    let _watch = watch("killing_a_host_breaks_its_connections_and_dropping_its_endpoint_removes_all_files");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw: Raw = host.raw().greet(&host.secret()).opened("n");

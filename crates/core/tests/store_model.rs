@@ -50,7 +50,7 @@ impl Random {
         self.below(count) == 0
     }
 
-    /// Whole milliseconds, so that moments and deadlines meet exactly.
+    /// Whole milliseconds, so that the clock often shows exactly a deadline.
     fn millis(&mut self, end: u64) -> u64 {
         self.below(end) * 1_000
     }
@@ -59,7 +59,7 @@ impl Random {
         self.one_in(2).then(|| self.millis(40))
     }
 
-    /// Few keys, so that operations meet; some under a prefix, some numbers.
+    /// One of few keys, so that operations meet the same ones; some have a prefix, some are numbers.
     fn key(&mut self) -> Vec<u8> {
         match self.below(24) {
             number @ 0..4 => [&[key_tag::NUMBER][..], &(number as f64).to_le_bytes()].concat(),
@@ -494,7 +494,7 @@ impl Run {
         }
     }
 
-    /// Compares content and order: what the other operations have left behind.
+    /// Compares content and order, which the other operations have changed.
     fn scan(&mut self) {
         let prefix = self.random.one_in(4).then_some(PREFIX);
         let visible = self.model.kept.iter().filter(|kept| self.model.visible(kept));
@@ -520,7 +520,7 @@ impl Run {
         self.expect(PurgeStale {}, &Response::Flag(purged));
     }
 
-    /// Moves what was declared only: the model has no defaults.
+    /// Changes only declared options: the model has no defaults.
     fn tune(&mut self) {
         let old = self.model.options;
         let options = NamespaceOptions {
@@ -537,7 +537,7 @@ impl Run {
         });
     }
 
-    /// Now and then one that needs a larger table.
+    /// Sometimes one that needs a larger table.
     fn max_size(&mut self) -> u64 {
         if self.random.one_in(4) {
             DEFAULT_MAX_SIZE + self.random.below(1 << 30)
@@ -578,7 +578,7 @@ fn value_or_missing(value: Option<&[u8]>) -> Response<'_> {
     value.map_or(Response::Missing, |value| Response::Value(Blob(value)))
 }
 
-/// Says which step of which seed went wrong, if one panics.
+/// Prints the seed and the step if a step panics.
 struct Trace {
     seed: u64,
     step: usize,

@@ -1,4 +1,4 @@
-//! A value is in memory once. Alone in its process: the system is asked how much memory that takes.
+//! A value is in memory once. This test is alone in its file because it measures the memory of its process.
 #![cfg(target_os = "linux")]
 
 use clustered_cache_core::testing::{User, manual_store, set, text_key};
@@ -8,7 +8,7 @@ use clustered_cache_core::wire::structures::NamespaceOptions;
 const VALUE_BYTES: usize = 64 * 1024;
 const VALUES: usize = 1_024;
 
-/// Bytes of this process that are in memory, those of shared memory included.
+/// Resident bytes of this process, including shared memory.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is always there");

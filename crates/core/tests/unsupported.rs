@@ -1,4 +1,4 @@
-//! Peers of different minor versions over real sockets: what one of them does not know fails for that request alone.
+//! Peers of different minor versions over real sockets: a request that one of them does not know fails, and no other.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -29,7 +29,7 @@ fn frame(head: &[u8], payload: &[u8]) -> Vec<u8> {
     [&length.to_le_bytes(), head, payload].concat()
 }
 
-/// A request through handle 1, of any number, that needs any minor version.
+/// A request through handle 1, with any operation number, that needs any minor version.
 fn request(id: RequestId, operation: u16, needs: Minor, payload: &[u8]) -> Vec<u8> {
     frame(&RequestHead { id, handle: 1, operation, needs }.to_bytes(), payload)
 }
@@ -52,8 +52,8 @@ fn set_with_unknown_field(id: RequestId, key: &[u8]) -> Vec<u8> {
 // --- a host that is older than its client ------------------------------------------------------------------------
 
 #[test]
-fn what_a_host_does_not_know_fails_alone_and_all_else_in_flight_is_answered() {
-    let _watch = watch("what_a_host_does_not_know_fails_alone_and_all_else_in_flight_is_answered");
+fn a_request_that_the_host_does_not_know_fails_and_all_others_in_flight_are_answered() {
+    let _watch = watch("a_request_that_the_host_does_not_know_fails_and_all_others_in_flight_are_answered");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let (key, value, other) = (text_key("k"), text_value("v"), text_key("other"));
@@ -91,12 +91,12 @@ fn what_a_host_does_not_know_fails_alone_and_all_else_in_flight_is_answered() {
     assert_eq!(reply(8), Response::Value(Blob(&value)));
     let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
     assert_eq!(leader.ask(1, Complete { token, loaded }), Response::Flag(true));
-    assert_eq!(reply(2), Response::Value(Blob(&value)), "it waited all the while");
+    assert_eq!(reply(2), Response::Value(Blob(&value)), "the fetch still waited");
 }
 
 #[test]
-fn what_a_host_does_not_know_and_wants_no_answer_is_passed_over() {
-    let _watch = watch("what_a_host_does_not_know_and_wants_no_answer_is_passed_over");
+fn an_unknown_request_without_a_reply_is_ignored() {
+    let _watch = watch("an_unknown_request_without_a_reply_is_ignored");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let mut raw = host.raw().greet(&host.secret()).opened("n");
@@ -125,7 +125,7 @@ fn refused(client: &TestClient, id: RequestId) {
     }
 }
 
-/// A client, and the test's own host that it is to find.
+/// A client, and a host that the test controls.
 fn client_of_own_host(directory: &TempDir) -> (TestClient, impl Fn() -> Raw, impl Fn(&TestClient)) {
     let (socket, listener) = own_listener(directory);
     let secret = Secret::from_bytes(SECRET);
@@ -148,7 +148,7 @@ fn a_request_that_waited_for_an_older_host_is_answered_by_the_client_and_not_sen
     refused(&client, newer);
     assert_eq!((host.requested(), host.requested()), (Some(first), Some(last)));
 
-    // The next host is not asked for it either, and the client counts nothing as lost that it has answered itself.
+    // The next host does not get it either, and the client does not count a request as lost that it answered itself.
     drop(host);
     assert_eq!(client.lost(), last);
     let mut host = accept();
@@ -158,8 +158,8 @@ fn a_request_that_waited_for_an_older_host_is_answered_by_the_client_and_not_sen
 }
 
 #[test]
-fn a_request_to_an_older_host_that_is_there_is_answered_by_the_client_and_not_sent() {
-    let _watch = watch("a_request_to_an_older_host_that_is_there_is_answered_by_the_client_and_not_sent");
+fn a_request_to_an_older_host_that_is_connected_is_answered_by_the_client_and_not_sent() {
+    let _watch = watch("a_request_to_an_older_host_that_is_connected_is_answered_by_the_client_and_not_sent");
     let directory = TempDir::new();
     let (client, accept, start) = client_of_own_host(&directory);
     start(&client);
@@ -181,8 +181,8 @@ fn a_request_to_an_older_host_that_is_there_is_answered_by_the_client_and_not_se
 }
 
 #[test]
-fn a_request_that_wants_no_answer_and_needs_a_newer_host_takes_no_other_with_it() {
-    let _watch = watch("a_request_that_wants_no_answer_and_needs_a_newer_host_takes_no_other_with_it");
+fn a_request_without_a_reply_that_needs_a_newer_host_does_not_affect_others() {
+    let _watch = watch("a_request_without_a_reply_that_needs_a_newer_host_does_not_affect_others");
     let directory = TempDir::new();
     let (client, accept, start) = client_of_own_host(&directory);
     let (first, last) = (client.next_id(), client.next_id());
@@ -208,7 +208,7 @@ fn an_answer_of_an_unknown_kind_fails_its_request_alone() {
     client.client.flush();
     assert_eq!(ids.map(|_| host.requested()), ids.map(Some));
     let answer = |id, kind, payload: &[u8]| frame(&AnswerHead { id, kind, more: false }.to_bytes(), payload);
-    // A flag with what a newer host says besides.
+    // A flag with a field that only a newer host sends.
     let answers = [answer(ids[0], 2, &[1]), answer(ids[1], 999, b"new"), answer(ids[2], 2, &[1, 9, 9])];
     host.stream.write_all(&answers.concat()).unwrap();
     assert_eq!(client.reply_to(ids[0]), Response::Flag(true));
@@ -223,8 +223,8 @@ fn an_answer_of_an_unknown_kind_fails_its_request_alone() {
 }
 
 #[test]
-fn an_unasked_word_of_a_newer_host_is_passed_over() {
-    let _watch = watch("an_unasked_word_of_a_newer_host_is_passed_over");
+fn an_unsolicited_message_of_a_newer_host_is_ignored() {
+    let _watch = watch("an_unsolicited_message_of_a_newer_host_is_ignored");
     let directory = TempDir::new();
     let (client, accept, start) = client_of_own_host(&directory);
     start(&client);
@@ -237,5 +237,5 @@ fn an_unasked_word_of_a_newer_host_is_passed_over() {
     host.stream.write_all(&[word, flag].concat()).unwrap();
     assert_eq!(client.reply_to(asked), Response::Flag(true));
     assert!(client.past_event().is_some_and(|event| matches!(event, Seen::Connected { .. })));
-    assert!(client.past_event().is_none(), "the connection lives");
+    assert!(client.past_event().is_none(), "the connection stays open");
 }

@@ -1,4 +1,4 @@
-//! The loop of one elector: be the host, or watch the host, or try again in a moment.
+//! The loop of one elector: host, or watch the host, or try again after a pause.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,31 +14,32 @@ use crate::client::backoff::Pauses;
 use crate::endpoint::{ElectionDirectory, HostEndpoint};
 use crate::error::ErrorKind;
 
-/// What comes after one attempt.
+/// When to make the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// The host has ended, and the fastest will be the next.
+    /// The host has ended, and the fastest process becomes the next one.
     AtOnce,
-    /// Somebody holds the lock and does not answer: it is just coming or going, or was stopped. Nobody may take over.
+    /// A process holds the lock and does not answer: it is starting or ending, or it is suspended. No other process may
+    /// take over.
     Soon,
-    /// Something is in the way that may stay for long.
+    /// The attempt failed for a reason that may last.
     Later,
 }
 
-/// Takes part in the election until told to leave.
-pub(super) async fn run(place: ElectionDirectory, config: ElectorConfig, mut orders: Orders) {
+/// Takes part in the election until it is ordered to leave.
+pub(super) async fn run(directory: ElectionDirectory, config: ElectorConfig, mut orders: Orders) {
     let mut pauses = Intervals::new();
-    // Whether this process has known a host, itself included: then what a snapshot holds is older than what it saw.
+    // Whether this process has known a host, itself included: then a snapshot is older than what this process has read.
     let mut has_known = false;
     loop {
         (config.observe)(Standing::Contending);
-        let next = match HostEndpoint::elect(&place) {
+        let next = match HostEndpoint::elect(&directory) {
             Ok(Some(endpoint)) => {
                 let start = if has_known { TermStart::Saved } else { TermStart::Snapshot };
                 has_known = true;
                 host(endpoint, start, &config, &mut orders).await
             }
-            Ok(None) => follow(&place, &config, &mut orders).await,
+            Ok(None) => follow(&directory, &config, &mut orders).await,
             Err(_) => Some(Next::Later),
         };
         let Some(next) = next else { return };
@@ -50,7 +51,7 @@ pub(super) async fn run(place: ElectionDirectory, config: ElectorConfig, mut ord
     }
 }
 
-/// Hosts; `None` when it was told to leave. The lock goes with `endpoint`, when nobody can be answered any more.
+/// Hosts; `None` when it was ordered to leave. Dropping `endpoint` releases the lock, after the term has ended.
 async fn host(
     endpoint: HostEndpoint,
     start: TermStart,
@@ -70,13 +71,13 @@ async fn host(
     }
 }
 
-/// Watches the host as long as it lives, and takes its place if that is left to this process.
-async fn follow(place: &ElectionDirectory, config: &ElectorConfig, orders: &mut Orders) -> Option<Next> {
-    match standby::watch(place, config, orders).await {
+/// Watches the host until it ends, or takes over from it if it hands over to this process.
+async fn follow(directory: &ElectionDirectory, config: &ElectorConfig, orders: &mut Orders) -> Option<Next> {
+    match standby::watch(directory, config, orders).await {
         Ok(StandbyEnd::Gone) => Some(Next::AtOnce),
         Ok(StandbyEnd::Left) => None,
-        Ok(StandbyEnd::Inherited(endpoint, heritage)) => {
-            let start = heritage.map_or(TermStart::Saved, TermStart::Inherited);
+        Ok(StandbyEnd::Inherited(endpoint, store)) => {
+            let start = store.map_or(TermStart::Saved, TermStart::Inherited);
             host(endpoint, start, config, orders).await
         }
         Err(error) if error.kind() == ErrorKind::NoHost => Some(Next::Soon),
@@ -84,7 +85,7 @@ async fn follow(place: &ElectionDirectory, config: &ElectorConfig, orders: &mut 
     }
 }
 
-/// Pauses that grow while nothing succeeds.
+/// Pauses that grow while attempts fail.
 struct Intervals {
     soon: Pauses,
     later: Pauses,
@@ -96,7 +97,7 @@ impl Intervals {
     }
 
     fn before(&mut self, next: Next) -> Option<Duration> {
-        // Without randomness contenders may meet again; the lock decides all the same.
+        // Without randomness two processes may try at the same time again and again; the lock still decides.
         let random = getrandom::u32().unwrap_or_default();
         match next {
             Next::AtOnce => {
@@ -116,7 +117,7 @@ mod tests {
     use crate::config::ELECTION_PAUSE_MAX;
 
     #[test]
-    fn pauses_grow_while_nobody_answers_and_begin_anew_with_a_host() {
+    fn pauses_grow_while_no_host_answers_and_are_short_again_after_one_has_ended() {
         let mut intervals = Intervals::new();
         let first = intervals.before(Next::Soon).unwrap();
         assert!(first <= Duration::from_millis(2), "{first:?}");

@@ -1,11 +1,11 @@
-//! A host that leaves: everything it holds goes to a successor, and nothing that its clients ask is lost.
+//! Host handover: a leaving host sends all its content to a successor, and no request of its clients is lost.
 //!
 //! ```text
-//! host: freeze ── content ──▶ successor: imports ── Ready ──▶ host: retires its tables, tells clients `Moved` ── Go, lock ──▶ successor: serves
+//! host: freezes ── content ──▶ successor: imports ── Ready ──▶ host: retires its tables, tells clients `Moved` ── Go, lock ──▶ successor: serves
 //! ```
 //!
-//! The lock passes as an open descriptor, which both hold for a moment: there is no time at which a third one could take it.
-//! Until the tables are retired everything can be taken back.
+//! The lock is passed as an open descriptor, which both processes hold for a moment, so that no third one can take it.
+//! Until the tables are retired the handover can be undone.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -24,39 +24,39 @@ use crate::transport::BorrowedDescriptor;
 use crate::wire::Blob;
 use crate::wire::answer::Response;
 
-/// What there is to hand over, and how it is stopped.
-pub(super) struct Estate<'a> {
+/// The host that leaves: the store and the lock to hand over, and the gate that stops its work.
+pub(super) struct LeavingHost<'a> {
     pub(super) endpoint: &'a HostEndpoint,
     pub(super) store: &'a Arc<Store>,
     pub(super) succession: &'a Arc<Succession>,
 }
 
-/// What became of it.
+/// How a host handover has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum HandoverOutcome {
     /// The successor is the host.
     Moved {
         /// Entries handed over.
         entries: u64,
     },
-    /// The successor failed when there was no way back: no process has the content.
+    /// The successor failed after the tables were retired: no process has the content.
     Lost,
-    /// Nobody could take over; the host is frozen still.
+    /// No standby could take over; this host is still frozen.
     Stays,
-    /// The host was stopped meanwhile for longer than its clients wait.
+    /// The host was suspended during the handover for longer than its clients wait.
     Overslept,
 }
 
-/// The time there is.
+/// How long each part of a handover may take.
 #[derive(Debug, Clone, Copy)]
 struct Budget {
-    /// For entries.
+    /// End of the time for entries.
     content: Instant,
-    /// For iterations.
+    /// End of the time for open scans.
     scans: Instant,
-    /// For everything.
+    /// End of the time for the whole handover.
     all: Instant,
-    /// For one successor without a sign of life.
+    /// Longest time for one step of a successor.
     silence: Duration,
 }
 
@@ -66,47 +66,47 @@ impl Budget {
         Self { content: all - total / 5, scans: all - total / 10, all, silence: total / 3 }
     }
 
-    /// `work`, unless it takes too long.
+    /// Does `work`, and fails if it takes too long.
     async fn bound<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let end = self.all.min(Instant::now() + self.silence);
-        timeout_at(end, work).await.unwrap_or_else(|_| Err(failed("is silent")))
+        timeout_at(end, work).await.unwrap_or_else(|_| Err(failed("does not answer")))
     }
 }
 
-impl Estate<'_> {
-    /// Hands everything over to the newest standby that takes it. No other task works on the store meanwhile.
-    pub(super) async fn hand_over(&self, until: Instant) -> Outcome {
+impl LeavingHost<'_> {
+    /// Hands everything over to the newest standby that can take it. No other task works on the store meanwhile.
+    pub(super) async fn hand_over(&self, until: Instant) -> HandoverOutcome {
         if until <= Instant::now() {
-            return Outcome::Stays;
+            return HandoverOutcome::Stays;
         }
         let budget = Budget::until(until);
         self.succession.freeze();
         let mut successors = self.succession.successors();
         while let Ok(Some(connection)) = timeout_at(budget.content, successors.next()).await {
             let mut successor = Successor { connection, framed: Vec::new() };
-            match awake(self.store, successor.endow(self.store, &budget)).await {
+            match while_awake(self.store, successor.send_content(self.store, &budget)).await {
                 Some(Ok(entries)) => return self.pass_on(&mut successor, entries, &budget).await,
                 Some(Err(_)) => {}
-                None => return Outcome::Overslept,
+                None => return HandoverOutcome::Overslept,
             }
         }
-        Outcome::Stays
+        HandoverOutcome::Stays
     }
 
-    /// From here there is no way back.
-    async fn pass_on(&self, successor: &mut Successor, entries: u64, budget: &Budget) -> Outcome {
+    /// Passes hosting to a successor that has all the content. This cannot be undone.
+    async fn pass_on(&self, successor: &mut Successor, entries: u64, budget: &Budget) -> HandoverOutcome {
         if !self.store.stay_awake() {
-            return Outcome::Overslept;
+            return HandoverOutcome::Overslept;
         }
-        // Another directory is in its place: clients and successor would not meet.
-        if !self.endpoint.hold_place() {
-            return Outcome::Stays;
+        // The directory was replaced: clients would not find the successor.
+        if !self.endpoint.keep_reachable() {
+            return HandoverOutcome::Stays;
         }
         let remains = self.store.hand_over();
         self.succession.moved();
-        let gone = budget.bound(successor.go(self.endpoint.lock())).await;
+        let sent = budget.bound(successor.send_go(self.endpoint.lock())).await;
         drop(remains);
-        if gone.is_ok() { Outcome::Moved { entries } } else { Outcome::Lost }
+        if sent.is_ok() { HandoverOutcome::Moved { entries } } else { HandoverOutcome::Lost }
     }
 }
 
@@ -118,16 +118,17 @@ struct Successor {
 }
 
 impl Successor {
-    /// Gives it the content, as far as there is time, and waits until it has taken that. Returns how many entries those were.
-    async fn endow(&mut self, store: &Arc<Store>, budget: &Budget) -> Result<u64> {
+    /// Sends as much of the content as there is time for, and waits until the successor has imported it. Returns the
+    /// number of entries.
+    async fn send_content(&mut self, store: &Arc<Store>, budget: &Budget) -> Result<u64> {
         let mut export = match self.connection.takes_scans {
             true => store.export(),
             false => store.export().without_scans(),
         }
         .for_minor(self.connection.minor);
         let mut part = Vec::new();
-        let mut goes_on = true;
-        while goes_on {
+        let mut has_more = true;
+        while has_more {
             if Instant::now() >= budget.content {
                 export.cut();
             }
@@ -135,47 +136,51 @@ impl Successor {
                 export.cut_scans();
             }
             part.clear();
-            goes_on = export.fill(&mut part)?;
-            // A part may hold one entry of any size, and a frame a little more than that.
+            has_more = export.fill(&mut part)?;
+            // A part may hold one entry of any size; a frame holds little more than the largest entry.
             for piece in part.chunks(MAX_ENTRY_BYTES as usize) {
-                budget.bound(self.say(Response::Content(Blob(piece)), None)).await?;
+                budget.bound(self.send(Response::Content(Blob(piece)), None)).await?;
             }
         }
-        budget.bound(self.ready()).await?;
+        budget.bound(self.receive_ready()).await?;
         Ok(export.entries())
     }
 
-    /// It is the host from now on, and has the lock.
-    async fn go(&mut self, lock: BorrowedDescriptor<'_>) -> Result<()> {
-        self.say(Response::Go, Some(lock)).await
+    /// Makes it the host, with the lock.
+    async fn send_go(&mut self, lock: BorrowedDescriptor<'_>) -> Result<()> {
+        self.send(Response::Go, Some(lock)).await
     }
 
-    async fn say(&mut self, response: Response<'_>, mut along: Option<BorrowedDescriptor<'_>>) -> Result<()> {
+    async fn send(
+        &mut self,
+        response: Response<'_>,
+        mut descriptor: Option<BorrowedDescriptor<'_>>,
+    ) -> Result<()> {
         self.framed.clear();
         response.append(STANDBY_REQUEST, &mut self.framed)?;
         let mut left = &self.framed[..];
         while !left.is_empty() {
             let writer = &self.connection.writer;
-            let sent = poll_fn(|context| writer.poll_send(context, left, along)).await;
+            let sent = poll_fn(|context| writer.poll_send(context, left, descriptor)).await;
             let sent = sent.map_err(|error| failed("is gone").with_source(error))?;
             left = &left[sent..];
-            along = None;
+            descriptor = None;
         }
         Ok(())
     }
 
-    async fn ready(&mut self) -> Result<()> {
+    async fn receive_ready(&mut self) -> Result<()> {
         let Greeted { reader, input, .. } = &mut self.connection;
-        let said = input.receive(reader, MAX_FRAME_BYTES).await?;
-        match operations::asked_for(&said)? {
+        let body = input.receive(reader, MAX_FRAME_BYTES).await?;
+        match operations::asked_for(&body)? {
             Some(Operation::Ready) => Ok(()),
-            _ => Err(failed("says something else than that it is ready")),
+            _ => Err(failed("sent another message than that it is ready")),
         }
     }
 }
 
-/// `work`, while the store's host keeps awake; `None` when it was stopped for too long.
-async fn awake<T>(store: &Store, work: impl Future<Output = T>) -> Option<T> {
+/// Does `work` and keeps the store awake meanwhile; `None` when the process was suspended for too long.
+async fn while_awake<T>(store: &Store, work: impl Future<Output = T>) -> Option<T> {
     let mut ticks = interval(ELECTED_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut work = std::pin::pin!(work);

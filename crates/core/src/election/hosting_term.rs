@@ -1,4 +1,4 @@
-//! Hosting: one life of a store, or a part of one, served at the place of the election.
+//! A hosting term: one store, new or handed over, served from the election directory.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::handover::{Estate, Outcome};
+use super::handover::{HandoverOutcome, LeavingHost};
 use super::leave::{Left, Order, Orders};
 use super::{ElectorConfig, Standing};
 use crate::config::{
@@ -20,30 +20,31 @@ use crate::server::{self, ServerConfig, Succession};
 use crate::snapshot::Keeper;
 use crate::store::Store;
 
-/// What a term begins with.
+/// Which content a term begins with.
 pub(super) enum TermStart {
-    /// What the snapshot holds, if there is one.
+    /// That of the snapshot, if there is one.
     Snapshot,
-    /// What the last host has saved at its end. Nothing else: this process may have seen what is newer than that.
+    /// That which the last host saved when it ended, and no other: this process may have read values that are newer than
+    /// any other snapshot.
     Saved,
-    /// What another host has handed over.
+    /// That which another host has handed over.
     Inherited(Arc<Store>),
 }
 
 /// How a term ended.
 #[derive(Debug)]
 pub(super) enum TermEnd {
-    /// It was asked to leave.
+    /// The elector was ended, without a handover.
     Left,
-    /// It has left; whoever asked for that is to hear how, when nothing is left to do.
+    /// It has handed over. The order is answered with this after the endpoint is released.
     Moved(Order, Left),
-    /// It was stopped for longer than clients wait.
+    /// It was suspended for longer than clients wait.
     Overslept,
-    /// Directory or socket are not its own any more: clients that come now find another host, or none.
+    /// Its directory or its socket was replaced: new clients find another host, or none.
     Displaced,
 }
 
-/// Serves what another host has handed over, or a fresh store, until the term ends. When this returns nobody is answered any more and all tables are retired.
+/// Serves a store until the term ends. After this has returned, no client gets an answer and all tables are retired.
 ///
 /// # Errors
 /// The socket cannot be bound.
@@ -54,10 +55,10 @@ pub(super) async fn serve(
     orders: &mut Orders,
 ) -> Result<TermEnd> {
     let has_inherited = matches!(start, TermStart::Inherited(_));
-    // Whatever it begins with: from now on there is a newer content than that of the host before.
-    let saved = endpoint.take_note();
+    // Taken whatever the term begins with: from now on the content saved by the last host is out of date.
+    let saved = endpoint.take_saved();
     let persist = config.keeper.wish().map(|persist| persist.to_string());
-    config.keeper.report(endpoint.tell_persist(persist.as_deref()));
+    config.keeper.report(endpoint.record_persist(persist.as_deref()));
     let store = begin(config, start, saved).await;
     let listener = endpoint.bind()?;
     (config.observe)(Standing::Hosting(store.epoch()));
@@ -75,10 +76,10 @@ pub(super) async fn serve(
         let mut server = pin!(server);
         let (keeper, succession) = (&config.keeper, &succession);
         let term = HostingTerm { endpoint, keeper, store: &store, succession, has_inherited };
-        let end = term.preside(orders, server.as_mut()).await;
+        let end = term.run(orders, server.as_mut()).await;
         if matches!(end, TermEnd::Left | TermEnd::Moved(..)) {
             drop(stop);
-            // Last replies, and the word that the host has moved, go out.
+            // Time for the last replies, and for telling clients that the host has moved.
             let _ = timeout(SHUTDOWN_DRAIN, server).await;
         }
         end
@@ -86,69 +87,71 @@ pub(super) async fn serve(
     if matches!(end, TermEnd::Left) && store.stay_awake() {
         let (keeper, store, endpoint) =
             (Arc::clone(&config.keeper), Arc::clone(&store), Arc::clone(endpoint));
-        blocking(move || keeper.finish(&store, |saved| endpoint.leave_note(saved))).await;
+        blocking(move || keeper.finish(&store, |saved| endpoint.record_saved(saved))).await;
     }
-    // A connection's task may still be at work on another thread. From here on it says nothing more.
+    // The task of a connection may still run on another thread. From here on it sends no reply.
     store.end();
     (config.observe)(Standing::Ended(store.epoch()));
     Ok(end)
 }
 
-/// What the host is for the time of its term.
+/// The parts of the host during its term.
 struct HostingTerm<'a> {
     endpoint: &'a HostEndpoint,
     keeper: &'a Arc<Keeper>,
     store: &'a Arc<Store>,
     succession: &'a Arc<Succession>,
-    /// There was a host before, which has left everything to this one.
+    /// Another host has handed over to this one.
     has_inherited: bool,
 }
 
 impl HostingTerm<'_> {
-    /// How long it waits for somebody who would take over, where nobody is: longer if there are others, who are only slow,
-    /// or on their way back from the host before.
+    /// How long a leaving host without standbys waits for one: longer if there are other processes, which may only be
+    /// slow, or be on their way from the previous host.
     fn patience(&self) -> Duration {
-        // One is this process itself, mostly.
+        // One client usually is this process itself.
         let has_others = self.store.clients() > 1;
         if self.has_inherited || has_others { SUCCESSOR_PATIENCE_LONG } else { SUCCESSOR_PATIENCE }
     }
 
-    /// Serves until something ends that.
-    async fn preside(&self, orders: &mut Orders, mut server: Pin<&mut impl Future<Output = ()>>) -> TermEnd {
+    /// Serves until one of the events that end a term.
+    async fn run(&self, orders: &mut Orders, mut server: Pin<&mut impl Future<Output = ()>>) -> TermEnd {
         let Self { endpoint, keeper, store, succession, .. } = *self;
-        let mut kept = pin!(Arc::clone(keeper).keep(Arc::clone(store), || endpoint.hold_place()));
+        let mut kept = pin!(Arc::clone(keeper).keep(Arc::clone(store), || endpoint.keep_reachable()));
         loop {
-            // Ends with this round.
+            // Dropped, and so stopped, when this round ends.
             let mut upkeep = JoinSet::new();
             upkeep.spawn(server::upkeep(Arc::clone(store)));
             let order = tokio::select! {
                 biased;
-                () = sleep_too_long(store) => return TermEnd::Overslept,
-                () = lose_the_place(endpoint) => return TermEnd::Displaced,
+                () = overslept(store) => return TermEnd::Overslept,
+                () = displaced(endpoint) => return TermEnd::Displaced,
                 order = orders.next() => order,
                 never = kept.as_mut() => match never {},
                 () = server.as_mut() => return TermEnd::Left,
             };
             let Some(order) = order else { return TermEnd::Left };
-            // One that was just started may be on its way here; meanwhile everything goes on.
+            // A process that was just started may be about to stand by. Until then the host keeps serving.
             let left = order.until.saturating_duration_since(Instant::now());
             tokio::select! {
                 () = server.as_mut() => return TermEnd::Left,
-                () = succession.await_heir(self.patience().min(left / 4)) => {}
+                () = succession.await_standby(self.patience().min(left / 4)) => {}
             }
-            // What has arrived by now is carried out here.
+            // Requests that have arrived are carried out by this host.
             yield_now().await;
-            // What time demands is a change too.
+            // Upkeep changes the store too, so it must not run during the handover.
             upkeep.shutdown().await;
-            let estate = Estate { endpoint, store, succession };
-            match estate.hand_over(order.until).await {
-                Outcome::Moved { entries } => return TermEnd::Moved(order, Left::HandedOver { entries }),
-                Outcome::Lost => return TermEnd::Moved(order, Left::NotHosting),
-                Outcome::Overslept => {
+            let leaving = LeavingHost { endpoint, store, succession };
+            match leaving.hand_over(order.until).await {
+                HandoverOutcome::Moved { entries } => {
+                    return TermEnd::Moved(order, Left::HandedOver { entries });
+                }
+                HandoverOutcome::Lost => return TermEnd::Moved(order, Left::NotHosting),
+                HandoverOutcome::Overslept => {
                     order.answer(Left::NoHeir);
                     return TermEnd::Overslept;
                 }
-                Outcome::Stays => {
+                HandoverOutcome::Stays => {
                     succession.thaw();
                     order.answer(Left::NoHeir);
                 }
@@ -157,7 +160,7 @@ impl HostingTerm<'_> {
     }
 }
 
-/// The store of a new term. Nobody is answered yet, so that there is time to load.
+/// The store of a new term. No client is connected yet, so that there is time to load a snapshot.
 async fn begin(config: &ElectorConfig, start: TermStart, saved: Option<u64>) -> Arc<Store> {
     let fresh = || Store::new(config.clock.clone());
     let keeper = Arc::clone(&config.keeper);
@@ -181,14 +184,14 @@ async fn begin(config: &ElectorConfig, start: TermStart, saved: Option<u64>) -> 
     store
 }
 
-/// Does what blocks, away from the threads that serve.
+/// Does work that blocks, on a thread that is not used for serving.
 async fn blocking(work: impl FnOnce() + Send + 'static) {
     // It fails only when the runtime ends.
     let _ = tokio::task::spawn_blocking(work).await;
 }
 
-/// Ends when the host finds that it was stopped.
-async fn sleep_too_long(store: &Store) {
+/// Ends when the host finds that it was suspended for too long.
+async fn overslept(store: &Store) {
     let mut ticks = interval_at(Instant::now() + ELECTED_TICK, ELECTED_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -199,13 +202,13 @@ async fn sleep_too_long(store: &Store) {
     }
 }
 
-/// Ends when clients would not find this host any more.
-async fn lose_the_place(endpoint: &HostEndpoint) {
+/// Ends when new clients cannot find this host.
+async fn displaced(endpoint: &HostEndpoint) {
     let mut checks = interval_at(Instant::now() + ELECTED_CHECK, ELECTED_CHECK);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         checks.tick().await;
-        if !endpoint.hold_place() {
+        if !endpoint.keep_reachable() {
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! The wish to take part no longer. Every state of an elector listens to it.
+//! The order to leave the election. Every state of an elector waits for it.
 
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -8,33 +8,33 @@ use tokio::time::Instant;
 
 use crate::config::LEAVE_SLACK;
 
-/// What became of a host that was told to leave.
+/// How an order to leave has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left {
-    /// It was none, and will be none.
+    /// This process is not the host and will not become it.
     NotHosting,
     /// Another process is the host, with this many entries.
     HandedOver {
         /// Entries that were handed over; those for which there was no time are not counted.
         entries: u64,
     },
-    /// Nobody could take over, or not in time: it is the host still. What it holds ends with its process, and whoever
-    /// wants it to last longer writes it down now.
+    /// No process could take over in time: this one is still the host. Its content is lost when it ends, unless the
+    /// caller saves it now.
     NoHeir,
 }
 
-/// Who wants to leave. Dropping it is to leave without a word.
+/// Gives the order to leave. Dropping it makes the elector end without a handover.
 #[derive(Debug)]
 pub(super) struct Leaver(UnboundedSender<Order>);
 
-/// Who hears of it.
+/// Receives the orders, in the elector's task.
 #[derive(Debug)]
 pub(super) struct Orders(UnboundedReceiver<Order>);
 
-/// One wish to leave.
+/// One order to leave.
 #[derive(Debug)]
 pub(super) struct Order {
-    /// Until when it is to be answered.
+    /// By when it has to be answered.
     pub(super) until: Instant,
     answer: SyncSender<Left>,
 }
@@ -45,7 +45,7 @@ pub(super) fn pair() -> (Leaver, Orders) {
 }
 
 impl Leaver {
-    /// Blocks until that has been done, or is not to be.
+    /// Blocks until the order has been answered, or for a little longer than `within`.
     pub(super) fn leave(&self, within: Duration) -> Left {
         let (answer, answered) = sync_channel(1);
         let order = Order { until: Instant::now() + within, answer };
@@ -62,8 +62,9 @@ impl Leaver {
 }
 
 impl Order {
-    /// Tells whoever waits. Nobody may, any more.
+    /// Answers the order.
     pub(super) fn answer(self, left: Left) {
+        // The caller may have stopped waiting.
         let _ = self.answer.send(left);
     }
 }
@@ -74,7 +75,7 @@ impl Orders {
         self.0.recv().await
     }
 
-    /// `work` of an elector that hosts nothing, unless it is to leave first; that is answered.
+    /// Does `work`, for an elector that is not the host. `None` if an order to leave comes first, which is answered here.
     pub(super) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;

@@ -1,25 +1,26 @@
-//! Equal processes elect one of them as the host, and another one when that is gone.
+//! Equal processes elect one of them as the host, and another one after that has ended.
 //!
-//! Each process has one [`Elector`] for an [`ElectionDirectory`]. The process that holds the lock of that directory is
-//! the host; the kernel releases the lock however that process ends. All others stand by.
+//! Each process has one [`Elector`] for an [`ElectionDirectory`]. The process that holds the lock on that directory is
+//! the host; the kernel releases the lock however that process ends. All other processes stand by.
 //!
 //! | file | state | ends when |
 //! |---|---|---|
-//! | `elector` | contending: tries the lock, then the host | one of the two succeeds |
-//! | `hosting_term` | hosting: serves a store of its own | it leaves, was displaced, or was stopped for too long |
-//! | `standby` | standing by: connected to the host, silently | the host has ended, or it leaves |
-//! | `leave` | leaving: however it was asked to | at once, in each of the states above |
-//! | `handover` | a host that leaves gives all it has to a standby | that one serves it, or nobody can |
-//! | `successor` | the standby that takes it in | it has all, or the host asks another one |
+//! | `elector` | contending: tries to take the lock, then to reach the host | one of the two succeeds |
+//! | `hosting_term` | hosting: serves a store of its own | it leaves, was displaced, or was suspended for too long |
+//! | `standby` | standing by: connected to the host, without requests | the host has ended, or this process leaves |
+//! | `leave` | leaving: by an order, or because the elector was dropped | at once, from each of the states above |
+//! | `handover` | a leaving host sends all its content to a standby | that one serves it, or no standby can |
+//! | `successor` | the standby that receives the content | it has all, or the host asks another standby |
 //!
-//! There are never two hosts, since each of these holds:
+//! There are never two hosts, because all of this is true:
 //!
-//! * the lock is on the directory itself and counts only while that directory is the one at the path;
-//! * a socket gets its name by a rename, under the lock, when it already accepts connections; nobody removes it by name;
-//! * a host that finds its directory or its socket exchanged gives up, connections and tables first, the lock last;
-//! * a host that was stopped for longer than its clients wait gives up before it answers anything again;
-//! * a host that hands over answers nothing from before its content is on its way, and passes the lock itself on, so that
-//!   nobody comes between.
+//! * The lock is on the directory itself and counts only while that directory is the one at the path.
+//! * A socket gets its name by a rename, under the lock, when it already accepts connections. No process removes it by
+//!   name.
+//! * A host that finds its directory or its socket replaced gives up: first its connections and tables, last the lock.
+//! * A host that was suspended for longer than its clients wait gives up before it answers anything again.
+//! * A host that hands over stops answering before it sends its content. It passes on the lock itself, so that no other
+//!   process can take it in between.
 
 mod elector;
 mod handover;
@@ -45,28 +46,28 @@ use crate::snapshot::Keeper;
 /// What an elector does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It looks for a host, or is about to be one.
+    /// It looks for a host, or is about to become one.
     Contending,
     /// It is connected to the host of this epoch.
     Watching(u64),
-    /// It is the host, in a life of this epoch. Told when it holds the lock and clients can connect.
+    /// It is the host, with this epoch. Reported when it holds the lock and clients can connect.
     Hosting(u64),
-    /// It was the host. Told when nobody can be answered any more, and before it gives the lock back.
+    /// It was the host. Reported after the last reply can have been sent and before the lock is released.
     Ended(u64),
 }
 
 /// How an elector behaves.
 #[derive(Clone)]
 pub struct ElectorConfig {
-    /// The package's version, for the messages of others.
+    /// The package's version, for the error messages of peers.
     pub package_version: String,
-    /// Hand the memory of tables to clients, where the system can do that.
+    /// Share the memory of tables with clients, where the system supports it.
     pub share: bool,
-    /// The time of the stores of this process's terms.
+    /// The clock of the stores of this process.
     pub clock: Clock,
-    /// Keeps the snapshot of the store, when this process hosts.
+    /// Loads and writes the snapshot of the store while this process hosts.
     pub keeper: Arc<Keeper>,
-    /// Hears what the elector does, from its task: it must not wait for anything.
+    /// Is told what the elector does. It runs in the elector's task, so it must not block.
     pub observe: Arc<dyn Fn(Standing) + Send + Sync>,
 }
 
@@ -91,35 +92,36 @@ impl fmt::Debug for ElectorConfig {
 /// One process's part in an election. Dropping it leaves without waiting.
 #[derive(Debug)]
 pub struct Elector {
-    place: ElectionDirectory,
+    directory: ElectionDirectory,
     leaver: Leaver,
     task: JoinHandle<()>,
 }
 
 impl Elector {
     /// Takes part from now on, in one task of `runtime`.
-    pub fn start(runtime: &Handle, place: ElectionDirectory, config: ElectorConfig) -> Self {
+    pub fn start(runtime: &Handle, directory: ElectionDirectory, config: ElectorConfig) -> Self {
         let (leaver, orders) = leave::pair();
-        let task = runtime.spawn(elector::run(place.clone(), config, orders));
-        Self { place, leaver, task }
+        let task = runtime.spawn(elector::run(directory.clone(), config, orders));
+        Self { directory, leaver, task }
     }
 
-    /// Path of the socket at which the host is found, whichever process that is.
+    /// Path of the host's socket, whichever process is the host.
     pub fn socket(&self) -> &Path {
-        self.place.socket()
+        self.directory.socket()
     }
 
-    /// Takes part no longer. A host hands everything it holds to the process that has watched it for the shortest time,
-    /// within so long; if nobody can take it, it goes on, and may be asked again. Blocks its thread, which may be none of
-    /// the runtime's.
+    /// Stops taking part. A host hands all its content to the newest standby, in the time of `within`. If no standby can
+    /// take over, it stays the host, and this may be called again. Blocks its thread, which must not be one of the
+    /// runtime's.
     pub fn leave(&self, within: Duration) -> Left {
         self.leaver.leave(within)
     }
 
-    /// Ends: a host gives its last replies, then the lock, and what it held is gone. Returns when that is done.
+    /// Ends without a handover: a host sends its last replies and releases the lock; its content is lost. Returns when
+    /// that is done.
     pub async fn end(self) {
         drop(self.leaver);
-        // It fails only if the runtime ends, and then everything has ended.
+        // It fails only if the runtime has ended, and then the task has ended too.
         let _ = self.task.await;
     }
 }

@@ -1,4 +1,4 @@
-//! In which directory hosts make theirs.
+//! Chooses the base: the directory in which hosts create their own directories.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,58 +8,58 @@ use super::directory::OwnDirectory;
 use crate::config::MAX_SOCKET_PATH;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The directory of all hosts of a user, inside a directory that is the user's already.
+/// The name of the base, inside a directory that belongs to the user already.
 const BASE_NAME: &str = "clustered-cache";
-/// Behind its name in a directory for temporary files, if other users may pass through.
+/// The end of its name in a directory for temporary files, if other users may pass through it.
 const PASSABLE_SUFFIX: &str = "-guests";
-/// What helps where no directory is fit.
+/// What to do where no directory is suitable.
 const REMEDY: &str = "set the `endpoint` option or TMPDIR to a directory this user can write";
-const REMEDY_FOR_GUESTS: &str =
+const REMEDY_FOR_ALLOWED_USERS: &str =
     "set TMPDIR to a directory that this user can write and the users in `allowUids` can pass";
 
-/// A directory that may be fit.
+/// A directory that may be suitable.
 enum Candidate<'a> {
-    /// Inside a session's directory, which must be ours before anything is created in it.
+    /// Inside a session's directory, which must belong to this user before anything is created in it.
     OfSession(PathBuf),
-    /// Inside a directory for temporary files, which is everybody's.
+    /// Inside a directory for temporary files, which all users share.
     Temporary(&'a Path),
     /// Inside such a directory, for other users to pass through.
     Passable(&'a Path),
 }
 
-/// The first candidate that is fit; `tail` are the bytes that a socket's path has after the base.
+/// The first suitable candidate; `tail` is the number of bytes that a socket's path has after the base.
 pub(super) fn choose_base(facts: &BaseFacts, tail: usize) -> Result<OwnDirectory> {
-    first_fit(of_session(facts).chain(temporary(facts)), tail, REMEDY)
+    first_suitable(of_session(facts).chain(temporary(facts)), tail, REMEDY)
 }
 
-/// As [`choose_base`], for those who have to find each other however and whenever they were started: a session's directory
-/// comes and goes with logins, so it is the last resort.
+/// Like [`choose_base`], for processes that must find each other however and whenever they were started. A session's
+/// directory is created and removed with logins, so it is the last choice.
 pub(super) fn choose_lasting_base(facts: &BaseFacts, tail: usize) -> Result<OwnDirectory> {
-    first_fit(temporary(facts).chain(of_session(facts)), tail, REMEDY)
+    first_suitable(temporary(facts).chain(of_session(facts)), tail, REMEDY)
 }
 
-/// As [`choose_base`], for a host with allowed users. A session's directory lets nobody else pass.
+/// Like [`choose_base`], for a host with allowed users. A session's directory lets no other user pass.
 pub(super) fn choose_passable_base(facts: &BaseFacts, tail: usize) -> Result<OwnDirectory> {
     let candidates = facts.temp_dirs.iter().map(|directory| Candidate::Passable(directory));
-    first_fit(candidates, tail, REMEDY_FOR_GUESTS)
+    first_suitable(candidates, tail, REMEDY_FOR_ALLOWED_USERS)
 }
 
 pub(super) fn open_base(path: &Path, tail: usize) -> Result<OwnDirectory> {
     OwnDirectory::open_or_create(&checked_base(path, tail)?)
 }
 
-/// As [`open_base`], where other users may pass through.
+/// Like [`open_base`], for a base that other users may pass through.
 pub(super) fn open_passable_base(path: &Path, tail: usize) -> Result<OwnDirectory> {
     let path = checked_base(path, tail)?;
     if let Some(parent) = path.parent() {
-        check_way(parent)?;
+        check_path(parent)?;
     }
     OwnDirectory::open_or_create_passable(&path)
 }
 
-/// Other users get through the directory and all above it. Whether they are let through as members of a group is not for us
-/// to find out.
-fn check_way(directory: &Path) -> Result<()> {
+/// Checks that all other users can pass through the directory and all above it. Permissions for the members of a group
+/// do not count: which users those are is not known here.
+fn check_path(directory: &Path) -> Result<()> {
     let failed = |error| Error::system(format!("cannot resolve {}", directory.display()), error);
     let real = directory.canonicalize().map_err(failed)?;
     for step in real.ancestors() {
@@ -72,7 +72,7 @@ fn check_way(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The absolute path, if a socket's path fits.
+/// The absolute path, if a socket in it would not have too long a path.
 fn checked_base(path: &Path, tail: usize) -> Result<PathBuf> {
     let path = std::path::absolute(path)
         .map_err(|error| Error::system(format!("cannot resolve {}", path.display()), error))?;
@@ -99,7 +99,7 @@ fn temporary(facts: &BaseFacts) -> impl Iterator<Item = Candidate<'_>> {
     facts.temp_dirs.iter().map(|directory| Candidate::Temporary(directory))
 }
 
-fn first_fit<'a>(
+fn first_suitable<'a>(
     candidates: impl Iterator<Item = Candidate<'a>>,
     tail: usize,
     remedy: &str,

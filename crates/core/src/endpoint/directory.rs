@@ -1,5 +1,5 @@
-//! A directory that only we can change, held open: everything inside it is reached through the descriptor, so that
-//! nobody can exchange it under our feet.
+//! A directory that only this user can change, held open. Everything inside it is reached through the descriptor, so
+//! that replacing the directory at its path has no effect.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,24 +13,24 @@ use crate::error::{Error, ErrorKind, Result};
 /// The mode of a directory that others may pass through.
 pub(super) const PASSABLE: Mode = Mode::RWXU.union(Mode::XGRP).union(Mode::XOTH);
 
-/// Names a file whatever its name: device and inode.
+/// Identifies a file independently of its name: device and inode.
 pub(super) type FileId = (u64, u64);
 
-/// What others may do in a directory of ours.
+/// What other users may do in a directory of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     /// Nothing: mode 0700.
     Private,
-    /// Reach what they know the name of, and no more: at most mode 0711.
+    /// Open files whose names they know, and no more: at most mode 0711.
     Passable,
 }
 
-/// An open directory that belongs to this user and that nobody else can change or list.
+/// An open directory that belongs to this user and that no other user can change or list.
 #[derive(Debug)]
 pub(super) struct OwnDirectory {
     descriptor: OwnedFd,
     path: PathBuf,
-    /// Of what is opened inside, too.
+    /// Also of directories opened inside this one.
     access: Access,
 }
 
@@ -46,7 +46,7 @@ impl OwnDirectory {
         Self::open_or_create_as(path, Access::Private)
     }
 
-    /// As [`Self::open_or_create`], for a directory that others may pass through.
+    /// Like [`Self::open_or_create`], for a directory that other users may pass through.
     pub(super) fn open_or_create_passable(path: &Path) -> Result<Self> {
         let directory = Self::open_or_create_as(path, Access::Passable)?;
         directory.set_mode(PASSABLE)?;
@@ -63,13 +63,13 @@ impl OwnDirectory {
         }
     }
 
-    /// Sets its permissions: whatever the process's umask is, and in no other directory than this one.
+    /// Sets its permissions, independently of the process's umask, and through the descriptor.
     pub(super) fn set_mode(&self, mode: Mode) -> Result<()> {
         rustix::fs::fchmod(&self.descriptor, mode)
             .map_err(|error| unusable(&self.path, format!("cannot be opened for other users: {error}")))
     }
 
-    /// Creates the directory `name` inside this one. `None`: the name is taken, or somebody removed it at once.
+    /// Creates the directory `name` inside this one. `None`: the name is taken, or another process removed it at once.
     pub(super) fn create_inside(&self, name: &str) -> Result<Option<Self>> {
         let path = self.path.join(name);
         match rustix::fs::mkdirat(&self.descriptor, name, Mode::RWXU) {
@@ -84,7 +84,7 @@ impl OwnDirectory {
         Self::open_in(self.descriptor.as_fd(), name, &self.path.join(name), self.access)
     }
 
-    /// Where it was found.
+    /// The path at which it was opened.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -94,17 +94,17 @@ impl OwnDirectory {
         self.descriptor.as_fd()
     }
 
-    /// Takes the lock on it for as long as this value lives. `false`: another process holds it.
+    /// Takes the lock on it, which is held for as long as this value lives. `false`: another process holds it.
     pub(super) fn try_lock(&self) -> Result<bool> {
         try_lock(&self.descriptor, &self.path)
     }
 
-    /// The directory at `path` by a descriptor that another process has locked and handed over: it is locked still.
-    /// `None`: it is another one, or not locked.
+    /// The directory at `path`, by a descriptor that another process has locked and passed here; it is still locked.
+    /// `None`: it is another directory, or not locked.
     pub(super) fn inherited(descriptor: OwnedFd, path: &Path) -> Result<Option<Self>> {
         let directory = Self { descriptor, path: path.to_owned(), access: Access::Private };
         let is_ours = directory.is_at_its_path() && Self::open(path)?.id() == directory.id();
-        // A lock belongs to all descriptors that were made from the one which took it; here it is only confirmed.
+        // A lock belongs to all descriptors duplicated from the one that took it; here it is only confirmed.
         Ok(if is_ours && directory.try_lock()? { Some(directory) } else { None })
     }
 
@@ -113,7 +113,7 @@ impl OwnDirectory {
         rustix::fs::fstat(&self.descriptor).ok().map(|stat| file_id(&stat))
     }
 
-    /// Is it this directory that is found at [`Self::path`]?
+    /// Is the directory at [`Self::path`] still this one?
     pub(super) fn is_at_its_path(&self) -> bool {
         let found = rustix::fs::lstat(&self.path).ok().map(|stat| file_id(&stat));
         found.is_some() && found == self.id()
@@ -148,7 +148,7 @@ impl OwnDirectory {
             Ok(descriptor) => descriptor,
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP | Errno::NOTDIR) => {
-                return Err(unusable(path, "is no directory, or a link to one".to_owned()));
+                return Err(unusable(path, "is not a directory, or is a link to one".to_owned()));
             }
             Err(error) => return Err(unusable(path, format!("cannot be opened: {error}"))),
         };
@@ -159,7 +159,7 @@ impl OwnDirectory {
     }
 }
 
-/// Refuses a file or directory that is not ours or open to others.
+/// Refuses a file or directory that does not belong to this user or is open to others.
 pub(super) fn check_ours(stat: &Stat) -> Result<(), String> {
     check(stat, Access::Private)
 }
@@ -192,11 +192,11 @@ pub(super) fn file_id(stat: &Stat) -> FileId {
     (stat.st_dev as u64, stat.st_ino as u64)
 }
 
-/// Opens the directory that holds `path`, following links: it need not be ours, but nobody else may be able to
-/// exchange what is inside it.
+/// Opens the directory that holds `path`, following links. It need not belong to this user, but no other user may be
+/// able to replace what is inside it.
 fn parent_of(path: &Path) -> Result<(OwnedFd, &OsStr)> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(unusable(path, "is no path inside a directory".to_owned()));
+        return Err(unusable(path, "is not a path inside a directory".to_owned()));
     };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -210,8 +210,8 @@ fn parent_of(path: &Path) -> Result<(OwnedFd, &OsStr)> {
     Ok((descriptor, name))
 }
 
-/// Whoever may rename things in the parent could put another directory in our place: the parent must be sticky, or
-/// belong to us or to root and not be writable by everybody.
+/// A user who may rename files in the parent could replace the directory in it. So the parent must be sticky, or belong
+/// to this user or to root and not be writable by others.
 fn check_parent(stat: &Stat, own: u32) -> Result<(), String> {
     let mode = Mode::from_raw_mode(stat.st_mode);
     if mode.contains(Mode::SVTX) {
@@ -245,7 +245,8 @@ fn missing(path: &Path) -> Error {
     )
 }
 
-/// [`unusable`], or for a directory that others may pass through the reason alone: the remedy is that for all candidates.
+/// Like [`unusable`]. For a directory that other users may pass through it is only the reason; the caller adds one remedy
+/// for all candidates.
 fn unusable_as(access: Access, path: &Path, reason: String) -> Error {
     match access {
         Access::Private => unusable(path, reason),

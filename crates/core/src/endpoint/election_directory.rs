@@ -1,4 +1,4 @@
-//! Where equal processes elect their host: a directory that they all find by the same key, and that stays for ever.
+//! The directory in which equal processes elect their host: they all find it by the same key, and it is never removed.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use super::{BaseFacts, Secret};
 use crate::config::{ELECTION_KEY_DIGITS, MAX_NAME_ATTEMPTS};
 use crate::error::{Error, ErrorKind, Result};
 
-/// In front of the key in the directory's name, which must not look like that of a host that removes its directory.
+/// The start of the directory's name, before the key. Without it the directory would look like that of a single host,
+/// which is removed.
 const PREFIX: &str = "e";
 /// Bytes of the directory and its socket after those of the base: two separators, the name, the socket's name.
 const PATH_TAIL: usize = PREFIX.len() + ELECTION_KEY_DIGITS + 3;
@@ -25,11 +26,11 @@ pub struct ElectionDirectory {
 }
 
 impl ElectionDirectory {
-    /// The place for `key`, 32 hexadecimal digits: in the directory `base`, or in the first fit one of those that `facts`
-    /// offers. It is made if it is not there.
+    /// The directory for `key`, 32 hexadecimal digits. It is in the directory `base`, or in the first suitable one of
+    /// `facts`, and is created if it is missing.
     ///
     /// # Errors
-    /// [`ErrorKind::Directory`] when no directory is fit, or the place could be changed by others.
+    /// [`ErrorKind::Directory`] when no base is suitable, or other users could change the directory.
     pub fn find(base: Option<&Path>, facts: &BaseFacts, key: &str) -> Result<Self> {
         check_key(key)?;
         let base = match base {
@@ -37,17 +38,17 @@ impl ElectionDirectory {
             None => choose_lasting_base(facts, PATH_TAIL)?,
         };
         let directory = base.path().join(format!("{PREFIX}{key}"));
-        let place = Self { base: base.path().to_owned(), socket: directory.join(SOCKET_NAME), directory };
-        place.open()?;
-        Ok(place)
+        let found = Self { base: base.path().to_owned(), socket: directory.join(SOCKET_NAME), directory };
+        found.open()?;
+        Ok(found)
     }
 
-    /// Path of the socket of whoever hosts.
+    /// Path of the host's socket, whichever process is the host.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Where the host saves, in words, if it has told that.
+    /// Where the host saves, as it has recorded it, if it has.
     pub(crate) fn persist(&self) -> Option<String> {
         String::from_utf8(HostRecord::Persist.read(&self.open().ok()?)?).ok()
     }
@@ -56,15 +57,15 @@ impl ElectionDirectory {
         &self.directory
     }
 
-    /// Opens the directory, which is made anew if somebody has removed it.
+    /// Opens the directory, which is created again if it was removed.
     pub(super) fn open(&self) -> Result<OwnDirectory> {
         OwnDirectory::open_or_create(&self.base)?;
         OwnDirectory::open_or_create(&self.directory)
     }
 }
 
-/// The secret of the place, which the first host makes. Whoever calls holds the lock.
-pub(super) fn place_secret(directory: &OwnDirectory) -> Result<Secret> {
+/// The secret in the election directory, which the first host creates. The caller holds the lock.
+pub(super) fn election_secret(directory: &OwnDirectory) -> Result<Secret> {
     let name = OsStr::new(SECRET_NAME);
     for _ in 0..MAX_NAME_ATTEMPTS {
         if let Some((_, secret)) = open_secret(directory, name)? {

@@ -1,4 +1,4 @@
-//! The host's side of an endpoint: finds or creates the directory, holds the lock, cleans up.
+//! The host's side of an endpoint: finds or creates the directory, holds the lock and removes what it created.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::admission;
 use super::base::{choose_base, choose_passable_base, open_base, open_passable_base};
 use super::directory::{FileId, OwnDirectory, file_id, is_socket, try_lock};
-use super::election_directory::{ElectionDirectory, place_secret};
+use super::election_directory::{ElectionDirectory, election_secret};
 use super::host_record::HostRecord;
 use super::secret_file::{
     SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path, write_secret,
@@ -22,14 +22,14 @@ use crate::config::MAX_NAME_ATTEMPTS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{self, BorrowedDescriptor, Descriptor, Listener};
 
-/// The name under which a socket is bound before it gets its own in one step; nobody else is in that directory.
-pub(super) const UNBORN_NAME: &str = "t";
+/// The name under which a socket is bound, before it is renamed. No other host uses that directory.
+pub(super) const TEMPORARY_NAME: &str = "t";
 /// Digits of the name of a host's directory.
 pub(super) const HOST_NAME_DIGITS: usize = 32;
 /// Bytes of a host's directory and socket after those of the base: two separators, the digits, the name.
 pub(super) const HOST_PATH_TAIL: usize = HOST_NAME_DIGITS + 3;
 
-/// Socket path and secret of one host, held for the host's life.
+/// Socket path and secret of one host, held until the host ends.
 #[derive(Debug)]
 pub struct HostEndpoint {
     directory: OwnDirectory,
@@ -38,26 +38,26 @@ pub struct HostEndpoint {
     path: PathBuf,
     secret: Secret,
     hold: Hold,
-    /// Clients of other users connect.
-    has_guests: bool,
-    /// The socket this endpoint has bound: only that very one is removed at the end.
+    /// Clients of other users may connect.
+    has_allowed_users: bool,
+    /// The socket that this endpoint has bound: no other one is removed at the end.
     bound: Mutex<Option<FileId>>,
 }
 
-/// What keeps other hosts away.
+/// What keeps other hosts away, and what becomes of it when the host ends.
 #[derive(Debug)]
 enum Hold {
-    /// The directory is this host's alone and locked; it goes with the host. The base is where it is removed from.
+    /// The directory belongs to this host alone and is locked. It is removed with the host, from this base.
     Directory(OwnDirectory),
-    /// The secret's file is locked; it stays.
+    /// The secret's file is locked. It is not removed.
     #[expect(dead_code, reason = "held for its lock")]
     SecretFile(File),
-    /// The directory of an election is locked; it stays, with all that is in it.
+    /// The election directory is locked. It is not removed, and nothing in it is.
     ElectionDirectory,
 }
 
 impl HostEndpoint {
-    /// Makes an endpoint of its own: in the directory `base`, or in the first fit one of those that `facts` offers.
+    /// Creates an endpoint of its own, in the directory `base` or in the first suitable one of `facts`.
     ///
     /// # Errors
     /// [`ErrorKind::Directory`] that lists every candidate with the reason against it.
@@ -71,8 +71,8 @@ impl HostEndpoint {
         Ok(Self::of_host(base, directory, secret, false))
     }
 
-    /// As [`Self::create`], for a host whose clients are told the secret as well and run as its own user or one of `users`. The base
-    /// is one that others can pass through.
+    /// Like [`Self::create`], for a host whose clients run as its own user or one of `users`. Clients get the secret with
+    /// the socket's path, not from a file. The base is a directory that other users can pass through.
     ///
     /// # Errors
     /// See [`Self::create`].
@@ -87,7 +87,8 @@ impl HostEndpoint {
         Ok(endpoint)
     }
 
-    /// For a host with allowed users: lets `users` get at the socket from now on, and nobody else that can be told apart from them.
+    /// For a host with allowed users: lets `users` reach the socket from now on, and as far as the file system supports
+    /// it no others.
     ///
     /// # Errors
     /// [`ErrorKind::Directory`] when the file system refuses.
@@ -95,116 +96,132 @@ impl HostEndpoint {
         admission::admit(&self.directory, users)
     }
 
-    fn of_host(base: OwnDirectory, directory: OwnDirectory, secret: Secret, has_guests: bool) -> Self {
+    fn of_host(base: OwnDirectory, directory: OwnDirectory, secret: Secret, has_allowed_users: bool) -> Self {
         let path = directory.path().join(SOCKET_NAME);
         let hold = Hold::Directory(base);
-        Self { directory, name: SOCKET_NAME.into(), path, secret, hold, has_guests, bound: Mutex::default() }
+        Self {
+            directory,
+            name: SOCKET_NAME.into(),
+            path,
+            secret,
+            hold,
+            has_allowed_users,
+            bound: Mutex::default(),
+        }
     }
 
     /// Takes the endpoint at a socket path that the user chose. Its directory is created if it is missing.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`] when another host listens there, [`ErrorKind::Directory`] when the directory is
-    /// not fit.
+    /// not suitable.
     pub fn at(path: &Path) -> Result<Self> {
         Self::try_at(path)?.ok_or_else(|| occupied(path, "another host"))
     }
 
-    /// As [`Self::at`]. `None` while another host has it: it is free when that one has ended.
+    /// Like [`Self::at`]. `None` while another host has the endpoint: it is free after that one has ended.
     ///
     /// # Errors
     /// See [`Self::at`].
     pub fn try_at(path: &Path) -> Result<Option<Self>> {
         let (directory, name) = split_socket_path(path)?;
         let path = directory.join(&name);
-        transport::check_length(&directory.join(unborn_beside(&name)))?;
+        transport::check_length(&directory.join(temporary_beside(&name)))?;
         let directory = OwnDirectory::open_or_create(&directory)?;
         let Some((lock, secret)) = hold_secret(&directory, &name, &path)? else { return Ok(None) };
         refuse_occupied(&directory, &name, &path)?;
         let hold = Hold::SecretFile(lock);
-        Ok(Some(Self { directory, name, path, secret, hold, has_guests: false, bound: Mutex::default() }))
+        Ok(Some(Self {
+            directory,
+            name,
+            path,
+            secret,
+            hold,
+            has_allowed_users: false,
+            bound: Mutex::default(),
+        }))
     }
 
-    /// Becomes the host of an election, if nobody is. `None`: somebody is, or is about to be; ask there.
+    /// Becomes the host of an election, if there is none. `None`: another process is the host, or is about to be.
     ///
     /// # Errors
-    /// [`ErrorKind::Directory`] when the place is not fit (any more).
-    pub fn elect(place: &ElectionDirectory) -> Result<Option<Self>> {
-        let directory = place.open()?;
-        // Somebody may have exchanged the directory before we had the lock: then others would lock another one.
+    /// [`ErrorKind::Directory`] when the election directory is not suitable.
+    pub fn elect(election: &ElectionDirectory) -> Result<Option<Self>> {
+        let directory = election.open()?;
+        // If the directory was replaced before it was locked, other processes would lock the new one.
         if !directory.try_lock()? || !directory.is_at_its_path() {
             return Ok(None);
         }
-        let secret = place_secret(&directory)?;
-        // With the lock in hand this is nobody of ours. It will end some time, or be reached as a host.
-        if transport::has_listener(place.socket())? {
+        let secret = election_secret(&directory)?;
+        // A listener that does not hold the lock is no host of this election. Wait until it has ended.
+        if transport::has_listener(election.socket())? {
             return Ok(None);
         }
-        Ok(Some(Self::of_place(place, directory, secret)))
+        Ok(Some(Self::of_election(election, directory, secret)))
     }
 
-    /// Goes on where the host of an election stopped, with the lock that it hands over: nobody can come between. `None`:
-    /// what it handed over is not the lock of this place.
+    /// Continues for the host of an election that has passed on its lock, so that no other process can take it in
+    /// between. `None`: the descriptor is not the lock of this election.
     ///
     /// # Errors
-    /// As [`Self::elect`].
-    pub fn inherit(place: &ElectionDirectory, lock: Descriptor) -> Result<Option<Self>> {
-        let Some(directory) = OwnDirectory::inherited(lock, place.directory())? else { return Ok(None) };
-        let secret = place_secret(&directory)?;
-        Ok(Some(Self::of_place(place, directory, secret)))
+    /// See [`Self::elect`].
+    pub fn inherit(election: &ElectionDirectory, lock: Descriptor) -> Result<Option<Self>> {
+        let Some(directory) = OwnDirectory::inherited(lock, election.directory())? else { return Ok(None) };
+        let secret = election_secret(&directory)?;
+        Ok(Some(Self::of_election(election, directory, secret)))
     }
 
-    fn of_place(place: &ElectionDirectory, directory: OwnDirectory, secret: Secret) -> Self {
+    fn of_election(election: &ElectionDirectory, directory: OwnDirectory, secret: Secret) -> Self {
         Self {
             directory,
             name: SOCKET_NAME.into(),
-            path: place.socket().to_owned(),
+            path: election.socket().to_owned(),
             secret,
             hold: Hold::ElectionDirectory,
-            has_guests: false,
+            has_allowed_users: false,
             bound: Mutex::default(),
         }
     }
 
-    /// What holds the lock: whoever has it when this host is gone has the lock.
+    /// The descriptor with the lock: a process that has a duplicate of it holds the lock after this host has ended.
     pub(crate) fn lock(&self) -> BorrowedDescriptor<'_> {
         self.directory.descriptor()
     }
 
-    /// For an elected host, now and then: puts the secret back if somebody has cleaned it away as an old file. `false`: directory
-    /// or socket are not its own any more, so that clients that come now would not find it.
-    pub fn hold_place(&self) -> bool {
+    /// For an elected host, to be called regularly: writes the secret again if it was removed, for example by a cleanup
+    /// of old files. `false`: the directory or the socket was replaced, so that new clients cannot find this host.
+    pub fn keep_reachable(&self) -> bool {
         if self.directory.id_inside(OsStr::new(SECRET_NAME)).is_none() {
-            // The next look tries again.
+            // If it fails the next call tries again.
             let _ = write_secret(&self.directory, OsStr::new(SECRET_NAME), &self.secret);
         }
         let bound = *self.bound.lock().unwrap_or_else(PoisonError::into_inner);
         bound.is_some() && bound == self.directory.id_inside(&self.name) && self.directory.is_at_its_path()
     }
 
-    /// For an elected host that has ended and holds the lock still: tells the next one which snapshot holds all it had, by the
-    /// snapshot's checksum.
+    /// For an elected host that has ended and still holds the lock: records for the next host which snapshot has all its
+    /// content, by the checksum.
     ///
     /// # Errors
     /// [`ErrorKind::System`].
-    pub(crate) fn leave_note(&self, saved: u64) -> Result<()> {
-        HostRecord::Saved.leave(&self.directory, &saved.to_le_bytes())
+    pub(crate) fn record_saved(&self, saved: u64) -> Result<()> {
+        HostRecord::Saved.write(&self.directory, &saved.to_le_bytes())
     }
 
-    /// For an elected host that begins: what the last one has told with [`Self::leave_note`], if nobody has been the host
-    /// since. Once only.
-    pub(crate) fn take_note(&self) -> Option<u64> {
-        let word = HostRecord::Saved.take(&self.directory)?;
-        Some(u64::from_le_bytes(word.try_into().ok()?))
+    /// For an elected host that begins: takes what the last host recorded with [`Self::record_saved`]. `None` if it
+    /// recorded nothing, or another host has taken it.
+    pub(crate) fn take_saved(&self) -> Option<u64> {
+        let checksum = HostRecord::Saved.take(&self.directory)?;
+        Some(u64::from_le_bytes(checksum.try_into().ok()?))
     }
 
-    /// For an elected host that begins: tells those who may be the next one where it saves, if it does.
+    /// For an elected host that begins: records for the processes that stand by where it saves, if it does.
     ///
     /// # Errors
     /// [`ErrorKind::System`].
-    pub(crate) fn tell_persist(&self, persist: Option<&str>) -> Result<()> {
+    pub(crate) fn record_persist(&self, persist: Option<&str>) -> Result<()> {
         match persist {
-            Some(persist) => HostRecord::Persist.leave(&self.directory, persist.as_bytes()),
+            Some(persist) => HostRecord::Persist.write(&self.directory, persist.as_bytes()),
             None => {
                 HostRecord::Persist.take(&self.directory);
                 Ok(())
@@ -222,48 +239,47 @@ impl HostEndpoint {
         &self.secret
     }
 
-    /// Listens at [`Self::path`], inside a runtime ([`tokio::runtime::Handle::enter`] is enough). The socket appears
-    /// under its name only when connections to it succeed.
+    /// Listens at [`Self::path`], inside a runtime ([`tokio::runtime::Handle::enter`] is enough). The socket gets its
+    /// name only after connections to it succeed.
     ///
     /// # Errors
     /// [`ErrorKind::PathTooLong`], or [`ErrorKind::System`] when the system refuses.
     pub fn bind(&self) -> Result<Listener> {
-        let unborn = self.unborn_name();
-        self.remove_stillborn(&unborn)?;
-        let unborn_path = self.directory.path().join(&unborn);
-        let listener = Listener::bind(&unborn_path)?;
-        let id = self.directory.id_inside(&unborn);
-        if let Err(error) = self.name_socket(&unborn) {
+        let temporary = self.temporary_name();
+        self.remove_left_behind(&temporary)?;
+        let listener = Listener::bind(&self.directory.path().join(&temporary))?;
+        let id = self.directory.id_inside(&temporary);
+        if let Err(error) = self.name_socket(&temporary) {
             // The error to report is the first one.
-            let _ = self.directory.remove_file(&unborn);
+            let _ = self.directory.remove_file(&temporary);
             return Err(Error::system(format!("cannot create {}", self.path.display()), error.into()));
         }
         *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = id;
         Ok(listener)
     }
 
-    /// Gives the socket its name, under which it can be connected to by all who are to.
-    fn name_socket(&self, unborn: &OsStr) -> Result<(), Errno> {
+    /// Gives the socket its name, and before that the mode that allowed users need.
+    fn name_socket(&self, temporary: &OsStr) -> Result<(), Errno> {
         let here = self.directory.descriptor();
-        if self.has_guests {
-            // Who may pass through the directory is settled there; nobody else can put a link in its place.
-            let everybody = Mode::from_raw_mode(0o666);
-            rustix::fs::chmodat(here, unborn, everybody, AtFlags::empty())?;
+        if self.has_allowed_users {
+            // The directory decides which users can reach it. No other user can put a link in its place.
+            let all_users = Mode::from_raw_mode(0o666);
+            rustix::fs::chmodat(here, temporary, all_users, AtFlags::empty())?;
         }
-        rustix::fs::renameat(here, unborn, here, &self.name)
+        rustix::fs::renameat(here, temporary, here, &self.name)
     }
 
-    /// The name under which the socket is bound before it gets its own. Whoever holds the lock is the only one to use
-    /// it. In a host's own directory the shortest name leaves the most room for the base.
-    fn unborn_name(&self) -> OsString {
+    /// The name under which the socket is bound before it gets its own. Only the process that holds the lock uses it.
+    /// In a host's own directory it is as short as possible, to leave room for the path of the base.
+    fn temporary_name(&self) -> OsString {
         match self.hold {
-            Hold::Directory(_) | Hold::ElectionDirectory => UNBORN_NAME.into(),
-            Hold::SecretFile(_) => unborn_beside(&self.name),
+            Hold::Directory(_) | Hold::ElectionDirectory => TEMPORARY_NAME.into(),
+            Hold::SecretFile(_) => temporary_beside(&self.name),
         }
     }
 
-    /// A host that was killed while it bound its socket left it under the first name.
-    fn remove_stillborn(&self, name: &OsStr) -> Result<()> {
+    /// Removes a socket under its temporary name, left behind by a host that was killed while it bound the socket.
+    fn remove_left_behind(&self, name: &OsStr) -> Result<()> {
         match self.directory.stat_inside(name) {
             Ok(stat) if is_socket(&stat) => self.directory.remove_file(name).map_err(|error| {
                 Error::system(
@@ -271,17 +287,17 @@ impl HostEndpoint {
                     error.into(),
                 )
             }),
-            // Anything else in its place is refused by the bind.
+            // If it is not a socket, binding fails.
             _ => Ok(()),
         }
     }
 }
 
 impl Drop for HostEndpoint {
-    /// Removes what is this host's and no successor's. What cannot be removed is swept by the next host.
+    /// Removes what belongs to this host and not to a successor. The next host sweeps what cannot be removed.
     fn drop(&mut self) {
         if matches!(self.hold, Hold::ElectionDirectory) {
-            // The next host renames its socket over this one: a removal by name could hit that one.
+            // The next host renames its socket over this one. A removal by name could remove that socket.
             return;
         }
         let bound = *self.bound.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -300,7 +316,7 @@ impl Drop for HostEndpoint {
 
 // --- a directory of its own ------------------------------------------------------------------------------------
 
-/// Makes and locks a directory in `base`, which is swept before.
+/// Sweeps `base`, then creates and locks a directory in it.
 fn create_host_directory(base: &OwnDirectory) -> Result<OwnDirectory> {
     sweep(base);
     for _ in 0..MAX_NAME_ATTEMPTS {
@@ -311,12 +327,12 @@ fn create_host_directory(base: &OwnDirectory) -> Result<OwnDirectory> {
     Err(unmade(base))
 }
 
-/// One attempt. `None`: another process was in the way.
+/// One attempt. `None`: another process interfered.
 fn try_host_directory(base: &OwnDirectory) -> Result<Option<OwnDirectory>> {
     let name = random_name::<{ HOST_NAME_DIGITS / 2 }>()?;
     let Some(directory) = base.create_inside(&name)? else { return Ok(None) };
-    // A host that sweeps at this very moment may take the new directory for a dead host's: then it either holds the
-    // lock or has removed the directory.
+    // A host that is sweeping may take the new directory for that of a dead host. Then it either holds the lock or has
+    // removed the directory.
     if !directory.try_lock()? || directory.id() != base.id_inside(OsStr::new(&name)) {
         return Ok(None);
     }
@@ -333,7 +349,7 @@ fn unmade(base: &OwnDirectory) -> Error {
 
 // --- a path that the user chose --------------------------------------------------------------------------------
 
-/// Opens the secret beside the socket, or creates it, and takes its lock. `None` while another host has that.
+/// Opens the secret beside the socket, or creates it, and takes its lock. `None` while another host holds that.
 fn hold_secret(directory: &OwnDirectory, socket: &OsStr, path: &Path) -> Result<Option<(File, Secret)>> {
     let name = beside(socket);
     for _ in 0..MAX_NAME_ATTEMPTS {
@@ -344,7 +360,7 @@ fn hold_secret(directory: &OwnDirectory, socket: &OsStr, path: &Path) -> Result<
         if !try_lock(&file, &directory.path().join(&name))? {
             return Ok(None);
         }
-        // Somebody may have removed the file before we had the lock: then the lock means nothing.
+        // If the file was removed before it was locked, the lock keeps no other host away.
         let held = rustix::fs::fstat(&file).ok().map(|stat| file_id(&stat));
         if held.is_some() && held == directory.id_inside(&name) {
             return Ok(Some((file, secret)));
@@ -356,7 +372,7 @@ fn hold_secret(directory: &OwnDirectory, socket: &OsStr, path: &Path) -> Result<
     ))
 }
 
-/// A socket that nobody serves may be replaced; anything else at its path may not.
+/// A socket that no process serves may be replaced; anything else at its path may not.
 fn refuse_occupied(directory: &OwnDirectory, name: &OsStr, path: &Path) -> Result<()> {
     match directory.stat_inside(name) {
         Err(Errno::NOENT) => Ok(()),
@@ -364,7 +380,7 @@ fn refuse_occupied(directory: &OwnDirectory, name: &OsStr, path: &Path) -> Resul
         Ok(stat) if !is_socket(&stat) => Err(Error::new(
             ErrorKind::InvalidOption,
             format!(
-                "option `endpoint` is {}, which is no socket; allowed is a path that is free",
+                "option `endpoint` is {}, which is not a socket; allowed is a path that is free",
                 path.display()
             ),
         )),
@@ -373,7 +389,7 @@ fn refuse_occupied(directory: &OwnDirectory, name: &OsStr, path: &Path) -> Resul
     }
 }
 
-fn unborn_beside(name: &OsStr) -> OsString {
+fn temporary_beside(name: &OsStr) -> OsString {
     let mut name = name.to_owned();
     name.push("~");
     name

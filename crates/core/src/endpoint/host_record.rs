@@ -1,11 +1,11 @@
-//! What an elected host leaves word of in the directory of the election, which it has locked.
+//! Files that an elected host writes into the election directory for other processes, while it holds the lock.
 //!
-//! | file | what | written | removed |
+//! | file | content | written | removed |
 //! |---|---|---|---|
-//! | `saved` | the checksum of the snapshot that holds all it had | when it has ended, before the lock goes | by the next host, before that begins |
+//! | `saved` | the checksum of the snapshot with all its content | after it has ended, before it releases the lock | by the next host, before that serves |
 //! | `persist` | where it saves | before it listens | by the next host that does not save |
 //!
-//! So if there is the first one, nobody has been the host since, and no content has lived that is newer.
+//! So while `saved` exists, no process has been the host since, and no newer content exists.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,7 +17,7 @@ use super::directory::OwnDirectory;
 use super::secret_file::open_own;
 use crate::error::{Error, Result};
 
-/// Longest note that is read: a path and some words.
+/// Bytes that are read of a record: enough for a path and some words.
 const MOST_BYTES: u64 = 8 * 1024;
 
 /// One of the files.
@@ -35,15 +35,15 @@ impl HostRecord {
         })
     }
 
-    /// Writes it; one that was there is replaced.
+    /// Writes the record, in place of an older one.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::System`]. What is there then is none, or cut off.
-    pub(super) fn leave(self, directory: &OwnDirectory, word: &[u8]) -> Result<()> {
+    /// [`crate::ErrorKind::System`]. Then the record is missing or incomplete.
+    pub(super) fn write(self, directory: &OwnDirectory, content: &[u8]) -> Result<()> {
         let written = directory.remove_file(self.name()).map_err(io::Error::from).and_then(|()| {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let (here, mode) = (directory.descriptor(), Mode::RUSR | Mode::WUSR);
-            File::from(rustix::fs::openat(here, self.name(), flags, mode)?).write_all(word)
+            File::from(rustix::fs::openat(here, self.name(), flags, mode)?).write_all(content)
         });
         written.map_err(|error| {
             let path = directory.path().join(self.name());
@@ -54,7 +54,7 @@ impl HostRecord {
         })
     }
 
-    /// What it says, if there is one.
+    /// Its content, if there is one.
     pub(super) fn read(self, directory: &OwnDirectory) -> Option<Vec<u8>> {
         let file = open_own(directory, self.name()).ok().flatten()?;
         let mut bytes = Vec::new();
@@ -62,10 +62,10 @@ impl HostRecord {
         Some(bytes)
     }
 
-    /// Takes it away. `None` if there is none, or it cannot be taken away: then it would count a second time.
+    /// Reads and removes it. `None` if there is none, or it cannot be removed: then it would be used a second time.
     pub(super) fn take(self, directory: &OwnDirectory) -> Option<Vec<u8>> {
-        let word = self.read(directory);
+        let content = self.read(directory);
         directory.remove_file(self.name()).ok()?;
-        word
+        content
     }
 }

@@ -10,12 +10,13 @@
 //! | lock | the directory | the secret | the directory |
 //! | after the host | everything is removed | the secret stays, so that clients survive a restart | everything stays |
 //!
-//! [`HostEndpoint::create_for_allowed_users`] makes a fourth, which clients of other users can reach: as the first one, but in a base that others
-//! can pass through (mode 0711) and with the secret in no file. Only allowed users can pass through the host's directory, or everybody where the
-//! file system cannot say it so exactly; nobody but its owner can list or change it.
+//! [`HostEndpoint::create_for_allowed_users`] makes a fourth one, which clients of other users can reach. It is like the
+//! first one, but its base is a directory that other users can pass through (mode 0711), and no file holds the secret.
+//! Only allowed users can pass through the host's directory, or all users where the file system has no access control
+//! lists. Only its owner can list or change it.
 //!
-//! A lock is a `flock` held for life; the kernel frees it however the host ends. Unsafe directories and files are
-//! refused, never repaired: a repair would be a favour to whoever prepared them.
+//! A lock is a `flock` held until the host ends; the kernel releases it however that happens. Unsafe directories and
+//! files are refused, never repaired: a repaired one may still be under the control of the user who prepared it.
 
 #[cfg(unix)]
 mod admission;
@@ -51,7 +52,8 @@ pub use windows::{HostEndpoint, read_secret};
 use crate::config::SECRET_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What both sides must know. It travels by Node's own channel between parent and child, or by a 0600 file.
+/// What both sides of a connection must know. It is passed over Node's own channel between parent and child, or by a
+/// file of mode 0600.
 #[derive(Clone)]
 pub struct Secret([u8; SECRET_BYTES]);
 
@@ -117,7 +119,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What the environment says about directories, gathered once by whoever starts a host.
+/// The directories that the environment names, gathered once by the caller that starts a host.
 #[derive(Debug, Clone, Default)]
 pub struct BaseFacts {
     /// `$XDG_RUNTIME_DIR`.
@@ -156,7 +158,7 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// A name of `2 * N` hexadecimal digits that nobody can guess.
+/// A name of `2 * N` hexadecimal digits that cannot be guessed.
 pub(crate) fn random_name<const N: usize>() -> Result<String> {
     use std::fmt::Write as _;
     let mut name = String::with_capacity(2 * N);

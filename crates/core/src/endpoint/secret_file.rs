@@ -1,4 +1,4 @@
-//! The secret as a file: created whole or not at all, read only where nobody else could have written it.
+//! The secret as a file: created whole or not at all, and read only where no other user could have written it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -74,14 +74,14 @@ pub(super) fn open_secret(directory: &OwnDirectory, name: &OsStr) -> Result<Opti
     Ok(Some((file, secret)))
 }
 
-/// Opens the file called `name` that nobody but this user could have written, if there is one.
+/// Opens the file called `name`, if there is one, and checks that only this user can have written it.
 ///
 /// # Errors
 /// [`ErrorKind::Directory`] for any other.
 pub(super) fn open_own(directory: &OwnDirectory, name: &OsStr) -> Result<Option<File>> {
     let path = directory.path().join(name);
     let reject = |reason: String| unusable_file(&path, &reason);
-    // NONBLOCK: a pipe in its place must not hold us up.
+    // NONBLOCK: opening a pipe that is in its place must not block.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(directory.descriptor(), name, flags, Mode::empty()) {
         Ok(descriptor) => File::from(descriptor),
@@ -91,7 +91,7 @@ pub(super) fn open_own(directory: &OwnDirectory, name: &OsStr) -> Result<Option<
     };
     let stat = rustix::fs::fstat(&file).map_err(|error| reject(format!("cannot be examined: {error}")))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(reject("is no regular file".to_owned()));
+        return Err(reject("is not a regular file".to_owned()));
     }
     check_ours(&stat).map_err(reject)?;
     Ok(Some(file))

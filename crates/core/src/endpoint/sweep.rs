@@ -1,4 +1,4 @@
-//! Clears away what killed hosts left behind.
+//! Removes what killed hosts left behind.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,13 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::io::Errno;
 
 use super::directory::OwnDirectory;
-use super::host::{HOST_NAME_DIGITS, UNBORN_NAME};
+use super::host::{HOST_NAME_DIGITS, TEMPORARY_NAME};
 use super::secret_file::{SECRET_NAME, SOCKET_NAME};
 use crate::config::MAX_SWEPT_DIRECTORIES;
 use crate::error::Result;
 
-/// Removes directories of hosts that were killed: those whose lock is free. Best effort, and only a bounded number
-/// at a time; what is not exactly a host's directory stays.
+/// Removes directories of hosts that were killed: those whose lock is free. Best effort, and a bounded number at a time.
+/// Anything that is not exactly a host's directory stays.
 pub(super) fn sweep(base: &OwnDirectory) {
     let Ok(entries) = rustix::fs::Dir::read_from(base.descriptor()) else { return };
     for entry in entries.take(MAX_SWEPT_DIRECTORIES).flatten() {
@@ -42,9 +42,9 @@ fn is_host_name(name: &OsStr) -> bool {
     name.len() == HOST_NAME_DIGITS && is_hexadecimal(name.as_bytes())
 }
 
-/// Is it something a host creates in its directory? A secret is written under a dot and random digits.
+/// Is it a file that a host creates in its directory? A secret is first written to a dot and random digits.
 fn is_hosts_file(name: &OsStr) -> bool {
-    [SOCKET_NAME, UNBORN_NAME, SECRET_NAME].iter().any(|known| name == *known)
+    [SOCKET_NAME, TEMPORARY_NAME, SECRET_NAME].iter().any(|known| name == *known)
         || name
             .as_bytes()
             .strip_prefix(b".")

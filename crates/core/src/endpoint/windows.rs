@@ -1,5 +1,5 @@
-//! Named pipes have no directory: a random name and a secret that only travels from parent to child. Not covered by
-//! the project's tests yet.
+//! Named pipes have no directory: a random name, and a secret that is passed only from parent to child. The project's
+//! tests do not cover this.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub struct HostEndpoint {
 }
 
 impl HostEndpoint {
-    /// Makes an endpoint with a random name; pipes live in one place, so directories do not matter.
+    /// Creates an endpoint with a random name. All pipes are in one namespace, so directories are ignored.
     ///
     /// # Errors
     /// [`ErrorKind::System`] when the system's random source fails.
@@ -33,7 +33,7 @@ impl HostEndpoint {
         _facts: &BaseFacts,
         _users: &[u32],
     ) -> Result<Self> {
-        Err(no_guests())
+        Err(no_allowed_users())
     }
 
     /// See [`Self::create_for_allowed_users`].
@@ -41,7 +41,7 @@ impl HostEndpoint {
     /// # Errors
     /// Always [`ErrorKind::InvalidOption`].
     pub fn admit(&self, _users: &[u32]) -> Result<()> {
-        Err(no_guests())
+        Err(no_allowed_users())
     }
 
     /// Not on this system: there is no safe place for the secret.
@@ -87,7 +87,7 @@ pub fn read_secret(socket: &Path) -> Result<Secret> {
     Err(unsupported(socket))
 }
 
-fn no_guests() -> Error {
+fn no_allowed_users() -> Error {
     Error::new(ErrorKind::InvalidOption, "option `allowUids` is given; allowed is nothing on Windows")
 }
 

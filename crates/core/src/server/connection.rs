@@ -21,7 +21,7 @@ use crate::wire::UNASKED;
 use crate::wire::answer::Response;
 use crate::wire::frame::RequestHead;
 
-/// Serves a peer until it goes, misbehaves, or the server closes.
+/// Serves a peer until it disconnects, violates the protocol or is too slow, or the server closes.
 pub(super) async fn serve(
     greeted: Greeted,
     store: &Arc<Store>,
@@ -44,7 +44,8 @@ pub(super) async fn serve(
         deadlines: Deadlines::default(),
     };
     converse(&mut peer, reader, writer, &late, store, closing).await;
-    // What the peer has had goes to others, which is a change: not while the content is on its way.
+    // Dropping the session passes its leases on, which changes the store. It must not happen while the content is being
+    // handed over.
     peer.gate.unfrozen().await;
 }
 
@@ -58,7 +59,8 @@ async fn converse(
     mut closing: watch::Receiver<bool>,
 ) {
     loop {
-        // A host that was stopped has missed what others decided meanwhile. What it did before it noticed stays unsaid.
+        // While this host was suspended its clients may have continued without it, so that its content is out of date.
+        // Replies to requests carried out before it noticed are not sent.
         if !store.is_awake() {
             return;
         }
@@ -73,7 +75,7 @@ async fn converse(
         let (deadline, ending) = (peer.deadlines.earliest(), peer.ending);
         let Peer { input, output, gate, .. } = &mut *peer;
         tokio::select! {
-            // The order matters: what ends the connection first, then what makes room, then what needs room.
+            // The order matters: first what ends the connection, then what makes room for output, then what needs it.
             biased;
             _ = closing.wait_for(|closing| *closing), if !ending => peer.end(),
             () = until(deadline) => return,
@@ -96,7 +98,7 @@ async fn converse(
     }
 }
 
-/// Counts a peer while it is served, however that ends.
+/// Counts a peer for as long as it is served.
 struct Joined(Arc<Store>);
 
 impl Joined {
@@ -120,22 +122,22 @@ struct Peer {
     /// It has agreed to take descriptors.
     shares_tables: bool,
     limits: ServerLimits,
-    /// It follows a host that moves.
+    /// It follows a host that moves to another process.
     moves: bool,
     gate: Gate,
-    /// Nothing more is read; what is left to write still goes, within its time.
+    /// Nothing more is read; pending output is still written, until `deadlines.end`.
     ending: bool,
     deadlines: Deadlines,
 }
 
-/// When patience ends. Most of the time none is set, and no timer runs.
+/// When the connection is given up. Most of the time none is set, and no timer runs.
 #[derive(Default)]
 struct Deadlines {
-    /// For the rest of a started frame.
+    /// By which the peer must have sent the rest of a frame.
     frame: Option<Instant>,
-    /// For the peer to take something.
+    /// By which the peer must have read some output.
     stall: Option<Instant>,
-    /// For the last output of a connection that ends.
+    /// By which a connection that ends must have written its last output.
     end: Option<Instant>,
 }
 
@@ -146,15 +148,15 @@ impl Deadlines {
 }
 
 impl Peer {
-    /// Over the high water the peer must take replies before it may ask for more.
+    /// Over the high-water mark the peer must read replies before more requests are read.
     fn may_read(&self) -> bool {
         !self.ending && self.output.pending().len() < self.limits.output_high_water
     }
 
-    /// Carries out what has arrived, as far as there is room for replies, and collects late replies.
+    /// Carries out the requests that have arrived, as far as there is room for replies, and collects late replies.
     fn work(&mut self, late: &LateReplies) {
         if self.gate.just_moved() {
-            self.take_leave(late);
+            self.announce_move(late);
         }
         let gate = self.gate.succession.clone();
         let permit = gate.as_ref().map(|gate| gate.pass());
@@ -177,8 +179,8 @@ impl Peer {
         self.set_deadlines(finished);
     }
 
-    /// The host has moved: after everything that it has to say, it says so.
-    fn take_leave(&mut self, late: &LateReplies) {
+    /// The host has moved: this is the last message of the connection.
+    fn announce_move(&mut self, late: &LateReplies) {
         if self.moves {
             late.take_into(self.output.tail());
             self.output.reply(UNASKED, Response::Moved);
@@ -186,7 +188,7 @@ impl Peer {
         self.end();
     }
 
-    /// Carries out one request; `false` if none has arrived whole.
+    /// Carries out one request; `false` if no whole one has arrived.
     fn step(&mut self) -> Result<bool> {
         let Self { input, output, session, shares_tables, .. } = self;
         let Some(body) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
@@ -202,7 +204,7 @@ impl Peer {
 
     fn set_deadlines(&mut self, finished_a_frame: bool) {
         let frame = self.deadlines.frame.filter(|_| !finished_a_frame);
-        // While we do not read, a frame cannot be finished: that is not the peer's fault.
+        // While the server does not read, the peer cannot finish a frame: no deadline then.
         let reads = self.may_read() && self.gate.phase() == Phase::Open;
         let waits_for_rest = reads && self.input.has_rest();
         self.deadlines.frame =
@@ -213,20 +215,20 @@ impl Peer {
             over.then(|| stall.unwrap_or_else(|| Instant::now() + self.limits.output_stall_timeout));
     }
 
-    /// The peer took something: its patience starts anew.
+    /// The peer has read something: the time it may stall starts again.
     fn wrote(&mut self, count: usize) {
         self.output.advance(count);
         self.deadlines.stall = None;
     }
 
-    /// Reads nothing more and leaves once the output is gone.
+    /// Reads nothing more and closes the connection after the output was written.
     fn end(&mut self) {
         self.ending = true;
         self.deadlines.end = Some(Instant::now() + self.limits.shutdown_drain);
     }
 }
 
-/// What a connection knows of its host's move.
+/// What a connection knows about its host's move.
 struct Gate {
     succession: Option<Arc<Succession>>,
     phases: Option<watch::Receiver<Phase>>,
@@ -246,15 +248,15 @@ impl Gate {
         self.phases.as_ref().map_or(Phase::Open, |phases| *phases.borrow())
     }
 
-    /// Has the host moved? `true` once.
+    /// Has the host moved since this was last asked? `true` only once.
     fn just_moved(&mut self) -> bool {
         !self.has_moved && self.phase() == Phase::Moved && !std::mem::replace(&mut self.has_moved, true)
     }
 
-    /// Ends when the phase is another one.
+    /// Ends when the phase changes.
     async fn changed(&mut self) {
         match &mut self.phases {
-            // The sender lives in the same place as this receiver.
+            // It cannot fail: `succession` keeps the sender alive.
             Some(phases) => {
                 let _ = phases.changed().await;
             }
@@ -265,7 +267,7 @@ impl Gate {
     /// Ends when the host is not frozen.
     async fn unfrozen(&mut self) {
         if let Some(phases) = &mut self.phases {
-            // As above.
+            // It cannot fail, as above.
             let _ = phases.wait_for(|phase| *phase != Phase::Frozen).await;
         }
     }

@@ -1,10 +1,10 @@
-//! A stranger on a socket becomes a peer, or goes: the handshake with its time limit.
+//! The handshake, with its time limit: after it a new connection is a peer, or it is closed.
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::ServerConfig;
-use super::slots::{NoSeat, Seat, Slot};
+use super::admission::{ConnectionPermit, HandshakePermit, NotAdmitted};
 use crate::config::MAX_HELLO_BYTES;
 use crate::endpoint::random_bytes;
 use crate::error::{Error, ErrorKind};
@@ -15,33 +15,33 @@ use crate::wire::handshake::{
     Agreed, FEATURE_MOVES, FEATURE_SCANS, FEATURE_WATCH, HostChallenge, Introduction, Refusal, offered,
 };
 
-/// A peer that has proved itself, and what it has sent since.
+/// A peer that has passed the handshake, and what it has sent since.
 #[derive(Debug)]
 pub(crate) struct Greeted {
     pub(crate) reader: Reader,
     pub(crate) writer: Writer,
     pub(crate) input: Input,
-    /// Both sides have agreed that descriptors of tables may pass.
+    /// Both sides have agreed that descriptors of tables may be passed.
     pub(super) shares_tables: bool,
-    /// It is no user of the cache: it waits for this host's end.
+    /// It does not use the cache: it waits for this host to end.
     pub(super) watches: bool,
-    /// It follows a host that moves.
+    /// It follows a host that moves to another process.
     pub(super) moves: bool,
-    /// It would go on with scans under way.
+    /// It can continue open scans.
     pub(crate) takes_scans: bool,
     /// The minor version that both sides speak.
     pub(crate) minor: Minor,
 }
 
-/// The handshake. `None`: the stranger failed, was too slow or too old, or the server closes.
+/// The handshake. `None` when the client failed, was too slow or was displaced, or when the server closes.
 pub(super) async fn greet(
     stream: Stream,
     config: &ServerConfig,
     store: &Store,
-    mut slot: Slot,
+    mut permit: HandshakePermit,
     mut closing: watch::Receiver<bool>,
-) -> Option<(Greeted, Seat)> {
-    // Whoever is turned away here finds the next life of the host.
+) -> Option<(Greeted, ConnectionPermit)> {
+    // This host was suspended and is about to end. The client connects again, to the host that comes next.
     if !store.is_awake() {
         return None;
     }
@@ -58,7 +58,7 @@ pub(super) async fn greet(
     };
     let proved = tokio::select! {
         proved = timeout(config.limits.handshake_timeout, greeted.prove(config, store)) => proved.ok()?,
-        () = slot.displaced() => return None,
+        () = permit.displaced() => return None,
         _ = closing.wait_for(|closing| *closing) => return None,
     };
     let answer = match proved {
@@ -68,15 +68,15 @@ pub(super) async fn greet(
             greeted.moves = agreed.moves();
             greeted.takes_scans = agreed.takes_scans();
             greeted.minor = agreed.minor;
-            slot.promote().map_err(no_seat)
+            permit.promote().map_err(not_admitted)
         }
         Err(refusal) => Err(refusal),
     };
-    // A peer that does not take the last word of the handshake within its time is none.
-    let last_word = async {
+    // A client that does not read the last message of the handshake in time is dropped.
+    let last_message = async {
         match answer {
-            Ok(seat) => {
-                greeted.writer.send(HostChallenge::welcome(), MAX_HELLO_BYTES).await.ok().map(|()| seat)
+            Ok(permit) => {
+                greeted.writer.send(HostChallenge::welcome(), MAX_HELLO_BYTES).await.ok().map(|()| permit)
             }
             Err(refusal) => {
                 greeted.writer.send(&refusal.reply?, MAX_HELLO_BYTES).await.ok()?;
@@ -84,8 +84,8 @@ pub(super) async fn greet(
             }
         }
     };
-    let seat = timeout(config.limits.handshake_timeout, last_word).await.ok()??;
-    Some((greeted, seat))
+    let permit = timeout(config.limits.handshake_timeout, last_message).await.ok()??;
+    Some((greeted, permit))
 }
 
 impl Greeted {
@@ -106,16 +106,16 @@ impl Greeted {
     }
 }
 
-/// Nothing can be said to a peer that is gone or speaks no frames.
+/// For a client that is gone or does not send frames: no reply can reach it.
 fn broken(error: Error) -> Refusal {
     Refusal { error, reply: None }
 }
 
-fn no_seat(reason: NoSeat) -> Refusal {
+fn not_admitted(reason: NotAdmitted) -> Refusal {
     match reason {
-        NoSeat::Displaced => broken(Error::new(ErrorKind::Limit, "too many handshakes at once")),
-        NoSeat::Full(seats) => Refusal::limit(&format!(
-            "it serves {seats} processes already; close some, or run fewer workers for each host"
+        NotAdmitted::Displaced => broken(Error::new(ErrorKind::Limit, "too many handshakes at once")),
+        NotAdmitted::Full(limit) => Refusal::limit(&format!(
+            "it serves {limit} processes already; close some, or run fewer workers for each host"
         )),
     }
 }

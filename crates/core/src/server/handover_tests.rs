@@ -1,4 +1,4 @@
-//! Descriptors through sockets that take little at a time, to peers that read little at a time.
+//! Descriptors sent through sockets with small buffers, to peers that read little at a time.
 
 use std::fs::{File, metadata};
 use std::os::unix::fs::MetadataExt;
@@ -22,10 +22,10 @@ use crate::wire::structures::{NamespaceOptions, Ticket};
 use crate::wire::{Blob, PROTOCOL_MINOR};
 
 const TABLES: u64 = 6;
-/// Of the value that is asked for between two tables: more than a narrow socket takes.
+/// Bytes of the value that is requested between two tables: more than a socket with a small buffer takes.
 const VALUE: usize = 20_000;
 
-/// A store with tables, which are files: each as long as its region's number says.
+/// A store with tables that are files. The length of each is the number of its region.
 fn store_with_tables(directory: &TempDir) -> (Arc<Store>, Vec<u64>) {
     let (store, _) = manual_store();
     hand_over(&store, "other", None);
@@ -55,7 +55,7 @@ fn requests() -> Vec<u8> {
         ask(handle, &open(&region.to_string()));
         ask(1, &Ping {});
     }
-    // A mistake at the end: the host answers everything and then closes.
+    // A malformed frame at the end: the host answers everything before it and then closes the connection.
     bytes.extend_from_slice(&0_u32.to_le_bytes());
     bytes
 }
@@ -64,7 +64,7 @@ fn open(name: &str) -> Open<'_> {
     Open { name, options: NamespaceOptions::default() }
 }
 
-/// What arrived: bytes, and each descriptor with the bytes of the read it came with.
+/// What arrived: bytes, and each descriptor with the range of bytes of the read that brought it.
 struct Arrived {
     bytes: Vec<u8>,
     descriptors: Vec<(std::ops::Range<usize>, Option<Descriptor>)>,
@@ -101,7 +101,7 @@ impl Arrived {
     }
 }
 
-/// Everything that a host answers to `requests` over a narrow socket.
+/// Everything that a host answers to `requests` over a socket with a small buffer.
 async fn converse(store: &Arc<Store>, shares_tables: bool, most: usize) -> Arrived {
     let (host, client) = Stream::pair();
     let (reader, writer) = host.into_split().unwrap();
@@ -125,7 +125,7 @@ async fn converse(store: &Arc<Store>, shares_tables: bool, most: usize) -> Arriv
     arrived
 }
 
-/// Sends all requests; whoever drops the writer ends the conversation.
+/// Sends all requests. Dropping the result ends the connection.
 async fn ask(writer: Writer) -> Writer {
     let mut bytes = &requests()[..];
     while !bytes.is_empty() {

@@ -1,4 +1,4 @@
-//! Replies that come later than their request, and pushes, from the threads of other connections.
+//! Late replies, which come after their request was handled, and pushes: from the threads of other connections.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,13 +12,14 @@ use crate::session::Mailbox;
 use crate::wire::RequestId;
 use crate::wire::answer::Response;
 
-/// Encoded late replies and pushes of one connection. Others put in and wake; the connection's task takes out.
+/// Encoded late replies and pushes of one connection. Other threads add them and wake the connection's task, which takes
+/// them.
 #[derive(Debug)]
 pub(super) struct LateReplies {
     bytes: Mutex<Vec<u8>>,
     pushes: Mutex<Pushes>,
     arrived: Notify,
-    /// Over this, values give way to an error.
+    /// Bytes; a value that would exceed them is replaced by an error.
     limit: usize,
 }
 
@@ -56,7 +57,7 @@ impl LateReplies {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        // Appending a frame leaves the buffer whole or as it was.
+        // A panic cannot leave half a frame: appending one either succeeds or leaves the buffer as it was.
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn values_over_the_limit_give_way_and_leases_never_do() {
+    async fn values_over_the_limit_become_errors_and_leases_never_do() {
         let late = LateReplies::new(100);
         late.deliver(1, Response::Value(Blob(&[0; 80])));
         late.deliver(2, Response::Value(Blob(&[0; 80])));

@@ -1,9 +1,10 @@
 //! Serves a store to connections: a function of a listener and a shutdown future. No environment, no signals and
 //! no runtime of its own.
 //!
-//! One task owns one connection: it reads, carries out and writes, a batch at a time. Nothing a peer does can hold up
-//! another peer; every limit has a name in [`crate::config`].
+//! One task owns one connection: it reads requests, carries them out and writes the replies, a batch at a time. No peer
+//! can hold up another one; every limit has a name in [`crate::config`].
 
+mod admission;
 mod connection;
 mod greeting;
 #[cfg(test)]
@@ -12,7 +13,6 @@ mod handover_tests;
 mod mailbox;
 mod output;
 mod pushes;
-mod slots;
 mod standby;
 mod succession;
 mod upkeep;
@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::admission::Admission;
 use crate::allowed_users::AllowedUsers;
 use crate::config;
 use crate::endpoint::Secret;
@@ -33,7 +34,6 @@ use crate::transport::{Listener, Stream};
 
 #[cfg(unix)]
 pub(crate) use greeting::Greeted;
-use slots::Slots;
 pub use succession::Succession;
 pub use upkeep::upkeep;
 
@@ -42,13 +42,13 @@ pub use upkeep::upkeep;
 pub struct ServerConfig {
     /// What peers must know.
     pub secret: Secret,
-    /// Users besides this process's own who may be peers.
+    /// Other users than this process's own whose processes may connect.
     pub allowed_users: AllowedUsers,
-    /// The package's version, for the messages of others.
+    /// The package's version, for the error messages of peers.
     pub package_version: String,
-    /// Hand the memory of tables to clients, so that they read without asking, where the system can do that.
+    /// Share the memory of tables with clients, which then read without a request, where the system supports it.
     pub share: bool,
-    /// Of a host that may move to another process.
+    /// Set for a host that may move to another process.
     pub succession: Option<Arc<Succession>>,
     /// Limits.
     pub limits: ServerLimits,
@@ -73,19 +73,19 @@ impl ServerConfig {
 pub struct ServerLimits {
     /// Time for a handshake.
     pub handshake_timeout: Duration,
-    /// Most peers that have proved themselves.
+    /// Most peers that have passed the handshake.
     pub connections: usize,
-    /// Most peers that have not; the oldest is dropped for a new one.
+    /// Most peers that have not passed it yet; the oldest is dropped when one more connects.
     pub unauthenticated: usize,
     /// Time from the first byte of a frame to its last.
     pub frame_timeout: Duration,
-    /// Over this much unsent output nothing more is read from that peer.
+    /// Nothing more is read from a peer that has more unsent output than this.
     pub output_high_water: usize,
-    /// Over the high water, a peer that takes nothing for this long is dropped.
+    /// A peer over the high-water mark that reads nothing for this long is dropped.
     pub output_stall_timeout: Duration,
     /// Most bytes of late replies that wait for one peer.
     pub late_bytes: usize,
-    /// Time a closing server gives peers to take their last replies.
+    /// Time that a closing server gives peers to read their last replies.
     pub shutdown_drain: Duration,
 }
 
@@ -104,8 +104,8 @@ impl Default for ServerLimits {
     }
 }
 
-/// Accepts and serves until `shutdown` ends; then stops accepting, gives every connection a moment to take its last
-/// replies, and returns. Dropping the future ends all connections at once.
+/// Accepts and serves connections until `shutdown` ends; then stops accepting, gives every peer a moment to read its
+/// last replies, and returns. Dropping the future ends all connections at once.
 pub async fn run(
     listener: Listener,
     store: Arc<Store>,
@@ -114,7 +114,7 @@ pub async fn run(
 ) {
     let (closing, _) = watch::channel(false);
     let server = Server {
-        slots: Slots::new(config.limits.unauthenticated, config.limits.connections),
+        admission: Admission::new(config.limits.unauthenticated, config.limits.connections),
         config: Arc::new(config),
         store,
         closing,
@@ -126,10 +126,10 @@ pub async fn run(
 struct Server {
     config: Arc<ServerConfig>,
     store: Arc<Store>,
-    slots: Arc<Slots>,
-    /// Turns true when connections are to finish.
+    admission: Arc<Admission>,
+    /// Becomes true when connections have to finish.
     closing: watch::Sender<bool>,
-    /// All connections. A panic in one ends that one only.
+    /// All connections. A panic in one of them ends only that one.
     tasks: JoinSet<()>,
 }
 
@@ -146,7 +146,7 @@ impl Server {
                         pause = config::ACCEPT_PAUSE_MIN;
                         self.serve(stream);
                     }
-                    // Mostly out of descriptors: those that others free come back, but not at once.
+                    // Usually there is no free descriptor. Connections that end release theirs, but not at once.
                     Err(_) => {
                         tokio::select! {
                             () = &mut shutdown => break,
@@ -165,12 +165,12 @@ impl Server {
         if stream.check_client(&self.config.allowed_users).is_err() {
             return;
         }
-        let slot = self.slots.enter();
+        let permit = self.admission.enter();
         let (config, store) = (Arc::clone(&self.config), Arc::clone(&self.store));
         let closing = self.closing.subscribe();
         self.tasks.spawn(async move {
-            if let Some((greeted, _seat)) =
-                greeting::greet(stream, &config, &store, slot, closing.clone()).await
+            if let Some((greeted, _permit)) =
+                greeting::greet(stream, &config, &store, permit, closing.clone()).await
             {
                 let succession = config.succession.as_ref();
                 if greeted.watches {
@@ -184,13 +184,13 @@ impl Server {
 
     async fn finish(mut self) {
         self.closing.send_replace(true);
-        let everybody = async { while self.tasks.join_next().await.is_some() {} };
-        // A connection keeps to the same time by itself; this catches one that hangs in its own code.
-        let _ = tokio::time::timeout(self.config.limits.shutdown_drain * 2, everybody).await;
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        // Each connection observes the same limit itself; this one is for a connection whose own code hangs.
+        let _ = tokio::time::timeout(self.config.limits.shutdown_drain * 2, all).await;
     }
 }
 
-/// Something that belongs to another kind of connection.
+/// For a request that a standby's connection does not take.
 fn misplaced() -> Error {
-    Error::new(ErrorKind::Protocol, "over a connection that watches a host nothing is asked but that")
+    Error::new(ErrorKind::Protocol, "a connection that watches the host takes no other request")
 }

@@ -1,4 +1,4 @@
-//! The bytes a connection still has to write, and the descriptors that go along.
+//! The bytes that a connection still has to write, and the descriptors that are sent with them.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,7 +19,8 @@ pub(super) struct Output {
     bytes: Vec<u8>,
     /// Bytes at the front that are written.
     written: usize,
-    /// What goes with the byte at its position in `bytes`, the first of a frame; in order, none of it sent.
+    /// Descriptors not sent yet, in order, each with the position in `bytes` of the byte it goes with: the first one of
+    /// its frame.
     handovers: VecDeque<(usize, Handover)>,
 }
 
@@ -43,7 +44,7 @@ impl Output {
         self.bytes.len()
     }
 
-    /// May another descriptor wait here?
+    /// Is there room for another descriptor?
     pub(super) fn takes_handovers(&self) -> bool {
         self.handovers.len() < MAX_HANDOVERS_PENDING
     }
@@ -53,8 +54,8 @@ impl Output {
         self.handovers.push_back((position, handover));
     }
 
-    /// Has `send` take some of what is pending. A descriptor goes with the first byte of its frame, so each try ends in
-    /// front of the next one. The caller says with [`Self::advance`] what was taken.
+    /// Passes pending bytes to `send`. A descriptor goes with the first byte of its frame, so each attempt ends before
+    /// the frame of the next descriptor. The caller reports with [`Self::advance`] how many bytes were sent.
     pub(super) fn poll_send(
         &mut self,
         mut send: impl FnMut(&[u8], Option<BorrowedDescriptor<'_>>) -> Poll<io::Result<usize>>,
@@ -62,15 +63,15 @@ impl Output {
         loop {
             let (bytes, handover) = self.next();
             match send(bytes, handover.and_then(descriptor_of)) {
-                // Perhaps it was the descriptor that the system refused, with too many on their way. If it was the
-                // connection, the next try tells.
+                // The system may have refused the descriptor because too many are in transit. If the connection is
+                // broken, the next attempt fails too.
                 Poll::Ready(Err(_)) if handover.is_some() => self.withdraw(),
                 result => return result,
             }
         }
     }
 
-    /// The bytes to send next, and what goes along with the first of them.
+    /// The bytes to send next, and the descriptor that goes with the first of them.
     fn next(&self) -> (&[u8], Option<&Handover>) {
         let at = |index: usize| self.handovers.get(index).map(|(position, handover)| (*position, handover));
         let along = at(0).filter(|(position, _)| *position == self.written).map(|(_, handover)| handover);
@@ -78,8 +79,8 @@ impl Output {
         (&self.bytes[self.written..end], along)
     }
 
-    /// Gives up the descriptor that was to go next, and takes the ticket out of its frame: the peer pairs tickets and
-    /// descriptors in the order in which they come.
+    /// Drops the descriptor that was to be sent next, and removes the ticket from its frame: the peer pairs tickets and
+    /// descriptors in the order in which they arrive.
     fn withdraw(&mut self) {
         let Some((position, _)) = self.handovers.pop_front() else { return };
         let Ok(Some((payload, used))) = frame::split(&self.bytes[position..], MAX_FRAME_BYTES) else {
@@ -115,7 +116,7 @@ impl Output {
                 self.bytes = Vec::new();
             }
         } else if self.written > self.bytes.len() / 2 {
-            // Moves less than it frees, so that a peer that reads slowly costs linear time.
+            // This moves fewer bytes than it frees, so that the total cost is linear for a peer that reads slowly.
             self.bytes.drain(..self.written);
             for (position, _) in &mut self.handovers {
                 *position -= self.written;
@@ -125,10 +126,10 @@ impl Output {
     }
 }
 
-/// Appends a reply, or the error that says why it cannot be sent.
+/// Appends a reply, or an error that says why it cannot be sent.
 pub(super) fn append_reply(out: &mut Vec<u8>, id: RequestId, response: Response<'_>) {
     if let Err(error) = try_append(out, id, response) {
-        // An error is far below the limit of a frame: nothing is left that could fail.
+        // It cannot fail: an error is far smaller than the limit of a frame.
         let _ = try_append(out, id, Response::from_error(&error));
     }
 }
@@ -145,7 +146,7 @@ mod tests {
     use crate::wire::frame;
 
     #[test]
-    fn what_is_written_goes_and_the_rest_stays_in_order() {
+    fn written_bytes_are_removed_and_the_rest_stays_in_order() {
         let mut output = Output::default();
         for id in 1..=50 {
             output.reply(id, Response::Flag(true));
@@ -199,7 +200,7 @@ mod tests {
             Handover { region, bytes: 4096, descriptor: Arc::new(descriptor.into()) }
         }
 
-        /// An answer with a ticket, and what belongs to it.
+        /// A reply with a ticket, and its descriptor.
         fn open(output: &mut Output, id: RequestId, handover: &Handover) {
             let begin = output.end();
             let table = Some(Ticket { region: handover.region, bytes: handover.bytes });
@@ -207,7 +208,7 @@ mod tests {
             output.attach(begin, handover.clone());
         }
 
-        /// What a peer gets: bytes, and descriptors with the position of the byte they came with.
+        /// What a peer receives: bytes, and each descriptor with the position of the byte it came with.
         #[derive(Default)]
         struct Received {
             bytes: Vec<u8>,
@@ -215,7 +216,7 @@ mod tests {
         }
 
         impl Received {
-            /// Takes at most `most` bytes at a time until nothing is left.
+            /// Receives at most `most` bytes at a time until nothing is left.
             fn take_all(&mut self, output: &mut Output, most: usize) {
                 while !output.is_empty() {
                     let sent = output.poll_send(|bytes, descriptor| {
@@ -230,7 +231,7 @@ mod tests {
                 }
             }
 
-            /// Number and region of every answer, with the position of its frame.
+            /// Position, request number and region of every reply.
             fn tickets(&self) -> Vec<(usize, RequestId, Option<u64>)> {
                 let (mut at, mut seen) = (0, Vec::new());
                 while let Some((payload, used)) = frame::split(&self.bytes[at..], MAX_FRAME_BYTES).unwrap() {
@@ -248,7 +249,7 @@ mod tests {
         }
 
         #[test]
-        fn each_goes_with_the_first_byte_of_its_frame_however_the_bytes_are_cut() {
+        fn each_is_sent_with_the_first_byte_of_its_frame_however_the_bytes_are_divided() {
             let (one, two, three) = (handover(1), handover(2), handover(3));
             for most in 1..200 {
                 let (mut output, mut received) = (Output::default(), Received::default());
@@ -271,7 +272,7 @@ mod tests {
         }
 
         #[test]
-        fn one_that_the_kernel_did_not_take_yet_stays_with_its_byte() {
+        fn one_that_the_kernel_has_not_accepted_yet_stays_with_its_byte() {
             let (mut output, mut received) = (Output::default(), Received::default());
             let one = handover(1);
             output.reply(1, Response::Flag(true));
@@ -291,7 +292,7 @@ mod tests {
         }
 
         #[test]
-        fn what_the_kernel_refuses_goes_without_and_the_next_pair_is_right() {
+        fn a_reply_whose_descriptor_the_kernel_refuses_is_sent_without_ticket_and_later_pairs_still_match() {
             let (mut output, mut received) = (Output::default(), Received::default());
             let (refused, taken) = (handover(1), handover(2));
             open(&mut output, 1, &refused);
@@ -317,7 +318,7 @@ mod tests {
         }
 
         #[test]
-        fn a_broken_connection_is_an_error_with_a_descriptor_too() {
+        fn a_broken_connection_is_an_error_also_where_a_descriptor_is_pending() {
             let mut output = Output::default();
             open(&mut output, 1, &handover(1));
             let sent = output.poll_send(|_, _| Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())));
@@ -326,7 +327,7 @@ mod tests {
         }
 
         #[test]
-        fn so_many_wait_and_no_more() {
+        fn the_number_of_pending_descriptors_is_limited() {
             let mut output = Output::default();
             let one = handover(1);
             for id in 0..MAX_HANDOVERS_PENDING as u64 {

@@ -1,5 +1,5 @@
-//! One standby: a process that uses the host in no way and would take its place. It says so once; from then on its connection
-//! waits, until it is handed to whoever moves the host, or one of the two sides ends.
+//! One standby: a process that does not use the cache and can replace the host. It sends one request that says so. Then
+//! its connection waits until the task that moves the host takes it, or until one of the two sides ends.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::operations::host::STANDBY_REQUEST;
 use crate::operations::{self, Operation};
 use crate::wire::answer::Response;
 
-/// Keeps a standby until it goes, misbehaves, is needed, or the server closes. Without a succession nobody needs it.
+/// Keeps the connection of a standby until that leaves, violates the protocol or is needed, or the server closes.
+/// Without a succession it is never needed.
 pub(super) async fn serve(
     mut greeted: Greeted,
     succession: Option<&Arc<Succession>>,
@@ -30,7 +31,7 @@ pub(super) async fn serve(
                 }
             }
             Ok(false) => {}
-            // It has said so before, or said something else.
+            // It has asked before, or asked for something else.
             Ok(true) | Err(_) => return,
         }
         let summoned = async {
@@ -45,7 +46,7 @@ pub(super) async fn serve(
             _ = closing.wait_for(|closing| *closing) => return,
             summons = summoned => {
                 if let Some(summons) = summons {
-                    // Whoever asked may have gone.
+                    // The task that moves the host may have given up.
                     let _ = summons.send(greeted);
                 }
                 return;
@@ -59,15 +60,15 @@ pub(super) async fn serve(
     }
 }
 
-/// Tells it that it stands in the line.
+/// Tells the standby that it is enrolled.
 fn acknowledge(greeted: &Greeted) -> bool {
     let mut framed = Vec::new();
     append_reply(&mut framed, STANDBY_REQUEST, Response::Waiting);
-    // It is the first that is said to it: there is room.
+    // This is the first reply on the connection, so the socket's buffer has room.
     greeted.writer.try_send(&framed, None).is_ok_and(|sent| sent == framed.len())
 }
 
-/// Has it asked to watch? Whatever else it sends is an error.
+/// Has it asked to stand by? Any other request is an error.
 fn wants_to_watch(greeted: &mut Greeted) -> Result<bool> {
     let Some(body) = greeted.input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
     match operations::asked_for(body)? {

@@ -1,4 +1,4 @@
-//! What a host needs that may move to another process: a gate before all its work, and the standbys that would take over.
+//! What a host needs that may move to another process: a gate that all its work passes, and the standbys that can take over.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -8,67 +8,69 @@ use tokio::time::timeout;
 
 use super::greeting::Greeted;
 
-/// How far a host is on its way to another process.
+/// How far a host's move to another process has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// It serves.
     Open,
-    /// It carries out nothing; what has arrived stays where it is.
+    /// It carries out no request; those that arrive stay in the input buffers.
     Frozen,
-    /// It never will again: connections tell their clients and end.
+    /// It has moved and will serve no request again: connections tell their clients so and end.
     Moved,
 }
 
-/// Shared by a server's connections and whoever decides that the host moves.
+/// Shared by a server's connections and the task that moves the host.
 #[derive(Debug)]
 pub struct Succession {
-    /// May work be done? Held for reading while it is.
+    /// May requests be carried out? Held for reading while they are.
     gate: RwLock<bool>,
     phase: watch::Sender<Phase>,
     standbys: Mutex<Standbys>,
-    came: Notify,
+    enrolled: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Standbys {
-    arrived: u64,
-    /// The newest one last, each with the way to its connection.
+    /// How many have enrolled so far.
+    count: u64,
+    /// The newest one last, each by its number and with the channel that asks for its connection.
     waiting: Vec<(u64, oneshot::Sender<Summons>)>,
 }
 
-/// Where a standby's connection is to be handed.
+/// Where the task of a standby's connection has to send that connection.
 pub(super) type Summons = oneshot::Sender<Greeted>;
 
 impl Succession {
-    /// Of a host that serves.
+    /// For a host that serves.
     pub(crate) fn new() -> Arc<Self> {
         let (phase, _) = watch::channel(Phase::Open);
-        Arc::new(Self { gate: RwLock::new(true), phase, standbys: Mutex::default(), came: Notify::new() })
+        let (gate, standbys) = (RwLock::new(true), Mutex::default());
+        Arc::new(Self { gate, phase, standbys, enrolled: Notify::new() })
     }
 
     // --- the gate --------------------------------------------------------------------------------------------------
 
-    /// The permit for a batch of work; `None` while the host carries out nothing.
+    /// The permit for a batch of requests; `None` while the host carries out none.
     pub(super) fn pass(&self) -> Option<RwLockReadGuard<'_, bool>> {
         Some(self.gate.read().unwrap_or_else(PoisonError::into_inner)).filter(|open| **open)
     }
 
-    /// Hears of changes of the phase.
+    /// Receives each change of the phase.
     pub(super) fn phases(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
 
-    /// From here on nothing is carried out. What was begun has been finished when this returns.
+    /// Stops all work: requests that have begun are finished when this returns, and no other one begins.
     pub(crate) fn freeze(&self) {
         self.set(false, Phase::Frozen);
     }
 
-    /// The host stays, and goes on.
+    /// The host stays, and serves again.
     pub(crate) fn thaw(&self) {
         self.set(true, Phase::Open);
     }
 
-    /// The host has moved; clients are told, after all their replies.
+    /// The host has moved; clients are told so after all their replies.
     pub(crate) fn moved(&self) {
         self.set(false, Phase::Moved);
     }
@@ -80,33 +82,33 @@ impl Succession {
 
     // --- the standbys ----------------------------------------------------------------------------------------------
 
-    /// Waits for a standby if there is none, at most so long.
-    pub(crate) async fn await_heir(&self, limit: Duration) {
-        let came = async {
+    /// Waits for a standby if there is none, for no longer than `limit`.
+    pub(crate) async fn await_standby(&self, limit: Duration) {
+        let enrolled = async {
             while self.standbys().waiting.is_empty() {
-                self.came.notified().await;
+                self.enrolled.notified().await;
             }
         };
-        // Perhaps nobody comes.
-        let _ = timeout(limit, came).await;
+        // There may be none after that time either.
+        let _ = timeout(limit, enrolled).await;
     }
 
-    /// The standbys there are now, the newest first. Whoever comes later, or again, is not among them.
+    /// The standbys that are enrolled at this moment, the newest first. One that enrols later, or again, is not included.
     pub(crate) fn successors(&self) -> Successors {
         let mut waiting = std::mem::take(&mut self.standbys().waiting);
         waiting.reverse();
         Successors { waiting: waiting.into_iter().map(|(_, summon)| summon).collect::<Vec<_>>().into_iter() }
     }
 
-    /// A standby would be the next host. It is as long as the result lives; its connection is asked for there.
+    /// Adds a standby, for as long as the result lives. The result also receives the request for its connection.
     pub(super) fn enrol(self: &Arc<Self>) -> Enrolled {
         let (summon, summoned) = oneshot::channel();
         let mut standbys = self.standbys();
-        standbys.arrived += 1;
-        let number = standbys.arrived;
+        standbys.count += 1;
+        let number = standbys.count;
         standbys.waiting.push((number, summon));
         drop(standbys);
-        self.came.notify_one();
+        self.enrolled.notify_one();
         Enrolled { number, summoned, succession: Arc::clone(self) }
     }
 
@@ -116,7 +118,7 @@ impl Succession {
     }
 }
 
-/// A standby's place in the line.
+/// Keeps a standby enrolled.
 #[derive(Debug)]
 pub(super) struct Enrolled {
     number: u64,
@@ -125,8 +127,8 @@ pub(super) struct Enrolled {
 }
 
 impl Enrolled {
-    /// Ends when the standby is to take over, with where its connection goes; `None` if others were preferred and nobody
-    /// will ask any more.
+    /// Ends when the standby is to take over, and says where its connection has to be sent; `None` when the host tried
+    /// others first and will not ask this one.
     pub(super) async fn summoned(&mut self) -> Option<Summons> {
         (&mut self.summoned).await.ok()
     }
@@ -138,18 +140,18 @@ impl Drop for Enrolled {
     }
 }
 
-/// Those who may take over, the best one first.
+/// The standbys that may take over, the preferred one first.
 #[derive(Debug)]
 pub(crate) struct Successors {
     waiting: std::vec::IntoIter<oneshot::Sender<Summons>>,
 }
 
 impl Successors {
-    /// The connection to the next one that is still there.
+    /// The connection to the next one that is still connected.
     pub(crate) async fn next(&mut self) -> Option<Greeted> {
         loop {
             let (summons, answer) = oneshot::channel();
-            // Each error says that it has gone meanwhile.
+            // Each error means that this standby is gone.
             if self.waiting.next()?.send(summons).is_ok()
                 && let Ok(connection) = answer.await
             {
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn freezing_waits_for_what_was_begun_and_lets_nothing_begin() {
+    fn freezing_waits_for_requests_that_have_begun_and_no_other_one_begins() {
         let succession = Succession::new();
         let work = succession.pass().unwrap();
         std::thread::scope(|scope| {
@@ -192,7 +194,7 @@ mod tests {
             drop(line[1].summoned().await.unwrap());
             line[0].summoned().await.is_some()
         });
-        assert!(summoned && next.is_none(), "nobody is left; who came later is not asked");
+        assert!(summoned && next.is_none(), "none is left; one that enrolled later is not asked");
         assert_eq!(succession.standbys().waiting.len(), 1);
         drop(late);
         assert!(succession.standbys().waiting.is_empty());

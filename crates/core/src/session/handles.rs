@@ -1,4 +1,4 @@
-//! Which namespace each handle of one session means.
+//! The namespace that each handle of one session refers to.
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -11,18 +11,19 @@ use crate::store::{Member, Namespace, Opener, Store};
 use crate::wire::Handle;
 use crate::wire::structures::{NamespaceOptions, Settings};
 
-enum Slot {
+/// The state of one handle that the client has opened.
+enum HandleState {
     Open {
         namespace: Arc<Namespace>,
-        /// As this handle declared them: they open the name anew when somebody destroyed it.
+        /// As declared with this handle. The namespace is created again with them after it was destroyed.
         options: NamespaceOptions,
     },
     /// The handle could not be opened. Every request through it tries again, and is told why if that fails.
     Refused { name: Box<str>, options: NamespaceOptions, kind: ErrorKind, message: String },
 }
 
-/// Handles are chosen by the client.
-pub(super) struct Handles(HashMap<Handle, Slot>);
+/// By handle, whose number the client chooses.
+pub(super) struct Handles(HashMap<Handle, HandleState>);
 
 impl Handles {
     pub(super) fn new() -> Self {
@@ -41,7 +42,7 @@ impl Handles {
         name: &str,
         options: &NamespaceOptions,
     ) -> Result<Settings> {
-        if let Some(Slot::Open { namespace, .. }) = self.0.get(&handle)
+        if let Some(HandleState::Open { namespace, .. }) = self.0.get(&handle)
             && *namespace.name != *name
         {
             let message = format!("handle {handle} is open for another namespace; release it first");
@@ -54,12 +55,15 @@ impl Handles {
         }
         match store.open(name, options, Opener { member, handle }) {
             Ok((namespace, settings)) => {
-                self.0.insert(handle, Slot::Open { namespace, options: *options });
+                self.0.insert(handle, HandleState::Open { namespace, options: *options });
                 Ok(settings)
             }
             Err(error) => {
                 let (kind, message) = (error.kind(), error.message().to_owned());
-                self.0.insert(handle, Slot::Refused { name: name.into(), options: *options, kind, message });
+                self.0.insert(
+                    handle,
+                    HandleState::Refused { name: name.into(), options: *options, kind, message },
+                );
                 Err(error)
             }
         }
@@ -76,10 +80,10 @@ impl Handles {
         handle: Handle,
     ) -> Result<&Arc<Namespace>> {
         if let Some(slot) = self.0.get_mut(&handle)
-            && let Slot::Refused { name, options, .. } = slot
+            && let HandleState::Refused { name, options, .. } = slot
             && let Ok((namespace, _)) = store.open(name, options, Opener { member, handle })
         {
-            *slot = Slot::Open { namespace, options: *options };
+            *slot = HandleState::Open { namespace, options: *options };
         }
         self.get(handle)
     }
@@ -90,31 +94,31 @@ impl Handles {
     /// The one its opening failed with, or [`ErrorKind::Protocol`] when it is not open.
     pub(super) fn get(&self, handle: Handle) -> Result<&Arc<Namespace>> {
         match self.0.get(&handle) {
-            Some(Slot::Open { namespace, .. }) => Ok(namespace),
-            Some(Slot::Refused { kind, message, .. }) => Err(Error::new(*kind, message.clone())),
+            Some(HandleState::Open { namespace, .. }) => Ok(namespace),
+            Some(HandleState::Refused { kind, message, .. }) => Err(Error::new(*kind, message.clone())),
             None => Err(not_open(handle)),
         }
     }
 
-    /// Opens the name of a handle anew, since its namespace was destroyed.
+    /// Opens the name of a handle again after its namespace was destroyed.
     ///
     /// # Errors
     /// What `Store::open` reports: others may have opened the name with other options by now.
     pub(super) fn reopen(&mut self, store: &Store, member: &Arc<Member>, handle: Handle) -> Result<()> {
         match self.0.get_mut(&handle) {
-            Some(Slot::Open { namespace, options }) => {
+            Some(HandleState::Open { namespace, options }) => {
                 *namespace = store.open(&namespace.name, options, Opener { member, handle })?.0;
                 Ok(())
             }
-            Some(Slot::Refused { .. }) | None => Err(not_open(handle)),
+            Some(HandleState::Refused { .. }) | None => Err(not_open(handle)),
         }
     }
 
     /// The open handles and their namespaces.
     pub(super) fn open_ones(&self) -> impl Iterator<Item = (Handle, &Arc<Namespace>)> {
         self.0.iter().filter_map(|(handle, slot)| match slot {
-            Slot::Open { namespace, .. } => Some((*handle, namespace)),
-            Slot::Refused { .. } => None,
+            HandleState::Open { namespace, .. } => Some((*handle, namespace)),
+            HandleState::Refused { .. } => None,
         })
     }
 
@@ -124,10 +128,10 @@ impl Handles {
     /// [`ErrorKind::Protocol`] when it is not open.
     pub(super) fn release(&mut self, handle: Handle) -> Result<Option<(Arc<Namespace>, bool)>> {
         let Entry::Occupied(slot) = self.0.entry(handle) else { return Err(not_open(handle)) };
-        let Slot::Open { namespace, .. } = slot.remove() else { return Ok(None) };
+        let HandleState::Open { namespace, .. } = slot.remove() else { return Ok(None) };
         let shared = self.0.values().any(|other| match other {
-            Slot::Open { namespace: other, .. } => Arc::ptr_eq(other, &namespace),
-            Slot::Refused { .. } => false,
+            HandleState::Open { namespace: other, .. } => Arc::ptr_eq(other, &namespace),
+            HandleState::Refused { .. } => false,
         });
         Ok(Some((namespace, !shared)))
     }

@@ -1,5 +1,5 @@
-//! One user of a store, a connection or the host's own JavaScript: what it has open, and what it holds. No sockets here,
-//! and no entries. What each request does is in [`operations`].
+//! A session: one user of a store, which is a connection or the host's own JavaScript. It keeps what that user has open
+//! and which leases it holds. It knows no sockets and no entries. What each request does is in [`operations`].
 
 mod handles;
 mod scans;
@@ -36,8 +36,8 @@ pub struct Session {
     handles: Handles,
     scans: Scans,
     tables: Tables,
-    /// Where this session has led or waited, by name: what it may hold is found here when it leaves. A destroyed
-    /// namespace holds nothing, so the successor takes its place.
+    /// The namespaces in which this session has led or waited for loads, by name: they are visited when it ends. A
+    /// destroyed namespace has no loads, so one that has the same name later replaces it here.
     loading: HashMap<Arc<str>, Arc<Namespace>>,
     /// Values on their way from the store to the reply; empty between requests.
     scratch: Vec<u8>,
@@ -46,7 +46,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A user with no open handles. Late answers go to `mailbox`.
+    /// A session without open handles. Late replies go to `mailbox`.
     pub fn new(store: Arc<Store>, mailbox: Arc<dyn Mailbox>) -> Self {
         let member = Member::new(store.issue_id(), mailbox);
         Self {
@@ -70,8 +70,8 @@ impl Session {
     /// the answer has [more](Response::has_more) to follow, that comes through the mailbox under the same number.
     ///
     /// # Errors
-    /// [`ErrorKind::Protocol`] when the request is malformed: what this peer says cannot be understood. Nothing was
-    /// answered then.
+    /// [`ErrorKind::Protocol`] when the request is malformed: nothing that this peer sends can be trusted then. There was
+    /// no reply.
     pub fn execute(
         &mut self,
         head: &RequestHead,
@@ -95,13 +95,13 @@ impl Session {
         }
     }
 
-    /// What the value was read of that the last request was answered with, if that was a get, a peek or a fetch. `None`
-    /// also where reads restart the time to live: each of them has to be asked for.
+    /// Where the value in the last reply was read, if that was the reply to a get, a peek or a fetch. `None` also where
+    /// reads restart the time to live, because the host must see each of them.
     pub fn mark(&self) -> Option<Mark> {
         self.mark
     }
 
-    /// Carries out a message of this process's own, as [`Self::execute`] does.
+    /// Carries out a message of this process itself, as [`Self::execute`] does with those of peers.
     pub(crate) fn perform<M: Run>(
         &mut self,
         id: RequestId,
@@ -115,7 +115,7 @@ impl Session {
         }
     }
 
-    /// Answers a read of one key; `false` for what is no such read, or would have to be loaded.
+    /// Answers a get, a peek or a has; `false` for any other operation.
     pub(crate) fn read(
         &mut self,
         operation: Operation,
@@ -162,7 +162,7 @@ impl Session {
         self.store.enter(namespace, |state, _, _| state.slots())
     }
 
-    /// Works on the namespace of `handle`, which is opened again if it was destroyed.
+    /// Does `work` on the namespace of `handle`, which is opened again if it was destroyed.
     pub(crate) fn enter<T>(
         &mut self,
         handle: Handle,
@@ -182,7 +182,7 @@ impl Session {
         }
     }
 
-    /// Answers yes or no.
+    /// Does `work` and replies with its result.
     pub(crate) fn flag(
         &mut self,
         call: Call,
@@ -195,7 +195,7 @@ impl Session {
 
     // --- namespaces ------------------------------------------------------------------------------------------------
 
-    /// Gives a handle back, with all that this session holds through it.
+    /// Releases a handle, with the leases, waits and scans of this session that depend on it.
     pub(crate) fn release(&mut self, handle: Handle) -> Result<()> {
         if let Some((namespace, is_last)) = self.handles.release(handle)? {
             close(&self.store, &namespace, Opener { member: &self.member, handle });
@@ -209,32 +209,32 @@ impl Session {
 
     /// Drops the namespace and everything in it.
     pub(crate) fn destroy(&mut self, handle: Handle) -> Result<()> {
-        // Entered first: if the namespace was destroyed before, the one that has its name now is meant.
+        // Entered first: if the namespace was destroyed before, the handle refers to the new one of that name.
         self.enter(handle, |_, _, _| ())?;
         self.store.destroy(self.handles.get(handle)?);
         Ok(())
     }
 
-    /// Counters of the namespace.
+    /// Statistics of the namespace.
     pub(crate) fn stats(&mut self, handle: Handle) -> Result<Stats> {
         let stats = self.enter(handle, |state, _, _| state.stats())?;
         Ok(self.store.complete(stats))
     }
 
-    /// Takes note of reads that the client has made by itself: hits and misses, and which entries they met.
+    /// Records reads that the client has made without the host: hits, misses, and the entries that were read.
     pub(crate) fn note_reads(
         &mut self,
         handle: Handle,
         (hits, misses): (u64, u64),
         reads: impl Iterator<Item = (Slot, u32)>,
     ) -> Result<()> {
-        // There is nothing to note of a namespace that was destroyed.
+        // If the namespace was destroyed there is nothing to record.
         let namespace = self.handles.find(&self.store, &self.member, handle)?;
         self.store.enter(namespace, |state, _, now| state.seen(hits, misses, reads, now));
         Ok(())
     }
 
-    /// Remembers that this session may hold leases or waits in the namespace of `handle`.
+    /// Records that this session may hold leases or wait for loads in the namespace of `handle`.
     pub(crate) fn note_loading(&mut self, handle: Handle) -> Result<()> {
         let namespace = self.handles.find(&self.store, &self.member, handle)?;
         if !self.loading.get(&namespace.name).is_some_and(|known| Arc::ptr_eq(known, namespace)) {
@@ -243,7 +243,7 @@ impl Session {
         Ok(())
     }
 
-    /// Gives up what this session holds in `namespace`; fetches that waited are answered with an error.
+    /// Gives up this session's leases and waits in `namespace`; fetches that waited are answered with an error.
     fn leave(&mut self, namespace: &Arc<Namespace>) {
         self.loading.remove(&namespace.name);
         for request in leave(&self.store, &self.member, namespace) {

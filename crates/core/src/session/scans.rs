@@ -1,4 +1,4 @@
-//! Scans of one session: each a snapshot of what is there, whose entries are looked up page by page.
+//! Scans of one session. Each begins with a list of the entries at that moment, which are looked up page by page.
 
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::wire::answer::{PageItem, Response};
 use crate::wire::structures::ItemFacts;
 use crate::wire::{Blob, Handle};
 
-/// Entries as a scan shows them, before they are lent to a response. All bytes are in one buffer.
+/// Entries of a page, which a response borrows. All bytes are in one buffer.
 #[derive(Default)]
 pub(crate) struct Page {
     bytes: Vec<u8>,
@@ -30,7 +30,7 @@ struct Item {
 }
 
 impl Page {
-    /// The response that says where to go on.
+    /// The response, with the cursor at which to continue.
     pub(crate) fn lend(&self, cursor: u64) -> Response<'_> {
         let blob = |range: &Range<usize>| Blob(&self.bytes[range.clone()]);
         let item = |item: &Item| PageItem {
@@ -41,11 +41,11 @@ impl Page {
         Response::Page { cursor, items: self.items.iter().map(item).collect() }
     }
 
-    /// Adds an entry if the scan shows it and it is still there; `false` when it would be too much.
+    /// Adds an entry if it still exists and the scan shows it; `false` when the page would be too large.
     fn add(&mut self, state: &State, fields: ScanFields, place: Place, now: Moment) -> bool {
         let Some(entry) = state.show(place, now) else { return true };
         let (values, dump) = (fields != ScanFields::Keys, fields == ScanFields::Dump);
-        // A snapshot could not give a stale entry its time back: 0 left would read as no end at all.
+        // A stale entry is not dumped: 0 remaining time would mean that it never expires.
         if dump && entry.is_stale(now) {
             return true;
         }
@@ -78,14 +78,14 @@ fn page(scan: &mut Scan, store: &Store, namespace: &Arc<Namespace>, limit: usize
             fill(&mut page, left, limit, |page, place| page.add(state, *fields, place, now));
         });
         if turn.is_none() {
-            // The namespace was destroyed: everything is gone.
+            // The namespace was destroyed, and all entries with it.
             left.end();
         }
     }
     page
 }
 
-/// Moves entries to an empty page, as far as it goes in one turn.
+/// Fills an empty page with as many entries as may be looked at under one lock.
 fn fill(page: &mut Page, left: &mut ScanCursor, limit: usize, mut add: impl FnMut(&mut Page, Place) -> bool) {
     for _ in 0..KEYS_PER_TURN.max(limit) {
         let Some(place) = left.next() else { return };
@@ -129,8 +129,8 @@ impl Session {
     }
 }
 
-/// The scans of one session, by cursor, with the handle of each. What they have left is with their namespace, from where it
-/// moves with the content.
+/// The scans of one session, by cursor, with the handle of each. Their remaining entries are kept in the namespace, so that
+/// they are handed over with its content.
 pub(super) struct Scans(HashMap<u64, (Handle, Arc<Namespace>)>);
 
 impl Scans {
@@ -150,7 +150,7 @@ impl Scans {
         Err(Error::new(ErrorKind::Limit, message))
     }
 
-    /// The first page of a scan, and where to go on; 0 at the end.
+    /// The first page of a scan, and the cursor of the rest; 0 at the end.
     pub(super) fn begin(
         &mut self,
         store: &Store,
@@ -159,11 +159,11 @@ impl Scans {
         scan: Scan,
         limit: usize,
     ) -> (u64, Page) {
-        self.go_on(store, (handle, namespace), scan, limit, || store.issue_cursor())
+        self.continue_scan(store, (handle, namespace), scan, limit, || store.issue_cursor())
     }
 
-    /// The next page, and where to go on; 0 at the end. A scan that this session has not begun may be one of an earlier
-    /// host's in the namespace `there`.
+    /// The next page, and the cursor of the rest; 0 at the end. A scan that this session has not begun may be one that
+    /// was begun at an earlier host, in the namespace `there`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a scan that has ended, or is not of this handle.
@@ -182,7 +182,7 @@ impl Scans {
                 self.0.remove(&cursor);
                 match store.enter(&namespace, |state, _, _| state.scans().take(cursor)) {
                     Some(scan) => (namespace, scan),
-                    // The namespace was destroyed: everything is gone.
+                    // The namespace was destroyed, and all entries with it.
                     None => return Ok((0, Page::default())),
                 }
             }
@@ -191,11 +191,11 @@ impl Scans {
             }
         };
         let scan = scan.ok_or_else(ended)?;
-        Ok(self.go_on(store, (handle, &namespace), scan, limit, || cursor))
+        Ok(self.continue_scan(store, (handle, &namespace), scan, limit, || cursor))
     }
 
-    /// The next page of a scan that is nowhere kept, which is kept from then on if anything is left.
-    fn go_on(
+    /// The next page of a scan that was taken out of its namespace. It is put there again if entries are left.
+    fn continue_scan(
         &mut self,
         store: &Store,
         (handle, namespace): (Handle, &Arc<Namespace>),
@@ -208,13 +208,13 @@ impl Scans {
             return (0, page);
         }
         let cursor = cursor();
-        // Nothing is left to keep if the namespace was destroyed just now; then the next page says so.
+        // If the namespace was destroyed meanwhile there is nothing to keep, and the next page will be empty.
         store.enter(namespace, |state, _, _| state.scans().put(cursor, scan));
         self.0.insert(cursor, (handle, Arc::clone(namespace)));
         (cursor, page)
     }
 
-    /// Ends a scan of this handle, or one of an earlier host's; one that has ended already is fine.
+    /// Ends a scan of this handle, or one that was begun at an earlier host. One that has ended already is ignored.
     pub(super) fn end(&mut self, store: &Store, handle: Handle, there: &Arc<Namespace>, cursor: u64) {
         match self.0.get(&cursor) {
             Some((owner, _)) if *owner != handle => {}
@@ -237,7 +237,7 @@ impl Scans {
         self.0.retain(|cursor, (handle, namespace)| {
             let keep = !doomed(*cursor, *handle);
             if !keep {
-                // What it held is freed here, outside the lock.
+                // The scan is freed here, outside the lock.
                 drop(store.enter(namespace, |state, _, _| state.scans().take(*cursor)));
             }
             keep

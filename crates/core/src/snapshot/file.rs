@@ -1,4 +1,4 @@
-//! The files of a snapshot: the temporary one that becomes it, and what is believed of one that is there.
+//! The files of a snapshot: the temporary one that becomes it, and the checks of one that exists.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -14,16 +14,16 @@ use crate::error::Result;
 const NEW: &str = ".new-";
 const RANDOM_BYTES: usize = 8;
 
-/// A file that is being written, locked so that nobody takes it for a dead writer's. It is removed unless it takes its
-/// place.
+/// A file that is being written. It is locked, so that no other writer takes it for one that was left behind. Dropping it
+/// removes the file, unless that has become the snapshot.
 pub(super) struct Temporary {
     file: File,
     path: PathBuf,
-    placed: bool,
+    is_renamed: bool,
 }
 
 impl Temporary {
-    /// A new file beside `path` that only this user can read.
+    /// A new file in the directory of `path` that only this user can read.
     ///
     /// # Errors
     /// See [`super::write()`].
@@ -35,8 +35,8 @@ impl Temporary {
             let temporary = path.with_file_name(name);
             match system::create(&temporary) {
                 Ok(file) => {
-                    let created = Self { file, path: temporary, placed: false };
-                    // Somebody who sweeps may have been faster.
+                    let created = Self { file, path: temporary, is_renamed: false };
+                    // Another writer may have swept the file before it was locked.
                     if system::claim(&created.file) {
                         return Ok(created);
                     }
@@ -52,25 +52,25 @@ impl Temporary {
         &self.file
     }
 
-    /// Forces everything onto the disk, then takes the name `path`, and forces that onto the disk too.
-    pub(super) fn take_place_of(mut self, path: &Path) -> io::Result<()> {
+    /// Syncs the file to the disk, renames it to `path`, and syncs the directory.
+    pub(super) fn rename_to(mut self, path: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         std::fs::rename(&self.path, path)?;
-        self.placed = true;
+        self.is_renamed = true;
         system::sync_directory(directory_of(path))
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.placed {
-            // What stays behind after all, the next writer sweeps.
+        if !self.is_renamed {
+            // If it cannot be removed the next writer sweeps it.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Removes the temporary files of writers that are dead, at the time `wall_ms`. Best effort.
+/// Removes temporary files whose writers were killed. `wall_ms` is the current time. Best effort.
 pub(super) fn sweep(path: &Path, wall_ms: f64) {
     let Some(name) = path.file_name() else { return };
     let Ok(entries) = std::fs::read_dir(directory_of(path)) else { return };
@@ -85,7 +85,7 @@ pub(super) fn sweep(path: &Path, wall_ms: f64) {
     }
 }
 
-/// Is it what a writer of the snapshot `name` calls its temporary file?
+/// Is `found` the name of a temporary file for the snapshot `name`?
 fn is_temporary(name: &OsStr, found: &OsStr) -> bool {
     let digits = found
         .as_encoded_bytes()
@@ -97,7 +97,7 @@ fn is_temporary(name: &OsStr, found: &OsStr) -> bool {
     })
 }
 
-/// Opens a file that nobody but this user could have written. `None` when it is not there.
+/// Opens a file that only this user can have written. `None` when there is none.
 ///
 /// # Errors
 /// Why it is not used, for a sentence that begins with the file.
@@ -110,23 +110,23 @@ pub(super) fn open_own(path: &Path) -> Result<Option<File>, String> {
     };
     let metadata = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
     if !metadata.is_file() {
-        return Err("is no regular file".to_owned());
+        return Err("is not a regular file".to_owned());
     }
     system::check_own(&metadata)?;
     Ok(Some(file))
 }
 
-/// Is it something that may be renamed? A directory or a device was named by mistake.
+/// May it be renamed? A directory or a device was probably named by mistake.
 pub(super) fn is_file_or_link(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() || found.is_symlink())
 }
 
-/// Does anything have this name?
+/// Does a file of any kind have this name?
 pub(super) fn is_there(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
-/// Removes a file for good: after a loss of power it is not there again.
+/// Removes a file durably: it does not appear again after a loss of power.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     std::fs::remove_file(path)?;
     system::sync_directory(directory_of(path))
@@ -149,7 +149,7 @@ mod system {
 
     use super::{File, OpenOptions, Path, io};
 
-    /// Flags beyond those that the standard library sets, close-on-exec among them.
+    /// Flags in addition to those that the standard library sets; it sets close-on-exec.
     fn flags(flags: OFlags) -> i32 {
         flags.bits() as i32
     }
@@ -163,13 +163,13 @@ mod system {
             .open(path)
     }
 
-    /// NONBLOCK: a pipe in its place must not hold us up.
+    /// NONBLOCK: opening a pipe that is in its place must not block.
     pub(super) fn open(path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK)).open(path)
     }
 
-    /// Takes the lock on a file that still has a name. Whoever writes one holds it, and the system frees it however the
-    /// writer ends.
+    /// Takes the lock on a file that still has a name. Its writer holds it, and the system releases it however the writer
+    /// ends.
     pub(super) fn claim(file: &File) -> bool {
         rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
             && file.metadata().is_ok_and(|found| found.nlink() > 0)
@@ -192,14 +192,14 @@ mod system {
 
     pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
         match File::open(directory).and_then(|directory| directory.sync_all()) {
-            // Some file systems know no such thing, and do it by themselves.
+            // Some file systems do not support this and need no such call.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             result => result,
         }
     }
 }
 
-/// Files are as safe as the directory they are in: that is where access is granted there.
+/// Access to a file is controlled by its directory on these systems.
 #[cfg(not(unix))]
 mod system {
     use std::fs::Metadata;
@@ -207,7 +207,7 @@ mod system {
 
     use super::{File, OpenOptions, Path, io};
 
-    /// A living writer writes all the time; one that has not for so many milliseconds is dead.
+    /// A writer writes without pauses. A file that was not changed for so many milliseconds was left behind.
     const DEAD_AFTER_MS: f64 = 3_600_000.0;
 
     pub(super) fn create(path: &Path) -> io::Result<File> {
@@ -221,7 +221,7 @@ mod system {
         OpenOptions::new().read(true).open(path)
     }
 
-    /// There is no lock that goes with a rename: the age of a file tells.
+    /// No lock on these systems is kept through a rename, so the age of a file decides.
     pub(super) fn claim(_: &File) -> bool {
         true
     }
@@ -236,7 +236,7 @@ mod system {
         Ok(())
     }
 
-    /// Directories cannot be synchronized there; the journal of the file system keeps renames in order.
+    /// Directories cannot be synced on these systems; the journal of the file system keeps renames in order.
     pub(super) fn sync_directory(_: &Path) -> io::Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What surrounds the records in a snapshot: a header of fixed length in front, a trailer of fixed length behind.
+//! The header before the records of a snapshot, and the trailer after them. Both have a fixed length.
 //!
 //! | bytes | header |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | 4 | version of the format, `u32` |
 //! | 4 | 0 |
 //! | 8 | milliseconds since the Unix epoch at which the content was taken, `u64` |
-//! | 32 | version of the package that wrote it, UTF-8, zeros behind it |
+//! | 32 | version of the package that wrote it, UTF-8, padded with zeros |
 //!
 //! | bytes | trailer |
 //! |---|---|
@@ -20,7 +20,7 @@ use std::io::{self, Write};
 
 use siphasher::sip::SipHasher13;
 
-/// The first bytes of every snapshot. The line end shows what a transfer as text has changed.
+/// The first bytes of every snapshot. The line end reveals a file that was changed by a transfer as text.
 const MAGIC: [u8; 8] = *b"CCSNAP\r\n";
 /// Version of header, trailer and records.
 const VERSION: u32 = 1;
@@ -29,7 +29,7 @@ const PACKAGE_BYTES: usize = 32;
 pub(super) const HEADER_BYTES: usize = 24 + PACKAGE_BYTES;
 pub(super) const TRAILER_BYTES: usize = 16;
 
-/// When and by whom a snapshot was taken.
+/// When a snapshot was taken, and by which version of the package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) wall_ms: u64,
@@ -38,7 +38,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn new(wall_ms: f64) -> Self {
-        // The cast takes what no clock shows to the nearest number.
+        // The cast takes a time out of range to the nearest number.
         Self { wall_ms: wall_ms as u64, package: env!("CARGO_PKG_VERSION").to_owned() }
     }
 
@@ -54,25 +54,25 @@ impl Header {
     }
 
     /// # Errors
-    /// Why this is no header that this version understands, for a sentence that begins with the file.
+    /// Why this version does not understand the header, for a sentence that begins with the file.
     pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, String> {
         let (magic, rest) = bytes.split_at(MAGIC.len());
         if magic != MAGIC {
-            return Err("is no snapshot of a cache".to_owned());
+            return Err("is not a snapshot of a cache".to_owned());
         }
         let package = rest[16..].split(|byte| *byte == 0).next().unwrap_or_default();
         let package = String::from_utf8_lossy(package).into_owned();
         let version = little_endian(&rest[..4]);
         if version != u64::from(VERSION) {
             return Err(format!(
-                "was written by version {package} of the package in format {version}, and this one knows format {VERSION}"
+                "was written by version {package} of the package in format {version}, and this version knows format {VERSION}"
             ));
         }
         Ok(Self { wall_ms: little_endian(&rest[8..16]), package })
     }
 }
 
-/// What a file must end with.
+/// The last bytes of every snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Trailer {
     pub(super) length: u64,
@@ -90,7 +90,7 @@ fn little_endian(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// 64 bits that tell a file from a damaged one. The key is fixed: this is no protection against who may write it.
+/// 64 bits that detect damage. The key is fixed, so this does not protect against a user who can write the file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Checksum(SipHasher13);
 
@@ -103,12 +103,12 @@ impl Checksum {
         self.0.write(bytes);
     }
 
-    pub(super) fn of_all(&self) -> u64 {
+    pub(super) fn value(&self) -> u64 {
         self.0.finish()
     }
 }
 
-/// Writes header, records and trailer, and sums them up on the way.
+/// Writes header, records and trailer, and computes the checksum.
 pub(super) struct Sink<W> {
     out: W,
     checksum: Checksum,
@@ -135,7 +135,7 @@ impl<W: Write> Sink<W> {
         let length = self.records.to_le_bytes();
         self.checksum.add(&length);
         self.out.write_all(&length)?;
-        let checksum = self.checksum.of_all();
+        let checksum = self.checksum.value();
         self.out.write_all(&checksum.to_le_bytes())?;
         self.out.flush()?;
         Ok(((HEADER_BYTES + TRAILER_BYTES) as u64 + self.records, checksum))

@@ -1,10 +1,10 @@
-//! Keeps the snapshot of one process's store: loads it for a fresh host, writes it now and again and at the end.
+//! Keeps the snapshot of one process's store: loads it for a new host, and writes it at intervals and when the host ends.
 //!
-//! **What must not come back.** Without an interval a file is used once: it is gone before anything in it counts. With one
-//! it stays, and a crash brings back the state of the last interval, which is what was asked for. A host whose process has
-//! known another one loads only what the last host has saved at its end, and removes any other file, for it is older than
-//! what this process has seen ([`Keeper::succeed`]). A store whose life has ended is not written any more, also if that was
-//! begun before.
+//! **Content that is out of date must not come back.** Without an interval a file is used once: it is removed before its
+//! entries are in the store. With an interval it stays, so after a crash the state of the last interval comes back, as the
+//! user has asked for. A host whose process has known another host loads only the file that the last host saved when it
+//! ended. It removes any other file, because that is older than values this process has read ([`Keeper::succeed`]). A store
+//! that has ended is not written, and a write that has begun before is given up.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -22,12 +22,12 @@ use super::{Loaded, SetAside, Written, load, read, take, write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
 
-/// Where the snapshot is, and how often it is written besides at the end.
+/// Where the snapshot is, and how often it is written before the host ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Persist {
     /// The file, by an absolute path.
     pub path: PathBuf,
-    /// Time between two snapshots; `None`: only at the end.
+    /// Time between two snapshots; `None`: only when the host ends.
     pub interval: Option<Duration>,
 }
 
@@ -41,25 +41,25 @@ impl fmt::Display for Persist {
     }
 }
 
-/// What a keeper has to tell. Nothing of it stops anything.
+/// What a keeper reports. None of these stops the cache.
 #[derive(Debug)]
 pub enum Notice {
-    /// A fresh host has taken what is in the file.
+    /// A new host has loaded the file.
     Loaded(Loaded),
-    /// There is a file, and it was not loaded.
+    /// The file exists and was not loaded.
     SetAside(SetAside),
-    /// It was asked for when the host was in use already, so nothing was loaded.
+    /// The snapshot was requested after the host was in use, so nothing was loaded.
     Late,
     /// The file was written.
     Written(Written),
-    /// Another process hosts and saves elsewhere, or at other times.
+    /// Another process hosts and saves to another file, or at another interval.
     Differs {
-        /// Where that one saves.
+        /// Where that process saves.
         there: String,
-        /// What was asked for here.
+        /// What was requested here.
         here: Persist,
     },
-    /// It could not be written or removed.
+    /// The file could not be written or removed.
     Failed(Error),
 }
 
@@ -76,7 +76,7 @@ impl Notice {
         }
     }
 
-    /// Whether somebody has to look after it.
+    /// Whether an operator should look into it.
     pub fn is_warning(&self) -> bool {
         !matches!(self, Self::Loaded(_) | Self::Written(_))
     }
@@ -99,24 +99,24 @@ impl fmt::Display for Notice {
             }
             Self::Differs { there, here } => write!(
                 f,
-                "option `persist` is {here} here, and {there} in the process that hosts the cache now: where it is saved \
-                 depends on who hosts; give all instances of the app the same"
+                "option `persist` is {here} here, and {there} in the process that hosts the cache: where it is saved \
+                 depends on which process hosts it; give all instances of the app the same"
             ),
             Self::Failed(error) => f.write_str(error.message()),
         }
     }
 }
 
-/// Keeps the snapshot of one store, once somebody asks for that. Everything but [`Self::keep`] blocks.
+/// Keeps the snapshot of one store, after one was requested. All methods except [`Self::keep`] block.
 pub struct Keeper {
     wish: watch::Sender<Option<Arc<Persist>>>,
     tell: Box<dyn Fn(Notice) + Send + Sync>,
-    /// What another host was last said to save, if that differs.
+    /// Where another host saves, if that differs and was reported.
     differs: Mutex<Option<String>>,
-    /// Held while the file is written: why that failed the last time, so that it is not told again every time.
+    /// Held while the file is written. Why writing failed the last time, so that it is not reported every time.
     writing: Mutex<Option<String>>,
-    /// The last snapshot is being written, or was.
-    over: AtomicBool,
+    /// The last snapshot is being written, or was written.
+    is_finished: AtomicBool,
 }
 
 impl fmt::Debug for Keeper {
@@ -126,7 +126,7 @@ impl fmt::Debug for Keeper {
 }
 
 impl Keeper {
-    /// A keeper that does nothing until it is asked. `tell` is called from any thread.
+    /// A keeper that does nothing until a snapshot is requested. `tell` is called from any thread.
     pub fn new(tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         let (wish, _) = watch::channel(None);
         Self {
@@ -134,14 +134,14 @@ impl Keeper {
             tell: Box::new(tell),
             differs: Mutex::default(),
             writing: Mutex::default(),
-            over: AtomicBool::new(false),
+            is_finished: AtomicBool::new(false),
         }
     }
 
-    /// Asks for snapshots. `true` for the first one who does.
+    /// Requests snapshots. `true` for the first request.
     ///
     /// # Errors
-    /// [`ErrorKind::OptionsConflict`] when others asked for something else.
+    /// [`ErrorKind::OptionsConflict`] when an earlier request was different.
     pub fn ask(&self, persist: Persist) -> Result<bool> {
         let mut conflict = None;
         let first = self.wish.send_if_modified(|wish| match wish {
@@ -157,19 +157,19 @@ impl Keeper {
         conflict.map_or(Ok(first), Err)
     }
 
-    /// What was asked for.
+    /// What was requested.
     pub fn wish(&self) -> Option<Arc<Persist>> {
         self.wish.borrow().clone()
     }
 
-    /// Ends when snapshots were asked for.
+    /// Ends when snapshots were requested.
     pub(crate) async fn wished(&self) {
-        // The sender lives as long as this keeper.
+        // It cannot fail: this keeper keeps the sender alive.
         let _ = self.wish.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// Another process hosts and saves as it says `there`: that is told if it is not what was asked for here. Once for
-    /// each that differs.
+    /// Another process hosts and saves as described by `there`. That is reported if it differs from what was requested
+    /// here, once for each description.
     pub(crate) fn compare(&self, there: String) {
         let Some(here) = self.wish().filter(|here| here.to_string() != there) else { return };
         let mut told = self.differs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,14 +180,14 @@ impl Keeper {
         }
     }
 
-    /// Tells of a failure of somebody who works for this keeper.
+    /// Reports an error of a caller that works for this keeper.
     pub(crate) fn report(&self, result: Result<()>) {
         if let Err(error) = result {
             (self.tell)(Notice::Failed(error));
         }
     }
 
-    /// Fills the store of a host that is the first one this process knows.
+    /// Loads the snapshot into the store of a host that is the first one this process has known.
     pub fn load(&self, store: &Arc<Store>) {
         let Some(persist) = self.wish() else { return };
         let loaded = match persist.interval {
@@ -199,13 +199,14 @@ impl Keeper {
             Ok(None) => {}
             Err(aside) => (self.tell)(Notice::SetAside(aside)),
         }
-        // Rather now than at the end, when it is too late to do anything about it.
+        // An error is reported now rather than when the host ends, when it is too late to correct it.
         if let Err(error) = Temporary::create(&persist.path) {
             (self.tell)(Notice::Failed(error));
         }
     }
 
-    /// The host was in use before anybody asked for a snapshot: what is in the file may be older than what was removed.
+    /// For a snapshot that was requested after the host was in use: nothing is loaded, because the file may hold entries
+    /// that were removed since.
     pub fn come_late(&self, store: &Store) {
         let Some(persist) = self.wish() else { return };
         (self.tell)(Notice::Late);
@@ -215,8 +216,9 @@ impl Keeper {
         }
     }
 
-    /// Fills the store of a host whose process has known another one, if the file is the one that the last host has `saved`
-    /// at its end, by its checksum. Any other one is removed: it is older than what somebody has seen.
+    /// Loads the snapshot into the store of a host whose process has known another host, if the file has the checksum
+    /// `saved` that the last host recorded when it ended. Any other file is removed: it is older than values that
+    /// processes have read.
     pub fn succeed(&self, store: &Arc<Store>, saved: Option<u64>) {
         let Some(persist) = self.wish() else { return };
         if saved.is_some() && read::checksum_of(&persist.path) == saved {
@@ -238,7 +240,7 @@ impl Keeper {
         }
     }
 
-    /// Writes `store` now and again, as long as it lives and `is_host` says so. Never ends by itself.
+    /// Writes `store` at intervals, while the store lives and `is_host` returns `true`. Never ends by itself.
     pub async fn keep(self: Arc<Self>, store: Arc<Store>, is_host: impl Fn() -> bool) -> Infallible {
         let Some(interval) = self.interval(&store).await else { return pending().await };
         loop {
@@ -251,7 +253,7 @@ impl Keeper {
         }
     }
 
-    /// How often to write, once somebody has asked for snapshots.
+    /// Waits for a request, and returns its interval.
     async fn interval(self: &Arc<Self>, store: &Arc<Store>) -> Option<Duration> {
         if let Some(persist) = self.wish() {
             return persist.interval;
@@ -264,14 +266,14 @@ impl Keeper {
 
     fn write_meanwhile(&self, store: &Arc<Store>) {
         let Some(persist) = self.wish() else { return };
-        let goes_on = || store.is_awake() && !self.over.load(Ordering::Acquire);
+        let is_current = || store.is_awake() && !self.is_finished.load(Ordering::Acquire);
         let mut failure = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        match write::write(store, &persist.path, |file| Unless { file, goes_on }) {
+        match write::write(store, &persist.path, |file| WriteWhile { file, is_current }) {
             Ok(written) => {
                 *failure = None;
                 (self.tell)(Notice::Written(written));
             }
-            Err(error) if goes_on() && failure.as_deref() != Some(error.message()) => {
+            Err(error) if is_current() && failure.as_deref() != Some(error.message()) => {
                 *failure = Some(error.message().to_owned());
                 (self.tell)(Notice::Failed(error));
             }
@@ -279,14 +281,14 @@ impl Keeper {
         }
     }
 
-    /// Writes `store` for the last time, when nobody changes it any more. Twice is fine: the first time counts. `note` is
-    /// called when that is done, with the checksum of the file.
+    /// Writes `store` for the last time, after its last change. Only the first call has an effect. `note` is called after
+    /// the file was written, with its checksum.
     pub fn finish(&self, store: &Arc<Store>, note: impl FnOnce(u64) -> Result<()>) {
         let Some(persist) = self.wish() else { return };
-        if self.over.swap(true, Ordering::AcqRel) {
+        if self.is_finished.swap(true, Ordering::AcqRel) {
             return;
         }
-        // One that is just being written stops at its next part.
+        // Waits for a write that is in progress, which stops at its next part.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let written = write::write(store, &persist.path, |file| file);
         let noted = written.as_ref().map_or(Ok(()), |written| note(written.checksum));
@@ -297,25 +299,25 @@ impl Keeper {
 
 fn differs(there: &Persist, here: &Persist) -> Error {
     let message = format!(
-        "option `persist` is {there} already and {here} here; all caches of a process are in one file: give the same \
-         everywhere, or leave it out here"
+        "option `persist` is {there} already and {here} here; all caches of a process are saved to one file: give the \
+         same everywhere, or leave it out here"
     );
     Error::new(ErrorKind::OptionsConflict, message)
 }
 
-/// Writes as long as that has a point. The last flush decides whether what was written becomes the snapshot.
-struct Unless<W, F> {
+/// A file whose writes fail once `is_current` is `false`. The last flush decides whether the file becomes the snapshot.
+struct WriteWhile<W, F> {
     file: W,
-    goes_on: F,
+    is_current: F,
 }
 
-impl<W: Write, F: Fn() -> bool> Unless<W, F> {
+impl<W: Write, F: Fn() -> bool> WriteWhile<W, F> {
     fn check(&self) -> io::Result<()> {
-        if (self.goes_on)() { Ok(()) } else { Err(io::Error::other("the store's life has ended")) }
+        if (self.is_current)() { Ok(()) } else { Err(io::Error::other("the store has ended")) }
     }
 }
 
-impl<W: Write, F: Fn() -> bool> Write for Unless<W, F> {
+impl<W: Write, F: Fn() -> bool> Write for WriteWhile<W, F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.check()?;
         self.file.write(bytes)

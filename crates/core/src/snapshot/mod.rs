@@ -1,21 +1,20 @@
-//! A store's entries in a file, for a host that is started later: [`write()`], [`load`] and [`take`]. They block; they
-//! belong on a thread that may. A [`Keeper`] calls them when it is time.
+//! A store's entries in a file, for a host that is started later: [`write()`], [`load`] and [`take`]. They block, so call
+//! them on a thread that may. A [`Keeper`] decides when they are called.
 //!
-//! A snapshot holds entries that are not stale, with the options of their namespaces. **Loads under way and statistics
-//! are not in it**: a lease means nothing to the processes of another time, and a new host counts anew.
+//! A snapshot holds the entries that are not stale, with the options of their namespaces. **Loads in flight and statistics
+//! are not in it**: the processes that load it hold no leases, and a new host counts from 0.
 //!
-//! **Written whole or not at all.** The bytes go into a temporary file beside the snapshot, are forced onto the disk, and
-//! take its name in one step. Whenever the process or the machine stops, there is the older file or the newer one.
-//! What killed writers left behind is removed by the next one.
+//! **Written whole or not at all.** The bytes are written to a temporary file in the same directory, which is synced to
+//! the disk and then renamed. Whenever the process or the machine stops, either the older or the newer file exists. The
+//! next writer removes the temporary files of writers that were killed.
 //!
-//! **Checked before anything of it is believed.** A file is read twice: the first time to compare its length and
-//! checksum, the second time to take its entries. Neither holds more than a part of it in memory. The checksum finds
-//! damage; what keeps others from writing the file is that it must be this user's own and closed to everybody else.
-//! One that is damaged, foreign, of another version or unsafe is never an error that stops a start: it is set aside
-//! under another name, and the caller is told ([`SetAside`]).
+//! **Checked before it is used.** A file is read twice: first to compare its length and checksum, then to take its
+//! entries. Neither pass holds more than a part of it in memory. The checksum detects damage, not forgery: a file is only
+//! used if it belongs to this user and is closed to all others. A file that is damaged, foreign, unsafe or of another
+//! version does not stop the start: it is renamed, and the caller is told ([`SetAside`]).
 //!
-//! **Time** passes between the two by the wall clock, since the monotonic one begins anew with the machine. A wall
-//! clock that was set back does not prolong anything: no less than no time has passed.
+//! **Time** between writing and loading is measured by the wall clock, because the monotonic clock starts again with the
+//! machine. If the wall clock was set back, no time has passed: no entry lives longer because of it.
 
 mod file;
 mod format;
@@ -35,31 +34,30 @@ pub use self::write::Written;
 use crate::error::Result;
 use crate::store::Store;
 
-/// Writes what `store` holds to the file `path`, in the place of an older one. The store may be in use meanwhile; then
-/// each entry is written as it was before or after a change, and what is stored meanwhile may be missing.
+/// Writes the content of `store` to the file `path`, replacing an older one. The store may be in use meanwhile. Then each
+/// entry is written as it was before or after a change, and an entry that is stored meanwhile may be missing.
 ///
 /// # Errors
-/// [`crate::ErrorKind::System`] when there is no room, no such directory, or the system refuses otherwise. The older
-/// file is as it was, and no temporary one is left.
+/// [`crate::ErrorKind::System`] when the disk is full, the directory is missing, or the system refuses for another
+/// reason. Then the older file is unchanged and no temporary file is left.
 pub fn write(store: &Arc<Store>, path: &Path) -> Result<Written> {
     write::write(store, path, |file| file)
 }
 
-/// Takes the entries in the file `path` into `store`, as far as their time is not over. `None` when there is no such
-/// file.
+/// Loads the entries in the file `path` into `store`, except those that have expired. `None` when there is no such file.
 ///
 /// # Errors
-/// [`SetAside`] for a file that is not loaded: a warning to show, nothing to stop for.
+/// [`SetAside`] for a file that is not loaded: show it as a warning and continue.
 pub fn load(store: &Arc<Store>, path: &Path) -> Result<Option<Loaded>, SetAside> {
-    read::load(store, path, Afterwards::Stays)
+    read::load(store, path, Afterwards::Keep)
 }
 
-/// As [`load`], and the file is gone before its first entry is in the store: nobody loads it a second time.
+/// Like [`load`], but the file is removed before its first entry is in the store, so that it cannot be loaded again.
 ///
 /// # Errors
-/// See [`load`]; a file that cannot be removed is not loaded either.
+/// See [`load`]. A file that cannot be removed is not loaded.
 pub fn take(store: &Arc<Store>, path: &Path) -> Result<Option<Loaded>, SetAside> {
-    read::load(store, path, Afterwards::Goes)
+    read::load(store, path, Afterwards::Remove)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Loading a snapshot: once through for the checksum, once more for the entries.
+//! Loading a snapshot: one pass for the checksum, a second one for the entries.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,18 +18,18 @@ use crate::store::content::Import;
 pub struct Loaded {
     /// Entries that are in the store now.
     pub entries: u64,
-    /// Entries whose time was over by now.
+    /// Entries that had expired.
     pub expired: u64,
-    /// Entries for which there was no room, or a newer one already.
+    /// Entries for which there was no room, or whose key had a newer entry.
     pub skipped: u64,
 }
 
-/// What becomes of a file whose entries are taken.
+/// What happens to a file whose entries are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Afterwards {
-    Stays,
-    /// It is gone before the first entry is taken: however the process ends, nobody finds them a second time.
-    Goes,
+    Keep,
+    /// It is removed before the first entry is in the store: however the process ends, no entry is loaded twice.
+    Remove,
 }
 
 /// See [`super::load`] and [`super::take`].
@@ -41,16 +41,16 @@ pub(super) fn load(
     let set_aside = |reason: String| SetAside::new(path, reason, store.clock().wall_ms());
     let Some(mut file) = file::open_own(path).map_err(set_aside)? else { return Ok(None) };
     let header = verify(&mut file).map_err(set_aside)?;
-    if afterwards == Afterwards::Goes {
+    if afterwards == Afterwards::Remove {
         let stays = |error| set_aside(format!("cannot be removed ({error}) and would be used a second time"));
         file::remove(path).map_err(stays)?;
     }
-    // Negative where the clock was set back: the cast makes that 0.
+    // Negative if the clock was set back: the cast makes that 0.
     let elapsed = (store.clock().wall_ms() - header.wall_ms as f64) as u64;
     take(store, &mut file, Duration::from_millis(elapsed)).map(Some).map_err(set_aside)
 }
 
-/// The checksum that the file at `path` says it has; `None` if nothing there could be a snapshot.
+/// The checksum in the trailer of the file at `path`; `None` if there is no file that could be a snapshot.
 pub(super) fn checksum_of(path: &Path) -> Option<u64> {
     let mut file = file::open_own(path).ok().flatten()?;
     file.seek(SeekFrom::End(-(TRAILER_BYTES as i64))).ok()?;
@@ -59,7 +59,7 @@ pub(super) fn checksum_of(path: &Path) -> Option<u64> {
     Some(Trailer::decode(&trailer).checksum)
 }
 
-/// Reads the whole file and believes nothing of it before its end.
+/// Reads the whole file and compares its length and checksum with the trailer.
 fn verify(file: &mut File) -> Result<Header, String> {
     let around = (HEADER_BYTES + TRAILER_BYTES) as u64;
     let length = file.metadata().map_err(unreadable)?.len();
@@ -76,9 +76,9 @@ fn verify(file: &mut File) -> Result<Header, String> {
     let mut trailer = [0; TRAILER_BYTES];
     read_whole(file, &mut trailer)?;
     checksum.add(&trailer[..8]);
-    let expected = Trailer { length: records, checksum: checksum.of_all() };
+    let expected = Trailer { length: records, checksum: checksum.value() };
     if Trailer::decode(&trailer) != expected {
-        return Err("is damaged: its checksum is not that of its bytes".to_owned());
+        return Err("is damaged: its bytes do not match its checksum".to_owned());
     }
     Ok(decoded)
 }
@@ -93,12 +93,12 @@ fn take(store: &Arc<Store>, file: &mut File, elapsed: Duration) -> Result<Loaded
     })?;
     let imported = import.imported();
     if !imported.complete {
-        return Err("is damaged: its content has no end".to_owned());
+        return Err("is damaged: its content is incomplete".to_owned());
     }
     Ok(Loaded { entries: imported.entries, expired: imported.expired, skipped: imported.skipped })
 }
 
-/// Shows the next `length` bytes, a part at a time.
+/// Reads the next `length` bytes, a part at a time.
 fn each_part(
     file: &mut File,
     mut length: u64,

@@ -1,4 +1,4 @@
-//! Files that are not loaded.
+//! Files that are not loaded but renamed.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,20 +9,20 @@ use super::file;
 /// Attempts to find a name that no file has.
 const NAMES: u32 = 100;
 
-/// A file that was there and was not loaded: the cache starts without it.
+/// A file that exists and was not loaded: the cache starts without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
-    /// The file, by the name it had.
+    /// The file, by its original name.
     pub path: PathBuf,
     /// What is wrong with it, for a sentence that begins with the file.
     pub reason: String,
-    /// Where it is now; `None` when it is where it was. The next snapshot replaces it there.
+    /// Its new name; `None` when it was not renamed. Then the next snapshot replaces it.
     pub moved_to: Option<PathBuf>,
 }
 
 impl SetAside {
-    /// Renames what is at `path`, if it is a file or a link and the system allows it. Anything else may have been named
-    /// by mistake and stays.
+    /// Renames the file or link at `path`, if the system allows it. Anything else was probably named by mistake and is
+    /// left alone.
     pub(super) fn new(path: &Path, reason: String, wall_ms: f64) -> Self {
         let moved_to = free_name(path, (wall_ms / 1e3) as u64)
             .filter(|_| file::is_file_or_link(path))
@@ -45,7 +45,7 @@ impl fmt::Display for SetAside {
 
 impl std::error::Error for SetAside {}
 
-/// A name beside `path` that tells when it was set aside; several within one second are numbered.
+/// A free name in the directory of `path`, with the time in it; several within one second are numbered.
 fn free_name(path: &Path, seconds: u64) -> Option<PathBuf> {
     let name = path.file_name()?;
     (0..NAMES).find_map(|number| {

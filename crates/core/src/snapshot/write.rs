@@ -18,11 +18,11 @@ pub struct Written {
     pub entries: u64,
     /// Length of the file.
     pub bytes: u64,
-    /// The file's checksum, which also tells it from all others.
+    /// The file's checksum, which also identifies it.
     pub checksum: u64,
 }
 
-/// See [`super::write()`]. What is written goes through `wrap`; tests let a disk be full there.
+/// See [`super::write()`]. The bytes are written through `wrap`, with which tests simulate a full disk.
 pub(super) fn write<W: Write>(
     store: &Arc<Store>,
     path: &Path,
@@ -32,13 +32,13 @@ pub(super) fn write<W: Write>(
     let temporary = Temporary::create(path)?;
     let out = temporary.file().try_clone().map_err(|error| cannot_write(path, error))?;
     let written = write_content(store, path, wrap(out))?;
-    temporary.take_place_of(path).map_err(|error| cannot_write(path, error))?;
+    temporary.rename_to(path).map_err(|error| cannot_write(path, error))?;
     Ok(written)
 }
 
 fn write_content<W: Write>(store: &Arc<Store>, path: &Path, out: W) -> Result<Written> {
     let failed = |error| cannot_write(path, error);
-    // Read before the content is begun: rather too much time has passed for an entry than too little.
+    // Read before the content is exported, so that an entry may expire too early but never too late.
     let header = Header::new(store.clock().wall_ms());
     let mut export = Export::snapshot(store);
     let mut sink = Sink::begin(out, &header).map_err(failed)?;
@@ -60,7 +60,7 @@ pub(super) fn cannot_write(path: &Path, source: io::Error) -> Error {
         _ => "choose a file in a directory that this user can write",
     };
     let message = format!(
-        "the snapshot {} cannot be written: {source}; an older one is as it was; {remedy}, or set another path",
+        "the snapshot {} cannot be written: {source}; an older one is unchanged; {remedy}, or set another path",
         path.display()
     );
     Error::new(ErrorKind::System, message).with_source(source)

@@ -169,5 +169,5 @@ impl State {
 }
 
 #[cfg(test)]
-#[path = "seen_tests.rs"]
+#[path = "access_report_tests.rs"]
 mod tests;

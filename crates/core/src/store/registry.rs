@@ -13,8 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::wire::structures::{NamespaceOptions, Settings};
 
 impl Store {
-    /// Sets the options of namespaces whose users do not say otherwise. Only the first call counts, before any namespace
-    /// is made.
+    /// Sets the default options of namespaces. Only the first call has an effect; it comes before any namespace is created.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`].
@@ -28,11 +27,11 @@ impl Store {
         self.defaults.get().copied().unwrap_or_default()
     }
 
-    /// The namespace of that name, which is created if it is not there.
+    /// The namespace of that name, which is created if it does not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`], [`ErrorKind::OptionsConflict`], [`ErrorKind::Memory`], or [`ErrorKind::Limit`] for
-    /// one too many.
+    /// [`ErrorKind::InvalidOption`], [`ErrorKind::OptionsConflict`], [`ErrorKind::Memory`], or [`ErrorKind::Limit`] when
+    /// there are too many namespaces.
     pub(crate) fn open(
         &self,
         name: &str,
@@ -46,7 +45,7 @@ impl Store {
             let namespace = self.find_or_create(name, || Options::new(self.defaults()))?;
             match self.enter(&namespace, |state, effects, _| state.open(name, options, opener, effects)) {
                 Some(settings) => return Ok((namespace, settings?)),
-                // Destroyed just now, and perhaps still in the map.
+                // It was destroyed just now, and may still be in the map.
                 None => self.remove(&namespace),
             }
         }
@@ -71,13 +70,13 @@ impl Store {
         Ok(namespace)
     }
 
-    /// Drops the namespace and everything in it. Handles that point to it open its name again.
+    /// Drops the namespace and everything in it. Handles that refer to it open its name again.
     pub(crate) fn destroy(&self, namespace: &Arc<Namespace>) {
         self.enter(namespace, |state, effects, _| state.destroy(effects));
         self.remove(namespace);
     }
 
-    /// Takes a destroyed namespace off the map, unless a later one has its name by now.
+    /// Removes a destroyed namespace from the map, unless a new one has its name.
     fn remove(&self, namespace: &Arc<Namespace>) {
         let mut namespaces = self.lock();
         if namespaces.get(&*namespace.name).is_some_and(|found| Arc::ptr_eq(found, namespace)) {
@@ -87,7 +86,8 @@ impl Store {
         self.timer_queue.forget(namespace);
     }
 
-    /// Works on a namespace under its lock, then carries out what follows. `None` when it was destroyed.
+    /// Does `work` on a namespace under its lock, then carries out the deferred effects outside of it. `None` when the
+    /// namespace was destroyed.
     pub(crate) fn enter<T>(
         &self,
         namespace: &Arc<Namespace>,

@@ -1,7 +1,8 @@
-//! Whether an elected host was awake all the time.
+//! Suspend detection: whether an elected host has run without interruption.
 //!
-//! While a host is stopped (by a signal, by swapping, with its virtual machine) its clients give their requests up and go on
-//! without it. What it holds afterwards may be what somebody wanted removed, so it must not be served again.
+//! While a host is suspended (by a signal, by swapping, with its virtual machine) its clients give up their requests and
+//! continue without it. Its content may then include entries that a client has tried to remove, so it must not be served
+//! again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,43 +11,44 @@ use super::{Effects, Namespace, Store};
 use crate::clock::{Clock, Moment};
 use crate::config::DEFAULT_TIMEOUT;
 
-/// Nobody has to stay awake.
+/// For a store without suspend detection.
 const ALWAYS: Moment = Moment::MAX;
-/// The life of the store has ended.
+/// For a store that has ended.
 const OVER: Moment = 0;
 
 /// Until when a store counts as awake.
 pub(super) struct SuspendDetection(AtomicU64);
 
 impl SuspendDetection {
-    /// Of a store that nobody else would replace.
+    /// For a store that no other process can replace.
     pub(super) fn needless() -> Self {
         Self(AtomicU64::new(ALWAYS))
     }
 }
 
 impl Store {
-    /// A store for an elected host: [`Self::stay_awake`] is to be called more often than requests time out.
+    /// A store for an elected host: [`Self::stay_awake`] has to be called at shorter intervals than requests take to time
+    /// out.
     pub fn detecting_suspends(clock: Clock) -> Arc<Self> {
         let store = Self::new(clock);
         store.detect_suspends();
         store
     }
 
-    /// As [`Self::detecting_suspends`], for the hosting term that another host passes on with its content: of the same
-    /// epoch.
+    /// Like [`Self::detecting_suspends`], for a host that takes over content from another one and keeps its epoch.
     pub fn successor(clock: Clock, epoch: u64) -> Arc<Self> {
         let store = Self::living(clock, epoch);
         store.detect_suspends();
         store
     }
 
-    /// From now on this store is that of an elected host. While it is filled, no client reads it and none can be misled.
+    /// Starts suspend detection, for a store that becomes that of an elected host. Before that no client reads it, so a
+    /// suspension does no harm.
     pub fn detect_suspends(&self) {
         self.suspend_detection.0.store(after(self.clock.now()), Ordering::Relaxed);
     }
 
-    /// Tells that the host is awake. `false`: too late, or the store's life has ended; that stays so.
+    /// Records that the host is awake. `false`, from then on always: it is too late, or the store has ended.
     pub fn stay_awake(&self) -> bool {
         let now = self.clock.now();
         let extended =
@@ -61,8 +63,8 @@ impl Store {
         extended.is_ok()
     }
 
-    /// Whether what this store says still counts. Other threads may be faster than the one that finds the host late,
-    /// so whoever answers asks before and after the work.
+    /// Whether replies from this store may be sent. Another thread may carry out a request before the one that detects the
+    /// suspension runs, so connections check this before and after the work.
     pub(crate) fn is_awake(&self) -> bool {
         match self.suspend_detection.0.load(Ordering::Relaxed) {
             ALWAYS => true,
@@ -70,8 +72,8 @@ impl Store {
         }
     }
 
-    /// Leaves this store's life to the one that has its content: those who read its tables find them retired, and nobody
-    /// hears anything, for whoever waits for a load waits for the successor. What is left of it goes with the result.
+    /// Passes the epoch of this store to the one that has its content: its tables are retired, and fetches that wait for a
+    /// load get no reply, because they continue to wait at the successor. The result holds the memory to free.
     pub(crate) fn hand_over(&self) -> Remains {
         let all: Vec<_> = self.lock().values().cloned().collect();
         let close = |namespace: Arc<Namespace>| {
@@ -82,8 +84,8 @@ impl Store {
         Remains { _effects: all.into_iter().map(close).collect() }
     }
 
-    /// Ends this store's life: everything in it goes, those who read its tables find them retired, and whoever waits for
-    /// a load hears that there will be none.
+    /// Ends this store: its content is dropped, its tables are retired, and fetches that wait for a load are told that
+    /// there will be none.
     pub fn end(&self) {
         self.suspend_detection.0.store(OVER, Ordering::Relaxed);
         let all: Vec<_> = self.lock().values().cloned().collect();
@@ -93,9 +95,9 @@ impl Store {
     }
 }
 
-/// What is to be freed of a store that has a successor, when there is time for it.
+/// The memory of a store that has a successor. Freeing it takes time, so it is dropped after the handover.
 pub(crate) struct Remains {
-    /// Held to be dropped.
+    /// Held to be dropped later.
     _effects: Vec<Effects>,
 }
 
@@ -124,26 +126,26 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_slept_as_long_as_its_clients_waited_never_wakes() {
+    fn a_host_that_was_suspended_for_longer_than_its_clients_wait_never_serves_again() {
         let (clock, hands) = manual_clock();
         let store = Store::detecting_suspends(clock);
         hands.advance(DEFAULT_TIMEOUT);
         assert!(store.is_awake() && store.stay_awake());
         hands.advance(DEFAULT_TIMEOUT + Duration::from_micros(1));
-        assert!(!store.is_awake(), "before anybody has told that it was late");
+        assert!(!store.is_awake(), "before `stay_awake` has found that it is late");
         assert!(!store.stay_awake());
-        assert!(!store.is_awake() && !store.stay_awake(), "it is too late for good");
+        assert!(!store.is_awake() && !store.stay_awake(), "it stays too late");
     }
 
     #[test]
-    fn a_host_that_was_not_elected_may_sleep() {
+    fn a_host_that_was_not_elected_may_be_suspended() {
         let (store, hands) = manual_store();
         hands.advance(1_000 * DEFAULT_TIMEOUT);
         assert!(store.is_awake() && store.stay_awake());
     }
 
     #[test]
-    fn an_ended_store_is_empty_and_silent() {
+    fn a_store_that_has_ended_is_empty_and_not_awake() {
         let (clock, _) = manual_clock();
         let store = Store::detecting_suspends(clock);
         drop(User::with_open(&store, "some", NamespaceOptions::default()));
@@ -152,10 +154,10 @@ mod tests {
         assert!(!store.is_awake() && !store.stay_awake());
     }
 
-    /// Between "it is there" and "ask the host" there is no "it is not there".
+    /// A reader finds the value, and later that it has to ask the host. In between it never finds that there is none.
     #[cfg(unix)]
     #[test]
-    fn who_reads_a_table_that_is_handed_over_misses_nothing() {
+    fn a_reader_of_a_table_never_misses_an_entry_while_the_store_is_handed_over() {
         use std::sync::mpsc::channel;
         use std::thread;
 

@@ -1,7 +1,9 @@
-//! Hosts, clients and bare sockets for tests over real sockets. Nothing here waits for a time to pass: everything
-//! waits for an event, with a deadline that only a failure reaches.
+//! Hosts, clients and bare sockets for tests over real sockets. Nothing here sleeps: everything waits for an event, with a
+//! deadline that only a failing test reaches.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+
+pub(crate) mod contender;
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -33,11 +35,11 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-/// No test waits longer for anything.
+/// The longest time that a test waits for an event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// For grace times that run out, but not before the first attempts have failed, on a busy machine neither.
+/// For grace times that expire, but only after the first attempts have failed, even on a busy machine.
 pub(crate) const SHORT: Duration = Duration::from_millis(500);
-/// For grace times that are not to run out in a test.
+/// For grace times that do not expire during a test.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 
 pub(crate) fn watch(name: &'static str) -> Watchdog {
@@ -102,7 +104,7 @@ impl Host {
         self.endpoint.as_ref().unwrap().secret().clone()
     }
 
-    /// A client of this host that is kept waiting rather than turned away.
+    /// A client of this host with a long grace time.
     pub(crate) fn client(&self) -> TestClient {
         let client = TestClient::new(LONG);
         client.start(self.target());
@@ -113,12 +115,12 @@ impl Host {
         Raw::connect(&self.target().socket)
     }
 
-    /// Ends as if the process were killed: connections break, nothing is said.
+    /// Ends as if the process were killed: connections break without a message.
     pub(crate) fn kill(mut self) {
         self.stop_threads();
     }
 
-    /// Asks the server to end and waits until it has; the store and the endpoint live on.
+    /// Asks the server to end and waits until it has. The store and the endpoint are kept.
     pub(crate) fn stop(&mut self) {
         drop(self.shutdown.take());
         self.ended.recv_timeout(PATIENCE).expect("the server ends");
@@ -158,7 +160,7 @@ pub(crate) enum Seen {
     Moved,
 }
 
-/// A ticket and what came with it.
+/// A ticket, and the file of its descriptor.
 pub(crate) type Table = (Ticket, Option<File>);
 
 /// A client whose inbox is read by the test.
@@ -169,9 +171,9 @@ pub(crate) struct TestClient {
     pub(crate) woken: Receiver<()>,
     seen: std::cell::RefCell<VecDeque<Seen>>,
     handovers: std::cell::RefCell<Handovers>,
-    /// How often a descriptor came, or should have.
+    /// How many descriptors have arrived, or could not be received.
     descriptors: std::cell::Cell<usize>,
-    /// What came with each ticket, by the number of the answer that had it.
+    /// The ticket and the file of each reply that had one, by request number.
     tables: std::cell::RefCell<HashMap<RequestId, Table>>,
     last: std::cell::Cell<RequestId>,
     runtime: Option<Runtime>,
@@ -240,17 +242,17 @@ impl TestClient {
         assert!(matches!(reply.response(), Response::Opened { .. }), "{reply:?}");
     }
 
-    /// Takes what came with the answer to request `id`, which has been waited for; `None` if it had no ticket.
+    /// Takes the table of the reply to request `id`, which has arrived; `None` if it had no ticket.
     pub(crate) fn table(&self, id: RequestId) -> Option<Table> {
         self.tables.borrow_mut().remove(&id)
     }
 
-    /// Has anything arrived besides answers and events?
+    /// Has any descriptor arrived?
     pub(crate) fn has_descriptors(&self) -> bool {
         self.descriptors.get() > 0
     }
 
-    /// Asks and waits for the answer; events on the way are kept for later.
+    /// Sends a request and waits for its reply. Events that arrive before are kept for later.
     pub(crate) fn ask(&self, handle: Handle, request: impl Request) -> Reply {
         let id = self.submit(handle, request);
         self.client.flush();
@@ -269,7 +271,7 @@ impl TestClient {
         self.find(|seen| (!matches!(seen, Seen::Reply(..))).then(|| seen.clone()))
     }
 
-    /// The oldest event of the link not taken yet, if one has come.
+    /// The oldest event of the link not taken yet, if one has arrived.
     pub(crate) fn past_event(&self) -> Option<Seen> {
         self.drain();
         let mut seen = self.seen.borrow_mut();
@@ -277,7 +279,7 @@ impl TestClient {
         seen.remove(at)
     }
 
-    /// Whatever comes next.
+    /// The oldest event or reply not taken yet.
     pub(crate) fn next(&self) -> Seen {
         self.find(|seen| Some(seen.clone()))
     }
@@ -299,11 +301,11 @@ impl TestClient {
     pub(crate) fn unreachable(&self) -> (RequestId, ErrorKind, String) {
         match self.event() {
             Seen::Unreachable { through, kind, message } => (through, kind, message),
-            other => panic!("expected nobody to be reachable, saw {other:?}"),
+            other => panic!("expected no host to be reachable, saw {other:?}"),
         }
     }
 
-    /// Takes out the first thing that `pick` wants, waiting for it.
+    /// Waits for the first event or reply for which `pick` returns something, and takes it.
     fn find<T>(&self, pick: impl Fn(&Seen) -> Option<T>) -> T {
         loop {
             let mut seen = self.seen.borrow_mut();
@@ -372,7 +374,7 @@ impl Drop for TestClient {
 
 // --- bare sockets ----------------------------------------------------------------------------------------------
 
-/// A socket without any manners.
+/// A socket over which the test sends any bytes.
 pub(crate) struct Raw {
     pub(crate) stream: UnixStream,
     input: Vec<u8>,
@@ -414,12 +416,12 @@ impl Raw {
         }
     }
 
-    /// The other side closes without another word.
+    /// The other side closes without another message.
     pub(crate) fn expect_end(&mut self) {
         assert_eq!(self.receive(MAX_FRAME_BYTES), None);
     }
 
-    /// Shakes hands as a client does.
+    /// Does the handshake of a client.
     pub(crate) fn greet(mut self, secret: &Secret) -> Self {
         let client = ClientHello::new(&introduction(secret));
         self.send(client.payload());
@@ -430,7 +432,7 @@ impl Raw {
         self
     }
 
-    /// As [`Self::greet`] with a host that may be stopped, or end: `None` if it does not answer within that time.
+    /// Like [`Self::greet`], with a host that may be suspended or end: `None` if it does not answer within that time.
     pub(crate) fn try_greet(mut self, secret: &Secret, patience: Duration) -> Option<Self> {
         self.stream.set_read_timeout(Some(patience)).unwrap();
         let client = ClientHello::new(&introduction(secret));
@@ -456,7 +458,7 @@ impl Raw {
         Some(payload)
     }
 
-    /// Shakes hands as a host does.
+    /// Does the handshake of a host.
     pub(crate) fn welcome(mut self, secret: &Secret, epoch: u64) -> Self {
         let hello = self.receive(MAX_HELLO_BYTES).unwrap();
         let host = HostChallenge::new(&introduction(secret), epoch, &hello).unwrap();
@@ -471,7 +473,7 @@ impl Raw {
         self.stream.write_all(&request.frame(id, handle)).unwrap();
     }
 
-    /// As [`Self::request`], with a descriptor beside it.
+    /// Like [`Self::request`], with a descriptor.
     pub(crate) fn request_with(
         &mut self,
         id: RequestId,
@@ -514,7 +516,7 @@ pub(crate) fn introduction(secret: &Secret) -> Introduction<'_> {
     Introduction { secret, package_version: "1.2.3", features: 0, nonce: [3; 32] }
 }
 
-/// A socket path in `directory` and a listener of the test's own there.
+/// A socket path in `directory`, and a listener there that the test controls.
 pub(crate) fn own_listener(directory: &TempDir) -> (PathBuf, std::os::unix::net::UnixListener) {
     let path = directory.path().join("own");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();

@@ -38,7 +38,7 @@ fn sizes_are_bytes_of_key_and_value_unless_given() {
 }
 
 #[test]
-fn as_many_as_needed_are_evicted_and_never_what_is_being_stored() {
+fn as_many_entries_as_needed_are_evicted_and_never_the_one_that_is_being_stored() {
     let mut bench = bounded(None, Some(10), None);
     for key in ["a", "b", "c"] {
         bench.set_for(key, "v", sized(3));
@@ -51,14 +51,14 @@ fn as_many_as_needed_are_evicted_and_never_what_is_being_stored() {
 }
 
 #[test]
-fn what_is_too_large_is_not_stored_and_leaves_no_older_value() {
+fn a_value_that_is_too_large_is_not_stored_and_the_older_one_is_removed() {
     let mut bench = bounded(None, Some(10), Some(5));
     bench.set_for("k", "v", sized(5));
     assert!(!bench.set_for("k", "w", sized(6)));
     assert_eq!(bench.get("k"), None);
     bench.set_for("other", "v", sized(5));
     assert!(!bench.set_for("k", "w", sized(u64::MAX)));
-    assert_eq!(bench.keys(), ["other"], "nothing is evicted for what cannot be stored");
+    assert_eq!(bench.keys(), ["other"], "nothing is evicted for a value that cannot be stored");
     assert_eq!(bench.stats().sets, 2);
 }
 

@@ -32,7 +32,7 @@ fn a_counter_begins_at_zero_and_is_a_number_like_any_other() {
 }
 
 #[test]
-fn the_window_is_not_extended_and_a_stale_counter_begins_anew() {
+fn the_window_is_not_extended_and_a_stale_counter_starts_again_from_zero() {
     let mut bench = Bench::plain();
     let window = CountBy { ttl: Some(10 * MS), ..PLAIN };
     assert_eq!(bench.count("k", 1.0, window), counted(1.0, Some(10), true));
@@ -43,7 +43,7 @@ fn the_window_is_not_extended_and_a_stale_counter_begins_anew() {
 }
 
 #[test]
-fn a_counter_takes_the_namespaces_time_unless_it_has_its_own() {
+fn a_counter_has_the_ttl_of_the_namespace_unless_it_has_its_own() {
     let mut bench = Bench::with_ttl(20);
     assert_eq!(bench.count("a", 1.0, PLAIN), counted(1.0, Some(20), true));
     assert_eq!(bench.count("b", 1.0, CountBy { ttl: Some(0), ..PLAIN }), counted(1.0, None, true));
@@ -59,7 +59,7 @@ fn floors_and_ceilings_clamp() {
 }
 
 #[test]
-fn what_is_no_number_or_leaves_the_finite_ones_is_refused_unchanged() {
+fn a_value_that_is_not_a_number_or_would_become_infinite_is_refused_and_stays() {
     let mut bench = Bench::plain();
     bench.set("text", "v");
     assert_eq!(bench.count("text", 1.0, PLAIN).error(), Some(ErrorKind::NotANumber));
@@ -99,7 +99,7 @@ fn counting_touches_the_order_of_use_and_keeps_an_explicit_size() {
 }
 
 #[test]
-fn a_counter_that_cannot_be_stored_is_an_error_and_not_a_lie() {
+fn a_counter_that_cannot_be_stored_is_an_error() {
     let mut bench = Bench::new(NamespaceOptions { max_entry_size: Some(20), ..Default::default() });
     bench.count("k", 1.0, PLAIN);
     let reply = bench.count("k", 1.0, CountBy { size: Some(21), ..PLAIN });

@@ -11,7 +11,7 @@ use crate::value::value_tag;
 use crate::wire::structures::CountBy;
 
 #[test]
-fn what_was_set_is_there_until_it_is_deleted() {
+fn a_value_can_be_read_until_it_is_deleted() {
     let mut bench = Bench::plain();
     assert_eq!(bench.get("k"), None);
     assert!(bench.set("k", "one"));
@@ -80,7 +80,11 @@ fn get_and_set_answers_what_was_there_before() {
     assert_eq!(bench.get("k").as_deref(), Some("three"));
     assert_eq!(bench.remaining("k"), Some(None));
     let stats = bench.stats();
-    assert_eq!((stats.size, stats.sets, stats.hits, stats.misses), (1, 3, 2, 0), "it is no read");
+    assert_eq!(
+        (stats.size, stats.sets, stats.hits, stats.misses),
+        (1, 3, 2, 0),
+        "it does not count as a read"
+    );
 }
 
 #[test]
@@ -94,7 +98,7 @@ fn get_and_set_does_not_answer_a_stale_value_where_reads_do() {
 }
 
 #[test]
-fn what_get_and_set_cannot_store_leaves_no_older_value() {
+fn get_and_set_of_a_value_that_is_not_stored_removes_the_older_one() {
     let mut bench = Bench::new(NamespaceOptions { max_entry_size: Some(10), ..Default::default() });
     bench.set("k", "old");
     assert_eq!(swap(&mut bench, "far too large", Keep::default()).as_deref(), Some("old"));
@@ -103,7 +107,7 @@ fn what_get_and_set_cannot_store_leaves_no_older_value() {
     let over = Keep { expires_at: Some(0.0), ..Keep::default() };
     assert_eq!(swap(&mut bench, "new", over).as_deref(), Some("old"));
     assert_eq!(bench.get("k"), None);
-    assert_eq!(bench.stats().refused, 1, "what had expired was not too large");
+    assert_eq!(bench.stats().refused, 1, "the value that had expired was not too large");
 }
 
 #[test]

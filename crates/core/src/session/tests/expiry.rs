@@ -20,14 +20,14 @@ fn an_entry_is_stale_from_its_deadline_on() {
     assert!(!bench.has("k"));
     assert_eq!(bench.peek("k"), None);
     assert_eq!(bench.remaining("k"), None);
-    assert_eq!(bench.stats().size, 1, "it is there until it is met");
+    assert_eq!(bench.stats().size, 1, "it is kept until a read finds it");
     assert_eq!(bench.get("k"), None);
     let stats = bench.stats();
     assert_eq!((stats.size, stats.expirations, stats.hits, stats.misses), (0, 1, 1, 1));
 }
 
 #[test]
-fn an_entrys_own_time_wins_and_zero_is_for_ever() {
+fn the_ttl_of_an_entry_overrides_that_of_the_namespace_and_zero_means_never() {
     let mut bench = Bench::with_ttl(10);
     bench.set_for("long", "v", ttl(20));
     bench.set_for("ever", "v", ttl(0));
@@ -37,7 +37,7 @@ fn an_entrys_own_time_wins_and_zero_is_for_ever() {
 }
 
 #[test]
-fn an_end_in_the_calendar_is_kept_and_a_past_one_removes_what_was_there() {
+fn an_absolute_end_is_kept_and_one_in_the_past_removes_the_entry() {
     let mut bench = Bench::plain();
     let wall = bench.store.clock().wall_ms();
     let until = |at: f64| Keep { expires_at: Some(at), ttl: Some(1), ..Keep::default() };
@@ -48,7 +48,7 @@ fn an_end_in_the_calendar_is_kept_and_a_past_one_removes_what_was_there() {
 }
 
 #[test]
-fn a_past_end_leaves_a_fresh_entry_alone_when_only_an_absent_one_was_to_be_stored() {
+fn set_if_absent_with_an_end_in_the_past_leaves_a_fresh_entry_alone() {
     let mut bench = Bench::plain();
     bench.set("k", "v");
     let (key, value) = (text_key("k"), text_value("w"));
@@ -58,7 +58,7 @@ fn a_past_end_leaves_a_fresh_entry_alone_when_only_an_absent_one_was_to_be_store
 }
 
 #[test]
-fn reads_restart_the_time_only_where_that_was_asked_for() {
+fn reads_restart_the_ttl_only_where_an_option_says_so() {
     let mut plain = Bench::new(options(|_| ()));
     let mut on_get = Bench::new(options(|options| options.update_age_on_get = Some(true)));
     let mut on_has = Bench::new(options(|options| options.update_age_on_has = Some(true)));
@@ -80,7 +80,7 @@ fn reads_restart_the_time_only_where_that_was_asked_for() {
 }
 
 #[test]
-fn reads_do_not_move_an_end_in_the_calendar() {
+fn reads_do_not_move_an_absolute_end() {
     let mut bench = Bench::new(options(|options| options.update_age_on_get = Some(true)));
     let keep = Keep { expires_at: Some(bench.store.clock().wall_ms() + 8.0), ..Keep::default() };
     bench.set_for("k", "v", keep);
@@ -122,7 +122,7 @@ fn a_stale_entry_stays_unpromoted_where_reads_do_not_delete_it() {
 }
 
 #[test]
-fn touch_gives_a_new_time_from_now() {
+fn touch_sets_a_new_ttl_from_now() {
     let mut bench = Bench::with_ttl(10);
     bench.set("k", "v");
     bench.advance(4);
@@ -164,7 +164,7 @@ fn purge_stale_removes_what_is_stale_and_only_that() {
 }
 
 #[test]
-fn a_namespace_that_purges_by_itself_is_clean_after_each_tick() {
+fn a_namespace_with_autopurge_has_no_stale_entries_after_a_tick() {
     let mut bench = Bench::new(options(|options| options.ttl_autopurge = Some(true)));
     assert_eq!(bench.store.tick(), None);
     bench.set("a", "v");

@@ -32,7 +32,7 @@ fn opening_tells_the_options_in_force() {
     assert_eq!(
         user.ask(4, open("n")),
         Response::Opened { settings, table: None },
-        "what is left out is taken over"
+        "an option that is left out is taken from the namespace"
     );
     assert_eq!(store.namespaces(), ["n"]);
 }
@@ -60,7 +60,7 @@ fn an_option_declared_later_takes_effect_at_once() {
 }
 
 #[test]
-fn a_conflict_is_answered_to_every_request_of_the_handle_and_may_be_mended() {
+fn every_request_with_a_handle_in_conflict_gets_that_error_until_it_is_opened_with_matching_options() {
     let (store, _) = manual_store();
     let mut one = User::new(&store);
     one.ask(1, open_with_max("n", 5));
@@ -184,7 +184,7 @@ fn bad_names_and_options_are_refused() {
 }
 
 #[test]
-fn a_handle_means_one_name_until_it_is_released() {
+fn a_handle_refers_to_one_name_until_it_is_released() {
     let (store, _) = manual_store();
     let mut user = User::new(&store);
     assert_eq!(user.ask(7, Ping {}).error(), Some(ErrorKind::Protocol));
@@ -200,7 +200,7 @@ fn a_handle_means_one_name_until_it_is_released() {
 }
 
 #[test]
-fn a_destroyed_namespace_begins_anew_with_the_options_of_who_comes_first() {
+fn a_destroyed_namespace_is_created_again_with_the_options_of_the_handle_that_is_used_first() {
     let mut bench = Bench::new(NamespaceOptions { max: Some(5), ..Default::default() });
     let mut plain = bench.join();
     bench.set("k", "v");
@@ -212,16 +212,16 @@ fn a_destroyed_namespace_begins_anew_with_the_options_of_who_comes_first() {
     let tuned = bench.ask(Tune { options: NamespaceOptions::default() });
     assert!(
         matches!(tuned.response(), Response::Settings(settings) if settings.max == Some(5)),
-        "the one who declared it brings it back"
+        "the handle that declared the option brings it back"
     );
     assert_eq!(bench.stats().sets, 0);
     let key = text_key("k");
     plain.ask(1, Count { key: Blob(&key), amount: 1.0, by: CountBy::default() });
-    assert!(bench.has("k"), "both mean the same namespace again");
+    assert!(bench.has("k"), "both refer to the same namespace again");
 }
 
 #[test]
-fn destroying_through_an_old_handle_means_the_successor() {
+fn destroying_through_an_old_handle_destroys_the_new_namespace_of_that_name() {
     let mut bench = Bench::plain();
     let mut other = bench.join();
     bench.flag(Destroy {});

@@ -29,13 +29,13 @@ impl User {
         self.last()
     }
 
-    fn settle(&mut self, token: LeaseToken, loaded: Loaded<'_>) -> Reply {
+    fn complete(&mut self, token: LeaseToken, loaded: Loaded<'_>) -> Reply {
         self.ask(1, Complete { token, loaded })
     }
 
     fn load(&mut self, token: LeaseToken, value: &str) -> bool {
         let value = text_value(value);
-        let reply = self.settle(token, Loaded::Value { value: Blob(&value), keep: Keep::default().into() });
+        let reply = self.complete(token, Loaded::Value { value: Blob(&value), keep: Keep::default().into() });
         matches!(reply.response(), Response::Flag(true))
     }
 
@@ -62,7 +62,7 @@ fn crowd() -> (Bench, User, User) {
 }
 
 #[test]
-fn one_loads_and_all_get_the_value_which_is_stored() {
+fn one_session_loads_the_value_which_is_stored_and_sent_to_all_that_wait() {
     let (mut bench, mut one, mut two) = crowd();
     let token = bench.user.lead("k");
     let (first, second) = (one.wait_for("k"), two.wait_for("k"));
@@ -79,21 +79,21 @@ fn one_loads_and_all_get_the_value_which_is_stored() {
 }
 
 #[test]
-fn nothing_and_failures_reach_the_waiters_and_store_nothing() {
+fn an_empty_result_or_a_failure_reaches_the_waiters_and_nothing_is_stored() {
     let (mut bench, mut one, _) = crowd();
     let token = bench.user.lead("k");
     let waits = one.wait_for("k");
-    assert_eq!(bench.user.settle(token, Loaded::Nothing), Response::Flag(true));
+    assert_eq!(bench.user.complete(token, Loaded::Nothing), Response::Flag(true));
     assert_eq!(one.answer(waits), Response::Missing);
     let token = bench.user.lead("k");
     let waits = one.wait_for("k");
-    assert_eq!(bench.user.settle(token, Loaded::Failed(Blob(b"why"))), Response::Flag(true));
+    assert_eq!(bench.user.complete(token, Loaded::Failed(Blob(b"why"))), Response::Flag(true));
     assert_eq!(one.answer(waits), Response::Failed(Blob(b"why")));
     assert_eq!(bench.stats().size, 0);
 }
 
 #[test]
-fn what_cannot_be_stored_is_handed_out_all_the_same() {
+fn a_loaded_value_that_cannot_be_stored_still_reaches_the_waiters() {
     let options = NamespaceOptions { max_entry_size: Some(10), ..Default::default() };
     let mut bench = Bench::new(options);
     let mut one = bench.join();
@@ -105,7 +105,7 @@ fn what_cannot_be_stored_is_handed_out_all_the_same() {
     let waits = one.wait_for("k");
     let null = [value_tag::NULL];
     let loaded = Loaded::Value { value: Blob(&null), keep: Keep::default().into() };
-    assert_eq!(bench.user.settle(token, loaded), Response::Flag(true));
+    assert_eq!(bench.user.complete(token, loaded), Response::Flag(true));
     assert_eq!(one.answer(waits), Response::Value(Blob(&null)));
     assert_eq!(bench.stats().size, 0);
 }
@@ -129,9 +129,9 @@ fn a_leader_that_gives_up_is_replaced_and_one_alone_leaves_the_key_free() {
     let (mut bench, mut one, _) = crowd();
     let token = bench.user.lead("k");
     let waits = one.wait_for("k");
-    assert_eq!(bench.user.settle(token, Loaded::Abandoned), Response::Flag(true));
+    assert_eq!(bench.user.complete(token, Loaded::Abandoned), Response::Flag(true));
     let token = one.takeover(waits);
-    assert_eq!(one.settle(token, Loaded::Abandoned), Response::Flag(true));
+    assert_eq!(one.complete(token, Loaded::Abandoned), Response::Flag(true));
     bench.user.lead("k");
     assert_eq!(bench.stats().takeovers, 1);
 }
@@ -145,7 +145,7 @@ fn an_overrun_lease_passes_on_at_its_end_and_the_late_leader_is_told() {
     let end = bench.store.clock().now() + LEASE / 2 * MS;
     assert_eq!(bench.store.tick(), Some(end));
     bench.advance(LEASE / 2);
-    assert_eq!(bench.store.tick(), None, "nobody else waits");
+    assert_eq!(bench.store.tick(), None, "no other session waits");
     let taken = one.takeover(waits);
     assert!(!bench.user.load(token, "late"));
     assert!(one.load(taken, "v"));
@@ -222,7 +222,7 @@ fn a_fetch_without_force_joins_a_forced_load_only_when_there_is_no_value() {
 }
 
 #[test]
-fn a_stale_entry_is_loaded_anew_and_stays_readable_where_that_is_allowed() {
+fn a_stale_entry_is_loaded_again_and_stays_readable_where_that_is_allowed() {
     let options = NamespaceOptions { allow_stale: Some(true), ..Default::default() };
     let mut bench = Bench::new(options);
     bench.set_for("k", "old", ttl(5));
@@ -253,7 +253,7 @@ fn a_fetch_that_wants_no_answer_is_refused_and_holds_no_lease() {
 }
 
 #[test]
-fn a_lease_cannot_be_settled_by_another_session() {
+fn a_lease_cannot_be_completed_by_another_session() {
     let (mut bench, mut one, _) = crowd();
     let token = bench.user.lead("k");
     assert!(!one.load(token, "forged"));
@@ -267,7 +267,7 @@ fn a_result_that_is_refused_passes_the_lease_on() {
     let waits = one.wait_for("k");
     let value = text_value("v");
     let keep = Keep { size: Some(0), ..Keep::default() };
-    let reply = bench.user.settle(token, Loaded::Value { value: Blob(&value), keep: keep.into() });
+    let reply = bench.user.complete(token, Loaded::Value { value: Blob(&value), keep: keep.into() });
     assert_eq!(reply.error(), Some(ErrorKind::InvalidOption));
     let token = one.takeover(waits);
     assert!(one.load(token, "v"));
@@ -291,7 +291,7 @@ fn releasing_the_last_handle_gives_leases_and_waits_up() {
     bench.user.lead("k");
     let waits = one.wait_for("k");
     bench.user.ask(2, Release {});
-    assert!(one.late.take().is_none(), "another handle still means the namespace");
+    assert!(one.late.take().is_none(), "another handle still refers to the namespace");
     bench.user.ask(1, Release {});
     one.takeover(waits);
     let waits = two.wait_for("k");
@@ -305,11 +305,11 @@ fn the_loaders_own_terms_decide_how_long_its_value_is_kept() {
     let mut bench = Bench::with_ttl(50);
     let token = bench.user.lead("k");
     let value = text_value("v");
-    bench.user.settle(token, Loaded::Value { value: Blob(&value), keep: ttl(20).into() });
+    bench.user.complete(token, Loaded::Value { value: Blob(&value), keep: ttl(20).into() });
     assert_eq!(bench.remaining("k"), Some(Some(20 * MS)));
 }
 
-/// Many threads load one key again and again; a value is never loaded twice at a time, and nobody waits for ever.
+/// Many threads load one key again and again. It is never loaded twice at the same time, and every wait ends.
 #[test]
 fn threads_that_fetch_one_key_lead_one_at_a_time_and_are_all_answered() {
     use std::sync::atomic::{AtomicUsize, Ordering};

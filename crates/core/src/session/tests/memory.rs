@@ -11,7 +11,7 @@ use crate::store::probe::Probe;
 use crate::testing::{set, set_if_absent};
 use crate::wire::structures::CountBy;
 
-/// Needs another table if the bound was never higher.
+/// Needs another table, if the bound was never higher.
 const GROWN: NamespaceOptions = NamespaceOptions {
     max: None,
     max_size: Some(DEFAULT_MAX_SIZE + 1),
@@ -83,7 +83,7 @@ fn a_write_that_failed_does_not_keep_a_load_from_being_stored() {
 }
 
 #[test]
-fn a_loaded_value_that_cannot_be_kept_is_handed_out() {
+fn a_loaded_value_that_cannot_be_stored_reaches_the_waiters() {
     let probe = Probe::new();
     let mut bench = Bench::plain();
     let mut other = bench.join();
@@ -136,7 +136,7 @@ fn a_larger_bound_without_memory_leaves_the_options_as_they_were() {
 }
 
 #[test]
-fn iterations_go_on_when_the_namespace_grows() {
+fn scans_continue_when_the_namespace_grows() {
     let probe = Probe::new();
     let mut bench = Bench::plain();
     for key in ["a", "b", "c", "d"] {
@@ -150,7 +150,7 @@ fn iterations_go_on_when_the_namespace_grows() {
     };
     let request = BeginScan { fields: ScanFields::Entries, prefix: None, limit: 1 };
     let (cursor, first) = page(&bench.ask(request));
-    // Entries move in the order of use: now each gets another slot.
+    // Entries move to the new table in the order of use, so each gets another slot.
     bench.get("a");
     bench.ask(Tune { options: GROWN });
     assert_eq!(probe.retired(), 1);

@@ -1,4 +1,4 @@
-//! Behaviour as a user of a session sees it.
+//! The behaviour of sessions, tested with requests and replies.
 
 mod bounds;
 mod counters;
@@ -30,7 +30,7 @@ use crate::wire::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
 /// Microseconds of a millisecond.
 const MS: u64 = 1_000;
 
-/// A user of one namespace whose time stands still.
+/// A user of one namespace, with a manual clock.
 struct Bench {
     store: Arc<Store>,
     hands: Arc<ManualClock>,

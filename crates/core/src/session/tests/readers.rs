@@ -1,4 +1,4 @@
-//! What those need who read from the table by themselves.
+//! What clients need that read the shared table without the host.
 
 use super::*;
 use crate::config::{BUFFER_KEPT, MAX_REPORTED};
@@ -55,7 +55,7 @@ fn a_value_that_was_read_leaves_a_mark_until_the_next_request() {
     assert_eq!(bench.user.session.mark(), None);
     let value = text_value("v");
     bench.ask(GetAndSet { key: Blob(&key), value: Blob(&value), keep: Keep::default() });
-    assert_eq!(bench.user.session.mark(), None, "it answers what is no longer there");
+    assert_eq!(bench.user.session.mark(), None, "the value in the reply is not in the cache any more");
     bench.ask(GetAndDelete { key: Blob(&key) });
     assert_eq!(bench.user.session.mark(), None);
 }
@@ -88,7 +88,7 @@ fn report(reads: &[u8]) -> AccessReport<'_> {
 }
 
 #[test]
-fn reads_of_others_are_counted_and_entries_that_are_not_there_passed_over() {
+fn reported_reads_are_counted_and_entries_that_do_not_exist_are_ignored() {
     let mut bench = Bench::plain();
     bench.set("k", "v");
     bench.user.tell(1, report(&[]));
@@ -106,7 +106,7 @@ fn a_report_about_a_namespace_that_was_destroyed_does_not_bring_it_back() {
 }
 
 #[test]
-fn reports_of_reads_that_are_wrong_count_for_nothing_and_are_not_answered_either() {
+fn malformed_access_reports_are_ignored_without_a_reply() {
     let mut bench = Bench::plain();
     for length in [7, 8 * (MAX_REPORTED + 1)] {
         bench.user.tell(1, report(&vec![0; length]));

@@ -26,7 +26,7 @@ impl Bench {
 }
 
 #[test]
-fn pages_show_each_key_once_most_recent_first_and_touch_nothing() {
+fn pages_show_each_key_once_most_recent_first_and_do_not_change_the_order_of_use() {
     let mut bench = Bench::plain();
     for key in ["a", "b", "c", "d", "e"] {
         bench.set(key, "v");
@@ -56,7 +56,7 @@ fn a_page_shows_entries_as_they_are_now_and_skips_what_is_gone() {
 }
 
 #[test]
-fn an_entry_that_took_the_place_of_a_removed_one_is_not_shown_in_its_stead() {
+fn an_entry_that_reuses_the_slot_of_a_removed_one_is_not_shown_instead_of_it() {
     let mut bench = Bench::plain();
     for key in ["a", "b", "c"] {
         bench.set(key, "v");
@@ -112,7 +112,7 @@ fn fields_decide_what_a_page_carries() {
 }
 
 #[test]
-fn stale_entries_are_shown_where_they_are_allowed_but_not_in_a_snapshot() {
+fn stale_entries_are_shown_where_they_are_allowed_but_not_in_a_dump() {
     let mut bench = Bench::new(NamespaceOptions { allow_stale: Some(true), ..Default::default() });
     bench.set_for("k", "v", ttl(5));
     bench.advance(5);

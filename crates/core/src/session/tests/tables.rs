@@ -1,4 +1,4 @@
-//! Tickets for tables, and what belongs to them.
+//! Tickets for tables, and their descriptors.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn ticket(user: &mut User, handle: Handle, name: &str) -> Option<Ticket> {
 }
 
 #[test]
-fn only_who_asked_to_share_gets_tickets_and_what_belongs_to_them() {
+fn only_a_session_that_shares_tables_gets_tickets_and_descriptors() {
     let (store, _) = manual_store();
     with_table(&store, "n");
     let mut user = User::new(&store);
@@ -43,7 +43,7 @@ fn only_who_asked_to_share_gets_tickets_and_what_belongs_to_them() {
 }
 
 #[test]
-fn what_was_not_taken_never_goes_with_another_answer() {
+fn a_descriptor_that_was_not_taken_is_never_sent_with_another_reply() {
     let (store, _) = manual_store();
     with_table(&store, "n");
     let mut user = User::new(&store);
@@ -59,12 +59,12 @@ fn what_was_not_taken_never_goes_with_another_answer() {
 }
 
 #[test]
-fn a_namespace_that_was_destroyed_takes_its_table_along() {
+fn a_destroyed_namespace_does_not_share_its_table() {
     let (store, _) = manual_store();
     with_table(&store, "n");
     let mut user = User::new(&store);
     user.session.share_tables(true);
     assert_eq!(ticket(&mut user, 1, "n"), Some(TICKET));
     user.ask(1, Destroy {});
-    assert_ne!(ticket(&mut user, 1, "n"), Some(TICKET), "the successor has one of its own, or none");
+    assert_ne!(ticket(&mut user, 1, "n"), Some(TICKET), "the new namespace has another table, or none");
 }

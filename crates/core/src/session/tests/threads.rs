@@ -8,8 +8,8 @@ use crate::testing::watchdog;
 const THREADS: u64 = 4;
 const ROUNDS: u64 = 3_000;
 
-/// Namespaces are destroyed, sessions dropped, leases given up and time moves on; all the same every fetch that waits
-/// is answered, and nothing is left over.
+/// Namespaces are destroyed, sessions are dropped, leases are given up and time passes. Every fetch that waits is still
+/// answered, and nothing is left over.
 #[test]
 fn no_fetch_is_forgotten_whatever_threads_do() {
     let _watchdog = watchdog("no fetch is forgotten", Duration::from_secs(60));
@@ -25,7 +25,7 @@ fn no_fetch_is_forgotten_whatever_threads_do() {
     for number in 0..3 {
         let key = text_key(&number.to_string());
         let reply = user.ask(1, Fetch { key: Blob(&key), force: false, lease: 1 });
-        assert!(!matches!(reply.response(), Response::Waiting), "nobody leads any more");
+        assert!(!matches!(reply.response(), Response::Waiting), "no session leads any more");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files that are not what was written.
+//! Damaged files.
 
 use super::super::format::{Header, Sink};
 use super::*;
@@ -15,7 +15,7 @@ fn small() -> (Place, Vec<u8>) {
     (place, bytes)
 }
 
-/// Loads these bytes, which must be refused; why.
+/// Loads these bytes, which must be refused. Returns the reason.
 fn refused(place: &Place, bytes: &[u8]) -> String {
     // In place, so that the file keeps its mode.
     std::fs::write(&place.path, bytes).unwrap();
@@ -31,7 +31,7 @@ fn refused(place: &Place, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_file_that_was_cut_anywhere_is_refused_whole() {
+fn a_file_that_was_cut_anywhere_is_refused() {
     let (place, bytes) = small();
     for length in 0..bytes.len() {
         refused(&place, &bytes[..length]);
@@ -70,16 +70,16 @@ fn exchanged_and_missing_bytes_are_noticed() {
 }
 
 #[test]
-fn a_foreign_file_and_another_format_are_told_apart() {
+fn the_reason_distinguishes_a_foreign_file_from_another_format() {
     let (place, mut bytes) = small();
-    assert!(refused(&place, &[b'{'; 400]).contains("is no snapshot"));
+    assert!(refused(&place, &[b'{'; 400]).contains("is not a snapshot"));
     bytes[8] = 2;
     let reason = refused(&place, &bytes);
     assert!(reason.contains("format 2") && reason.contains(env!("CARGO_PKG_VERSION")), "{reason}");
 }
 
 #[test]
-fn what_is_no_content_is_refused_even_with_the_right_checksum() {
+fn malformed_content_is_refused_even_with_the_right_checksum() {
     let (place, _) = small();
     for records in [&b""[..], &[1, 0, 0, 0, 77], &[3, 0, 0, 0, 0, 1, 9], &[3, 0, 0, 0, 0, 2, 9], &[255; 9]] {
         let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Whose files are believed, and which ones are removed.
+//! Which files are loaded, and which ones are removed.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -28,7 +28,7 @@ fn refused(place: &Place) -> (String, Option<PathBuf>) {
 }
 
 #[test]
-fn a_snapshot_is_open_to_nobody_else() {
+fn a_snapshot_is_closed_to_other_users() {
     let (place, _) = written();
     assert_eq!(place.path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(place.names(), ["cache.snapshot"]);
@@ -71,17 +71,17 @@ fn a_link_is_not_followed_but_moved_itself() {
 }
 
 #[test]
-fn what_is_no_regular_file_holds_nobody_up_and_stays() {
+fn a_pipe_or_a_directory_does_not_block_and_is_left_alone() {
     let place = Place::new();
     assert!(std::process::Command::new("mkfifo").arg(&place.path).status().unwrap().success());
     let (reason, moved) = refused(&place);
-    assert!(reason.contains("no regular file"), "{reason}");
+    assert!(reason.contains("not a regular file"), "{reason}");
     assert_eq!(moved, None);
     std::fs::remove_file(&place.path).unwrap();
 
     std::fs::create_dir(&place.path).unwrap();
     let (reason, moved) = refused(&place);
-    assert!(reason.contains("no regular file"), "{reason}");
+    assert!(reason.contains("not a regular file"), "{reason}");
     assert_eq!(moved, None, "a directory was named by mistake");
     let error = write(&host(0).0, &place.path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::System);
@@ -89,7 +89,7 @@ fn what_is_no_regular_file_holds_nobody_up_and_stays() {
 }
 
 #[test]
-fn a_new_snapshot_replaces_a_link_and_not_what_it_leads_to() {
+fn a_new_snapshot_replaces_a_link_and_not_its_target() {
     let place = Place::new();
     let target = place.directory.path().join("target");
     std::fs::write(&target, "precious").unwrap();
@@ -100,7 +100,7 @@ fn a_new_snapshot_replaces_a_link_and_not_what_it_leads_to() {
 }
 
 #[test]
-fn what_dead_writers_left_is_removed_and_nothing_else() {
+fn only_the_temporary_files_of_killed_writers_are_removed() {
     let (place, store) = written();
     let beside = |name: &str| place.directory.path().join(name);
     let others = [

@@ -1,4 +1,4 @@
-//! Snapshots as who writes and loads them sees them.
+//! Writing and loading snapshots.
 
 mod damage;
 #[cfg(unix)]
@@ -25,7 +25,7 @@ use crate::wire::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
 /// Microseconds of a millisecond.
 const MS: u64 = 1_000;
 
-/// A directory of its own, and the path of a snapshot in it.
+/// A temporary directory, and the path of a snapshot in it.
 struct Place {
     directory: TempDir,
     path: PathBuf,
@@ -48,7 +48,7 @@ impl Place {
     }
 }
 
-/// A host at the same wall time as every other one, whose machine runs for `up_ms`.
+/// A store whose machine has run for `up_ms`. All of them have the same wall-clock time.
 fn host(up_ms: u64) -> (Arc<Store>, Arc<ManualClock>) {
     let (store, hands) = manual_store();
     hands.advance(Duration::from_millis(up_ms));
@@ -93,7 +93,7 @@ fn pair(key: &str, left: Option<u64>) -> (String, Option<u64>) {
 #[test]
 fn entries_come_back_with_the_time_that_is_left_by_the_wall_clock() {
     let place = Place::new();
-    // The second host is on a machine that was started anew: its monotonic clock shows less.
+    // The second machine was restarted: its monotonic clock shows less.
     let ((store, hands), (later, later_hands)) = (host(100_000), host(1_000));
     let mut user = open(&store);
     for (key, ttl) in [("short", 500), ("long", 9_000), ("for ever", 0)] {
@@ -116,7 +116,7 @@ fn entries_come_back_with_the_time_that_is_left_by_the_wall_clock() {
 }
 
 #[test]
-fn a_wall_clock_that_was_set_back_prolongs_nothing() {
+fn no_entry_lives_longer_because_the_wall_clock_was_set_back() {
     let place = Place::new();
     let ((store, _), (later, hands)) = (host(0), host(0));
     set(&mut open(&store), "k", "v", 500);
@@ -129,7 +129,7 @@ fn a_wall_clock_that_was_set_back_prolongs_nothing() {
 }
 
 #[test]
-fn what_was_stale_already_is_not_kept_even_where_it_is_still_a_value() {
+fn stale_entries_are_not_written_even_where_they_may_still_be_read() {
     let place = Place::new();
     let (store, hands) = host(0);
     let stale = NamespaceOptions { allow_stale: Some(true), ..Default::default() };
@@ -146,7 +146,7 @@ fn what_was_stale_already_is_not_kept_even_where_it_is_still_a_value() {
 // --- content ---------------------------------------------------------------------------------------------------
 
 #[test]
-fn a_store_of_many_parts_comes_back_in_its_order_of_use_and_is_not_changed() {
+fn a_large_store_is_loaded_in_its_order_of_use_and_writing_does_not_change_it() {
     let place = Place::new();
     let (store, _) = host(0);
     let mut user = open(&store);
@@ -163,12 +163,12 @@ fn a_store_of_many_parts_comes_back_in_its_order_of_use_and_is_not_changed() {
     let mut joined = open(&later);
     assert_eq!(left(&mut joined), before);
     let counted = stats(&mut joined);
-    assert_eq!((counted.sets, counted.hits, counted.size), (0, 0, 2_000), "a new host counts anew");
+    assert_eq!((counted.sets, counted.hits, counted.size), (0, 0, 2_000), "a new host counts from 0");
     later.validate();
 }
 
 #[test]
-fn a_store_in_use_keeps_what_it_has_and_its_bounds() {
+fn loading_into_a_store_in_use_keeps_its_entries_and_its_bounds() {
     let place = Place::new();
     let ((store, _), (later, _)) = (host(0), host(0));
     let mut user = open(&store);
@@ -197,7 +197,7 @@ fn an_empty_store_is_a_snapshot_too_and_a_missing_file_is_none() {
 
 // --- failures --------------------------------------------------------------------------------------------------
 
-/// A disk with room for so many bytes.
+/// A disk with room for a number of bytes.
 struct Disk<W>(W, usize);
 
 impl<W: io::Write> io::Write for Disk<W> {

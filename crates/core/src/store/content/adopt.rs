@@ -1,4 +1,4 @@
-//! What a namespace takes over from another host.
+//! What a namespace takes over from another host: counters, loads in flight and entries.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use crate::wire::structures::Stats;
 const MAX_TTL_MICROS: u64 = MAX_TTL.as_micros() as u64;
 const MAX_LEASE_MICROS: u64 = MAX_LEASE.as_micros() as u64;
 
-/// From which moment on the spans of the content count, here: this much before `start`.
+/// What the durations in the content are relative to: the moment `elapsed` before `start`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Base {
     pub(super) start: Moment,
     /// Microseconds. More than `start` if the machine was restarted in between.
     pub(super) elapsed: u64,
-    /// What is stale may still be a value.
+    /// Stale entries are imported where they may be read.
     pub(super) keeps_stale: bool,
 }
 
 impl Base {
-    /// When something ends that had `remaining` microseconds left; `start` if it has ended.
+    /// The end of something that had `remaining` microseconds left; `start` if it has ended already.
     fn end_of(&self, remaining: u64, most: u64) -> Moment {
         self.start + remaining.min(most).saturating_sub(self.elapsed)
     }
 }
 
-/// What becomes of an entry.
+/// What was done with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Kept(Place),
     /// It has expired.
     Expired,
-    /// There is no room, or an entry of that key.
+    /// There is no room, or its key has an entry already.
     Skipped,
 }
 
 impl Fate {
-    /// Where it is, if it was kept.
+    /// Where it was stored, if it was.
     pub(super) fn place(self) -> Option<Place> {
         match self {
             Self::Kept(place) => Some(place),
@@ -54,7 +54,7 @@ impl Fate {
 }
 
 impl State {
-    /// What was counted here so far, and which process declared the options.
+    /// The counters of this host so far, and which process declared the options.
     pub(super) fn counted(&self) -> Counters {
         let stats = self.stats();
         let Process { pid, started } = self.options.declared_by();
@@ -74,7 +74,7 @@ impl State {
         }
     }
 
-    /// Continues to count where another host stopped.
+    /// Continues the counters of another host.
     pub(super) fn resume(&mut self, counted: &Counters) {
         let known = |counter: u64| counter.min(MAX_CONTENT_NUMBER);
         self.parts.resume(&Stats {
@@ -92,7 +92,7 @@ impl State {
         });
     }
 
-    /// Continues a load; `false` when there is one of that token already.
+    /// Continues a load; `false` when there is one with that token already.
     pub(super) fn adopt(&mut self, lease: &LeaseRecord<'_>, base: &Base) -> bool {
         let overrun = base.end_of(lease.remaining, MAX_LEASE_MICROS);
         self.parts.loading.adopt(InFlight {
@@ -103,7 +103,7 @@ impl State {
         })
     }
 
-    /// Takes an entry as the least recently used one.
+    /// Stores an entry as the least recently used one.
     pub(super) fn admit(&mut self, entry: &EntryRecord<'_>, base: &Base, now: Moment) -> Fate {
         let config = self.options.config();
         let EntryFields { remaining, ttl, size, age } = entry.fields;

@@ -1,4 +1,4 @@
-//! Scans under way that come from another host, until they can continue here.
+//! Collects the open scans of another host until they can continue here.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ struct Arrival {
     fields: ScanFields,
     /// Microseconds.
     patience: u64,
-    /// `None` until something was said of it, which may never happen.
+    /// `None` until a record says which entries it has left. That record may be missing.
     runs: Option<Vec<Run>>,
     /// Entries in its runs.
     entries: u64,
@@ -42,10 +42,10 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    /// The next entry has come, and perhaps it was kept.
+    /// Counts the next entry, and where it was stored if it was.
     pub(super) fn note(&mut self, kept: Option<Place>) {
         self.places.extend(kept.map(|place| (self.count, place)));
-        // There are no more entries than slots; a sender that says otherwise loses its scans.
+        // A namespace has no more entries than slots. A sender that sends more loses its scans.
         self.count = self.count.saturating_add(1);
     }
 }
@@ -62,30 +62,30 @@ impl Arrivals {
         Ok(())
     }
 
-    /// Where the entries of a namespace are noted, if it has scans.
+    /// Where the entries of a namespace are counted, if it has scans.
     pub(super) fn of(&mut self, namespace: u32) -> Option<&mut Arrived> {
         self.arrived.get_mut(&namespace)
     }
 
-    /// Some of what a scan has left. All entries have come.
+    /// Adds to the entries that a scan has left. All entries have arrived before.
     pub(super) fn take(&mut self, left: LeftRecord) -> Result<()> {
         self.runs += left.runs.len();
         let Self { scans, arrived, runs } = self;
         let Some(scan) = scans.get_mut(&left.cursor) else {
-            return Err(malformed("has what is left of an unknown scan"));
+            return Err(malformed("has remaining entries of an unknown scan"));
         };
         let there = arrived.get(&scan.namespace).map_or(0, |arrived| u64::from(arrived.count));
         let exists = |(first, count): &Run| u64::from(*first) + u64::from(*count) <= there;
         scan.entries += left.runs.iter().map(|(_, count)| u64::from(*count)).sum::<u64>();
-        // Each entry is in a scan once at most, so what is found to the runs takes no more memory than they say.
+        // Each entry is in a scan at most once, so the memory for the entries is limited too.
         if *runs > MAX_MOVED_RUNS || scan.entries > there || !left.runs.iter().all(exists) {
-            return Err(malformed("has a scan that cannot be"));
+            return Err(malformed("has an invalid scan"));
         }
         scan.runs.get_or_insert_default().extend(left.runs);
         Ok(())
     }
 
-    /// Nothing more will come: leaves each scan to its namespace; returns how many those are.
+    /// Passes each scan to its namespace, after the last record has arrived. Returns the number of scans.
     pub(super) fn arrive(
         &mut self,
         store: &Store,

@@ -1,7 +1,7 @@
-//! Open scans, on their way to another host: what each has left, said in numbers of entries instead of keys.
+//! Exports open scans to another host: the entries that each has left, given by number instead of by key.
 //!
-//! An entry's number is how many entries of its namespace were written before it. Scans and the order of use agree
-//! mostly, so what is left are few runs of numbers, however many entries those are.
+//! The number of an entry is the number of entries of its namespace that were written before it. The order of a scan
+//! mostly agrees with the order of use, so the entries that are left form few runs of numbers, however many they are.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::store::{Namespace, Place, State, Store};
 /// The scans of all namespaces that were written.
 pub(super) struct Departures {
     surveys: HashMap<u32, Survey>,
-    /// Those whose rest is still to be written, by namespace and cursor.
+    /// Scans whose remaining entries are not written yet, by namespace and cursor.
     left: VecDeque<(u32, u64)>,
-    /// More that can be announced.
+    /// How many more scans can be announced.
     scans: usize,
-    /// More that can be written.
+    /// How many more runs can be written.
     runs: usize,
 }
 
@@ -35,7 +35,7 @@ impl Departures {
         Self { surveys: HashMap::new(), left: VecDeque::new(), scans, runs }
     }
 
-    /// Writes which scans a namespace has, before any entry.
+    /// Announces the scans of a namespace, before any entry is written.
     pub(super) fn announce(
         &mut self,
         state: &State,
@@ -61,7 +61,7 @@ impl Departures {
         self.surveys.get_mut(&number)
     }
 
-    /// Writes what is left of some scans, when no entry will be written any more. `false` when that is done.
+    /// Writes the remaining entries of some scans, after all entries were written. `false` when all scans are done.
     pub(super) fn fill(&mut self, store: &Store, out: &mut Vec<u8>, end: usize) -> Result<bool> {
         let mut looked = 0;
         while out.len() < end
@@ -73,12 +73,12 @@ impl Departures {
         Ok(!self.left.is_empty())
     }
 
-    /// What was not written by now ends with this host.
+    /// Gives up the scans that were not written: they end with this host.
     pub(super) fn cut(&mut self) {
         self.left.clear();
     }
 
-    /// Writes what is left of one scan; returns how many entries were looked at.
+    /// Writes the remaining entries of one scan; returns how many entries were looked at.
     fn write(&mut self, store: &Store, number: u32, cursor: u64, out: &mut Vec<u8>) -> Result<usize> {
         let Some(survey) = self.surveys.get(&number) else { return Ok(0) };
         let (mut looked, room, mut runs) = (0, self.runs, Vec::new());
@@ -90,12 +90,12 @@ impl Departures {
                 }
             });
         });
-        // Destroyed, or in such a disorder that it takes more than all scans may.
+        // The namespace was destroyed, or the order of the scan needs more runs than are allowed.
         if there.is_none() || runs.len() > room {
             return Ok(looked);
         }
         self.runs -= runs.len();
-        // One that has nothing left says so.
+        // A scan without remaining entries has a record without runs.
         let nothing = runs.is_empty().then_some(&runs[..]);
         for runs in nothing.into_iter().chain(runs.chunks(RUNS_PER_RECORD)) {
             Record::Left(LeftRecord { cursor, runs: runs.to_vec() }).append(out)?;
@@ -107,29 +107,29 @@ impl Departures {
 /// The numbers of one namespace's entries.
 pub(super) struct Survey {
     namespace: Arc<Namespace>,
-    /// By slot: the hash of the entry's key, and its number from 1 on.
-    seats: Vec<(u64, u32)>,
+    /// By slot: the hash of the entry's key, and its number, which begins at 1 here.
+    numbers: Vec<(u64, u32)>,
     written: u32,
 }
 
 impl Survey {
     fn new(namespace: &Arc<Namespace>) -> Self {
-        Self { namespace: Arc::clone(namespace), seats: Vec::new(), written: 0 }
+        Self { namespace: Arc::clone(namespace), numbers: Vec::new(), written: 0 }
     }
 
-    /// The next entry was written.
+    /// Numbers the entry that was just written.
     pub(super) fn note(&mut self, (slot, hash): Place) {
         let slot = slot as usize;
-        if self.seats.len() <= slot {
-            self.seats.resize(slot + 1, (0, 0));
+        if self.numbers.len() <= slot {
+            self.numbers.resize(slot + 1, (0, 0));
         }
         self.written += 1;
-        self.seats[slot] = (hash, self.written);
+        self.numbers[slot] = (hash, self.written);
     }
 
     /// The number of an entry; `None` for one that was not written.
     fn number(&self, (slot, hash): Place) -> Option<u32> {
-        let (there, number) = *self.seats.get(slot as usize)?;
+        let (there, number) = *self.numbers.get(slot as usize)?;
         if there == hash { number.checked_sub(1) } else { None }
     }
 }

@@ -1,4 +1,4 @@
-//! A store's content, part by part.
+//! Exports the content of a store, part by part.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -15,27 +15,27 @@ use crate::store::kernel::EntryView;
 use crate::store::{Namespace, ScanCursor, State, Store};
 use crate::wire::{Blob, Minor, PROTOCOL_MINOR};
 
-/// Writes the content of a store, hottest first, as fast as it is asked for. Nothing in the store changes: neither the
-/// order of use nor any counter.
+/// Writes the content of a store, most recently used entries first, one part for each call of [`Self::fill`]. It changes
+/// nothing in the store: neither the order of use nor any counter.
 ///
-/// The locks are held for one part each. Only what says which entries there are is taken at once: 16 bytes for each.
+/// A lock is held for one part at most. The list of entries is made at the beginning, with 16 bytes for each entry.
 pub struct Export {
     store: Arc<Store>,
     purpose: Purpose,
-    /// All spans count from here.
+    /// All durations are relative to this moment.
     began: Moment,
     progress: Progress,
-    /// Those that have no number yet.
+    /// Namespaces that have no number yet.
     unnamed: VecDeque<Arc<Namespace>>,
-    /// Those that have entries left, the next one first.
+    /// Namespaces that have entries left, the next one first.
     sources: VecDeque<Source>,
     named: u32,
     totals: Totals,
-    /// `None` where scans do not matter.
+    /// `None` where scans are not exported.
     pub(super) scans: Option<Departures>,
-    /// The minor version that the receiver speaks: what needs a newer one is left out.
+    /// The minor version of the receiver: records that need a newer one are left out.
     minor: Minor,
-    /// Key and value on their way into a record.
+    /// Holds the key and the value of a record while that is written.
     scratch: Vec<u8>,
 }
 
@@ -53,7 +53,7 @@ struct Source {
 }
 
 impl Export {
-    /// Everything, for a host that continues at once: entries, options, counters, loads in flight and open scans.
+    /// For a host that continues at once: entries, options, counters, loads in flight and open scans.
     pub fn handover(store: &Arc<Store>) -> Self {
         Self::new(store, Purpose::Handover)
     }
@@ -70,7 +70,7 @@ impl Export {
         self
     }
 
-    /// What a later host can use: entries that are not stale, and the options of their namespaces.
+    /// For a host that is started later: entries that are not stale, and the options of their namespaces.
     pub fn snapshot(store: &Arc<Store>) -> Self {
         Self::new(store, Purpose::Snapshot)
     }
@@ -93,11 +93,11 @@ impl Export {
         }
     }
 
-    /// Appends the next part, whole records of about [`CONTENT_PART_BYTES`]. `false` when it was the last one; nothing
-    /// is appended after that.
+    /// Appends the next part: whole records, about [`CONTENT_PART_BYTES`] together. `false` when it was the last one;
+    /// nothing is appended after that.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Internal`] and [`crate::ErrorKind::Limit`] for what cannot be written: a bug.
+    /// [`crate::ErrorKind::Internal`] and [`crate::ErrorKind::Limit`] for a record that cannot be written, which is a bug.
     pub fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool> {
         let end = out.len() + CONTENT_PART_BYTES;
         if self.progress == Progress::NotBegun {
@@ -117,7 +117,7 @@ impl Export {
             self.run(source, out, end)?;
         }
         let has_entries = !self.unnamed.is_empty() || !self.sources.is_empty();
-        // Last of all, for they are said in numbers of the entries that were written.
+        // Scans come last, because they refer to the numbers of the entries that were written.
         let has_scans = match &mut self.scans {
             Some(scans) if !has_entries => scans.fill(&self.store, out, end)?,
             _ => false,
@@ -129,7 +129,7 @@ impl Export {
         Ok(self.progress != Progress::Over)
     }
 
-    /// No entry follows any more, and the end tells how many are missing. Scans still follow.
+    /// Leaves out the remaining entries; the end record says how many. Scans are still written.
     pub fn cut(&mut self) {
         let left: usize = self.sources.iter().map(|source| source.left.len()).sum();
         self.totals.left_out += left as u64;
@@ -137,7 +137,7 @@ impl Export {
         self.unnamed.clear();
     }
 
-    /// Nothing more is said of scans either.
+    /// Leaves out the remaining scans too.
     pub fn cut_scans(&mut self) {
         if let Some(scans) = &mut self.scans {
             scans.cut();
@@ -149,18 +149,18 @@ impl Export {
         self.totals.entries
     }
 
-    /// Entries left out by [`Self::cut`], as far as their namespaces were written.
+    /// Entries left out so far. Those of namespaces that [`Self::cut`] left out as a whole are not counted.
     pub fn left_out(&self) -> u64 {
         self.totals.left_out
     }
 
-    /// Writes what there is of a namespace beside its entries, and gives it its place among the sources.
+    /// Writes everything of a namespace except its entries, and adds it to the sources.
     fn name(&mut self, namespace: Arc<Namespace>, out: &mut Vec<u8>) -> Result<()> {
         let Self { purpose, named: number, began, store, scans, minor, totals, .. } = self;
         let (purpose, number, began, minor) = (*purpose, *number, *began, *minor);
         let named = store.enter(&namespace, |state, _, now| {
             let left = state.scan(None, now);
-            // Without entries a snapshot has nothing to say of it.
+            // A snapshot leaves out namespaces without entries.
             if purpose == Purpose::Snapshot && left.is_empty() {
                 return Ok(None);
             }
@@ -176,7 +176,7 @@ impl Export {
             }
             Ok(Some((left, leases)))
         });
-        // `None` outside: it was destroyed.
+        // The outer `None` means that the namespace was destroyed.
         if let Some((left, leases)) = named.transpose()?.flatten() {
             self.named += 1;
             self.totals.leases += leases;
@@ -187,7 +187,7 @@ impl Export {
         Ok(())
     }
 
-    /// Writes some entries of one namespace, which then queues behind the others.
+    /// Writes some entries of one namespace, which is then queued after the others.
     fn run(&mut self, mut source: Source, out: &mut Vec<u8>, end: usize) -> Result<()> {
         let Self { store, purpose, began, scratch, totals, scans, minor, .. } = self;
         let Source { number, namespace, left } = &mut source;
@@ -217,7 +217,7 @@ impl Export {
         });
         match written {
             Some(written) => written?,
-            // It was destroyed: everything is gone.
+            // The namespace was destroyed, and all entries with it.
             None => left.end(),
         }
         if !left.is_empty() {

@@ -1,18 +1,18 @@
-//! Everything a store holds as a sequence of records: for the host that continues with it ([`Export::handover`],
-//! [`Import::handover`]), or for one that comes later ([`Export::snapshot`], [`Import::snapshot`]; `crate::snapshot`
-//! makes a file of that). `docs/snapshot.md` shows the records.
+//! The content of a store as a sequence of records: for the host that continues at once ([`Export::handover`],
+//! [`Import::handover`]), or for one that is started later ([`Export::snapshot`], [`Import::snapshot`]; `crate::snapshot`
+//! writes that to a file). `docs/snapshot.md` describes the records.
 //!
-//! **Hottest first.** Entries come in the order of use, the namespaces taking turns by some hundred entries, so that
-//! a receiver that stops early has missed the coldest. It puts each entry behind those that it has, which gives
-//! the same order of use again, and lets none of them push another out.
+//! **Most recently used first.** Entries are written in the order of use, a few hundred of each namespace in turn, so
+//! that a receiver that stops early misses only the least recently used ones. It adds each entry after those it has,
+//! which restores the order of use, and evicts no entry for another.
 //!
-//! **The first record of a key wins**, and so does what the receiver held before: it is newer. The store that is
-//! exported may stay in use: then each part is as it was at one moment, what changes is in its older or its newer state,
-//! and what is stored during the export is missing. A host that hands over answers no request until that is done, so there
-//! nothing changes.
+//! **The first record of a key wins**, and an entry that the receiver had before wins over all records, because it is
+//! newer. The store that is exported may stay in use. Then each part shows one moment: an entry that changes is exported
+//! in its older or its newer state, and one that is stored during the export is missing. A host that hands over carries
+//! out no request during the export, so nothing changes there.
 //!
-//! **Times** are spans that count from the moment the export began. Nothing in the content is a moment of a clock, so
-//! that it means the same on another one.
+//! **Times** are durations relative to the beginning of the export. No record holds a reading of a clock, so that the
+//! content means the same on another machine.
 
 mod adopt;
 mod arrivals;
@@ -27,9 +27,10 @@ pub use self::import::{Import, Imported};
 /// What the content is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// Another host continues at once: with loads in flight, open scans, counters, and stale entries where they are values.
+    /// For a host that continues at once: also loads in flight, open scans, counters, and stale entries where those may
+    /// be read.
     Handover,
-    /// A host may come later: entries only. A lease means nothing then, and counters start at 0.
+    /// For a host that is started later: only entries. Leases are void by then, and counters start at 0.
     Snapshot,
 }
 

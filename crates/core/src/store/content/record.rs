@@ -1,7 +1,7 @@
 //! The records, each a frame: a head with the kind, then the fields.
 //!
-//! A record of an unknown kind is passed over if its head allows that, else it ends the import. An entry or a namespace
-//! with fields that this build does not know is not taken: to take half of it would be wrong.
+//! A record of an unknown kind is ignored if its head allows that; otherwise it ends the import. An entry or a namespace
+//! with fields that this build does not know is skipped, because importing only part of it would be wrong.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,40 +14,40 @@ use crate::wire::fields::{self, Nested, Tagged};
 use crate::wire::structures::NamespaceOptions;
 use crate::wire::{Blob, LeaseToken, Minor, codec, frame};
 
-/// Version of the records: a reader that does not know it takes none of them.
+/// Version of the records: a reader that does not know it imports none of them.
 pub(super) const VERSION: u32 = 1;
 
 /// Bytes of the head: the kind and flags, each a `u16`.
 const HEAD_BYTES: usize = 4;
-/// The flag of a record that a reader may pass over when it does not know its kind.
-const PASS_OVER: u16 = 1;
+/// The flag of a record that a reader may ignore if it does not know its kind.
+const MAY_IGNORE: u16 = 1;
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Record<'a> {
-    /// The first one. Its layout is that of every version.
+    /// The first record. Its layout is the same in every version.
     Begin {
         /// See [`VERSION`].
         version: u32,
-        /// All leases and cursors so far had lower numbers.
+        /// Above the numbers of all leases and cursors so far.
         tokens: LeaseToken,
     },
-    /// Numbers itself: the first one is 0.
+    /// Namespaces are numbered in their order, from 0 on.
     Namespace(Box<NamespaceRecord<'a>>),
-    /// A load under way.
+    /// A load in flight.
     Lease(LeaseRecord<'a>),
     /// An entry, less recently used than those of its namespace before it.
     Entry(EntryRecord<'a>),
-    /// The last one.
+    /// The last record.
     End(Totals),
-    /// A scan under way. Only for a receiver that has offered to continue scans, as is `Left`.
+    /// An open scan. Like `Left`, only for a receiver that has offered to continue scans.
     Scan(ScanRecord),
-    /// Some of what a scan has left, in its order. If this never comes the scan ends with its host.
+    /// Some of the entries that a scan has left, in its order. A scan without such a record ends with its host.
     Left(LeftRecord),
-    /// A namespace with options that this build does not know. It takes its number all the same.
+    /// A namespace with options that this build does not know. It is numbered like the others.
     ForeignNamespace,
     /// An entry of this namespace with fields that this build does not know.
     ForeignEntry(u32),
-    /// A record of a newer version that may be passed over.
+    /// A record of a newer version that may be ignored.
     Unknown,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Record<'a> {
             Self::Scan(scan) => append(out, kind::SCAN, |out| codec::put(out, scan)),
             Self::Left(left) => append(out, kind::LEFT, |out| codec::put(out, left)),
             Self::ForeignNamespace | Self::ForeignEntry(_) | Self::Unknown => {
-                Err(Error::new(ErrorKind::Internal, "what was not understood cannot be passed on"))
+                Err(Error::new(ErrorKind::Internal, "a record that was not understood cannot be exported"))
             }
         }
     }
@@ -83,7 +83,7 @@ impl<'a> Record<'a> {
     /// Reads the record in a whole body.
     ///
     /// # Errors
-    /// [`ErrorKind::Protocol`] when it is malformed, or of an unknown kind that may not be passed over.
+    /// [`ErrorKind::Protocol`] when it is malformed, or of an unknown kind that may not be ignored.
     pub(super) fn read(body: &'a [u8]) -> Result<Self> {
         let Some(([a, b, c, d], payload)) = body.split_first_chunk::<HEAD_BYTES>() else {
             return Err(Error::new(ErrorKind::Protocol, "a record is too short for its head"));
@@ -91,7 +91,7 @@ impl<'a> Record<'a> {
         let (kind, flags) = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
         Ok(match kind {
             kind::BEGIN => {
-                // What a newer version adds to it informs.
+                // Fields that a newer version adds are ignored.
                 let ((version, tokens), _) = codec::take(payload)?;
                 Self::Begin { version, tokens }
             }
@@ -105,7 +105,7 @@ impl<'a> Record<'a> {
             kind::END => Self::End(fields::read(payload)?),
             kind::SCAN => Self::Scan(codec::take_all(payload)?),
             kind::LEFT => Self::Left(codec::take_all(payload)?),
-            _ if flags & PASS_OVER != 0 => Self::Unknown,
+            _ if flags & MAY_IGNORE != 0 => Self::Unknown,
             _ => {
                 let message =
                     format!("a record of kind {kind} is not known to this version of clustered-cache");
@@ -128,9 +128,9 @@ pub(super) struct NamespaceRecord<'a> {
     pub(super) name: &'a str,
     /// The first declaration of each option.
     pub(super) declared: NamespaceOptions,
-    /// Declared ones as changed at run time.
+    /// The options in force: the declared ones with all changes at run time.
     pub(super) effective: NamespaceOptions,
-    /// They came out of a snapshot, and no process has opened the namespace since.
+    /// The options come from a snapshot, and no process has opened the namespace since.
     pub(super) presumed: bool,
     /// In a snapshot all are 0.
     pub(super) counters: Counters,
@@ -150,7 +150,7 @@ impl<'a> NamespaceRecord<'a> {
         Ok(Self { name, declared, effective, presumed, counters: fields::read(rest)? })
     }
 
-    /// The minor version that a receiver needs to take it.
+    /// The minor version that a receiver needs to import it.
     pub(super) fn needs(&self) -> Minor {
         self.declared.needs().max(self.effective.needs())
     }
@@ -185,7 +185,7 @@ pub(super) struct LeaseRecord<'a> {
     pub(super) token: LeaseToken,
     /// The result is to be stored, and a fetch of the key waits for it.
     pub(super) joinable: bool,
-    /// Microseconds until another may lead.
+    /// Microseconds until another session may lead.
     pub(super) remaining: u64,
 }
 
@@ -198,14 +198,14 @@ pub(super) struct EntryRecord<'a> {
 }
 
 tagged! {
-    /// What is kept of an entry beside its key and value.
+    /// The fields of an entry besides its key and value.
     #[derive(Copy)]
     pub(super) struct EntryFields, "entry": Refused {
-        /// Microseconds left; `None` is for ever.
+        /// Microseconds left; `None` if it never expires.
         0 remaining: Option<u64>, since 0;
-        /// What a read restarts, in microseconds; 0 when reads do not move the end.
+        /// Microseconds; the time to live that reads restart, or 0 if reads do not move the end.
         1 ttl: u64, since 0;
-        /// Size given by the user; 0 is none.
+        /// Size given by the user; 0 if none was given.
         2 size: u64, since 0;
         /// Microseconds since it was stored.
         3 age: u64, since 0;
@@ -227,7 +227,7 @@ impl<'a> EntryRecord<'a> {
         }
     }
 
-    /// The minor version that a receiver needs to take it.
+    /// The minor version that a receiver needs to import it.
     pub(super) fn needs(&self) -> Minor {
         self.fields.needs()
     }
@@ -238,29 +238,29 @@ pub(super) struct ScanRecord {
     pub(super) namespace: u32,
     pub(super) cursor: u64,
     pub(super) fields: ScanFields,
-    /// Microseconds until it is forgotten.
+    /// Microseconds until the scan is dropped.
     pub(super) patience: u64,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct LeftRecord {
     pub(super) cursor: u64,
-    /// Of entries of its namespace, which are numbered from 0 in the order in which they came.
+    /// Runs of entries. Entries are numbered within their namespace, from 0, in the order of their records.
     pub(super) runs: Vec<Run>,
 }
 
 tagged! {
-    /// What was written, to tell whole content from what was cut off on its way.
+    /// The numbers of records that were written, so that the receiver can detect missing ones.
     #[derive(Copy)]
     pub(super) struct Totals, "totals": Ignored {
         0 entries: u64, since 0;
         1 leases: u64, since 0;
-        /// Entries that were left out because there was no time for them, or the receiver is too old for them.
+        /// Entries left out because there was no time, or because the receiver's version is too old.
         2 left_out: u64, since 0;
     }
 }
 
-/// What is wrong with content as a whole.
+/// The error for content that is malformed as a whole.
 pub(super) fn malformed(what: &str) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the content of a store {what}; the rest of it is not taken"))
+    Error::new(ErrorKind::Protocol, format!("the content of a store {what}; the rest of it is not imported"))
 }

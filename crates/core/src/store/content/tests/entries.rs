@@ -7,7 +7,7 @@ use crate::operations::namespace::{Destroy, Open, Tune};
 use crate::value::{encode_number, key_tag, value_tag};
 
 #[test]
-fn every_kind_of_entry_comes_back_as_it_was() {
+fn every_kind_of_entry_is_restored() {
     let host = Host::new(0);
     let mut user = host
         .user("n", NamespaceOptions { cache_null: Some(true), ttl: Some(900 * MS), ..Default::default() });
@@ -39,7 +39,7 @@ fn every_kind_of_entry_comes_back_as_it_was() {
 }
 
 #[test]
-fn an_entry_keeps_the_ttl_that_reads_restart_and_the_moment_it_was_stored() {
+fn an_entry_keeps_the_ttl_that_reads_restart_and_its_creation_time() {
     let host = Host::new(0);
     let options = NamespaceOptions { update_age_on_get: Some(true), ..Default::default() };
     let mut user = host.user("n", options);
@@ -53,7 +53,7 @@ fn an_entry_keeps_the_ttl_that_reads_restart_and_the_moment_it_was_stored() {
     successor.advance(39);
     assert!(get(&mut joined, "k").is_some());
     successor.advance(99);
-    assert!(get(&mut joined, "k").is_some(), "the read before gave it all of its time again");
+    assert!(get(&mut joined, "k").is_some(), "the earlier read has restarted its ttl");
     successor.advance(100);
     assert!(get(&mut joined, "k").is_none());
 }
@@ -117,7 +117,7 @@ fn the_order_of_use_is_the_same_in_every_namespace() {
 }
 
 #[test]
-fn what_is_cut_off_is_the_coldest_of_each_namespace_and_is_counted() {
+fn the_entries_left_out_are_the_least_recently_used_of_each_namespace_and_are_counted() {
     let host = Host::new(0);
     let value = "v".repeat(1_000);
     for name in ["a", "b"] {
@@ -149,7 +149,7 @@ fn what_is_cut_off_is_the_coldest_of_each_namespace_and_is_counted() {
 }
 
 #[test]
-fn what_the_receiver_has_is_newer_and_stays_and_so_does_the_first_record_of_a_key() {
+fn an_entry_of_the_receiver_and_the_first_record_of_a_key_win() {
     let host = Host::new(0);
     set(&mut host.joined("n"), "k", "old", Keep::default());
     let successor = Host::new(5);
@@ -165,7 +165,7 @@ fn what_the_receiver_has_is_newer_and_stays_and_so_does_the_first_record_of_a_ke
 }
 
 #[test]
-fn what_has_no_room_is_skipped_and_pushes_nothing_out() {
+fn an_entry_without_room_is_skipped_and_evicts_nothing() {
     let host = Host::new(0);
     let mut user = host.joined("n");
     set(&mut user, "cold", "v", Keep::default());
@@ -181,7 +181,11 @@ fn what_has_no_room_is_skipped_and_pushes_nothing_out() {
     let successor = Host::new(5);
     let mut joined = successor.user("n", NamespaceOptions { max_size: Some(1_000), ..Default::default() });
     assert_eq!(hand_over(&host.store, &successor.store).skipped, 1);
-    assert_eq!(keys(&mut joined).last().map(String::as_str), Some("cold"), "what is smaller still has room");
+    assert_eq!(
+        keys(&mut joined).last().map(String::as_str),
+        Some("cold"),
+        "there is still room for a smaller entry"
+    );
     assert_eq!(stats(&mut joined).evictions, 0);
 }
 
@@ -199,7 +203,7 @@ fn entries_with_sizes_of_their_own_may_hold_more_bytes_than_the_bound_counts() {
 }
 
 #[test]
-fn counters_go_on_and_an_export_changes_nothing() {
+fn counters_continue_and_an_export_changes_nothing() {
     let host = Host::new(0);
     let mut user = host.user("n", NamespaceOptions { max: Some(3), ..Default::default() });
     for key in ["a", "b", "c", "d"] {
@@ -228,7 +232,7 @@ fn counters_go_on_and_an_export_changes_nothing() {
 }
 
 #[test]
-fn what_is_stale_goes_along_only_where_it_may_still_be_a_value() {
+fn stale_entries_are_handed_over_only_where_they_may_be_read() {
     let host = Host::new(0);
     let mut kept = host.user("stale", NamespaceOptions { allow_stale: Some(true), ..Default::default() });
     let mut gone = host.joined("fresh");
@@ -262,7 +266,7 @@ fn deadlines_are_kept_in_order_and_announced() {
 }
 
 #[test]
-fn a_store_in_use_gives_each_part_as_it_is_at_that_moment() {
+fn each_part_of_a_store_in_use_shows_the_moment_of_its_export() {
     let host = Host::new(0);
     let mut user = host.joined("n");
     let value = "v".repeat(60_000);
@@ -274,7 +278,7 @@ fn a_store_in_use_gives_each_part_as_it_is_at_that_moment() {
     set(&mut user, "2", "not written yet", Keep::default());
     set(&mut user, "new", "not there when it began", Keep::default());
     user.ask(1, Delete { key: Blob(&text_key("3")) });
-    // All entries move to another table meanwhile.
+    // All entries move to another table during the export.
     user.ask(1, Tune { options: NamespaceOptions { max_size: Some(400 << 20), ..Default::default() } });
     while export.fill(&mut bytes).unwrap() {}
 
@@ -291,7 +295,7 @@ fn a_store_in_use_gives_each_part_as_it_is_at_that_moment() {
 }
 
 #[test]
-fn a_namespace_that_is_destroyed_meanwhile_ends_on_either_side() {
+fn a_namespace_may_be_destroyed_during_the_transfer_on_either_side() {
     let host = Host::new(0);
     let mut user = host.joined("n");
     let value = "v".repeat(60_000);
@@ -316,7 +320,7 @@ fn a_namespace_that_is_destroyed_meanwhile_ends_on_either_side() {
 }
 
 #[test]
-fn a_snapshot_presumes_options_until_somebody_declares_them() {
+fn options_of_a_snapshot_apply_until_a_session_declares_others() {
     let host = Host::new(0);
     let old = NamespaceOptions { max: Some(5), ttl: Some(1_000 * MS), ..Default::default() };
     let mut user = host.user("n", old);
@@ -325,9 +329,9 @@ fn a_snapshot_presumes_options_until_somebody_declares_them() {
     let successor = Host::new(5);
     let mut import = Import::snapshot(&successor.store, Duration::ZERO);
     import.feed(&content(Export::snapshot(&host.store))).unwrap();
-    assert_eq!(successor.store.namespaces(), ["n"], "without entries there is nothing to say");
+    assert_eq!(successor.store.namespaces(), ["n"], "a namespace without entries is left out");
 
-    // A handover in between does not turn them into declared ones.
+    // A handover in between does not make them declared options.
     let second = successor.successor();
     for store in [&successor, &second] {
         let new = NamespaceOptions { max: Some(3), allow_stale: Some(true), ..Default::default() };

@@ -1,4 +1,4 @@
-//! Content of a newer version: what is not known is skipped or passed over, never taken by half.
+//! Content of a newer version: records that are not known are skipped or ignored, never imported in part.
 
 use super::super::record::{EntryRecord, LeftRecord, Record, ScanRecord, Totals};
 use super::stream::{begin, bytes_of, end, entry, feed_bytes, namespace};
@@ -50,7 +50,7 @@ fn an_entry_with_a_field_that_is_not_known_is_skipped_and_counted() {
 }
 
 #[test]
-fn a_scan_goes_on_past_an_entry_that_is_not_known_here() {
+fn a_scan_continues_after_an_entry_that_is_not_known_here() {
     let (one, two, three, value) = (text_key("1"), text_key("2"), text_key("3"), text_value("v"));
     let successor = Host::new(5);
     let mut import = Import::handover(&successor.store);
@@ -92,7 +92,7 @@ fn a_namespace_with_an_option_that_is_not_known_is_skipped_with_its_entries_and_
 }
 
 #[test]
-fn a_record_of_an_unknown_kind_is_passed_over_where_it_says_so_and_ends_the_import_where_not() {
+fn a_record_of_an_unknown_kind_is_ignored_if_its_flag_allows_it_and_else_ends_the_import() {
     let (key, value) = (text_key("k"), text_value("v"));
     let (head, tail) = ([begin(), namespace("n")], [Record::Entry(entry(&key, &value)), end(1, 0)]);
     let around = |unknown: Vec<u8>| feed_bytes(&[bytes_of(&head), unknown, bytes_of(&tail)].concat());
@@ -108,7 +108,7 @@ fn a_record_of_an_unknown_kind_is_passed_over_where_it_says_so_and_ends_the_impo
 }
 
 #[test]
-fn what_a_newer_version_adds_to_the_beginning_counters_and_totals_is_passed_over() {
+fn fields_that_a_newer_version_adds_to_the_beginning_counters_and_totals_are_ignored() {
     let mut begins = bytes_of(&[begin()]);
     begins = whole(0, 0, &[&begins[8..], b"more"].concat());
     let end = with_unknown_field(&Record::End(Totals::default()));

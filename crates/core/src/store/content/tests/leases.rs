@@ -44,7 +44,7 @@ fn the_leader_completes_with_its_old_token_and_fetches_that_ask_again_get_the_va
 }
 
 #[test]
-fn a_lease_whose_leader_never_comes_ends_by_overrun() {
+fn a_lease_whose_leader_never_reconnects_ends_by_overrun() {
     let host = Host::new(0);
     let mut leader = host.joined("n");
     let token = lead(&mut leader, "waited for", 1_000);
@@ -56,7 +56,7 @@ fn a_lease_whose_leader_never_comes_ends_by_overrun() {
     assert_eq!(fetch(&mut waiter, "waited for", 50), Response::Waiting);
     assert_eq!(successor.store.tick(), Some(successor.store.clock().now() + 600 * MS));
     successor.advance(600);
-    assert_eq!(successor.store.tick(), None, "nothing of them is left to be looked after");
+    assert_eq!(successor.store.tick(), None, "nothing is left to be done for them");
     successor.store.validate();
     assert!(matches!(late(&waiter).response(), Response::Lease(_)));
     assert_eq!(complete(&mut leader, token, "too late"), Response::Flag(false));
@@ -92,7 +92,7 @@ fn tokens_continue_above_all_that_the_earlier_host_gave() {
 }
 
 #[test]
-fn a_load_that_was_overtaken_by_a_write_stays_so() {
+fn a_load_that_was_overtaken_by_a_write_is_still_not_stored() {
     let host = Host::new(0);
     let mut user = host.joined("n");
     let token = lead(&mut user, "k", 1_000);
@@ -120,7 +120,7 @@ fn a_leader_that_gives_up_passes_the_lease_on() {
 }
 
 #[test]
-fn waits_that_end_and_namespaces_that_go_leave_nothing_behind() {
+fn no_lease_is_left_after_its_waits_have_ended_or_its_namespace_was_destroyed() {
     let host = Host::new(0);
     let mut leader = host.joined("n");
     lead(&mut leader, "k", 1_000);

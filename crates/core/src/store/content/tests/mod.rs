@@ -1,4 +1,4 @@
-//! Content from one store into another, as users of both see it.
+//! Moving content from one store to another, tested with requests and replies.
 
 mod entries;
 mod foreign;
@@ -24,7 +24,7 @@ use crate::wire::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
 /// Microseconds of a millisecond.
 const MS: u64 = 1_000;
 
-/// A host with one user, whose time stands still.
+/// A store with a manual clock.
 struct Host {
     store: Arc<Store>,
     hands: Arc<ManualClock>,
@@ -34,7 +34,7 @@ struct Host {
 type Dumped = (Vec<u8>, Vec<u8>, Option<u64>, Option<u64>);
 
 impl Host {
-    /// Its clock shows another time than that of every host before.
+    /// Its clock shows another time than those of earlier hosts.
     fn new(ms: u64) -> Self {
         let (store, hands) = manual_store();
         hands.advance(Duration::from_millis(ms));
@@ -49,7 +49,7 @@ impl Host {
         User::with_open(&self.store, name, options)
     }
 
-    /// A user of a namespace, whatever its options are.
+    /// A user of a namespace that declares no options.
     fn joined(&self, name: &str) -> User {
         self.user(name, NamespaceOptions::default())
     }
@@ -71,12 +71,12 @@ fn hand_over(from: &Arc<Store>, to: &Arc<Store>) -> Imported {
     import.imported()
 }
 
-/// All of it.
+/// The whole content.
 fn content(mut export: Export) -> Vec<u8> {
     let mut bytes = Vec::new();
     while export.fill(&mut bytes).unwrap() {}
     let length = bytes.len();
-    assert!(!export.fill(&mut bytes).unwrap(), "the end is the end");
+    assert!(!export.fill(&mut bytes).unwrap(), "nothing follows the end");
     assert_eq!(bytes.len(), length);
     bytes
 }
@@ -125,7 +125,7 @@ fn created(user: &mut User, key: &str) -> f64 {
     }
 }
 
-/// What the namespace has counted, without what its host is.
+/// The statistics of the namespace, without those that describe its host.
 fn stats(user: &mut User) -> Stats {
     match user.ask(1, ReadStats {}).response() {
         Response::Stats(stats) => Stats { clients: 0, epoch: 0, uptime: 0, ..stats },

@@ -1,4 +1,4 @@
-//! Whatever was done with a store, one that took its content over answers everything as it does.
+//! After any sequence of operations, a store that has imported the content of another one gives the same replies.
 //!
 //! `CONTENT_MODEL_SEED` repeats a run; a failure names the seed.
 
@@ -90,7 +90,7 @@ fn run(seed: u64) {
         operate(&mut [&mut user], &mut random, clock.wall_ms());
         store.tick();
     }
-    // What is stale and no value any more is as good as gone: let it be gone on both sides.
+    // A stale entry that must not be read counts as absent, so it is removed from both.
     if options.allow_stale != Some(true) {
         user.ask(1, PurgeStale {});
     }
@@ -112,7 +112,7 @@ fn run(seed: u64) {
 }
 
 #[test]
-fn a_store_that_was_handed_over_answers_as_the_one_before() {
+fn a_store_that_was_handed_over_gives_the_same_replies() {
     let given = std::env::var("CONTENT_MODEL_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds = match given {
         Some(seed) => vec![seed],

@@ -1,4 +1,4 @@
-//! Scans under way.
+//! Open scans.
 
 use super::*;
 use crate::config::{MAX_MOVED_RUNS, MOVED_SCAN_LIFE};
@@ -26,7 +26,7 @@ fn next(user: &mut User, cursor: u64, limit: u32) -> Reply {
     user.ask(1, NextPage { cursor, limit })
 }
 
-/// All that is left of a scan.
+/// The remaining keys of a scan.
 fn rest(user: &mut User, mut cursor: u64) -> Vec<String> {
     let mut rest = Vec::new();
     while cursor != 0 {
@@ -57,13 +57,13 @@ fn has_ended(reply: &Reply) -> bool {
 }
 
 #[test]
-fn over_a_host_for_each_page_everything_is_shown_once_in_its_order() {
+fn a_scan_with_a_handover_after_each_page_shows_every_entry_once_in_order() {
     let mut host = Host::new(0);
     let mut user = filled(&host, 1_000);
     let (mut cursor, mut shown) = begin(&mut user, 100);
     while cursor != 0 {
         host = host.successor();
-        // The session that has begun is gone only now.
+        // The session that began the scan is dropped only here.
         user = host.joined("n");
         let (following, keys) = page(&next(&mut user, cursor, 100));
         cursor = following;
@@ -83,11 +83,11 @@ fn a_scan_survives_two_handovers_between_two_pages() {
 }
 
 #[test]
-fn uses_and_changes_before_and_after_the_move_show_nothing_twice_and_lose_nothing() {
+fn reads_and_changes_around_a_handover_neither_repeat_nor_lose_entries() {
     let host = Host::new(0);
     let mut user = filled(&host, 100);
     let (cursor, _) = begin(&mut user, 10);
-    // Every third one is used, from the coldest on, so that the order of use is another one by now.
+    // Every third entry is read, from the least recently used on, so that the order of use changes.
     (0..100).step_by(3).for_each(|number| drop(get(&mut user, &number.to_string())));
     set(&mut user, "40", "another", Keep::default());
     set(&mut user, "new", "v", Keep::default());
@@ -119,7 +119,7 @@ fn a_scan_shows_at_the_next_host_what_it_showed_before() {
 }
 
 #[test]
-fn a_scan_that_has_nothing_left_any_more_ends() {
+fn a_scan_whose_remaining_entries_were_removed_ends() {
     let host = Host::new(0);
     let mut user = filled(&host, 2);
     let (cursor, _) = begin(&mut user, 1);
@@ -129,7 +129,7 @@ fn a_scan_that_has_nothing_left_any_more_ends() {
 }
 
 #[test]
-fn what_there_was_no_time_for_is_not_shown() {
+fn a_scan_does_not_show_entries_for_which_there_was_no_time() {
     let host = Host::new(0);
     let mut user = filled(&host, 20_000);
     let (cursor, _) = begin(&mut user, 1);
@@ -148,7 +148,7 @@ fn what_there_was_no_time_for_is_not_shown() {
 }
 
 #[test]
-fn one_for_which_there_was_no_time_has_ended() {
+fn a_scan_for_which_there_was_no_time_ends() {
     let host = Host::new(0);
     let mut user = filled(&host, 20_000);
     let (cursor, _) = begin(&mut user, 1);
@@ -166,11 +166,11 @@ fn one_for_which_there_was_no_time_has_ended() {
 }
 
 #[test]
-fn what_is_too_much_ends_and_leaves_the_others() {
+fn a_scan_with_too_many_runs_ends_and_the_others_continue() {
     let host = Host::new(0);
     let mut user = filled(&host, 100);
     let [disorderly, orderly, one_too_many] = [1, 2, 3].map(|limit| begin(&mut user, limit).0);
-    // Its rest is one run, that of the others is many.
+    // The remaining entries of this scan are one run, those of the others are many.
     (0..98).step_by(2).for_each(|number| drop(get(&mut user, &number.to_string())));
     let fresh = begin(&mut user, 51).0;
     user.ask(1, EndScan { cursor: orderly });
@@ -188,7 +188,7 @@ fn what_is_too_much_ends_and_leaves_the_others() {
 }
 
 #[test]
-fn a_host_that_knows_no_scans_is_told_of_none() {
+fn a_host_that_does_not_support_scans_gets_none() {
     let host = Host::new(0);
     let mut user = filled(&host, 3);
     let (cursor, _) = begin(&mut user, 1);
@@ -201,7 +201,7 @@ fn a_host_that_knows_no_scans_is_told_of_none() {
 }
 
 #[test]
-fn cursors_of_two_hosts_are_never_the_same() {
+fn no_cursor_is_used_by_two_hosts() {
     let host = Host::new(0);
     let mut user = filled(&host, 30);
     let (cursor, _) = begin(&mut user, 1);
@@ -213,7 +213,7 @@ fn cursors_of_two_hosts_are_never_the_same() {
 }
 
 #[test]
-fn it_is_one_sessions_only_and_can_be_ended_by_anybody_before() {
+fn one_session_continues_a_scan_and_before_that_any_session_can_end_it() {
     let host = Host::new(0);
     let mut user = filled(&host, 9);
     let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
@@ -225,11 +225,11 @@ fn it_is_one_sessions_only_and_can_be_ended_by_anybody_before() {
     assert_eq!(second.ask(1, EndScan { cursor: two }), Response::Flag(true));
     assert!(has_ended(&next(&mut first, two, 1)));
     drop(first);
-    assert!(has_ended(&next(&mut second, one, 1)), "it went with its session");
+    assert!(has_ended(&next(&mut second, one, 1)), "it has ended with its session");
 }
 
 #[test]
-fn a_scan_that_no_client_continues_is_forgotten_however_often_it_moves() {
+fn a_scan_that_no_client_continues_is_dropped_however_many_handovers_there_are() {
     let host = Host::new(0);
     let mut user = filled(&host, 9);
     let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
@@ -242,7 +242,7 @@ fn a_scan_that_no_client_continues_is_forgotten_however_often_it_moves() {
     let last = successor.successor();
     assert_eq!(last.store.tick(), Some(last.store.clock().now() + LIFE_MS / 2 * MS));
     last.advance(LIFE_MS / 2);
-    assert!(last.store.tick().is_some(), "the other one has been asked for since");
+    assert!(last.store.tick().is_some(), "the other one was claimed before");
     last.store.validate();
     let mut user = last.joined("n");
     assert!(has_ended(&next(&mut user, one, 1)));
@@ -250,7 +250,7 @@ fn a_scan_that_no_client_continues_is_forgotten_however_often_it_moves() {
 }
 
 #[test]
-fn it_continues_when_the_namespace_grows_or_is_destroyed_at_the_next_host() {
+fn a_scan_survives_that_its_namespace_grows_or_is_destroyed_at_the_next_host() {
     let host = Host::new(0);
     let mut user = filled(&host, 9);
     let [one, two] = [(); 2].map(|()| begin(&mut user, 1).0);
@@ -263,7 +263,7 @@ fn it_continues_when_the_namespace_grows_or_is_destroyed_at_the_next_host() {
 }
 
 #[test]
-fn hundreds_of_scans_take_little_on_the_way() {
+fn hundreds_of_scans_need_few_bytes() {
     const SCANS: u32 = 250;
     let host = Host::new(0);
     let mut user = filled(&host, 5_000);
@@ -279,13 +279,13 @@ fn hundreds_of_scans_take_little_on_the_way() {
 }
 
 #[test]
-fn scans_that_cannot_be_are_refused() {
+fn invalid_scans_are_refused() {
     let head = |cursor| ScanRecord { namespace: 0, cursor, fields: ScanFields::Keys, patience: 1 };
     let left = |cursor, runs| Record::Left(LeftRecord { cursor, runs });
     let refused = |records: Vec<Record<'_>>| {
         let host = Host::new(0);
         let mut user = filled(&host, 5);
-        // It raises what cursors may be.
+        // It raises the upper bound for cursors.
         let (cursor, _) = begin(&mut user, 5);
         assert_eq!(cursor, 0);
         let _ = host.store.issue_cursor();

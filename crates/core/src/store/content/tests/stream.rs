@@ -1,4 +1,4 @@
-//! Bytes on their way: cut, damaged, hostile.
+//! Content as bytes: divided into parts, cut off, damaged or hostile.
 
 use super::super::record::{
     Counters, EntryFields, EntryRecord, LeaseRecord, LeftRecord, NamespaceRecord, Record, ScanRecord, Totals,
@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::operations::loading::Fetch;
 use crate::operations::scans::BeginScan;
 
-/// A little of everything, and the leader of the load in it, which lives as long as it does.
+/// A store with a little of everything, and the leader of a load in flight.
 fn small() -> (Host, User) {
     let host = Host::new(0);
     let options = NamespaceOptions { max: Some(9), ttl: Some(MS), ..Default::default() };
@@ -75,7 +75,7 @@ pub(super) fn end(entries: u64, leases: u64) -> Record<'static> {
 }
 
 #[test]
-fn parts_of_any_size_give_the_same() {
+fn parts_of_any_size_give_the_same_content() {
     let (host, _leader) = small();
     let bytes = content(Export::handover(&host.store));
     let expected = everything(&host.successor());
@@ -90,7 +90,7 @@ fn parts_of_any_size_give_the_same() {
 }
 
 #[test]
-fn of_content_that_was_cut_anywhere_the_whole_records_count() {
+fn the_whole_records_of_content_that_was_cut_are_imported() {
     let (host, _leader) = small();
     let bytes = content(Export::handover(&host.store));
     let mut entries = 0;
@@ -104,7 +104,7 @@ fn of_content_that_was_cut_anywhere_the_whole_records_count() {
 }
 
 #[test]
-fn damage_is_an_error_or_other_content_and_never_a_panic_or_an_invalid_store() {
+fn damage_never_causes_a_panic_or_an_invalid_store() {
     let (host, _leader) = small();
     let bytes = content(Export::handover(&host.store));
     let mut errors = 0;
@@ -119,7 +119,7 @@ fn damage_is_an_error_or_other_content_and_never_a_panic_or_an_invalid_store() {
 }
 
 #[test]
-fn bytes_that_are_no_content_are_refused_and_nothing_is_taken_after_an_error() {
+fn malformed_bytes_are_refused_and_nothing_is_imported_after_an_error() {
     let mut random = 88_172_645_463_325_252_u64;
     for length in 0..300 {
         let noise: Vec<u8> = (0..length)
@@ -190,7 +190,7 @@ fn records_that_are_unknown_or_out_of_place_are_refused() {
 }
 
 #[test]
-fn numbers_without_measure_do_no_harm() {
+fn extreme_numbers_do_no_harm() {
     let most = u64::MAX;
     let counters = Counters {
         hits: most,
@@ -240,7 +240,7 @@ fn numbers_without_measure_do_no_harm() {
 }
 
 #[test]
-fn options_that_cannot_be_leave_their_namespace_out() {
+fn a_namespace_with_invalid_options_is_skipped() {
     let options = NamespaceOptions { max: Some(0), ..Default::default() };
     let (declared, effective, counters) = (options, options, Counters::default());
     let record = NamespaceRecord { name: "n", declared, effective, presumed: false, counters };
@@ -250,7 +250,7 @@ fn options_that_cannot_be_leave_their_namespace_out() {
     assert_eq!((imported.skipped, imported.entries, imported.complete), (1, 0, true));
 }
 
-/// Two versions of the package must understand each other: a change of these bytes is a change of [`VERSION`].
+/// Two versions of the package must understand each other. Changing these bytes requires another [`VERSION`].
 #[test]
 fn the_bytes_are_those_of_this_version() {
     let bytes = |record: &Record<'_>| {

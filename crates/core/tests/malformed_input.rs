@@ -1,7 +1,7 @@
-//! Peers that know the secret and say anything: requests and answers that were changed by chance, to a store, to a host
-//! and to a client. Overflow and the library's own assertions are checked here, so what goes wrong inside is a panic.
+//! Malformed input from peers that know the secret: requests and replies with random changes, sent to a store, a host and
+//! a client. Overflow checks and the library's assertions are enabled here, so an internal error is a panic.
 //!
-//! `WILD_ROUNDS` says how often, `WILD_SEED` repeats a run; a failure prints the seed.
+//! `MALFORMED_ROUNDS` sets the number of rounds. `MALFORMED_SEED` repeats a run; a failure prints the seed.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 #![expect(clippy::print_stderr, reason = "a failing test says where it was")]
@@ -41,7 +41,7 @@ use clustered_cache_core::wire::{Blob, HOST, UNASKED};
 use support::{Host, LONG, PATIENCE, Raw, Seen, TestClient, own_listener};
 
 fn rounds(few: usize) -> usize {
-    std::env::var("WILD_ROUNDS").map_or(few, |rounds| rounds.parse().expect("a number"))
+    std::env::var("MALFORMED_ROUNDS").map_or(few, |rounds| rounds.parse().expect("a number"))
 }
 
 // --- chance ------------------------------------------------------------------------------------------------------
@@ -51,8 +51,8 @@ struct Random(u64);
 
 impl Random {
     fn of_run(salt: u64) -> Self {
-        let seed =
-            std::env::var("WILD_SEED").map_or(0x9e37_79b9_7f4a_7c15, |seed| seed.parse().expect("a number"));
+        let seed = std::env::var("MALFORMED_SEED")
+            .map_or(0x9e37_79b9_7f4a_7c15, |seed| seed.parse().expect("a number"));
         eprintln!("seed {seed}");
         Self((seed ^ salt).max(1))
     }
@@ -68,12 +68,12 @@ impl Random {
         &of[self.below(of.len())]
     }
 
-    /// Changes bytes in one of the ways in which they go wrong.
+    /// Damages the bytes in one of several ways.
     fn change(&mut self, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
         let at = self.below(bytes.len().max(1)).min(bytes.len());
         match self.below(7) {
             0 if at < bytes.len() => bytes[at] ^= 1 << self.below(8),
-            // Marks of longer numbers among them.
+            // Some of these mark the beginning of a longer number.
             1 if at < bytes.len() => {
                 bytes[at] = *self.pick(&[0, 1, 0x7f, 0x80, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff])
             }
@@ -90,13 +90,13 @@ impl Random {
         }
     }
 
-    /// At the edges of what a number can be.
+    /// A number, often one at the limits of its range.
     fn number(&mut self) -> u64 {
         let edge = *self.pick(&[0, 1 << 16, 1 << 31, 1 << 32, 1 << 53, 1 << 63, u64::MAX]);
         edge.wrapping_add(self.below(3) as u64).wrapping_sub(1)
     }
 
-    /// One of these, as it is or changed.
+    /// One of the samples, unchanged or changed.
     fn changed(&mut self, samples: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = self.pick(samples).clone();
         for _ in 0..self.below(4) {
@@ -106,9 +106,9 @@ impl Random {
     }
 }
 
-// --- what there is to say ----------------------------------------------------------------------------------------
+// --- samples -----------------------------------------------------------------------------------------------------
 
-/// One request of every kind and more.
+/// At least one request of every kind.
 fn requests() -> Vec<Vec<u8>> {
     let (key, other, number) = (text_key("key"), text_key("key 2"), encode_number(7.0));
     let (value, long) = (text_value("value"), text_value(&"x".repeat(500)));
@@ -164,7 +164,7 @@ fn requests() -> Vec<Vec<u8>> {
     all.zip(1..).map(|((handle, request), id)| request.frame(id, handle)[LENGTH_BYTES..].to_vec()).collect()
 }
 
-/// One answer of every kind.
+/// One reply of every kind.
 fn answers() -> Vec<Vec<u8>> {
     let (key, value) = (text_key("key"), text_value("value"));
     let settings = Settings { max: Some(1), max_size: 2, max_entry_size: 3, ttl: 4, allow_stale: true };
@@ -202,7 +202,7 @@ fn answers() -> Vec<Vec<u8>> {
     all.into_iter().zip(1..).map(body).collect()
 }
 
-/// So many panics of any thread there were since it was first called.
+/// The number of panics in any thread since the first call.
 fn panics() -> usize {
     static PANICS: AtomicUsize = AtomicUsize::new(0);
     static COUNTING: std::sync::Once = std::sync::Once::new();
@@ -219,7 +219,7 @@ fn panics() -> usize {
 // --- tests -------------------------------------------------------------------------------------------------------
 
 #[test]
-fn whatever_is_asked_is_answered_once_and_leaves_the_store_valid() {
+fn malformed_requests_are_answered_once_and_leave_the_store_valid() {
     let _watch = watchdog("whatever_is_asked", Duration::from_secs(3_600));
     let (samples, mut random) = (requests(), Random::of_run(0));
     let mut understood = 0;
@@ -232,7 +232,7 @@ fn whatever_is_asked_is_answered_once_and_leaves_the_store_valid() {
             let bytes = random.changed(&samples);
             let Ok((mut head, payload)) = RequestHead::split(&bytes) else { continue };
             if random.below(2) == 0 {
-                // Numbers that have not been, so that more is carried out.
+                // New request numbers, so that more requests are carried out.
                 head.id = 1_000 + turn;
             }
             let (mut answered, mut known) = (0, true);
@@ -252,11 +252,11 @@ fn whatever_is_asked_is_answered_once_and_leaves_the_store_valid() {
         drop(sessions);
         store.validate();
     }
-    assert!(understood > rounds(40) * 100, "most were requests still: {understood}");
+    assert!(understood > rounds(40) * 100, "most were still requests: {understood}");
 }
 
 #[test]
-fn whatever_a_peer_says_its_host_serves_the_others() {
+fn a_host_serves_others_whatever_one_peer_sends() {
     let _watch = watchdog("whatever_a_peer_says", Duration::from_secs(3_600));
     let before = panics();
     let (samples, mut random) = (requests(), Random::of_run(1));
@@ -264,7 +264,7 @@ fn whatever_a_peer_says_its_host_serves_the_others() {
     let host = Host::new(&directory);
     let (key, value) = (text_key("k"), text_value("v"));
     let honest = host.client();
-    honest.open(1, "a namespace whose name nobody finds by chance");
+    honest.open(1, "a namespace whose name is not found by chance");
     assert_eq!(honest.ask(1, set(&key, &value)), Response::Flag(true));
     for _ in 0..rounds(40) {
         let mut peer = host.raw().greet(&host.secret()).opened("wild");
@@ -277,7 +277,7 @@ fn whatever_a_peer_says_its_host_serves_the_others() {
         if random.below(3) == 0 {
             random.change(&mut bytes, &samples);
         }
-        // It may have closed already, with answers on their way that nobody reads.
+        // The host may have closed the connection already, with replies in transit that are not read.
         let _ = peer.stream.write_all(&bytes);
         if random.below(2) == 0 {
             let _ = peer.stream.shutdown(std::net::Shutdown::Write);
@@ -289,7 +289,7 @@ fn whatever_a_peer_says_its_host_serves_the_others() {
     assert_eq!(panics(), before);
 }
 
-/// Greets the next client and answers its first request as no host should.
+/// Accepts the next client and sends it malformed replies.
 fn answer(listener: &UnixListener, secret: &Secret, random: &mut Random, samples: &[Vec<u8>]) {
     let mut raw = Raw::over(listener.accept().unwrap().0).welcome(secret, 7);
     assert!(raw.requested().is_some());
@@ -306,7 +306,7 @@ fn answer(listener: &UnixListener, secret: &Secret, random: &mut Random, samples
 }
 
 #[test]
-fn whatever_a_host_says_its_client_finds_the_next_one() {
+fn a_client_finds_the_next_host_whatever_the_last_one_sent() {
     let _watch = watchdog("whatever_a_host_says", Duration::from_secs(3_600));
     let before = panics();
     let (samples, mut random) = (answers(), Random::of_run(2));
