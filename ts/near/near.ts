@@ -10,6 +10,7 @@ import { keepable } from '../values/frozen.js';
 import { native as addon, type NativeCache } from '../native.js';
 import type { Operation } from '../operations/operation.js';
 import { GET } from '../operations/entries.js';
+import { enlarged, isAfter, isAtRest, toPerformanceTime } from './numbers.js';
 
 type Key = string | number;
 
@@ -19,9 +20,6 @@ const { MAX_REPORTED, REGISTER_STAMP, REPORT_DELAY, SLOT_STRIDE } = addon;
 const TABLE = REGISTER_STAMP + 4;
 /** How many recently found values are spared before one is evicted anyway. */
 const CHANCES = 16;
-
-/** Milliseconds by which `performance.now()` is behind the clock of the deadlines. */
-let clockOffset: number | undefined;
 
 /** Used instead of a version: the value expires, so more has to be checked. Versions of complete entries are even. */
 const ENDS = 1;
@@ -37,17 +35,24 @@ interface Ending {
 }
 
 /**
- * What is known of a kept value, in numbers of 32 bits: the count of changes at which its slot had its version, or
- * {@link UNNOTED}; the number of its last hit, of which 0 is none; where its slot's version is in the slots; and the
- * version it was read with, or {@link ENDS}. They are adjacent, so that a hit touches one cache line of the processor
- * for all of them: among many values a hit consists of waiting for memory. Objects would take twice as much of it.
+ * What a hit reads of a kept value besides the value, in numbers of 32 bits: the count of changes at which its slot had
+ * its version, or {@link UNNOTED}; and the number of its last hit, of which 0 is none. They are adjacent and few,
+ * because a hit among many values consists of waiting for memory. An object would take eight times as much of it.
  */
 const COUNT = 0;
 const FOUND = 1;
-const AT = 2;
-const VERSION = 3;
-/** The facts of a value begin at its place, shifted by this. */
-const SHIFT = 2;
+/** The numbers of a value begin at its place, shifted by this. */
+const SHIFT = 1;
+
+/**
+ * What else is known of it, in numbers of 32 bits: where its slot's version is in the slots; the version it was read
+ * with, or {@link ENDS}; its hash.
+ */
+const AT = 0;
+const VERSION = 1;
+const HASH = 2;
+/** The facts of one value. */
+const FACTS = 3;
 /** Values for which there is room at first. */
 const FIRST_ROOM = 64;
 
@@ -70,9 +75,8 @@ export class Near {
   /** The place of each value in the arrays, in insertion order. */
   readonly #places = new Map<Key, number>();
   readonly #values: unknown[] = [];
-  #facts: Int32Array = new Int32Array(FIRST_ROOM << SHIFT);
-  /** Their hashes, which a hit does not touch. */
-  #hashes: Int32Array = new Int32Array(FIRST_ROOM);
+  #marks: Int32Array = new Int32Array(FIRST_ROOM << SHIFT);
+  #facts: Int32Array = new Int32Array(FIRST_ROOM * FACTS);
   /** Places of values that were dropped; the next one to be used again last. */
   readonly #free: number[] = [];
   /** The ends of the values that expire. */
@@ -116,13 +120,13 @@ export class Near {
   find(key: Key): unknown {
     const place = this.#places.get(key);
     if (place === undefined) return undefined;
-    const facts = this.#facts;
+    const marks = this.#marks;
     const first = place << SHIFT;
-    if (facts[first] !== this.#slots[CHANGES] || this.#generation[0] !== this.#connection) {
-      if (!this.#isValid(key, first)) return undefined;
+    if (marks[first] !== this.#slots[CHANGES] || this.#generation[0] !== this.#connection) {
+      if (!this.#isValid(key, place)) return undefined;
     }
     if (this.#hits === this.#reported) this.#plan();
-    facts[first + FOUND] = ++this.#hits;
+    marks[first + FOUND] = ++this.#hits;
     return this.#values[place];
   }
 
@@ -130,9 +134,9 @@ export class Near {
   peek(key: Key): unknown {
     const place = this.#places.get(key);
     if (place === undefined) return undefined;
-    const first = place << SHIFT;
-    const isSame = this.#facts[first] === this.#slots[CHANGES] && this.#generation[0] === this.#connection;
-    return isSame || this.#isValid(key, first) ? this.#values[place] : undefined;
+    const count = this.#marks[place << SHIFT];
+    const isSame = count === this.#slots[CHANGES] && this.#generation[0] === this.#connection;
+    return isSame || this.#isValid(key, place) ? this.#values[place] : undefined;
   }
 
   /** Sets the key that native code is about to be asked for. */
@@ -146,7 +150,7 @@ export class Near {
     if (place === undefined) return;
     this.#places.delete(key);
     this.#values[place] = undefined;
-    this.#facts[(place << SHIFT) + FOUND] = 0;
+    this.#marks[(place << SHIFT) + FOUND] = 0;
     this.#free.push(place);
     if (this.#endings.size > 0) this.#endings.delete(key);
   }
@@ -157,8 +161,8 @@ export class Near {
     this.#endings.clear();
     this.#values.length = 0;
     this.#free.length = 0;
-    this.#facts = new Int32Array(FIRST_ROOM << SHIFT);
-    this.#hashes = new Int32Array(FIRST_ROOM);
+    this.#marks = new Int32Array(FIRST_ROOM << SHIFT);
+    this.#facts = new Int32Array(FIRST_ROOM * FACTS);
   }
 
   /** Reports to the host the hits that it does not know of. */
@@ -191,18 +195,18 @@ export class Near {
    * Checks what the fast path leaves open: changes of the table since the last check, values that expire, and a lost
    * connection. Drops a value that is not valid.
    */
-  #isValid(key: Key, first: number): boolean {
+  #isValid(key: Key, place: number): boolean {
     if (this.#generation[0] !== this.#connection) {
       this.#leave();
       return false;
     }
     const slots = this.#slots;
-    const facts = this.#facts;
+    const first = place * FACTS;
     // Atomic, so that the versions are loaded after it; an older count is only noted in vain.
     if (slots[CHANGES] !== this.#changes) this.#changes = Atomics.load(slots, CHANGES);
-    const version = slots[facts[first + AT] as number];
-    if (version === facts[first + VERSION]) {
-      if (isAtRest(this.#changes)) facts[first] = this.#changes;
+    const version = slots[this.#facts[first + AT] as number];
+    if (version === this.#facts[first + VERSION]) {
+      if (isAtRest(this.#changes)) this.#marks[place << SHIFT] = this.#changes;
       return true;
     }
     const ending = this.#endings.get(key);
@@ -229,14 +233,13 @@ export class Near {
     const deadline = numbers[REGISTER_STAMP + 2] as number;
     const ends = deadline !== Infinity;
     const place = this.#free.pop() ?? this.#values.length;
-    const first = place << SHIFT;
-    if (place >= this.#hashes.length) this.#grow();
-    const facts = this.#facts;
-    facts[first + COUNT] = UNNOTED;
-    facts[first + AT] = numbers[REGISTER_STAMP] as number;
-    facts[first + VERSION] = ends ? ENDS : version;
-    facts[first + FOUND] = 0;
-    this.#hashes[place] = numbers[REGISTER_STAMP + 3] as number;
+    if (place << SHIFT >= this.#marks.length) this.#grow();
+    this.#marks[(place << SHIFT) + COUNT] = UNNOTED;
+    this.#marks[(place << SHIFT) + FOUND] = 0;
+    const first = place * FACTS;
+    this.#facts[first + AT] = numbers[REGISTER_STAMP] as number;
+    this.#facts[first + VERSION] = ends ? ENDS : version;
+    this.#facts[first + HASH] = numbers[REGISTER_STAMP + 3] as number;
     this.#values[place] = value;
     this.#places.set(key, place);
     if (ends) this.#endings.set(key, { version, deadline: toPerformanceTime(deadline) });
@@ -244,8 +247,8 @@ export class Near {
 
   /** Makes room for what is known of more values. */
   #grow(): void {
+    this.#marks = enlarged(this.#marks);
     this.#facts = enlarged(this.#facts);
-    this.#hashes = enlarged(this.#hashes);
   }
 
   /** Switches to another table. */
@@ -279,10 +282,10 @@ export class Near {
       }
       const [key, place] = next.value;
       const at = (place << SHIFT) + FOUND;
-      const found = this.#facts[at] as number;
+      const found = this.#marks[at] as number;
       if (chances <= 0 || found === 0) return this.forget(key);
       // A hit that has not been reported yet keeps its number.
-      if (!isAfter(found, this.#reported)) this.#facts[at] = 0;
+      if (!isAfter(found, this.#reported)) this.#marks[at] = 0;
     }
   }
 
@@ -299,29 +302,10 @@ export class Near {
   /** `slot, hash` of all values found after hit number `since`, in the order of their last hits. */
   #foundSince(hits: number): number[] {
     const found: number[] = [];
-    const number = (place: number) => this.#facts[(place << SHIFT) + FOUND] as number;
-    const slot = (place: number) => (this.#facts[(place << SHIFT) + AT] as number) / SLOT_STRIDE;
+    const number = (place: number) => this.#marks[(place << SHIFT) + FOUND] as number;
+    const fact = (place: number, which: number) => this.#facts[place * FACTS + which] as number;
     for (let place = 0; place < this.#values.length; place++) if (isAfter(number(place), hits)) found.push(place);
     found.sort((one, other) => (number(one) - number(other)) | 0);
-    return found.flatMap((place) => [slot(place), this.#hashes[place] as number]);
+    return found.flatMap((place) => [fact(place, AT) / SLOT_STRIDE, fact(place, HASH)]);
   }
-}
-
-/** Whether no slot was being changed at that count of changes. */
-const isAtRest = (changes: number) => (changes & 3) === 0;
-
-/** An array of twice the length that begins with these numbers. */
-function enlarged(numbers: Int32Array): Int32Array {
-  const larger = new Int32Array(numbers.length * 2);
-  larger.set(numbers);
-  return larger;
-}
-
-/** Whether a hit came after another; hit numbers are kept in 32 bits. */
-const isAfter = (hit: number, hits: number) => hit !== 0 && ((hit - hits) | 0) > 0;
-
-function toPerformanceTime(deadline: number): number {
-  // Both are the machine's monotonic clock, with different origins.
-  clockOffset ??= Number(process.hrtime.bigint()) / 1e6 - performance.now();
-  return deadline / 1e3 - clockOffset;
 }
