@@ -42,8 +42,11 @@ export abstract class Instance {
   protected readonly link: Link;
   protected readonly native: NativeCache;
   protected readonly policy: Policy;
-  /** The near cache, if the instance was opened with one. */
-  protected near: Near | undefined;
+  /**
+   * The near cache, if the instance was opened with one. Only declared: V8 compiles the field of a cache that is a
+   * constant of the application into its code, but only if it is assigned once.
+   */
+  declare protected readonly near: Near | undefined;
   /** The near caches of all instances of this namespace in this JavaScript environment. */
   protected readonly nears: NearRegistry;
   /** Leases of the loads that this instance is running. */
@@ -65,7 +68,8 @@ export abstract class Instance {
     this.native = cache;
     this.handle = handle;
     this.nears = nears;
-    if (instance.near > 0) nears.add((this.near = this.#newNear(instance.near)));
+    this.near = instance.near > 0 ? this.#newNear(instance.near) : undefined;
+    if (this.near) nears.add(this.near);
     this.#ready = this.#open(shared);
     // A caller that ignores `ready` learns of a refusal from the first operation.
     this.#ready.catch(() => {});
@@ -235,7 +239,6 @@ export abstract class Instance {
     if (this.near) {
       this.near.close();
       this.nears.remove(this.near);
-      this.near = undefined;
     }
     await Promise.all([...leases].map((token) => giveBack({ link, handle, native, policy, leases }, token)));
     const id = link.nextId();

@@ -1,7 +1,8 @@
 /**
  * The near cache: decoded values that one instance keeps in its own process. Each is valid as long as its slot in the
- * shared table shows the version that it was read with, which takes one read from memory; so no process has to be
- * notified of changes, and a change of one key does not affect others.
+ * shared table shows the version that it was read with; so no process has to be notified of changes, and a change of
+ * one key does not affect others. While nothing in the table has changed since a value was last found valid, the hit
+ * reads only the table's count of changes, and not the slot.
  */
 
 import { asValue, type Read } from '../operations/answers.js';
@@ -9,6 +10,7 @@ import { keepable } from '../values/frozen.js';
 import { native as addon, type NativeCache } from '../native.js';
 import type { Operation } from '../operations/operation.js';
 import { GET } from '../operations/entries.js';
+import { enlarged, isAfter, isAtRest, toPerformanceTime } from './numbers.js';
 
 type Key = string | number;
 
@@ -19,11 +21,12 @@ const TABLE = REGISTER_STAMP + 4;
 /** How many recently found values are spared before one is evicted anyway. */
 const CHANCES = 16;
 
-/** Milliseconds by which `performance.now()` is behind the clock of the deadlines. */
-let clockOffset: number | undefined;
-
 /** Used instead of a version: the value expires, so more has to be checked. Versions of complete entries are even. */
 const ENDS = 1;
+/** Where the slots have the count of changes of the table: a multiple of 4, or one more during a change. */
+const CHANGES = 0;
+/** Used instead of a count of changes: it has none. */
+const UNNOTED = 2;
 
 /** When a value expires, in ms of `performance.now()`, and the version it was read with. */
 interface Ending {
@@ -32,28 +35,26 @@ interface Ending {
 }
 
 /**
- * A kept value: one object, so that a hit touches two cache lines of the processor, the map's and this one. Fields that
- * a hit does not read are kept elsewhere, or come last.
+ * What a hit reads of a kept value besides the value, in numbers of 32 bits: the count of changes at which its slot had
+ * its version, or {@link UNNOTED}; and the number of its last hit, of which 0 is none. They are adjacent and few,
+ * because a hit among many values consists of waiting for memory. An object would take eight times as much of it.
  */
-class Entry {
-  // Only declared: V8 does not store fields that begin as `undefined` as plain integers.
-  declare readonly value: unknown;
-  /** The index of its slot's version in the slots. */
-  declare readonly at: number;
-  /** The version it was read with, or {@link ENDS}. */
-  declare readonly version: number;
-  /** The number of its last hit, in 32 bits; 0 is none. */
-  declare found: number;
-  declare readonly hash: number;
+const COUNT = 0;
+const FOUND = 1;
+/** The numbers of a value begin at its place, shifted by this. */
+const SHIFT = 1;
 
-  constructor(value: unknown, at: number, version: number, hash: number) {
-    this.value = value;
-    this.at = at;
-    this.version = version;
-    this.found = 0;
-    this.hash = hash;
-  }
-}
+/**
+ * What else is known of it, in numbers of 32 bits: where its slot's version is in the slots; the version it was read
+ * with, or {@link ENDS}; its hash.
+ */
+const AT = 0;
+const VERSION = 1;
+const HASH = 2;
+/** The facts of one value. */
+const FACTS = 3;
+/** Values for which there is room at first. */
+const FIRST_ROOM = 64;
 
 /** What a near cache needs from its link. */
 export interface NearLink {
@@ -71,21 +72,28 @@ export class Near {
   readonly #native: NativeCache;
   readonly #link: NearLink;
   readonly #max: number;
-  /** In insertion order. */
-  readonly #entries = new Map<Key, Entry>();
+  /** The place of each value in the arrays, in insertion order. */
+  readonly #places = new Map<Key, number>();
+  readonly #values: unknown[] = [];
+  #marks: Int32Array = new Int32Array(FIRST_ROOM << SHIFT);
+  #facts: Int32Array = new Int32Array(FIRST_ROOM * FACTS);
+  /** Places of values that were dropped; the next one to be used again last. */
+  readonly #free: number[] = [];
   /** The ends of the values that expire. */
   readonly #endings = new Map<Key, Ending>();
   /**
    * Cycles through the values in their order. It is kept, because a new iterator would pass all deleted places at the
    * front.
    */
-  #hand = this.#entries.entries();
+  #hand = this.#places.entries();
   /**
-   * The slots of the table that the values were read from. The host changes their versions, and native code the number
-   * of the connection, while JavaScript reads both with plain loads: `Atomics.load` would cost as much as all the rest
-   * of a hit. `crates/shm/src/slots.rs` explains why a hit cannot miss a change that this thread has been notified of.
+   * The slots of the table that the values were read from. The host changes their versions and the count of changes, and
+   * native code the number of the connection, while JavaScript reads all of them with plain loads: `Atomics.load` would
+   * cost as much as all the rest of a hit. `crates/shm/src/slots.rs` explains why a hit cannot miss a change that this thread has been notified of.
    */
   #slots = new Int32Array(0);
+  /** A count of changes that was loaded before any version that is looked at from here on. */
+  #changes = UNNOTED;
   #table = 0;
   /** The number of the connection over which the table was received; kept values are valid only while it lasts. */
   readonly #generation: Int32Array;
@@ -110,24 +118,25 @@ export class Near {
 
   /** The value of `key`, counted as a hit, or `undefined`. */
   find(key: Key): unknown {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
-    const version = this.#slots[entry.at];
-    if (version !== entry.version || this.#generation[0] !== this.#connection) {
-      if (!this.#isValid(key, version)) return undefined;
+    const place = this.#places.get(key);
+    if (place === undefined) return undefined;
+    const marks = this.#marks;
+    const first = place << SHIFT;
+    if (marks[first] !== this.#slots[CHANGES] || this.#generation[0] !== this.#connection) {
+      if (!this.#isValid(key, place)) return undefined;
     }
     if (this.#hits === this.#reported) this.#plan();
-    entry.found = ++this.#hits | 0;
-    return entry.value;
+    marks[first + FOUND] = ++this.#hits;
+    return this.#values[place];
   }
 
   /** The value of `key`, without counting it, or `undefined`. */
   peek(key: Key): unknown {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
-    const version = this.#slots[entry.at];
-    const isSame = version === entry.version && this.#generation[0] === this.#connection;
-    return isSame || this.#isValid(key, version) ? entry.value : undefined;
+    const place = this.#places.get(key);
+    if (place === undefined) return undefined;
+    const count = this.#marks[place << SHIFT];
+    const isSame = count === this.#slots[CHANGES] && this.#generation[0] === this.#connection;
+    return isSame || this.#isValid(key, place) ? this.#values[place] : undefined;
   }
 
   /** Sets the key that native code is about to be asked for. */
@@ -137,14 +146,23 @@ export class Near {
 
   /** This process changes `key`: reads go to the host until it has answered. */
   forget(key: Key): void {
-    this.#entries.delete(key);
+    const place = this.#places.get(key);
+    if (place === undefined) return;
+    this.#places.delete(key);
+    this.#values[place] = undefined;
+    this.#marks[(place << SHIFT) + FOUND] = 0;
+    this.#free.push(place);
     if (this.#endings.size > 0) this.#endings.delete(key);
   }
 
   /** Forgets everything. */
   clear(): void {
-    this.#entries.clear();
+    this.#places.clear();
     this.#endings.clear();
+    this.#values.length = 0;
+    this.#free.length = 0;
+    this.#marks = new Int32Array(FIRST_ROOM << SHIFT);
+    this.#facts = new Int32Array(FIRST_ROOM * FACTS);
   }
 
   /** Reports to the host the hits that it does not know of. */
@@ -170,16 +188,26 @@ export class Near {
   close(): void {
     this.report();
     clearTimeout(this.#timer);
-    this.clear();
+    this.#leave();
   }
 
   /**
-   * Checks what the fast path leaves open: values that expire, and a lost connection. Drops a value that is not valid.
+   * Checks what the fast path leaves open: changes of the table since the last check, values that expire, and a lost
+   * connection. Drops a value that is not valid.
    */
-  #isValid(key: Key, version: number | undefined): boolean {
+  #isValid(key: Key, place: number): boolean {
     if (this.#generation[0] !== this.#connection) {
       this.#leave();
       return false;
+    }
+    const slots = this.#slots;
+    const first = place * FACTS;
+    // Atomic, so that the versions are loaded after it; an older count is only noted in vain.
+    if (slots[CHANGES] !== this.#changes) this.#changes = Atomics.load(slots, CHANGES);
+    const version = slots[this.#facts[first + AT] as number];
+    if (version === this.#facts[first + VERSION]) {
+      if (isAtRest(this.#changes)) this.#marks[place << SHIFT] = this.#changes;
+      return true;
     }
     const ending = this.#endings.get(key);
     if (ending !== undefined && ending.version === version && performance.now() < ending.deadline) return true;
@@ -200,15 +228,27 @@ export class Near {
 
   #store(key: Key, value: unknown, numbers: Float64Array): void {
     this.forget(key);
-    if (this.#entries.size >= this.#max) this.#makeRoom();
-    // As 32-bit integers: V8 stores other numbers in objects of their own.
-    const at = (numbers[REGISTER_STAMP] as number) >>> 0;
+    if (this.#places.size >= this.#max) this.#makeRoom();
     const version = (numbers[REGISTER_STAMP + 1] as number) | 0;
     const deadline = numbers[REGISTER_STAMP + 2] as number;
-    const hash = (numbers[REGISTER_STAMP + 3] as number) | 0;
     const ends = deadline !== Infinity;
-    this.#entries.set(key, new Entry(value, at, ends ? ENDS : version, hash));
+    const place = this.#free.pop() ?? this.#values.length;
+    if (place << SHIFT >= this.#marks.length) this.#grow();
+    this.#marks[(place << SHIFT) + COUNT] = UNNOTED;
+    this.#marks[(place << SHIFT) + FOUND] = 0;
+    const first = place * FACTS;
+    this.#facts[first + AT] = numbers[REGISTER_STAMP] as number;
+    this.#facts[first + VERSION] = ends ? ENDS : version;
+    this.#facts[first + HASH] = numbers[REGISTER_STAMP + 3] as number;
+    this.#values[place] = value;
+    this.#places.set(key, place);
     if (ends) this.#endings.set(key, { version, deadline: toPerformanceTime(deadline) });
+  }
+
+  /** Makes room for what is known of more values. */
+  #grow(): void {
+    this.#marks = enlarged(this.#marks);
+    this.#facts = enlarged(this.#facts);
   }
 
   /** Switches to another table. */
@@ -227,6 +267,7 @@ export class Near {
   #leave(): void {
     this.clear();
     this.#table = 0;
+    this.#changes = UNNOTED;
     this.#slots = new Int32Array(0);
   }
 
@@ -235,14 +276,16 @@ export class Near {
     for (let chances = CHANCES; ; chances--) {
       let next = this.#hand.next();
       if (next.done) {
-        this.#hand = this.#entries.entries();
+        this.#hand = this.#places.entries();
         next = this.#hand.next();
         if (next.done) return;
       }
-      const [key, entry] = next.value;
-      if (chances <= 0 || entry.found === 0) return this.forget(key);
+      const [key, place] = next.value;
+      const at = (place << SHIFT) + FOUND;
+      const found = this.#marks[at] as number;
+      if (chances <= 0 || found === 0) return this.forget(key);
       // A hit that has not been reported yet keeps its number.
-      if (!isAfter(entry.found, this.#reported)) entry.found = 0;
+      if (!isAfter(found, this.#reported)) this.#marks[at] = 0;
     }
   }
 
@@ -258,18 +301,11 @@ export class Near {
 
   /** `slot, hash` of all values found after hit number `since`, in the order of their last hits. */
   #foundSince(hits: number): number[] {
-    const found: Entry[] = [];
-    for (const entry of this.#entries.values()) if (isAfter(entry.found, hits)) found.push(entry);
-    found.sort((one, other) => (one.found - other.found) | 0);
-    return found.flatMap(({ at, hash }) => [at / SLOT_STRIDE, hash]);
+    const found: number[] = [];
+    const number = (place: number) => this.#marks[(place << SHIFT) + FOUND] as number;
+    const fact = (place: number, which: number) => this.#facts[place * FACTS + which] as number;
+    for (let place = 0; place < this.#values.length; place++) if (isAfter(number(place), hits)) found.push(place);
+    found.sort((one, other) => (number(one) - number(other)) | 0);
+    return found.flatMap((place) => [fact(place, AT) / SLOT_STRIDE, fact(place, HASH)]);
   }
-}
-
-/** Whether a hit came after another; hit numbers are kept in 32 bits. */
-const isAfter = (hit: number, hits: number) => hit !== 0 && ((hit - hits) | 0) > 0;
-
-function toPerformanceTime(deadline: number): number {
-  // Both are the machine's monotonic clock, with different origins.
-  clockOffset ??= Number(process.hrtime.bigint()) / 1e6 - performance.now();
-  return deadline / 1e3 - clockOffset;
 }

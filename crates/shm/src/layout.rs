@@ -6,7 +6,8 @@
 //!
 //! Slots, buckets of the index, keys and values all live in granules of one arena, so memory that one kind gives up can
 //! be used by any other. Granules of slots and of the index keep their kind: a version must never become a byte of a
-//! value.
+//! value. Granule 0 is none of these: its first word counts the changes of the table, and the rest of it stays empty,
+//! because all near caches load that word at each hit.
 //!
 //! Every part has its full size from the start. Pages take memory only after their first use, so the size is address
 //! space.
@@ -17,7 +18,7 @@ use crate::sync::{AtomicU64, Ordering, load_acquire, prefetch};
 /// First word of every region: `ccshared`.
 const MAGIC: u64 = u64::from_le_bytes(*b"ccshared");
 /// Incremented with every change of the layout or of the hash. Readers refuse all other versions.
-const LAYOUT_VERSION: u64 = 1;
+const LAYOUT_VERSION: u64 = 2;
 
 /// The unit in which the system gives memory. Where its pages are larger, only the accounting is finer.
 #[cfg(not(loom))]
@@ -30,6 +31,8 @@ pub(crate) const PAGE_WORDS: usize = PAGE / 8;
 /// The unit of the arena: a cache line.
 pub(crate) const GRANULE_WORDS: usize = 8;
 pub(crate) const GRANULE: usize = GRANULE_WORDS * 8;
+/// The granule of the count of changes. JavaScript finds the count as the first number of the arena.
+pub(crate) const CHANGES: Run = Run { at: 0, len: 1 };
 pub(crate) const SLOT_WORDS: usize = 4;
 pub(crate) const SLOTS_PER_GRANULE: usize = GRANULE_WORDS / SLOT_WORDS;
 /// Buckets of the index that are adjacent in the arena; a bucket is a granule.
@@ -188,6 +191,11 @@ impl<'a> Memory<'a> {
         }
         let start = self.geometry.arena_at() + at * GRANULE_WORDS;
         self.words.get(start..start + count * GRANULE_WORDS)
+    }
+
+    /// The count of changes.
+    pub(crate) fn changes(&self) -> Option<&'a AtomicU64> {
+        self.granules(CHANGES.at, CHANGES.len)?.first()
     }
 
     /// The words of a slot; `None` if it cannot exist.

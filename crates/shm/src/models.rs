@@ -32,7 +32,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 
 /// A table with an index of one bucket, which has room for the entries of a model.
 fn table() -> (Writer, Reader) {
-    Writer::on_heap_of(Geometry { granules: 18, chunks: 1 }, 1 << 20)
+    Writer::on_heap_of(Geometry { granules: 19, chunks: 1 }, 1 << 20)
 }
 
 /// Values of `words` equal words, and a deadline that follows from `tag`, so that a mixture is noticed.
@@ -287,12 +287,69 @@ fn version(reader: &Reader, slot: Slot) -> u32 {
     memory.slot(slot).unwrap()[0].load(Ordering::Relaxed) as u32
 }
 
+/// The count of changes as a near cache loads it.
+fn changes(reader: &Reader, ordering: Ordering) -> u32 {
+    let words = reader.words();
+    let memory = Memory { words, geometry: Geometry::read_control(words).unwrap() };
+    memory.changes().unwrap().load(ordering) as u32
+}
+
+/// A near cache holds the entry and notes the count of changes with it. After this thread has been told of the change,
+/// or has read it, the count is another one.
+fn noted(end: fn(&mut Writer, Slot)) {
+    check(move || {
+        let (mut writer, reader) = table();
+        let slot = insert(&mut writer, b"a", 1, SMALL);
+        behind(&mut writer, 1);
+        beside(
+            (writer, reader),
+            move |writer| end(writer, slot),
+            |reader, acknowledged| {
+                let Seen::Entry(1, near) = see(reader, b"a") else { return };
+                let count = changes(reader, Ordering::Acquire);
+                if !count.is_multiple_of(4) || version(reader, slot) != near.version {
+                    return;
+                }
+                let over = acknowledged.load(Ordering::Acquire);
+                let knows = over || !matches!(see(reader, b"a"), Seen::Entry(1, _) | Seen::Unsure);
+                if knows {
+                    assert_ne!(
+                        changes(reader, Ordering::Relaxed),
+                        count,
+                        "the near cache would answer the old value"
+                    );
+                }
+            },
+        );
+    });
+}
+
+#[test]
+fn after_an_overwrite_no_count_that_was_noted_before_is_valid() {
+    noted(|writer, slot| overwrite(writer, slot, 2, SMALL));
+}
+
+#[test]
+fn after_a_move_no_count_that_was_noted_before_is_valid() {
+    noted(|writer, slot| overwrite(writer, slot, 2, LARGE));
+}
+
+#[test]
+fn after_a_removal_no_count_that_was_noted_before_is_valid() {
+    noted(Writer::remove);
+}
+
+#[test]
+fn after_clearing_no_count_that_was_noted_before_is_valid() {
+    noted(|writer, _| writer.clear());
+}
+
 // --- the index ---------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_present_entry_is_found_while_the_index_grows() {
     check(|| {
-        let (mut writer, reader) = Writer::on_heap_of(Geometry { granules: 18, chunks: 2 }, 1 << 20);
+        let (mut writer, reader) = Writer::on_heap_of(Geometry { granules: 19, chunks: 2 }, 1 << 20);
         insert(&mut writer, b"a", 1, SMALL);
         let after = beside(
             (writer, reader),

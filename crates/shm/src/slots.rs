@@ -24,11 +24,33 @@
 //!
 //! A version is never used again for another state of the same slot, unless 2³¹ changes happen during one read.
 //!
+//! # The count of changes
+//!
+//! The first word of granule 0 counts the changes of all slots, by steps: a multiple of 4 while no slot is being
+//! changed, one more during a change. The writer adds 1 before the odd version of the slot, with the same release fence
+//! after both, and 3 with release after the even version.
+//!
+//! A near cache that has found the version of a slot unchanged notes the count that it had loaded *before*, with
+//! acquire, if no change was in progress. As long as the count is the same, so are all slots, and the next hits of that
+//! value need not look at its slot:
+//!
+//! * *The version that was found is not older than the count.* A change that the count includes has ended, and the end
+//!   was stored with release after the slot's new version. The load of the count synchronizes with it, or with a later
+//!   store of the same thread, so the load of the version sees that version or a later one.
+//! * *The count is not older than anything the thread knows.* Whatever it has read of a change, or been told of it, was
+//!   stored after the release fence that comes after the first step of the count. The thread read it with acquire, so
+//!   a later load of the count sees that step or a later one: another number than the one noted.
+//!
+//! The count of a writer that was killed during a change stays at that step. No count is noted then, and each hit looks
+//! at its slot.
+//!
 //! # How JavaScript reads versions
 //!
 //! A near cache keeps decoded values in the heap of its own process, each with the version of its slot when it was
-//! read. A hit is a value whose slot still shows that version. JavaScript looks at the version in a typed array over
-//! [`SlotsView`]: a plain load of 32 bits, the low half of word 0. `Atomics.load` would double the cost of a hit.
+//! read. A hit is a value whose slot still shows that version, or which was found valid at the present count of changes.
+//! JavaScript looks at both in a typed array over [`SlotsView`]: a plain load of 32 bits, the low half of a word.
+//! `Atomics.load` would double the cost of a hit. Only the count that is noted is loaded with it, so that the version is
+//! loaded after it, and not again until the count has changed.
 //!
 //! **Outside of Rust's memory model.** That load is of half an `AtomicU64` which Rust stores whole. Rust does not
 //! define accesses of different sizes that race, nor does JavaScript define its plain loads of memory that others
@@ -56,9 +78,10 @@
 //!   the load comes after it, and by 3 it sees the version of that change or a later one.
 //! * *An odd version* is equal to none that was kept: the slot is being changed, and the host is asked.
 //! * *An old version comes back* only when a slot has changed exactly 2³¹ times, or a multiple of that, since the value
-//!   was kept. After any other number of changes the value is refused.
+//!   was kept. After any other number of changes the value is refused. An old count comes back only after a multiple of
+//!   2³⁰ changes of the table, of which the hit would have to come exactly between two.
 //!
-//! `models.rs` looks at versions with relaxed loads and checks that no value is taken for valid after a change.
+//! `models.rs` looks at versions and at the count with relaxed loads and checks that no value is taken for valid after a change.
 
 use std::sync::Arc;
 
@@ -158,6 +181,22 @@ impl<'a> SlotCell<'a> {
     }
 }
 
+/// The count of changes, for the writer.
+pub(crate) struct Changes<'a>(&'a AtomicU64);
+
+impl<'a> Changes<'a> {
+    /// A change is in progress while no version has changed yet: before [`SlotCell::publish`], whose fence follows.
+    pub(crate) fn begin(word: &'a AtomicU64) -> Self {
+        word.store(word.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        Self(word)
+    }
+
+    /// The slots are at rest.
+    pub(crate) fn end(self) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(3), Ordering::Release);
+    }
+}
+
 /// The slot is being written, or its writer was killed while writing.
 #[derive(Debug)]
 pub(crate) struct Busy;
@@ -192,8 +231,8 @@ impl Opened<'_> {
     }
 }
 
-/// The arena as JavaScript sees it: 32-bit numbers, of which the first of each slot is its version. Keeps the memory
-/// mapped.
+/// The arena as JavaScript sees it: 32-bit numbers, of which the first one is the count of changes, and the first one of
+/// each slot its version. Keeps the memory mapped.
 #[derive(Clone)]
 pub struct SlotsView {
     region: Arc<Region>,
@@ -208,7 +247,7 @@ impl SlotsView {
         Self { region, geometry }
     }
 
-    /// Where slot 0 is. The memory stays mapped, at least for reading, as long as this value or a clone of it lives. It
+    /// Where the count of changes is, and slot 0 would be. The memory stays mapped, at least for reading, as long as this value or a clone of it lives. It
     /// changes at any time. It must never be written, and Rust may read it only as the atomics that it is; JavaScript
     /// reads the versions with plain loads of 32 bits, and the module comment says why that is enough.
     pub fn as_ptr(&self) -> *const u8 {

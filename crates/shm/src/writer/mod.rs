@@ -14,10 +14,10 @@ use self::room::slots_of;
 use crate::arena::{Arena, Commit, Refusal};
 use crate::extents::{Cursor, Run};
 use crate::index::Index;
-use crate::layout::{CHUNK_BITS, GRANULE, Geometry, Memory, PAGE, State};
+use crate::layout::{CHANGES, CHUNK_BITS, GRANULE, Geometry, Memory, PAGE, State};
 use crate::reader::hasher;
 use crate::region::{Handover, Region};
-use crate::slots::{Fields, SlotCell, SlotsView};
+use crate::slots::{Changes, Fields, SlotCell, SlotsView};
 use crate::sync::Ordering;
 use crate::{MAX_KEY, MAX_VALUE, Slot};
 
@@ -109,7 +109,8 @@ impl Writer {
             key: Vec::new(),
         };
         writer.set_bound(spec.bound);
-        writer.add_chunks(1).map_err(|no_room| match no_room {
+        let started = writer.reserve_changes().and_then(|()| writer.add_chunks(1));
+        started.map_err(|no_room| match no_room {
             NoRoom::System(error) => error,
             NoRoom::Bound => io::ErrorKind::OutOfMemory.into(),
         })?;
@@ -221,7 +222,7 @@ impl Writer {
         });
         match placed {
             Ok(fields) => {
-                self.cell(slot).publish(fields, || {});
+                self.publish(slot, fields, || {});
                 self.len += 1;
                 Ok(slot)
             }
@@ -242,7 +243,7 @@ impl Writer {
         let fields = Fields { deadline, value_len: value.len() as u32, ..before };
         if self.fits_in_place(&before, &fields) {
             let memory = self.memory();
-            self.cell(slot).publish(fields, || {
+            self.publish(slot, fields, || {
                 let mut cursor = Cursor::new(memory, fields.first);
                 let written = cursor.skip(fields.key_len as usize).and_then(|()| cursor.write(value));
                 debug_assert_eq!(written, Ok(()), "the chain was long enough for the older value");
@@ -255,7 +256,7 @@ impl Writer {
         let placed = self.place(&key, value);
         self.key = key;
         let fields = Fields { first: placed?, ..fields };
-        self.cell(slot).publish(fields, || {});
+        self.publish(slot, fields, || {});
         self.index().moved(fields.hash, slot, fields.extent());
         self.free_chain(before.first);
         Ok(())
@@ -264,7 +265,7 @@ impl Writer {
     /// Replaces the deadline of an entry.
     pub fn set_deadline(&mut self, slot: Slot, deadline: u64) {
         let fields = self.fields(slot);
-        self.cell(slot).publish(Fields { deadline, ..fields }, || {});
+        self.publish(slot, Fields { deadline, ..fields }, || {});
     }
 
     /// Removes an entry.
@@ -275,7 +276,7 @@ impl Writer {
         }
         self.index().prefetch(fields.hash);
         // The slot first: from here on no reader finds the entry, neither by its key nor by its version.
-        self.cell(slot).publish(Fields::default(), || {});
+        self.publish(slot, Fields::default(), || {});
         self.index().remove(fields.hash, slot);
         self.free_chain(fields.first);
         self.free_slots.push(slot);
@@ -287,13 +288,15 @@ impl Writer {
         if self.is_empty() {
             return;
         }
-        self.each_slot(|_, cell| {
-            if cell.fields().first != 0 {
-                cell.publish(Fields::default(), || {});
-            }
+        self.change(|| {
+            self.each_slot(|_, cell| {
+                if cell.fields().first != 0 {
+                    cell.publish(Fields::default(), || {});
+                }
+            });
         });
         self.chunks.iter().for_each(|run| self.zero(*run));
-        let mut kept: Vec<Run> = self.slot_runs.iter().chain(&self.chunks).copied().collect();
+        let mut kept: Vec<Run> = self.kept_runs().collect();
         kept.sort_unstable();
         let memory = Memory { words: self.region.words(), geometry: self.geometry };
         self.arena.reset(memory, kept.into_iter());
@@ -313,6 +316,23 @@ impl Writer {
     fn index(&self) -> Index<'_> {
         let state = State::unpack(self.memory().state().load(Ordering::Relaxed));
         Index::new(self.memory(), state.bits)
+    }
+
+    /// The granules that never become those of an entry.
+    fn kept_runs(&self) -> impl Iterator<Item = Run> {
+        std::iter::once(CHANGES).chain(self.slot_runs.iter().chain(&self.chunks).copied())
+    }
+
+    /// See [`SlotCell::publish`].
+    fn publish(&self, slot: Slot, fields: Fields, change: impl FnOnce()) {
+        self.change(|| self.cell(slot).publish(fields, change));
+    }
+
+    /// Runs `work`, which changes slots, as one change of the table.
+    fn change(&self, work: impl FnOnce()) {
+        let changes = Changes::begin(self.memory().changes().expect("every table has granule 0"));
+        work();
+        changes.end();
     }
 
     fn cell(&self, slot: Slot) -> SlotCell<'_> {

@@ -5,12 +5,12 @@ use crate::Slot;
 use crate::arena::Commit;
 use crate::extents::{Cursor, Run, chain, runs_of};
 use crate::index::{Index, WIDTH};
-use crate::layout::{CHUNK, Memory, PAGE, SLOTS_PER_GRANULE};
+use crate::layout::{CHANGES, CHUNK, Memory, PAGE, SLOTS_PER_GRANULE};
 use crate::slots::{Fields, SlotCell};
 use crate::sync::Ordering;
 
-/// Granules that become slots at a time.
-const SLOT_RUN: u32 = if cfg!(loom) { 1 } else { 8 };
+/// Granules that become slots at a time: as many as a page, so that near caches of many values touch few pages.
+const SLOT_RUN: u32 = if cfg!(loom) { 1 } else { 64 };
 /// The index grows when its buckets are as full as this on average.
 const FILL: usize = if cfg!(loom) { 1 } else { WIDTH * 7 / 8 };
 /// Values up to this size are written over the older one, while readers wait.
@@ -18,6 +18,15 @@ const IN_PLACE: usize = if cfg!(loom) { 16 } else { 256 };
 
 impl Writer {
     // --- slots and extents -----------------------------------------------------------------------------------------------
+
+    /// Takes the granule of the count of changes, the first of the arena.
+    pub(super) fn reserve_changes(&mut self) -> Result<(), NoRoom> {
+        let Self { region, geometry, arena, .. } = self;
+        let memory = Memory { words: region.words(), geometry: *geometry };
+        let run = arena.take(memory, &**region, CHANGES.len)?;
+        debug_assert_eq!(run, CHANGES, "nothing was taken before");
+        Ok(())
+    }
 
     pub(super) fn take_slot(&mut self) -> Result<Slot, NoRoom> {
         if let Some(slot) = self.free_slots.pop() {

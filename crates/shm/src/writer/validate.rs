@@ -11,7 +11,7 @@ impl Writer {
     /// If they do not.
     pub fn validate(&self) {
         let memory = self.memory();
-        let mut used: Vec<Run> = self.slot_runs.iter().chain(&self.chunks).copied().collect();
+        let mut used: Vec<Run> = self.kept_runs().collect();
         let mut len = 0;
         for slot in self.slot_runs.iter().flat_map(|run| slots_of(*run)) {
             let fields = self.fields(slot);
