@@ -79,7 +79,7 @@ unix('an endpoint that cannot be served exits with 1 and says why', async (t) =>
   writeFileSync(file, 'no socket');
   const outcome = await node([BIN, 'serve', '--endpoint', file]);
   t.like(outcome, { code: 1, hung: false });
-  t.regex(outcome.stderr, /no socket.*\[ERR_CC_INVALID_OPTION\]/);
+  t.regex(outcome.stderr, /not a socket.*\[ERR_CC_INVALID_OPTION\]/);
 });
 
 // --- serving -------------------------------------------------------------------------------------------------------

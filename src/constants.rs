@@ -1,8 +1,8 @@
 //! Numbers that both sides of the boundary need: they are exported from here, so that none is kept twice.
 
-use clustered_cache_core::mark::Mark;
 use clustered_cache_core::operations::REQUEST_STRUCTURES;
 use clustered_cache_core::value::{key_tag, value_tag};
+use clustered_cache_core::version_stamp::VersionStamp;
 use clustered_cache_core::wire::fields::FieldSpec;
 use clustered_cache_core::wire::frame;
 use clustered_cache_core::{client, config};
@@ -47,7 +47,7 @@ pub const ELECTION_KEY_DIGITS: u32 = config::ELECTION_KEY_DIGITS as u32;
 pub const REOPEN_BASE: f64 = client::REOPEN_BASE as f64;
 /// Numbers of 32 bits from the version of one slot to that of the next.
 #[napi_derive::napi]
-pub const SLOT_STRIDE: u32 = Mark::STRIDE as u32;
+pub const SLOT_STRIDE: u32 = VersionStamp::STRIDE as u32;
 /// Keys of one `readMany`, at most.
 #[napi_derive::napi]
 pub const MAX_READ_MANY: u32 = crate::many::MAX_KEYS as u32;
@@ -57,7 +57,7 @@ pub const MAX_READ_MANY: u32 = crate::many::MAX_KEYS as u32;
 /// Where the register has the version stamp of an immediate value: where the version of its slot is, or -1 without a
 /// stamp; the version; the deadline in microseconds; the hash; the table.
 #[napi_derive::napi]
-pub const REGISTER_STAMP: u32 = crate::link::MARK as u32;
+pub const REGISTER_STAMP: u32 = crate::link::STAMP as u32;
 /// Where the register has the forms of many values.
 #[napi_derive::napi]
 pub const REGISTER_FORMS: u32 = crate::link::FORMS as u32;

@@ -94,7 +94,7 @@ mod part {
             electors.map(|elector| match elector.leave(until.saturating_duration_since(Instant::now())) {
                 Left::NotHosting => Leaving::NotHosting,
                 Left::HandedOver { .. } => Leaving::HandedOver,
-                Left::NoHeir => Leaving::NoHeir,
+                Left::NoSuccessor => Leaving::NoHeir,
             });
         left.max_by_key(|left| *left as i32).unwrap_or(Leaving::NotHosting)
     }

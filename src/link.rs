@@ -11,9 +11,9 @@ use clustered_cache_core::client::{Client, ClientConfig, Receiver, Target};
 use clustered_cache_core::endpoint::Secret;
 use clustered_cache_core::error::{Error, ErrorKind, Result};
 use clustered_cache_core::inbox::{Inbox, Incoming, LinkEvent};
-use clustered_cache_core::mark::Mark;
 use clustered_cache_core::operations::Operation;
 use clustered_cache_core::session::Session;
+use clustered_cache_core::version_stamp::VersionStamp;
 use clustered_cache_core::wire::Handle;
 use clustered_cache_core::wire::answer::Response;
 use clustered_cache_core::wire::structures::NamespaceOptions;
@@ -35,8 +35,8 @@ use crate::{direct, key, process};
 /// Scratch memory above this is given back after the call that needed it.
 const SCRATCH_KEPT: usize = 256 * 1024;
 
-/// Where in the register the version stamp of an immediate value is: slot, version, deadline, hash and table; see [`mark_numbers`].
-pub(crate) const MARK: usize = 4;
+/// Where in the register the version stamp of an immediate value is: slot, version, deadline, hash and table; see [`stamp_numbers`].
+pub(crate) const STAMP: usize = 4;
 /// Where in the register the forms of many values are.
 pub(crate) const FORMS: usize = 9;
 /// Where in the register a batch begins, with the number of its answers: in front is the place of immediate answers,
@@ -466,8 +466,8 @@ impl LinkState {
         let [first, second, third] = answer.numbers;
         let mut register = self.register.borrow_mut();
         register.write(0, &[f64::from(answer.form), first, second, third]);
-        let mark = self.backend.borrow().as_ref().and_then(Backend::mark);
-        register.write(MARK, &mark_numbers(mark));
+        let stamp = self.backend.borrow().as_ref().and_then(Backend::version_stamp);
+        register.write(STAMP, &stamp_numbers(stamp));
         answer.value.map_or_else(|| js::undefined(env), Ok)
     }
 
@@ -522,13 +522,15 @@ impl LinkState {
     }
 }
 
-/// A mark as the register holds it: where the version is among the numbers of the table's slots, or -1 if there is no
-/// mark; the version; the deadline in microseconds; the hash; the table. The last two are as `seen` takes them back.
-fn mark_numbers(mark: Option<Mark>) -> [f64; FORMS - MARK] {
-    let Some(Mark { slot, version, deadline, hash, table }) = mark else { return [-1.0, 0.0, 0.0, 0.0, 0.0] };
-    let deadline = if deadline == Mark::NEVER { f64::INFINITY } else { deadline as f64 };
+/// A version stamp as the register holds it: where the version is among the numbers of the table's slots, or -1 if there is no
+/// stamp; the version; the deadline in microseconds; the hash; the table. The last two are as `seen` takes them back.
+fn stamp_numbers(stamp: Option<VersionStamp>) -> [f64; FORMS - STAMP] {
+    let Some(VersionStamp { slot, version, deadline, hash, table }) = stamp else {
+        return [-1.0, 0.0, 0.0, 0.0, 0.0];
+    };
+    let deadline = if deadline == VersionStamp::NEVER { f64::INFINITY } else { deadline as f64 };
     [
-        f64::from(slot) * Mark::STRIDE as f64,
+        f64::from(slot) * VersionStamp::STRIDE as f64,
         f64::from(version.cast_signed()),
         deadline,
         f64::from(hash),

@@ -1,5 +1,5 @@
-//! How long it takes to hand a store's content over, and to write and load a snapshot. Each figure is the best of
-//! several runs; what arrives is checked.
+//! How long it takes to hand over the content of a store, and to write and load a snapshot. Each figure is the best of
+//! several runs. The content that arrives is checked.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
@@ -32,12 +32,12 @@ fn size(store: &Arc<Store>) -> u64 {
     let mut user = User::with_open(store, "n", NamespaceOptions::default());
     let reply = user.ask(1, ReadStats {});
     let Response::Stats(stats) = reply.response() else {
-        unreachable!("a request for counters is answered so")
+        unreachable!("a request for statistics gets this reply")
     };
     stats.size
 }
 
-/// Everything has arrived, but for what is said to have been skipped.
+/// Checks that all entries have arrived, except those that were skipped.
 fn check(from: &Arc<Store>, to: &Arc<Store>, skipped: u64) {
     assert_eq!(size(to) + skipped, size(from));
     if skipped > 0 {
@@ -45,7 +45,7 @@ fn check(from: &Arc<Store>, to: &Arc<Store>, skipped: u64) {
     }
 }
 
-/// Export alone, and both together part by part.
+/// The time of an export, and that of an export and an import together, part by part.
 fn hand_over(store: &Arc<Store>) -> (Duration, Duration) {
     let began = Instant::now();
     let mut export = store.export();
@@ -69,6 +69,7 @@ fn hand_over(store: &Arc<Store>) -> (Duration, Duration) {
     (exported, both)
 }
 
+/// The time of writing a snapshot, and that of loading it.
 fn keep(store: &Arc<Store>) -> (Duration, Duration) {
     let directory = TempDir::new();
     let path = directory.path().join("snapshot");

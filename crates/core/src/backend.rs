@@ -12,10 +12,10 @@ use crate::client::Sharing;
 use crate::client::views::Views;
 use crate::error::{Error, Result};
 use crate::inbox::Incoming;
-use crate::mark::Mark;
 use crate::operations::Operation;
 use crate::operations::namespace::{Open, Release};
 use crate::session::Session;
+use crate::version_stamp::VersionStamp;
 use crate::wire::answer::Response;
 use crate::wire::frame;
 use crate::wire::structures::NamespaceOptions;
@@ -161,14 +161,14 @@ impl Backend {
     }
 
     /// Where the value of the reply just made is, if it may be kept and used again.
-    pub fn mark(&self) -> Option<Mark> {
+    pub fn version_stamp(&self) -> Option<VersionStamp> {
         match self {
-            Self::Local(session) => session.lock().unwrap_or_else(PoisonError::into_inner).mark(),
-            Self::Remote(remote) => remote.views.borrow().mark(),
+            Self::Local(session) => session.lock().unwrap_or_else(PoisonError::into_inner).version_stamp(),
+            Self::Remote(remote) => remote.views.borrow().version_stamp(),
         }
     }
 
-    /// The slots of the table of `handle`, and the table's number as in [`Mark`].
+    /// The slots of the table of `handle`, and the table's number as in [`VersionStamp`].
     pub fn slots(&self, handle: Handle) -> Option<(SlotsView, u32)> {
         match self {
             Self::Local(session) => session.lock().unwrap_or_else(PoisonError::into_inner).slots(handle),

@@ -34,7 +34,6 @@ pub mod election;
 pub mod endpoint;
 pub mod error;
 pub mod inbox;
-pub mod mark;
 pub mod operations;
 pub mod server;
 pub mod session;
@@ -43,6 +42,7 @@ pub mod snapshot;
 pub mod store;
 pub mod transport;
 pub mod value;
+pub mod version_stamp;
 pub mod wire;
 
 #[cfg(feature = "testing")]

@@ -20,8 +20,8 @@ fn a_host_without_free_descriptors_serves_again_once_there_are_some() {
     let free = File::open("/dev/null").unwrap().as_raw_fd() as u64;
     // Room for one more: the client's end of the connection.
     setrlimit(Resource::Nofile, Rlimit { current: Some(free + 1), maximum: before.maximum }).unwrap();
-    let stranger = host.raw();
+    let unauthenticated = host.raw();
     assert!(File::open("/dev/null").is_err(), "the descriptors have run out");
     setrlimit(Resource::Nofile, before).unwrap();
-    stranger.greet(&host.secret()).opened("n");
+    unauthenticated.greet(&host.secret()).opened("n");
 }

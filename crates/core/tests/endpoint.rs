@@ -243,7 +243,7 @@ fn a_file_that_is_not_a_socket_is_not_replaced() {
     let directory = TempDir::new();
     let path = directory.path().join("s");
     fs::write(&path, b"precious").unwrap();
-    refused(HostEndpoint::at(&path), ErrorKind::InvalidOption, "no socket");
+    refused(HostEndpoint::at(&path), ErrorKind::InvalidOption, "not a socket");
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 }
 

@@ -224,9 +224,9 @@ fn descriptors_sent_to_a_host_are_closed_and_have_no_effect() {
         assert_eq!(times_open(&path), 1, "only the sender has it open");
     }
     // Also before the handshake: that fails, or continues as if no descriptor had arrived.
-    let mut stranger = host.raw();
-    stranger.request_with(1, 1, Ping {}, &pushed);
-    stranger.expect_end();
+    let mut unauthenticated = host.raw();
+    unauthenticated.request_with(1, 1, Ping {}, &pushed);
+    unauthenticated.expect_end();
     assert_eq!(times_open(&path), 1);
     assert_eq!(host.client().ask(9, Ping {}).error(), Some(clustered_cache_core::ErrorKind::Protocol));
 }

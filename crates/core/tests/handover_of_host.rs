@@ -274,7 +274,7 @@ fn scans_are_sent_only_to_a_successor_that_supports_them() {
             // It disconnects without a reply, so the host stays.
             import.imported()
         });
-        assert_eq!(host.leave(AMPLE), Left::NoHeir);
+        assert_eq!(host.leave(AMPLE), Left::NoSuccessor);
         let imported = reading.join().unwrap();
         assert_eq!((imported.entries, imported.scans), (10, expected));
     }
@@ -440,7 +440,7 @@ fn requests_of_standbys_are_refused_on_other_connections_and_the_reverse() {
         standby.request(2, handle, request);
         standby.expect_end();
     }
-    assert_eq!(host.leave(Duration::from_millis(100)), Left::NoHeir);
+    assert_eq!(host.leave(Duration::from_millis(100)), Left::NoSuccessor);
 }
 
 // --- successors that fail ---------------------------------------------------------------------------------------------
@@ -501,7 +501,7 @@ fn if_a_successor_stops_reading_the_host_asks_the_next_standby_or_stays() {
     let client = user(&election);
     fill(&client);
     let silent = own_standby(&election);
-    assert_eq!(host.leave(Duration::from_millis(600)), Left::NoHeir);
+    assert_eq!(host.leave(Duration::from_millis(600)), Left::NoSuccessor);
     set(&client, "key", "stored after the attempt");
     let successor = Contender::watching(&election);
     let also_silent = own_standby(&election);
@@ -532,7 +532,7 @@ fn with_little_time_the_most_recently_used_entries_are_handed_over() {
             assert_eq!(get(&client, "hot"), Response::Value(Blob(&text_value("value"))));
         }
         // The machine was too slow even for that.
-        Left::NoHeir => assert_eq!(stats(&client).size, 202),
+        Left::NoSuccessor => assert_eq!(stats(&client).size, 202),
         Left::NotHosting => panic!("it is the host"),
     }
 }
@@ -545,10 +545,10 @@ fn without_a_standby_the_host_stays_and_serves() {
     let (host, epoch) = Contender::hosting(&election);
     let client = user(&election);
     set(&client, "key", "value");
-    assert_eq!(host.leave(AMPLE), Left::NoHeir);
+    assert_eq!(host.leave(AMPLE), Left::NoSuccessor);
     assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
     let successor = Contender::watching(&election);
-    assert_eq!(host.leave(Duration::ZERO), Left::NoHeir, "no time is no handover");
+    assert_eq!(host.leave(Duration::ZERO), Left::NoSuccessor, "no time is no handover");
     assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 1 });
     assert_eq!(successor.hosts(), epoch);
 }
@@ -579,7 +579,7 @@ fn no_entry_is_lost_when_several_processes_leave_at_once_and_one_stays() {
         let leaving = [Contender::watching(&election), Contender::watching(&election), host];
         thread::scope(|scope| {
             for one in leaving {
-                scope.spawn(move || assert_ne!(one.leave(AMPLE), Left::NoHeir));
+                scope.spawn(move || assert_ne!(one.leave(AMPLE), Left::NoSuccessor));
             }
         });
         // One of the others may have been the host in between.

@@ -163,11 +163,11 @@ fn the_oldest_of_too_many_handshakes_is_dropped_and_the_newest_is_served() {
     let directory = TempDir::new();
     let limits = ServerLimits { handshake_timeout: support::LONG, ..ServerLimits::default() };
     let host = Host::with_limits(&directory, limits);
-    let mut strangers: Vec<Raw> = (0..MAX_UNAUTHENTICATED).map(|_| host.raw()).collect();
+    let mut unauthenticated: Vec<Raw> = (0..MAX_UNAUTHENTICATED).map(|_| host.raw()).collect();
     let newest = host.raw().greet(&host.secret()).opened("n");
-    strangers.remove(0).expect_end();
+    unauthenticated.remove(0).expect_end();
     // The newest one has left the handshake, so the second oldest is not displaced.
-    drop(strangers.remove(0).greet(&host.secret()).opened("n"));
+    drop(unauthenticated.remove(0).greet(&host.secret()).opened("n"));
     drop(newest);
 }
 

@@ -158,7 +158,7 @@ fn the_grace_time_begins_with_the_start() {
     // The same grace time of another client expires meanwhile.
     let other = TestClient::new(SHORT);
     other.start(Target {
-        socket: directory.path().join("nobody"),
+        socket: directory.path().join("missing"),
         secret: Some(Secret::from_bytes([1; 32])),
         user: None,
     });

@@ -43,14 +43,14 @@ fn a_peer_that_does_not_read_cannot_delay_the_end_of_its_host() {
     let directory = TempDir::new();
     let limits = ServerLimits { shutdown_drain: Duration::from_millis(30), ..ServerLimits::default() };
     let mut host = Host::with_limits(&directory, limits);
-    let mut deaf = host.raw().greet(&host.secret()).opened("n");
+    let mut silent = host.raw().greet(&host.secret()).opened("n");
     let (key, value) = (text_key("k"), text_value(&"x".repeat(3_000_000)));
-    deaf.request(2, 1, set(&key, &value));
-    deaf.reply().unwrap();
-    deaf.request(3, 1, Get { key: Blob(&key) });
-    let stranger = host.raw();
+    silent.request(2, 1, set(&key, &value));
+    silent.reply().unwrap();
+    silent.request(3, 1, Get { key: Blob(&key) });
+    let unauthenticated = host.raw();
     host.stop();
-    drop((deaf, stranger));
+    drop((silent, unauthenticated));
 }
 
 #[test]

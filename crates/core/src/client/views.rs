@@ -23,9 +23,9 @@ use super::writes::{Name, Writes};
 use crate::clock::{Clock, Moment};
 use crate::config::{BUFFER_KEPT, REPORT_PAUSE};
 use crate::inbox::{Incoming, LinkEvent};
-use crate::mark;
 use crate::operations::{Answerer, Operation};
 use crate::store::flags::{GET_ASKS, HAS_ASKS, STALE_ASKS};
+use crate::version_stamp::{self, VersionStamp};
 use crate::wire::answer::Response;
 use crate::wire::frame::RequestHead;
 use crate::wire::structures::Ticket;
@@ -69,7 +69,7 @@ pub(crate) struct Views {
     /// Values on their way to a reply.
     scratch: Vec<u8>,
     /// Of the last reply, if that was a value of a table.
-    mark: Option<mark::Mark>,
+    version_stamp: Option<VersionStamp>,
     /// When many reads were last reported at once.
     reported: Moment,
 }
@@ -93,14 +93,14 @@ impl Views {
             handovers: Handovers::default(),
             generation: 0,
             scratch: Vec::new(),
-            mark: None,
+            version_stamp: None,
             reported: 0,
         }
     }
 
     /// Where the value of the last reply is, if it came from a table.
-    pub(crate) fn mark(&self) -> Option<mark::Mark> {
-        self.mark
+    pub(crate) fn version_stamp(&self) -> Option<VersionStamp> {
+        self.version_stamp
     }
 
     /// Whether reads of the handle can be answered here.
@@ -115,7 +115,7 @@ impl Views {
     /// The slots of the handle's table, and its number.
     pub(crate) fn slots(&self, handle: Handle) -> Option<(SlotsView, u32)> {
         let table = self.view(handle)?.table.as_ref()?;
-        Some((table.reader.slots(), mark::table_number(table.reader.region())))
+        Some((table.reader.slots(), version_stamp::table_number(table.reader.region())))
     }
 
     fn view(&self, handle: Handle) -> Option<&View> {
@@ -133,7 +133,7 @@ impl Views {
         key: &[u8],
         reply: &mut dyn FnMut(Response<'_>),
     ) -> bool {
-        self.mark = None;
+        self.version_stamp = None;
         if !self.is_readable(link, handle) {
             return false;
         }
@@ -193,7 +193,7 @@ impl Views {
         let answered = match found {
             Found::Hit(mark) => {
                 self.note(link, handle, |seen| seen.hit(&mark));
-                self.mark = self.mark_of(handle, mark);
+                self.version_stamp = self.stamp_of(handle, mark);
                 reply(Response::Value(Blob(&out)));
                 true
             }
@@ -224,7 +224,7 @@ impl Views {
         let found = self.look(link, handle, key, GET_ASKS, Some(&mut out));
         if let Found::Hit(mark) = &found {
             self.note(link, handle, |seen| seen.hit(mark));
-            self.mark = self.mark_of(handle, *mark);
+            self.version_stamp = self.stamp_of(handle, *mark);
             reply(Response::Value(Blob(&out)));
         }
         self.scratch = out;
@@ -236,7 +236,7 @@ impl Views {
         let found = self.look(link, handle, key, 0, Some(&mut out));
         match &found {
             Found::Hit(mark) => {
-                self.mark = self.mark_of(handle, *mark);
+                self.version_stamp = self.stamp_of(handle, *mark);
                 reply(Response::Value(Blob(&out)));
             }
             Found::Stale(_) | Found::Miss => reply(Response::Missing),
@@ -310,11 +310,11 @@ impl Views {
         table.generation == link.generation().load(Ordering::Acquire)
     }
 
-    fn mark_of(&self, handle: Handle, entry: Mark) -> Option<mark::Mark> {
+    fn stamp_of(&self, handle: Handle, entry: Mark) -> Option<VersionStamp> {
         let table = self.view(handle)?.table.as_ref()?;
         // Who keeps a value answers `has` from it too.
         let may_be_kept = table.reader.flags()? & HAS_ASKS == 0;
-        may_be_kept.then(|| mark::Mark::of(&entry, table.reader.region()))
+        may_be_kept.then(|| VersionStamp::of(&entry, table.reader.region()))
     }
 
     /// Takes note of a read, and sees to it that the host learns of it.

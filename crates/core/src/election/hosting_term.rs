@@ -148,12 +148,12 @@ impl HostingTerm<'_> {
                 }
                 HandoverOutcome::Lost => return TermEnd::Moved(order, Left::NotHosting),
                 HandoverOutcome::Overslept => {
-                    order.answer(Left::NoHeir);
+                    order.answer(Left::NoSuccessor);
                     return TermEnd::Overslept;
                 }
                 HandoverOutcome::Stays => {
                     succession.thaw();
-                    order.answer(Left::NoHeir);
+                    order.answer(Left::NoSuccessor);
                 }
             }
         }

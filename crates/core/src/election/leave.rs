@@ -20,7 +20,7 @@ pub enum Left {
     },
     /// No process could take over in time: this one is still the host. Its content is lost when it ends, unless the
     /// caller saves it now.
-    NoHeir,
+    NoSuccessor,
 }
 
 /// Gives the order to leave. Dropping it makes the elector end without a handover.
@@ -56,7 +56,7 @@ impl Leaver {
             Ok(left) => left,
             // The elector has ended.
             Err(RecvTimeoutError::Disconnected) => Left::NotHosting,
-            Err(RecvTimeoutError::Timeout) => Left::NoHeir,
+            Err(RecvTimeoutError::Timeout) => Left::NoSuccessor,
         }
     }
 }

@@ -3,12 +3,12 @@
 use super::{Call, Reply, Run, checks};
 use crate::clock::Moment;
 use crate::error::Result;
-use crate::mark::Mark;
 use crate::message;
 use crate::session::Session;
 use crate::store::{Span, State};
 use crate::tagged;
 use crate::value::check_value;
+use crate::version_stamp::VersionStamp;
 use crate::wire::Blob;
 use crate::wire::answer::Response;
 use crate::wire::structures::{EntryInfo, Keep};
@@ -86,13 +86,13 @@ fn value(
     session: &mut Session,
     call: Call,
     reply: Reply<'_>,
-    read: impl FnOnce(&mut State, &mut Vec<u8>, Moment) -> Option<Mark>,
+    read: impl FnOnce(&mut State, &mut Vec<u8>, Moment) -> Option<VersionStamp>,
 ) -> Result<()> {
     session.with_scratch(|session, value| {
-        let (mark, marks_hold) =
-            session.enter(call.handle, |state, _, now| (read(state, value, now), state.marks_hold()))?;
-        session.set_mark(mark.filter(|_| marks_hold));
-        reply(mark.map_or(Response::Missing, |_| Response::Value(Blob(value))));
+        let (stamp, stamps_hold) =
+            session.enter(call.handle, |state, _, now| (read(state, value, now), state.stamps_hold()))?;
+        session.set_version_stamp(stamp.filter(|_| stamps_hold));
+        reply(stamp.map_or(Response::Missing, |_| Response::Value(Blob(value))));
         Ok(())
     })
 }

@@ -36,13 +36,13 @@ impl Run for Fetch<'_> {
         }
         let (member, request) = (Arc::clone(session.member()), call.id);
         session.with_scratch(|session, value| {
-            let (fetched, marks_hold) = session.enter(call.handle, |state, _, now| {
+            let (fetched, stamps_hold) = session.enter(call.handle, |state, _, now| {
                 let ask = Ask { member: &member, request, key, lease };
-                (state.fetch(&ask, self.force, value, now), state.marks_hold())
+                (state.fetch(&ask, self.force, value, now), state.stamps_hold())
             })?;
             match fetched? {
-                Fetched::Value(mark) => {
-                    session.set_mark(Some(mark).filter(|_| marks_hold));
+                Fetched::Value(stamp) => {
+                    session.set_version_stamp(Some(stamp).filter(|_| stamps_hold));
                     reply(Response::Value(Blob(value)));
                 }
                 Fetched::Joined(joined) => {

@@ -16,10 +16,10 @@ use self::tables::Tables;
 use crate::clock::{Clock, Moment};
 use crate::config::BUFFER_KEPT;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mark::Mark;
 use crate::operations::entries::{Get, Has, Peek};
 use crate::operations::{self, Call, Failure, Operation, Reply, Run};
 use crate::store::{Effects, Member, Namespace, Opener, State, Store};
+use crate::version_stamp::VersionStamp;
 use crate::wire::answer::Response;
 use crate::wire::frame::RequestHead;
 use crate::wire::structures::Stats;
@@ -41,8 +41,8 @@ pub struct Session {
     loading: HashMap<Arc<str>, Arc<Namespace>>,
     /// Values on their way from the store to the reply; empty between requests.
     scratch: Vec<u8>,
-    /// See [`Self::mark`].
-    mark: Option<Mark>,
+    /// See [`Self::version_stamp`].
+    version_stamp: Option<VersionStamp>,
 }
 
 impl Session {
@@ -57,7 +57,7 @@ impl Session {
             tables: Tables::default(),
             loading: HashMap::new(),
             scratch: Vec::new(),
-            mark: None,
+            version_stamp: None,
         }
     }
 
@@ -78,7 +78,7 @@ impl Session {
         payload: &[u8],
         reply: &mut dyn FnMut(Response<'_>),
     ) -> Result<()> {
-        self.mark = None;
+        self.version_stamp = None;
         let mut answer = |response: Response<'_>| {
             if head.id != UNASKED {
                 reply(response);
@@ -97,8 +97,8 @@ impl Session {
 
     /// Where the value in the last reply was read, if that was the reply to a get, a peek or a fetch. `None` also where
     /// reads restart the time to live, because the host must see each of them.
-    pub fn mark(&self) -> Option<Mark> {
-        self.mark
+    pub fn version_stamp(&self) -> Option<VersionStamp> {
+        self.version_stamp
     }
 
     /// Carries out a message of this process itself, as [`Self::execute`] does with those of peers.
@@ -109,7 +109,7 @@ impl Session {
         message: M,
         reply: &mut dyn FnMut(Response<'_>),
     ) {
-        self.mark = None;
+        self.version_stamp = None;
         if let Err(error) = message.run(self, Call { id, handle }, reply) {
             reply(Response::from_error(&error));
         }
@@ -133,8 +133,8 @@ impl Session {
         true
     }
 
-    pub(crate) fn set_mark(&mut self, mark: Option<Mark>) {
-        self.mark = mark;
+    pub(crate) fn set_version_stamp(&mut self, stamp: Option<VersionStamp>) {
+        self.version_stamp = stamp;
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -156,7 +156,7 @@ impl Session {
         result
     }
 
-    /// The slots of the table of `handle`, and the table's number as in [`Mark`].
+    /// The slots of the table of `handle`, and the table's number as in [`VersionStamp`].
     pub fn slots(&self, handle: Handle) -> Option<(SlotsView, u32)> {
         let namespace = self.handles.get(handle).ok()?;
         self.store.enter(namespace, |state, _, _| state.slots())

@@ -9,14 +9,14 @@ use super::namespace::State;
 use super::parts::loading::{Ask, Joined};
 use crate::clock::Moment;
 use crate::error::Result;
-use crate::mark::Mark;
 use crate::value::value_tag;
+use crate::version_stamp::VersionStamp;
 use crate::wire::{LeaseToken, RequestId};
 
 /// What a fetch meets.
 pub(crate) enum Fetched {
     /// There is a value, which was appended.
-    Value(Mark),
+    Value(VersionStamp),
     /// There is none: the caller is to load it, or waits.
     Joined(Joined),
 }

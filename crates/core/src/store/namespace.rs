@@ -140,7 +140,7 @@ impl State {
         self.entries.handover()
     }
 
-    /// The slots of the table, and the table's number as in [`Mark`](crate::mark::Mark).
+    /// The slots of the table, and the table's number as in [`VersionStamp`](crate::version_stamp::VersionStamp).
     pub(crate) fn slots(&self) -> (SlotsView, u32) {
         self.entries.slots()
     }

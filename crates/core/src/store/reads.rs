@@ -10,7 +10,7 @@ use super::namespace::State;
 use super::parts::scans::Received;
 use crate::clock::Moment;
 use crate::config::REPLY_PART_BYTES;
-use crate::mark::Mark;
+use crate::version_stamp::VersionStamp;
 
 /// What is known of an entry.
 pub(crate) struct Known {
@@ -22,7 +22,7 @@ pub(crate) struct Known {
 
 impl State {
     /// Appends the value, counted as hit or miss; the entry becomes the most recently used.
-    pub(crate) fn get(&mut self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> Option<Mark> {
+    pub(crate) fn get(&mut self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> Option<VersionStamp> {
         match self.entries.find(key) {
             Some(slot) if self.entries.is_stale(slot, now) => self.get_stale(slot, out),
             Some(slot) => Some(self.get_fresh(slot, out, now)),
@@ -31,7 +31,7 @@ impl State {
     }
 
     /// An entry that is not stale is read.
-    pub(super) fn get_fresh(&mut self, slot: Slot, out: &mut Vec<u8>, now: Moment) -> Mark {
+    pub(super) fn get_fresh(&mut self, slot: Slot, out: &mut Vec<u8>, now: Moment) -> VersionStamp {
         self.entries.promote(slot);
         if self.options.config().update_age_on_get {
             self.entries.restart(slot, now);
@@ -41,14 +41,14 @@ impl State {
     }
 
     /// A stale entry is met; if it stays, its place in the order of use does too.
-    fn get_stale(&mut self, slot: Slot, out: &mut Vec<u8>) -> Option<Mark> {
-        let mark = self.options.config().allow_stale.then(|| self.entries.read(slot, out));
+    fn get_stale(&mut self, slot: Slot, out: &mut Vec<u8>) -> Option<VersionStamp> {
+        let stamp = self.options.config().allow_stale.then(|| self.entries.read(slot, out));
         self.meet_stale(slot);
-        if mark.is_none() {
+        if stamp.is_none() {
             return self.miss();
         }
         self.parts.statistics.hit();
-        mark
+        stamp
     }
 
     /// A read met a stale entry.
@@ -85,13 +85,13 @@ impl State {
     }
 
     /// Appends the value; nothing is touched or counted.
-    pub(crate) fn peek(&self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> Option<Mark> {
+    pub(crate) fn peek(&self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> Option<VersionStamp> {
         let slot = self.entries.find(key).filter(|slot| self.shows(*slot, now))?;
         Some(self.entries.read(slot, out))
     }
 
-    /// May a client that has read a value go by its [`Mark`]? Not where reads restart the time to live.
-    pub(crate) fn marks_hold(&self) -> bool {
+    /// May a client that has read a value go by its [`VersionStamp`]? Not where reads restart the time to live.
+    pub(crate) fn stamps_hold(&self) -> bool {
         let config = self.options.config();
         !config.update_age_on_get && !config.update_age_on_has
     }

@@ -31,7 +31,7 @@ fn the_table_tells_which_reads_must_be_asked_for_and_follows_the_options() {
 }
 
 #[test]
-fn a_value_that_was_read_leaves_a_mark_until_the_next_request() {
+fn a_value_that_was_read_leaves_a_version_stamp_until_the_next_request() {
     let mut bench = Bench::with_ttl(10);
     let (key, none) = (text_key("k"), text_key("none"));
     bench.set("k", "v");
@@ -41,31 +41,39 @@ fn a_value_that_was_read_leaves_a_mark_until_the_next_request() {
         [any(Get { key: Blob(&key) }), any(Peek { key: Blob(&key) }), any(fetch)];
     for read in reads {
         bench.ask(read.clone());
-        assert_eq!(bench.user.session.mark().map(|mark| mark.deadline), Some(deadline), "{read:?}");
+        assert_eq!(
+            bench.user.session.version_stamp().map(|stamp| stamp.deadline),
+            Some(deadline),
+            "{read:?}"
+        );
         bench.ask(Get { key: Blob(&none) });
-        assert_eq!(bench.user.session.mark(), None, "there is no value");
+        assert_eq!(bench.user.session.version_stamp(), None, "there is no value");
         bench.ask(read.clone());
         bench.ask(Has { key: Blob(&key) });
-        assert_eq!(bench.user.session.mark(), None);
+        assert_eq!(bench.user.session.version_stamp(), None);
     }
     bench.ask(Get { key: Blob(&key) });
     bench.ask(Get { key: Blob(b"") });
-    assert_eq!(bench.user.session.mark(), None, "the request failed");
+    assert_eq!(bench.user.session.version_stamp(), None, "the request failed");
     bench.ask(MGet { keys: vec![Blob(&key)] });
-    assert_eq!(bench.user.session.mark(), None);
+    assert_eq!(bench.user.session.version_stamp(), None);
     let value = text_value("v");
     bench.ask(GetAndSet { key: Blob(&key), value: Blob(&value), keep: Keep::default() });
-    assert_eq!(bench.user.session.mark(), None, "the value in the reply is not in the cache any more");
+    assert_eq!(
+        bench.user.session.version_stamp(),
+        None,
+        "the value in the reply is not in the cache any more"
+    );
     bench.ask(GetAndDelete { key: Blob(&key) });
-    assert_eq!(bench.user.session.mark(), None);
+    assert_eq!(bench.user.session.version_stamp(), None);
 }
 
 #[test]
-fn there_is_no_mark_where_each_read_restarts_the_time_to_live() {
+fn there_is_no_version_stamp_where_each_read_restarts_the_time_to_live() {
     let mut bench = Bench::new(NamespaceOptions { update_age_on_get: Some(true), ..Default::default() });
     bench.set("k", "v");
     assert_eq!(bench.get("k").as_deref(), Some("v"));
-    assert_eq!(bench.user.session.mark(), None);
+    assert_eq!(bench.user.session.version_stamp(), None);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::table::Table;
 use crate::clock::Moment;
 use crate::config::NamespaceConfig;
 use crate::error::Result;
-use crate::mark::{Mark, table_number};
+use crate::version_stamp::{VersionStamp, table_number};
 
 /// Entries, the sum of their sizes and, for namespaces that purge by themselves, the order in which they expire. Every
 /// slot in use is in the order, and no other.
@@ -48,7 +48,7 @@ impl Entries {
         self.size
     }
 
-    /// The slots of the table, and the table's number as in [`Mark`].
+    /// The slots of the table, and the table's number as in [`VersionStamp`].
     pub(crate) fn slots(&self) -> (SlotsView, u32) {
         (self.table.slots(), table_number(self.table.region()))
     }
@@ -94,9 +94,9 @@ impl Entries {
     }
 
     /// Appends the value, and tells what it was read of.
-    pub(crate) fn read(&self, slot: Slot, out: &mut Vec<u8>) -> Mark {
+    pub(crate) fn read(&self, slot: Slot, out: &mut Vec<u8>) -> VersionStamp {
         self.table.read_value(slot, out);
-        Mark {
+        VersionStamp {
             slot,
             version: self.table.version(slot),
             deadline: self.table.deadline(slot),
