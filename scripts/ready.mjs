@@ -41,6 +41,8 @@ const steps = [
     { RUSTDOCFLAGS: '-D warnings' },
   ],
   ['core', cargo('test', '--workspace', '--locked')],
+  // Again with clients that read their connections themselves.
+  ['own reads', cargo('test', '-p', 'clustered-cache-core', '--locked', '--tests'), { CLIENTS_READ_THEMSELVES: '1' }],
   ['test', script('test')],
   ['nodes', node('scripts/nodes.mjs')],
 ];

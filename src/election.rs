@@ -36,11 +36,11 @@ pub enum Leaving {
     NotHosting = 0,
     /// Another process is the host, with all there was.
     HandedOver = 1,
-    /// Nobody could take over: it is the host still.
+    /// No other process could take over: it is still the host.
     NoHeir = 2,
 }
 
-/// Takes part no longer: where this process is the host, it hands everything over to another one, within so many
+/// Stops taking part. Where this process is the host, it hands everything over to another one, within so many
 /// milliseconds; 0 is not to try. Blocks this thread, and nothing else.
 #[napi_derive::napi(catch_unwind)]
 pub fn leave(milliseconds: f64) -> napi::Result<Leaving, String> {

@@ -21,7 +21,7 @@ use crate::servers::{Servers, Site};
 
 /// The isolate without a name, which lives as long as the process.
 static COMMON: OnceLock<Arc<IsolateState>> = OnceLock::new();
-/// All others, by their names. Each lives as long as somebody has it.
+/// All others, by their names. Each lives as long as it is used.
 static NAMED: Mutex<Option<HashMap<String, Weak<IsolateState>>>> = Mutex::new(None);
 
 /// A store and the servers it is served by.
@@ -30,7 +30,7 @@ pub struct Isolate {
     pub(crate) state: Arc<IsolateState>,
 }
 
-/// What all who name one isolate share.
+/// What all users of one isolate share.
 #[derive(Default)]
 pub(crate) struct IsolateState {
     store: OnceLock<Arc<Store>>,

@@ -226,7 +226,7 @@ pub(crate) fn uint8_array<'env>(env: &Env, bytes: &[u8]) -> Result<Unknown<'env>
     let status = unsafe { sys::napi_create_arraybuffer(env.raw(), bytes.len(), &mut data, &mut memory) };
     check(status, "create an array buffer")?;
     if !bytes.is_empty() {
-        // SAFETY: the array buffer is new, has `bytes.len()` bytes and is seen by nobody else.
+        // SAFETY: the array buffer is new, has `bytes.len()` bytes and is not shared.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), data.cast::<u8>(), bytes.len()) };
     }
     // SAFETY: the view covers exactly the array buffer just made.
@@ -415,7 +415,7 @@ impl Register {
     /// Writes numbers from `at` on.
     pub(crate) fn write(&mut self, at: usize, numbers: &[f64]) {
         // SAFETY: the array is owned by our JavaScript layer, which neither transfers nor resizes it and reads it
-        // on this thread only, so nobody looks while we write.
+        // on this thread only, so it is not read while we write.
         let array = unsafe { self.0.as_mut() };
         array[at..at + numbers.len()].copy_from_slice(numbers);
     }

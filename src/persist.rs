@@ -15,7 +15,7 @@ use crate::js::{self, WakeFunction};
 use crate::panics::{contained, ignored};
 use crate::process::lock;
 
-/// Notices that nobody takes; more than these say nothing new.
+/// Notices that are not taken; more than these say nothing new.
 const MAX_NOTICES: usize = 64;
 
 static NOTICES: Mutex<Vec<SnapshotNotice>> = Mutex::new(Vec::new());
@@ -28,7 +28,7 @@ pub struct SnapshotNotice {
     pub code: String,
     /// What happened, in words.
     pub message: String,
-    /// Somebody has to look after it.
+    /// It needs attention.
     pub warning: bool,
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Servers {
     running: Mutex<HashMap<Site, Server>>,
     /// Users besides this process's own who may be clients of the server for allowed users.
     allowed_users: AllowedUsers,
-    /// Endpoints that nobody else can take, by the paths asked for; nothing listens there yet.
+    /// Endpoints that no other process can take, by the paths asked for; nothing listens there yet.
     reserved: Mutex<HashMap<String, HostEndpoint>>,
 }
 
@@ -44,7 +44,7 @@ struct Server {
     allowed_users: AllowedUsers,
     /// Dropped to shut the server down.
     shutdown: oneshot::Sender<()>,
-    /// Ends when nobody is answered any more.
+    /// Ends when no client is answered.
     task: JoinHandle<()>,
 }
 
@@ -100,7 +100,7 @@ impl Servers {
     pub(crate) fn admit(&self, users: &[u32]) -> Result<()> {
         let running = lock(&self.running);
         let list = self.allowed_users.with(users)?;
-        // Whoever may connect is to get at the socket first.
+        // First, so that users who may connect can reach the socket.
         if let Some(server) = running.get(&Site::ForAllowedUsers) {
             server.endpoint.admit(&list)?;
         }

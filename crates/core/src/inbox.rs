@@ -37,7 +37,7 @@ pub enum LinkEvent {
         error: Error,
     },
     /// The host has moved to another process, with all it holds. What was not answered is asked there, by itself; what
-    /// was read of the tables of this connection counts no longer.
+    /// was read from the tables of this connection is no longer valid.
     Moved,
     /// The host stayed away for longer than the grace time, or refused this client. Requests up to `through` were
     /// dropped unsent; until [`LinkEvent::Connected`] new ones fail at once.
@@ -61,7 +61,7 @@ pub enum Incoming<'a> {
     },
     /// The link changed.
     Event(LinkEvent),
-    /// What came for the next [`Response::Opened`] with a ticket: see [`Handovers`](crate::client::Handovers). `None`
+    /// What came for the next [`Response::Opened`] with a ticket: see [`TableDescriptors`](crate::client::TableDescriptors). `None`
     /// if it could not be had.
     Descriptor(Option<Descriptor>),
 }
@@ -156,7 +156,7 @@ impl Inbox {
         self.signal(items);
     }
 
-    /// Adds descriptors that came with the frames added next. Wakes nobody: those frames do, or the event that says
+    /// Adds descriptors that came with the frames added next. Wakes no thread: those frames do, or the event that says
     /// that they will not come.
     pub fn push_descriptors(&self, descriptors: &mut Vec<Option<Descriptor>>) {
         if !descriptors.is_empty() {
@@ -441,12 +441,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_an_unknown_kind_fails_its_request_and_no_other() {
+    fn the_last_answer_of_an_unknown_kind_fails_its_request_and_no_other() {
         let (inbox, _) = counted();
-        for kind in [999, 0] {
+        // The first is one of several answers, or a push: it says nothing about the request.
+        for (kind, more) in [(999, true), (999, false), (0, false)] {
             let mut frames = Vec::new();
             frame::append(&mut frames, MAX_FRAME_BYTES, |out| {
-                out.extend_from_slice(&AnswerHead { id: 7, kind, more: false }.to_bytes());
+                out.extend_from_slice(&AnswerHead { id: 7, kind, more }.to_bytes());
                 out.extend_from_slice(b"what only a newer version can read");
                 Ok(())
             })
@@ -465,7 +466,7 @@ mod tests {
             })
             .unwrap();
         assert!(seen[0].starts_with("ERR_CC_UNSUPPORTED: ") && seen[0].contains("kind 999"), "{seen:?}");
-        assert_eq!(seen[1], "Missing");
+        assert_eq!(seen[1..], ["Missing"]);
     }
 
     #[test]

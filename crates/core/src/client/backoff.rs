@@ -77,7 +77,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn pauses_double_up_to_the_longest_and_begin_anew_after_success() {
+    fn pauses_double_up_to_the_longest_and_start_again_after_success() {
         let mut pauses = Backoff::new(4 * MS, 10 * MS).unwrap().start();
         let longest: Vec<Duration> = (0..4).map(|_| pauses.next(u32::MAX)).collect();
         assert_eq!(longest, [4 * MS, 8 * MS, 10 * MS, 10 * MS]);

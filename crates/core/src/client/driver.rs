@@ -44,7 +44,7 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// Dials until somebody answers. Tells the link when the grace time is over or the host refuses, and goes on.
+    /// Dials until a host answers. Tells the link when the grace time has passed or the host refuses, and continues.
     async fn reach(&mut self) -> Connection {
         let begun = Instant::now();
         let mut grace = Some(begun + self.link.config.grace);
@@ -249,7 +249,7 @@ fn is_refusal(error: &Error) -> bool {
 }
 
 fn no_host(waited: Duration, failure: Option<&Error>) -> Error {
-    // A host that is there and has no room, or something else that is there, is not the same as nobody.
+    // A host without room, or a program that is not a host, is not the same as none.
     let kind = failure.map(Error::kind).filter(|kind| matches!(kind, ErrorKind::Limit | ErrorKind::Protocol));
     let failure = failure.map_or("the host does not answer", Error::message);
     Error::new(

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::queue::Queue;
-use super::seen::Seen;
+use super::read_log::ReadLog;
 use super::{ClientConfig, REOPEN_BASE, Receiver, Target};
 use crate::config::{MAX_CLIENT_BACKLOG, STEP_IN};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,7 +34,7 @@ pub(crate) struct Link {
     pub(super) behind: Notify,
     /// The target was replaced.
     pub(super) retargeted: Notify,
-    /// Somebody has read from a table: a report is due in a while.
+    /// A table has been read: a report is due in a while.
     pub(super) reading: Notify,
     /// Answers are awaited.
     expects: AtomicBool,
@@ -58,7 +58,7 @@ struct Shared {
     /// it may have to be asked again.
     released: Vec<(RequestId, Handle, Open)>,
     /// What was read of tables and the host does not know, by the handle to report it under.
-    seen: BTreeMap<Handle, Arc<Seen>>,
+    reads: BTreeMap<Handle, Arc<ReadLog>>,
     target: Option<Target>,
     /// Why the connection there is has to end.
     nonsense: Option<Error>,
@@ -114,7 +114,7 @@ impl Link {
             queue: Queue::default(),
             opens: BTreeMap::new(),
             released: Vec::new(),
-            seen: BTreeMap::new(),
+            reads: BTreeMap::new(),
             target: None,
             nonsense: None,
         };
@@ -173,9 +173,9 @@ impl Link {
         }
     }
 
-    /// What is read of the table of `handle` is noted in `seen` from now on.
-    pub(super) fn watch(&self, handle: Handle, seen: &Arc<Seen>) {
-        self.lock().seen.insert(handle, Arc::clone(seen));
+    /// What is read of the table of `handle` is noted in `reads` from now on.
+    pub(super) fn watch(&self, handle: Handle, reads: &Arc<ReadLog>) {
+        self.lock().reads.insert(handle, Arc::clone(reads));
     }
 
     /// Adds what the host does not know yet of the reads of `handle`, or of all.
@@ -187,14 +187,14 @@ impl Link {
         }
     }
 
-    /// Adds what the host does not know yet of any reads. `false` when there is nothing: whoever reads next tells so.
+    /// Adds what the host does not know yet of any reads. `false` when there is nothing; the next read announces itself.
     pub(super) fn report_reads(&self) -> bool {
         let mut shared = self.lock();
-        let is_news = shared.seen.values().any(|seen| seen.is_news());
+        let is_news = shared.reads.values().any(|reads| reads.is_news());
         if is_news {
             shared.report_all();
         } else {
-            shared.seen.values().for_each(|seen| seen.rest());
+            shared.reads.values().for_each(|reads| reads.rest());
         }
         is_news
     }
@@ -222,7 +222,7 @@ impl Link {
     pub(super) fn release(&self, id: RequestId, handle: Handle) -> Result<()> {
         let mut shared = self.lock();
         shared.report(handle);
-        shared.seen.remove(&handle);
+        shared.reads.remove(&handle);
         let open = shared.opens.remove(&handle);
         shared.check_room()?;
         shared.queue.ask(id, handle, &namespace::Release {})?;
@@ -257,7 +257,7 @@ impl Link {
 
     pub(super) fn forget(&self, id: RequestId) -> bool {
         let mut shared = self.lock();
-        // Opening a namespace is wanted however late: it is sent even if nobody waits for the answer.
+        // Opening a namespace is wanted however late: it is sent even if no caller waits for the answer.
         shared.opens.values().any(|open| open.id == id) || shared.queue.forget(id)
     }
 
@@ -324,7 +324,7 @@ impl Link {
         shared.queue.drop_all();
         shared.opens.clear();
         shared.released.clear();
-        shared.seen.clear();
+        shared.reads.clear();
         drop(shared);
         // Dropping the writer may close the socket, outside the lock.
         drop(before);
@@ -368,7 +368,7 @@ impl Link {
         }
         if changed {
             // What was not told yet was read of another host's tables.
-            shared.seen.values().for_each(|seen| drop(seen.take()));
+            shared.reads.values().for_each(|reads| drop(reads.take()));
         }
         // What was said over the connection before.
         shared.nonsense = None;
@@ -409,7 +409,7 @@ impl Link {
         self.next_generation();
         shared.queue.take_back();
         // What was not told yet was read of tables that are no more.
-        shared.seen.values().for_each(|seen| drop(seen.take()));
+        shared.reads.values().for_each(|reads| drop(reads.take()));
         drop(shared);
         drop(before);
         self.inbox.push_event(LinkEvent::Moved);
@@ -525,8 +525,8 @@ impl Shared {
 
     /// Tells the host what was read of the table of `handle`, if it is there to hear it.
     fn report(&mut self, handle: Handle) {
-        if let (State::Connected { .. }, Some(seen)) = (&self.state, self.seen.get(&handle))
-            && let Some(report) = seen.take()
+        if let (State::Connected { .. }, Some(reads)) = (&self.state, self.reads.get(&handle))
+            && let Some(report) = reads.take()
         {
             // It is far smaller than a frame may be.
             let _ = self.queue.ask(UNASKED, handle, &report.message());
@@ -534,7 +534,7 @@ impl Shared {
     }
 
     fn report_all(&mut self) {
-        let handles: Vec<Handle> = self.seen.keys().copied().collect();
+        let handles: Vec<Handle> = self.reads.keys().copied().collect();
         handles.into_iter().for_each(|handle| self.report(handle));
     }
 

@@ -23,16 +23,16 @@
 pub(crate) mod backoff;
 pub(crate) mod dial;
 mod driver;
-mod handovers;
 mod intake;
-mod kept;
 mod link;
+mod own_writes;
 mod queue;
+mod read_log;
 #[cfg_attr(not(target_os = "linux"), path = "receiver_absent.rs")]
 mod receiver;
-mod seen;
+mod resend_buffer;
+mod table_descriptors;
 pub(crate) mod views;
-mod writes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,8 +40,8 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 pub use backoff::Backoff;
-pub use handovers::Handovers;
 pub use receiver::Receiver;
+pub use table_descriptors::TableDescriptors;
 pub use views::Sharing;
 
 use crate::clock::Clock;
@@ -63,7 +63,7 @@ pub const REOPEN_BASE: RequestId = 1 << 52;
 pub struct Target {
     /// The socket's path.
     pub socket: PathBuf,
-    /// What both sides must know; `None` reads the file beside the socket anew for each attempt, so that a host that
+    /// What both sides must know; `None` reads the file beside the socket for each attempt, so that a host that
     /// comes later, or comes back with another secret, is found.
     pub secret: Option<Secret>,
     /// The user that the host runs as, as told by a process that this one trusts; `None`: this process's own.
@@ -214,13 +214,13 @@ impl Client {
         self.link.config.clock.clone()
     }
 
-    /// Nobody waits for request `id` any more. `false`: it has not been sent and never will be. `true`: the host may
+    /// No caller waits for request `id`. `false`: it has not been sent and never will be. `true`: the host may
     /// have carried it out.
     pub fn forget(&self, id: RequestId) -> bool {
         self.link.forget(id)
     }
 
-    /// Ends the connection because what came over it is no answer, and looks for a host anew. Everybody hears of it as of
+    /// Ends the connection because what came over it is not an answer, and looks for a host again. It is reported as
     /// any other loss, with this error.
     pub fn break_off(&self, error: Error) {
         self.link.break_off(error);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::REOPEN_BASE;
-use super::kept::Kept;
+use super::resend_buffer::ResendBuffer;
 use crate::config::{BUFFER_KEPT, MAX_FRAME_BYTES};
 use crate::error::Result;
 use crate::operations::Message;
@@ -26,10 +26,10 @@ pub(super) struct Queue {
     sent: RequestId,
     /// The last request that is not in `bytes` any more, sent or dropped.
     gone: RequestId,
-    /// Requests in `bytes` that nobody waits for; taken out before the next write.
+    /// Requests in `bytes` that no caller waits for; removed before the next write.
     forgotten: HashSet<RequestId>,
     /// What the host has and has not answered, if it may move.
-    kept: Option<Kept>,
+    kept: Option<ResendBuffer>,
 }
 
 impl Queue {
@@ -99,7 +99,7 @@ impl Queue {
 
     /// A connection begins; with `keeps` its host may move.
     pub(super) fn begin(&mut self, keeps: bool) {
-        self.kept = keeps.then(Kept::default);
+        self.kept = keeps.then(ResendBuffer::default);
     }
 
     /// Whole frames have come from a host that may move. Returns how many bytes of them come before its word that it has
@@ -123,7 +123,7 @@ impl Queue {
         id > self.sent || self.kept.as_ref().is_some_and(|kept| kept.holds(id))
     }
 
-    /// Nobody waits for `id` any more. `false`: it has not been sent and never will be.
+    /// No caller waits for `id`. `false`: it has not been sent and never will be.
     pub(super) fn forget(&mut self, id: RequestId) -> bool {
         if id <= self.sent {
             if let Some(kept) = &mut self.kept {
@@ -164,7 +164,7 @@ impl Queue {
         }
     }
 
-    /// Nobody will be reached: drops everything. Returns the last request that was dropped.
+    /// No host will be reached: drops everything. Returns the last request that was dropped.
     pub(super) fn drop_all(&mut self) -> RequestId {
         self.gone = self.last;
         self.kept = None;

@@ -16,10 +16,10 @@ use std::sync::atomic::Ordering;
 use clustered_cache_shm::{Lookup, Mark, NEVER, Reader, SlotsView};
 
 use super::REOPEN_BASE;
-use super::handovers::Handovers;
 use super::link::Link;
-use super::seen::{Due, Seen};
-use super::writes::{Name, Writes};
+use super::own_writes::{Name, OwnWrites};
+use super::read_log::{Due, ReadLog};
+use super::table_descriptors::TableDescriptors;
 use crate::clock::{Clock, Moment};
 use crate::config::{BUFFER_KEPT, REPORT_PAUSE};
 use crate::inbox::{Incoming, LinkEvent};
@@ -42,15 +42,15 @@ pub enum Sharing {
     Without,
 }
 
-struct View {
+struct TableView {
     name: Name,
-    seen: Arc<Seen>,
-    table: Option<Table>,
+    reads: Arc<ReadLog>,
+    table: Option<MappedTable>,
     /// The table is over, or its connection is gone; the host was or will be asked for the next one.
     renewing: bool,
 }
 
-struct Table {
+struct MappedTable {
     reader: Reader,
     /// The connection that it came over.
     generation: u32,
@@ -59,11 +59,11 @@ struct Table {
 /// The tables of one link. Used by one thread.
 pub(crate) struct Views {
     clock: Clock,
-    by_handle: Vec<Option<View>>,
-    writes: Writes,
+    by_handle: Vec<Option<TableView>>,
+    writes: OwnWrites,
     /// Requests that open a handle for the first time.
     opening: Vec<(RequestId, Handle)>,
-    handovers: Handovers,
+    descriptors: TableDescriptors,
     /// The connection of what arrives now.
     generation: u32,
     /// Values on their way to a reply.
@@ -88,9 +88,9 @@ impl Views {
         Self {
             clock,
             by_handle: Vec::new(),
-            writes: Writes::new(),
+            writes: OwnWrites::new(),
             opening: Vec::new(),
-            handovers: Handovers::default(),
+            descriptors: TableDescriptors::default(),
             generation: 0,
             scratch: Vec::new(),
             version_stamp: None,
@@ -106,8 +106,8 @@ impl Views {
     /// Whether reads of the handle can be answered here.
     pub(crate) fn sharing(&self, handle: Handle) -> Sharing {
         match self.view(handle) {
-            Some(View { renewing: true, .. }) => Sharing::Expected,
-            Some(View { table: Some(_), .. }) => Sharing::Mapped,
+            Some(TableView { renewing: true, .. }) => Sharing::Expected,
+            Some(TableView { table: Some(_), .. }) => Sharing::Mapped,
             _ => Sharing::Without,
         }
     }
@@ -118,7 +118,7 @@ impl Views {
         Some((table.reader.slots(), version_stamp::table_number(table.reader.region())))
     }
 
-    fn view(&self, handle: Handle) -> Option<&View> {
+    fn view(&self, handle: Handle) -> Option<&TableView> {
         self.by_handle.get(handle as usize)?.as_ref()
     }
 
@@ -161,7 +161,7 @@ impl Views {
         if self.by_handle.len() <= at {
             self.by_handle.resize_with(at + 1, || None);
         }
-        let view = View { name, seen: Arc::new(Seen::new()), table: None, renewing: false };
+        let view = TableView { name, reads: Arc::new(ReadLog::new()), table: None, renewing: false };
         self.by_handle[at].get_or_insert(view);
         self.opening.push((id, handle));
     }
@@ -180,7 +180,7 @@ impl Views {
         }
     }
 
-    /// Nobody waits for request `id` any more.
+    /// No caller waits for request `id`.
     pub(crate) fn forgotten(&mut self, id: RequestId) {
         self.writes.end(id);
     }
@@ -192,18 +192,18 @@ impl Views {
         let found = self.look(link, handle, key, GET_ASKS, Some(&mut out));
         let answered = match found {
             Found::Hit(mark) => {
-                self.note(link, handle, |seen| seen.hit(&mark));
+                self.note(link, handle, |reads| reads.hit(&mark));
                 self.version_stamp = self.stamp_of(handle, mark);
                 reply(Response::Value(Blob(&out)));
                 true
             }
             Found::Stale(mark) => {
-                self.note(link, handle, |seen| seen.stale(&mark));
+                self.note(link, handle, |reads| reads.stale(&mark));
                 reply(Response::Missing);
                 true
             }
             Found::Miss => {
-                self.note(link, handle, Seen::miss);
+                self.note(link, handle, ReadLog::miss);
                 reply(Response::Missing);
                 true
             }
@@ -223,7 +223,7 @@ impl Views {
         let mut out = std::mem::take(&mut self.scratch);
         let found = self.look(link, handle, key, GET_ASKS, Some(&mut out));
         if let Found::Hit(mark) = &found {
-            self.note(link, handle, |seen| seen.hit(mark));
+            self.note(link, handle, |reads| reads.hit(mark));
             self.version_stamp = self.stamp_of(handle, *mark);
             reply(Response::Value(Blob(&out)));
         }
@@ -272,7 +272,7 @@ impl Views {
         asks: u32,
         mut out: Option<&mut Vec<u8>>,
     ) -> Found {
-        let Some(View { name, table: Some(table), .. }) = self.view(handle) else { return Found::Ask };
+        let Some(TableView { name, table: Some(table), .. }) = self.view(handle) else { return Found::Ask };
         let Some(flags) = table.reader.flags() else {
             self.renew(link, handle);
             return Found::Ask;
@@ -306,7 +306,7 @@ impl Views {
     /// May the table be read, as far as the connection is concerned?
     #[inline]
     fn is_readable(&self, link: &Link, handle: Handle) -> bool {
-        let Some(View { table: Some(table), .. }) = self.view(handle) else { return false };
+        let Some(TableView { table: Some(table), .. }) = self.view(handle) else { return false };
         table.generation == link.generation().load(Ordering::Acquire)
     }
 
@@ -319,9 +319,9 @@ impl Views {
 
     /// Takes note of a read, and sees to it that the host learns of it.
     #[inline]
-    fn note(&mut self, link: &Link, handle: Handle, note: impl FnOnce(&Seen) -> Due) {
+    fn note(&mut self, link: &Link, handle: Handle, note: impl FnOnce(&ReadLog) -> Due) {
         let Some(view) = self.view(handle) else { return };
-        match note(&view.seen) {
+        match note(&view.reads) {
             Due::Nothing => {}
             Due::Announce => link.reading.notify_one(),
             Due::Report => {
@@ -364,16 +364,16 @@ impl Views {
             }
             Incoming::Descriptor(_) => {
                 let Incoming::Descriptor(descriptor) = incoming else { return None };
-                self.handovers.arrived(descriptor);
+                self.descriptors.arrived(descriptor);
                 return None;
             }
             Incoming::Event(LinkEvent::Connected { generation, .. }) => self.generation = *generation,
             Incoming::Event(LinkEvent::Lost { through, .. }) => {
-                self.handovers.clear();
+                self.descriptors.clear();
                 self.disconnected(*through);
             }
             Incoming::Event(LinkEvent::Moved) => {
-                self.handovers.clear();
+                self.descriptors.clear();
                 self.drop_tables();
             }
             Incoming::Event(LinkEvent::Unreachable { through, .. }) => self.disconnected(*through),
@@ -392,7 +392,7 @@ impl Views {
     /// The host has answered to an opening, perhaps with a table.
     fn opened(&mut self, link: &Link, handle: Handle, ticket: Option<&Ticket>) {
         // Taken in any case: the next descriptor belongs to the next ticket.
-        let descriptor = ticket.and_then(|ticket| self.handovers.take(ticket));
+        let descriptor = ticket.and_then(|ticket| self.descriptors.take(ticket));
         let generation = self.generation;
         let Some(Some(view)) = self.by_handle.get_mut(handle as usize) else { return };
         view.renewing = false;
@@ -403,10 +403,10 @@ impl Views {
         let reader = ticket
             .zip(descriptor)
             .and_then(|(ticket, descriptor)| open(ticket, &descriptor, link.host_user()));
-        view.table = reader.map(|reader| Table { reader, generation });
+        view.table = reader.map(|reader| MappedTable { reader, generation });
         if view.table.is_some() {
-            let seen = Arc::clone(&view.seen);
-            link.watch(handle, &seen);
+            let reads = Arc::clone(&view.reads);
+            link.watch(handle, &reads);
         }
     }
 

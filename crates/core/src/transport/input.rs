@@ -81,7 +81,7 @@ impl Input {
         Ok(&self.bytes[begin..self.start])
     }
 
-    /// Is there a frame of which only a part has arrived (or that nobody has taken yet)?
+    /// Is there a frame of which only a part has arrived (or one that has not been taken)?
     pub(crate) fn has_rest(&self) -> bool {
         self.start < self.bytes.len()
     }

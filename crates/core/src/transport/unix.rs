@@ -13,7 +13,7 @@ use crate::allowed_users::AllowedUsers;
 use crate::config::MAX_SOCKET_PATH;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The user id the kernel reports for a socket that is connected to nobody.
+/// The user id the kernel reports for a socket without a peer.
 const NO_PEER: u32 = u32::MAX;
 
 /// A bound socket that accepts connections. Dropping it leaves the name in the file system: the
@@ -64,10 +64,10 @@ fn private(options: ListenerOptions<'_>) -> ListenerOptions<'_> {
 pub struct Stream(UnixStream);
 
 impl Stream {
-    /// Connects to the host at `path`. The result may be connected to nobody: see [`Self::check_host`].
+    /// Connects to the host at `path`. The result may have no peer: see [`Self::check_host`].
     ///
     /// # Errors
-    /// [`ErrorKind::PathTooLong`], or [`ErrorKind::NoHost`] when nobody listens there.
+    /// [`ErrorKind::PathTooLong`], or [`ErrorKind::NoHost`] when no process listens there.
     pub async fn connect(path: &Path) -> Result<Self> {
         check_length(path)?;
         let failed = |error: io::Error| {
@@ -165,10 +165,10 @@ fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-fn judge(peer: u32, expected: u32, is_guest: impl Fn(u32) -> bool) -> Result<()> {
+fn judge(peer: u32, expected: u32, is_allowed: impl Fn(u32) -> bool) -> Result<()> {
     match peer {
         NO_PEER => Err(no_peer()),
-        peer if peer == expected || is_guest(peer) => Ok(()),
+        peer if peer == expected || is_allowed(peer) => Ok(()),
         peer => Err(Error::new(ErrorKind::ForeignPeer, foreign(peer, expected, own_user()))),
     }
 }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn guests_are_let_in_and_nobody_else_for_their_sake() {
+    fn allowed_users_are_let_in_and_no_others() {
         let judge = |peer| judge(peer, 0, |user| user == 4_242);
         assert!(judge(0).is_ok());
         assert!(judge(4_242).is_ok());
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_is_connected_to_nobody_asks_for_another_try() {
+    fn a_socket_without_a_peer_asks_for_another_try() {
         assert_eq!(judge(NO_PEER, 1000, |_| false).unwrap_err().kind(), ErrorKind::NoHost);
         assert_eq!(
             judge(NO_PEER, 1000, |_| true).unwrap_err().kind(),

@@ -53,7 +53,7 @@ impl Stream {
     /// Connects to the host at `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::NoHost`] when nobody listens there.
+    /// [`ErrorKind::NoHost`] when no process listens there.
     pub async fn connect(path: &Path) -> Result<Self> {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::NoHost, format!("cannot connect to {}: {error}", path.display()))
@@ -67,7 +67,7 @@ impl Stream {
     ///
     /// # Errors
     /// None on this system.
-    pub fn check_client(&self, _guests: &AllowedUsers) -> Result<()> {
+    pub fn check_client(&self, _allowed_users: &AllowedUsers) -> Result<()> {
         Ok(())
     }
 

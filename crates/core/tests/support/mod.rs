@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use clustered_cache_core::ErrorKind;
-use clustered_cache_core::client::{Backoff, Client, ClientConfig, Handovers, Target};
+use clustered_cache_core::client::{Backoff, Client, ClientConfig, TableDescriptors, Target};
 use clustered_cache_core::clock::Clock;
 use clustered_cache_core::config::{MAX_FRAME_BYTES, MAX_HELLO_BYTES};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint, Secret};
@@ -170,7 +170,7 @@ pub(crate) struct TestClient {
     /// Hears of what the client's own thread has put into the inbox.
     pub(crate) woken: Receiver<()>,
     seen: std::cell::RefCell<VecDeque<Seen>>,
-    handovers: std::cell::RefCell<Handovers>,
+    handovers: std::cell::RefCell<TableDescriptors>,
     /// How many descriptors have arrived, or could not be received.
     descriptors: std::cell::Cell<usize>,
     /// The ticket and the file of each reply that had one, by request number.

@@ -30,7 +30,7 @@ pub use self::refusal::Refusal;
 /// Ability: the descriptor of a namespace's shared table goes beside the answer that opens the namespace. Abilities
 /// have one bit each; one that the other side does not offer is never used with it.
 pub const FEATURE_SHARED_TABLE: u64 = 1;
-/// The connection is there to learn of the host's end: whoever made it would be the next host.
+/// The connection is there to learn of the host's end: the process that made it would be the next host.
 pub const FEATURE_WATCH: u64 = 1 << 1;
 /// The host may move to another process: the client keeps what was not answered and asks the next host again.
 pub const FEATURE_MOVES: u64 = 1 << 2;
@@ -59,7 +59,7 @@ pub struct Introduction<'a> {
     pub nonce: [u8; NONCE_BYTES],
 }
 
-/// The abilities of a side that wants to share tables, or does not. Without Unix sockets nobody can.
+/// The abilities of a side that wants to share tables, or does not. Without Unix sockets neither side can.
 pub fn offered(share: bool) -> u64 {
     if share && cfg!(unix) { FEATURE_SHARED_TABLE } else { 0 }
 }

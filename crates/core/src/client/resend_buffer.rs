@@ -7,7 +7,7 @@ use crate::wire::RequestId;
 
 /// Frames in the order of their numbers, each until its final answer has come.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct ResendBuffer {
     /// The frames, oldest first.
     bytes: Vec<u8>,
     /// One for each frame in `bytes` from `start` on.
@@ -26,7 +26,7 @@ struct Frame {
     done: bool,
 }
 
-impl Kept {
+impl ResendBuffer {
     /// Keeps a frame that was sent, the latest one.
     pub(super) fn push(&mut self, id: RequestId, frame: &[u8]) {
         self.bytes.extend_from_slice(frame);
@@ -110,13 +110,13 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn kept(ids: impl IntoIterator<Item = RequestId>) -> Kept {
-        let mut kept = Kept::default();
+    fn kept(ids: impl IntoIterator<Item = RequestId>) -> ResendBuffer {
+        let mut kept = ResendBuffer::default();
         ids.into_iter().for_each(|id| kept.push(id, &[id as u8; 3]));
         kept
     }
 
-    fn taken(mut kept: Kept) -> (Option<RequestId>, Vec<u8>) {
+    fn taken(mut kept: ResendBuffer) -> (Option<RequestId>, Vec<u8>) {
         let (first, mut bytes) = kept.take();
         assert!(kept.take().1.is_empty());
         bytes.dedup();

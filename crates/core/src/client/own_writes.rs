@@ -21,13 +21,13 @@ enum Target {
 
 /// The changes of one link, oldest first: in this order they are answered.
 #[derive(Debug)]
-pub(super) struct Writes {
+pub(super) struct OwnWrites {
     hasher: RandomState,
     under_way: VecDeque<(RequestId, Target)>,
     counts: HashMap<u64, u32>,
 }
 
-impl Writes {
+impl OwnWrites {
     pub(super) fn new() -> Self {
         Self { hasher: RandomState::new(), under_way: VecDeque::new(), counts: HashMap::new() }
     }
@@ -112,7 +112,7 @@ mod tests {
     use crate::testing::{Request, set};
     use crate::wire::frame;
 
-    fn begin(writes: &mut Writes, id: RequestId, name: Name, request: &impl Request) {
+    fn begin(writes: &mut OwnWrites, id: RequestId, name: Name, request: &impl Request) {
         let frame = request.frame(id, 1);
         let (head, payload) = RequestHead::split(&frame[frame::LENGTH_BYTES..]).unwrap();
         writes.begin(name, &head, payload);
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_key_is_concerned_until_the_last_of_its_changes_has_ended() {
-        let mut writes = Writes::new();
+        let mut writes = OwnWrites::new();
         let (users, posts) = (writes.name("users"), writes.name("posts"));
         begin(&mut writes, 1, users, &set(b"a", b"v"));
         begin(&mut writes, 2, users, &set(b"a", b"v"));
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_change_of_many_keys_concerns_all_of_its_namespace_and_no_other() {
-        let mut writes = Writes::new();
+        let mut writes = OwnWrites::new();
         let (users, posts) = (writes.name("users"), writes.name("posts"));
         begin(&mut writes, 1, users, &Clear { prefix: None });
         begin(&mut writes, 2, posts, &set(b"a", b"v"));

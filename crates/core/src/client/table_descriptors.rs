@@ -9,16 +9,16 @@ use crate::wire::structures::Ticket;
 /// Descriptors that have arrived and whose ticket has not been read yet, oldest first.
 ///
 /// A host sends each one with the first byte of the frame that holds its ticket, and the
-/// [inbox](crate::inbox::Inbox) hands it out in front of that frame: so pairs are made by order. Whoever drains the
+/// [inbox](crate::inbox::Inbox) hands it out in front of that frame: so pairs are made by order. The thread that drains the
 /// inbox owns one of these and gives it every [`Incoming::Descriptor`](crate::inbox::Incoming::Descriptor), asks it at
 /// every ticket, and clears it at [`LinkEvent::Lost`](crate::inbox::LinkEvent::Lost).
 #[derive(Debug, Default)]
-pub struct Handovers {
+pub struct TableDescriptors {
     /// `None` is one that came and could not be had.
     waiting: VecDeque<Option<Descriptor>>,
 }
 
-impl Handovers {
+impl TableDescriptors {
     /// Takes what the inbox hands out. More than wait for any honest host's tickets are closed.
     pub fn arrived(&mut self, descriptor: Option<Descriptor>) {
         if self.waiting.len() < MAX_DESCRIPTORS_WAITING {
@@ -61,48 +61,48 @@ mod tests {
     #[test]
     fn pairs_are_made_in_order_and_what_could_not_be_had_keeps_its_place() {
         let directory = TempDir::new();
-        let mut handovers = Handovers::default();
+        let mut descriptors = TableDescriptors::default();
         for descriptor in [Some(of_size(&directory, 10)), None, Some(of_size(&directory, 30))] {
-            handovers.arrived(descriptor);
+            descriptors.arrived(descriptor);
         }
         let sizes =
-            [10, 20, 30, 40].map(|bytes| handovers.take(&ticket(bytes)).and_then(|got| size_of(&got)));
+            [10, 20, 30, 40].map(|bytes| descriptors.take(&ticket(bytes)).and_then(|got| size_of(&got)));
         assert_eq!(sizes, [Some(10), None, Some(30), None]);
     }
 
     #[test]
     fn a_descriptor_of_another_size_is_closed_and_the_next_pair_is_right() {
         let directory = TempDir::new();
-        let mut handovers = Handovers::default();
-        handovers.arrived(Some(of_size(&directory, 10)));
-        handovers.arrived(Some(of_size(&directory, 20)));
-        assert!(handovers.take(&ticket(11)).is_none());
-        assert!(handovers.take(&ticket(20)).is_some());
+        let mut descriptors = TableDescriptors::default();
+        descriptors.arrived(Some(of_size(&directory, 10)));
+        descriptors.arrived(Some(of_size(&directory, 20)));
+        assert!(descriptors.take(&ticket(11)).is_none());
+        assert!(descriptors.take(&ticket(20)).is_some());
     }
 
     #[test]
     fn what_has_no_size_is_no_table() {
         let (pipe, _other) = std::io::pipe().unwrap();
-        let mut handovers = Handovers::default();
-        handovers.arrived(Some(pipe.into()));
-        assert!(handovers.take(&ticket(4096)).is_none());
+        let mut descriptors = TableDescriptors::default();
+        descriptors.arrived(Some(pipe.into()));
+        assert!(descriptors.take(&ticket(4096)).is_none());
     }
 
     #[test]
     fn nothing_survives_the_connection_that_brought_it() {
         let directory = TempDir::new();
-        let mut handovers = Handovers::default();
-        handovers.arrived(Some(of_size(&directory, 10)));
-        handovers.clear();
-        assert!(handovers.take(&ticket(10)).is_none());
+        let mut descriptors = TableDescriptors::default();
+        descriptors.arrived(Some(of_size(&directory, 10)));
+        descriptors.clear();
+        assert!(descriptors.take(&ticket(10)).is_none());
     }
 
     #[test]
     fn a_host_that_sends_without_end_is_not_followed() {
-        let mut handovers = Handovers::default();
+        let mut descriptors = TableDescriptors::default();
         for _ in 0..3 * MAX_DESCRIPTORS_WAITING {
-            handovers.arrived(None);
+            descriptors.arrived(None);
         }
-        assert_eq!(handovers.waiting.len(), MAX_DESCRIPTORS_WAITING);
+        assert_eq!(descriptors.waiting.len(), MAX_DESCRIPTORS_WAITING);
     }
 }

@@ -14,9 +14,9 @@ use crate::wire::Blob;
 /// Reads that one report tells of.
 const MARKS: u64 = 256;
 
-/// The reads of one handle. One thread notes; whoever holds the link's lock reports.
+/// The reads of one handle. One thread notes reads; the thread that holds the lock of the link reports them.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct ReadLog {
     /// The last reads: slot, and the low half of the hash above it.
     marks: Box<[AtomicU64]>,
     /// Reads noted in `marks` so far.
@@ -29,7 +29,7 @@ pub(super) struct Seen {
     announced: AtomicBool,
 }
 
-/// What the caller of [`Seen::hit`] and its like has to do.
+/// What the caller of [`ReadLog::hit`] and its like has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
@@ -52,7 +52,7 @@ impl Report {
     }
 }
 
-impl Seen {
+impl ReadLog {
     pub(super) fn new() -> Self {
         Self {
             marks: (0..MARKS).map(|_| AtomicU64::new(0)).collect(),
@@ -88,7 +88,7 @@ impl Seen {
         let noted = self.noted.load(Ordering::Relaxed);
         let packed = u64::from(mark.slot) | mark.hash << 32;
         self.marks[(noted % MARKS) as usize].store(packed, Ordering::Relaxed);
-        // With release: whoever sees the number sees the mark.
+        // With release: a thread that sees the number sees the mark.
         self.noted.store(noted + 1, Ordering::Release);
         if (noted + 1).is_multiple_of(MARKS) { Due::Report } else { self.due() }
     }
@@ -118,7 +118,7 @@ impl Seen {
         Some(Report { hits, misses, reads: (from..noted).flat_map(mark).collect() })
     }
 
-    /// The driver begins to wait anew: whoever reads from now on tells it again.
+    /// The driver waits again: the next read has to announce itself.
     pub(super) fn rest(&self) {
         self.announced.store(false, Ordering::Relaxed);
     }
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn everything_is_told_once_and_in_order() {
-        let seen = Seen::new();
+        let seen = ReadLog::new();
         assert!(seen.take().is_none());
         assert_eq!(seen.hit(&mark(1)), Due::Announce);
         assert_eq!(seen.hit(&mark(2)), Due::Nothing);
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn when_reads_are_faster_than_reports_the_last_ones_are_told_and_all_are_counted() {
-        let seen = Seen::new();
+        let seen = ReadLog::new();
         let due: Vec<Due> = (0..1_000).map(|slot| seen.hit(&mark(slot))).collect();
         assert_eq!(due.iter().filter(|due| **due == Due::Report).count(), 3);
         let report = seen.take().unwrap();
