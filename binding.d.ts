@@ -214,7 +214,7 @@ export declare enum KeyTag {
 }
 
 /**
- * Takes part no longer: where this process is the host, it hands everything over to another one, within so many
+ * Stops taking part. Where this process is the host, it hands everything over to another one, within so many
  * milliseconds; 0 is not to try. Blocks this thread, and nothing else.
  */
 export declare function leave(milliseconds: number): Leaving
@@ -225,7 +225,7 @@ export declare enum Leaving {
   NotHosting = 0,
   /** Another process is the host, with all there was. */
   HandedOver = 1,
-  /** Nobody could take over: it is the host still. */
+  /** No other process could take over: it is still the host. */
   NoHeir = 2,
 }
 
@@ -423,7 +423,7 @@ export interface SnapshotNotice {
   code: string
   /** What happened, in words. */
   message: string
-  /** Somebody has to look after it. */
+  /** It needs attention. */
   warning: boolean
 }
 

@@ -42,11 +42,8 @@ export abstract class Instance {
   protected readonly link: Link;
   protected readonly native: NativeCache;
   protected readonly policy: Policy;
-  /**
-   * The near cache, if the instance was opened with one. Only declared: V8 compiles the field of a cache that is a
-   * constant of the application into its code, but only if it is assigned once.
-   */
-  declare protected readonly near: Near | undefined;
+  /** The near cache, if the instance was opened with one. */
+  protected readonly near: Near | undefined;
   /** The near caches of all instances of this namespace in this JavaScript environment. */
   protected readonly nears: NearRegistry;
   /** Leases of the loads that this instance is running. */
