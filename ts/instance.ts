@@ -22,6 +22,7 @@ import { ACCESS_REPORT } from './operations/namespace.js';
 import { giveBack } from './operations/lease.js';
 import { warnOfDifferences } from './options/differences.js';
 import { checkOptions, type CacheOptions } from './options/instance.js';
+import { nextTick } from './time.js';
 
 /** Events of a cache and the arguments of their listeners. */
 export interface CacheEvents {
@@ -256,7 +257,7 @@ export abstract class Instance {
   #listener(declared: NativeOptions): LinkListener {
     // In a later task: a listener that throws must not prevent other callers from getting their answers.
     const emit = <E extends keyof CacheEvents>(event: E, ...args: CacheEvents[E]) =>
-      process.nextTick(() => this.#events.emit(event, ...(args as never)));
+      nextTick(() => this.#events.emit(event, ...(args as never)));
     return {
       degraded: (error) => {
         this.near?.clear();

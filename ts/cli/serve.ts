@@ -11,6 +11,7 @@ import { isolate } from '../discovery/isolate.js';
 import { divertNotices } from '../process/snapshots.js';
 import type { ServeSettings } from './arguments.js';
 import { Log } from './log.js';
+import { setInterval } from '../time.js';
 
 /** How often a second host checks whether the first one has ended. */
 const LOOK = 50;

@@ -4,6 +4,7 @@
  */
 
 import process from 'node:process';
+import { nextTick } from '../time.js';
 
 /** The only property of this package's messages, so that applications can tell them apart. */
 const MESSAGE = 'clustered-cache';
@@ -77,7 +78,7 @@ class Ear {
 
   readonly #onNewListener = (event: string | symbol, listener: unknown): void => {
     // As Node does: after the code that adds the listener has run.
-    if (event === 'message' && listener !== this.#onMessage) process.nextTick(() => this.#pass());
+    if (event === 'message' && listener !== this.#onMessage) nextTick(() => this.#pass());
   };
 
   /** Whether the application listens. */

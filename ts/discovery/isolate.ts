@@ -11,6 +11,7 @@ import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worke
 import { hasOwnGlobals } from './cluster-module.js';
 import { isScopeGiven, sharingRunner } from './environment.js';
 import { native, type NativeIsolate } from '../native.js';
+import { now } from '../time.js';
 
 /** The key under which threads find the isolate of the file that started them. */
 const NAME = 'clustered-cache.isolate';
@@ -26,7 +27,7 @@ const runner = sharingRunner({
   hasVitestState: '__vitest_worker__' in globalThis,
 });
 // It only has to differ from all others in this process.
-const own = runner === undefined ? inherited() : `${performance.now()} ${Math.random()}`;
+const own = runner === undefined ? inherited() : `${now()} ${Math.random()}`;
 const isolates = new Map<string, NativeIsolate>();
 
 /** The name of the isolate. An explicit scope replaces isolates: it alone decides which files share a cache. */

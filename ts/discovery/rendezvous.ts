@@ -20,6 +20,7 @@ import { codedError } from '../errors.js';
 import { native, translated, type Attachment } from '../native.js';
 import { electionKey } from './pm2.js';
 import { isolate, isolateName } from './isolate.js';
+import { clearTimeout, microtask, nextTick, setTimeout } from '../time.js';
 
 const log = debug('rendezvous');
 
@@ -109,7 +110,7 @@ function announceTo(child: Child): void {
 function hearOf(child: Child): void {
   child[ANSWER] = (hello) => answer(child, hello, isOwnWorker(child) ? whereabouts : whereaboutsForHelpers);
   // This event comes before a child has its channel, and the cluster module registers its workers even later.
-  process.nextTick(() => {
+  nextTick(() => {
     // Workers are handled through the cluster module.
     if (child.channel && !isOwnWorker(child))
       overhear(child, (content) => isHello(content) && child[ANSWER]?.(content));
@@ -302,7 +303,7 @@ function repeat(act: () => void): () => void {
     timer = setTimeout(next, delay).unref();
     delay = Math.min(delay * 2, LAST_RETRY);
   };
-  queueMicrotask(next);
+  microtask(next);
   return () => {
     stopped = true;
     clearTimeout(timer);

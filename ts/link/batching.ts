@@ -2,6 +2,8 @@
  * Batches the requests of one turn of the event loop: they are sent in one write, after the turn's microtasks have run.
  */
 
+import { nextTick, now } from '../time.js';
+
 /**
  * A batch of this size is sent before the turn ends. The end may be far off, or never come: a loop in which memory
  * answers every `await` never returns to the event loop.
@@ -33,8 +35,8 @@ export class RequestBatch {
       this.#isOpen = true;
       this.#first = id;
       this.#requests = 0;
-      this.#begin = performance.now();
-      process.nextTick(() => this.end());
+      this.#begin = now();
+      nextTick(() => this.end());
     }
     this.#requests += 1;
     return this.#begin;
@@ -50,7 +52,7 @@ export class RequestBatch {
     if (this.#isOpen) {
       this.#isOpen = false;
       this.#requests = 0;
-      const took = performance.now() - this.#begin;
+      const took = now() - this.#begin;
       if (took > LONG) this.#delayed(this.#first, took);
     }
     this.#send();

@@ -20,6 +20,7 @@ import { Outbox } from './outbox.js';
 import { Probe } from './probe.js';
 import { IMMEDIATE, drain, immediateForm, makeRegister, readMany, type TakeAnswer } from './register.js';
 import { LinkState } from './state.js';
+import { now } from '../time.js';
 
 const log = debug('link');
 
@@ -294,12 +295,12 @@ export class Link {
     const reject = (error: unknown) => outcomes.push({ error });
     const pending = new Pending(id, operation, policy, resolve as never, reject, false);
     this.#batch.end();
-    pending.deadline = performance.now() + policy.timeout;
+    pending.deadline = now() + policy.timeout;
     this.#pending.add(pending);
     for (;;) {
       const [outcome] = outcomes;
       if (outcome) return settle(outcome);
-      const left = pending.deadline - performance.now();
+      const left = pending.deadline - now();
       if (left <= 0) this.#expire(pending);
       else if (this.#native.wait(left)) this.#drain();
     }
@@ -349,7 +350,7 @@ export class Link {
   // --- sending ---------------------------------------------------------------------------------------------------
 
   #keep(pending: Pending): void {
-    const begin = this.isHost ? performance.now() : this.#batch.take(pending.id);
+    const begin = this.isHost ? now() : this.#batch.take(pending.id);
     pending.deadline = begin + pending.policy.timeout;
     this.#pending.add(pending);
     if (this.#outbox.isLarge) this.takeOver();
@@ -450,7 +451,7 @@ export class Link {
   #expire(pending: Pending): void {
     const { id, policy } = pending;
     if (pending.waits) {
-      pending.deadline = performance.now() + policy.timeout;
+      pending.deadline = now() + policy.timeout;
       this.#pending.arm(pending.deadline);
       return this.#askForLife(policy);
     }

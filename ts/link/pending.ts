@@ -1,6 +1,7 @@
 /** Requests that wait for their answers: kept by number, ended by a deadline, and keeping the process alive. */
 
 import type { Policy, Settling } from '../operations/operation.js';
+import { clearTimeout, now, setTimeout } from '../time.js';
 
 /** A waiting request. */
 export class Pending {
@@ -158,7 +159,7 @@ export class PendingRequests {
     if (deadline >= this.#timerEnd) return;
     clearTimeout(this.#timer);
     this.#timerEnd = deadline;
-    const delay = Math.max(0, Math.ceil(deadline - performance.now()));
+    const delay = Math.max(0, Math.ceil(deadline - now()));
     this.#timer = setTimeout(() => this.#onTimer(), delay);
     this.#timer.unref();
   }
@@ -172,10 +173,10 @@ export class PendingRequests {
   #onTimer(): void {
     this.#timerEnd = Infinity;
     this.#owner.beforeDeadlines();
-    const now = performance.now();
+    const time = now();
     let next = Infinity;
     for (const pending of this.all()) {
-      if (pending.deadline > now) next = Math.min(next, pending.deadline);
+      if (pending.deadline > time) next = Math.min(next, pending.deadline);
       else this.#owner.overdue(pending);
     }
     if (next < Infinity) this.arm(next);

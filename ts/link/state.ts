@@ -12,6 +12,8 @@
  * degrades it too, and any answer restores it.
  */
 
+import { now as systemNow } from '../time.js';
+
 interface WithoutHost {
   /** Until when requests wait for a host, in ms of the clock. */
   readonly graceEnd: number;
@@ -34,7 +36,7 @@ export class LinkState {
   readonly #now: () => number;
   #state: State;
 
-  constructor(grace: number, now: () => number = () => performance.now()) {
+  constructor(grace: number, now: () => number = systemNow) {
     this.#grace = grace;
     this.#now = now;
     this.#state = { is: 'away', isDegraded: false, hasConnected: false, graceEnd: now() + grace };

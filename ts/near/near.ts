@@ -11,6 +11,7 @@ import { native as addon, type NativeCache } from '../native.js';
 import type { Operation } from '../operations/operation.js';
 import { GET } from '../operations/entries.js';
 import { enlarged, isAfter, isAtRest, toPerformanceTime } from './numbers.js';
+import { clearTimeout, now, setTimeout } from '../time.js';
 
 type Key = string | number;
 
@@ -210,7 +211,7 @@ export class Near {
       return true;
     }
     const ending = this.#endings.get(key);
-    if (ending !== undefined && ending.version === version && performance.now() < ending.deadline) return true;
+    if (ending !== undefined && ending.version === version && now() < ending.deadline) return true;
     this.forget(key);
     return false;
   }

@@ -1,5 +1,7 @@
 /** What the numbers of a near cache mean: counts of changes, numbers of hits, and times. */
 
+import { nanoseconds, now } from '../time.js';
+
 /** Milliseconds by which `performance.now()` is behind the clock of the deadlines. */
 let clockOffset: number | undefined;
 
@@ -19,6 +21,6 @@ export const isAfter = (hit: number, hits: number) => hit !== 0 && ((hit - hits)
 /** A deadline of the table, in ms of `performance.now()`. */
 export function toPerformanceTime(deadline: number): number {
   // Both are the machine's monotonic clock, with different origins.
-  clockOffset ??= Number(process.hrtime.bigint()) / 1e6 - performance.now();
+  clockOffset ??= Number(nanoseconds()) / 1e6 - now();
   return deadline / 1e3 - clockOffset;
 }

@@ -14,6 +14,7 @@
 import process from 'node:process';
 import { debug } from '../debug.js';
 import { Leaving, native } from '../native.js';
+import { nextTick, now } from '../time.js';
 
 const log = debug('exit');
 
@@ -52,10 +53,10 @@ export function leaveAtEnd(timeout: number, flush: () => void): void {
 export function leave(): void {
   if (limit === 0) return;
   finish();
-  const start = performance.now();
+  const start = now();
   const left = native.leave(limit);
   // Without a successor the content ends with the process; a snapshot, if wanted, must be written now, at 'exit'.
-  log('%s after %d ms', OUTCOMES[left], Math.round(performance.now() - start));
+  log('%s after %d ms', OUTCOMES[left], Math.round(now() - start));
 }
 
 function onSignal(signal: NodeJS.Signals): void {
@@ -76,7 +77,7 @@ function onMessage(message: unknown): void {
 function followMessages(event: string | symbol, listener?: unknown): void {
   if (event !== 'message' || listener === onMessage) return;
   // The change takes effect after the current code has run.
-  process.nextTick(() => {
+  nextTick(() => {
     const listeners = process.listeners('message');
     const isListening = listeners.includes(onMessage);
     if (isListening && listeners.length === 1) process.removeListener('message', onMessage);
