@@ -63,7 +63,8 @@ test('operations time out under fake timers, and after them', async (t) => {
   const codes = await agent.run(async ({ cache, state }, options) => {
     const code = () =>
       cache(options)
-        XX, (error: Error & { code?: string }) => error.code);
+        .set('key', 1)
+        .then(String, (error: Error & { code?: string }) => error.code);
     const under = await code();
     state.restore();
     return [under, await code()];
