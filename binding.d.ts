@@ -247,6 +247,9 @@ export declare enum LinkChange {
   OptionsDiffer = 3,
 }
 
+/** Most keys or entries in one call. */
+export declare const MAX_CALL_KEYS: number
+
 /** Largest entry, in bytes of key and value. */
 export declare const MAX_ENTRY_BYTES: number
 

@@ -855,6 +855,7 @@ module.exports.KeyTag = nativeBinding.KeyTag
 module.exports.leave = nativeBinding.leave
 module.exports.Leaving = nativeBinding.Leaving
 module.exports.LinkChange = nativeBinding.LinkChange
+module.exports.MAX_CALL_KEYS = nativeBinding.MAX_CALL_KEYS
 module.exports.MAX_ENTRY_BYTES = nativeBinding.MAX_ENTRY_BYTES
 module.exports.MAX_FRAME_BYTES = nativeBinding.MAX_FRAME_BYTES
 module.exports.MAX_KEY_BYTES = nativeBinding.MAX_KEY_BYTES

@@ -1,4 +1,5 @@
 import test from 'ava';
+import { failsWith } from './helpers/errors.ts';
 import { rolesOf } from './helpers/roles.ts';
 
 const each = rolesOf(test);
@@ -226,4 +227,26 @@ each('one bad entry among good ones stores nothing', async (t, { open }) => {
   );
   await t.throwsAsync(async () => cache.mSet([['a', 1], 'b' as never]), { code: 'ERR_CC_INVALID_ARGUMENT' });
   t.is(await cache.size(), 0);
+});
+
+each('an array of holes is refused at its first element', async (t, { open }) => {
+  const cache = await open();
+  const holes: any[] = [];
+  holes[4e9] = 1;
+  for (const method of ['mGet', 'mHas', 'mDelete'] as const)
+    await failsWith(t, cache[method](holes), 'ERR_CC_INVALID_KEY');
+  for (const method of ['mSet', 'load'] as const) await failsWith(t, cache[method](holes), 'ERR_CC_INVALID_ARGUMENT');
+});
+
+each('an iterable that never ends is refused when it has more elements than a call may have', async (t, { open }) => {
+  const cache = await open();
+  function* endless<T>(element: T): Generator<T> {
+    for (;;) yield element;
+  }
+  for (const method of ['mGet', 'mHas', 'mDelete'] as const) {
+    const error = await failsWith(t, cache[method](endless('key')), 'ERR_CC_LIMIT');
+    t.regex(error.message, /`keys` has more than 4,194,304 elements/, method);
+  }
+  await failsWith(t, cache.mSet(endless(['key', 1] as const)), 'ERR_CC_LIMIT');
+  t.is(await cache.size(), 0, 'nothing was sent');
 });

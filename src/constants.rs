@@ -24,6 +24,9 @@ pub const REQUEST_PART_BYTES: u32 = config::REQUEST_PART_BYTES as u32;
 /// A request of many entries is split when it has so many of them.
 #[napi_derive::napi]
 pub const REQUEST_PART_KEYS: u32 = config::REQUEST_PART_KEYS as u32;
+/// Most keys or entries in one call.
+#[napi_derive::napi]
+pub const MAX_CALL_KEYS: u32 = config::MAX_CALL_KEYS as u32;
 /// Entries of a page of a scan.
 #[napi_derive::napi]
 pub const PAGE_ENTRIES: u32 = config::PAGE_ENTRIES;

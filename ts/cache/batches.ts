@@ -1,6 +1,6 @@
 /** Methods on many keys. */
 
-import { DELETE_MANY, GET_MANY, HAS_MANY, LOAD, SET_MANY, iterable } from '../operations/batches.js';
+import { DELETE_MANY, GET_MANY, HAS_MANY, LOAD, SET_MANY, keysOf } from '../operations/batches.js';
 import { GET, HAS } from '../operations/entries.js';
 import type { Operation } from '../operations/operation.js';
 import type { DumpedEntry } from '../operations/scans.js';
@@ -104,7 +104,7 @@ export abstract class BatchMethods<K extends string | number, V> extends Counter
   ): Promise<Map<K, T>> {
     if (this.closedError) throw this.closedError;
     const found = new Map<K, T>();
-    const asked = read([...iterable('keys', keys)], found);
+    const asked = read(keysOf(keys), found);
     // No await beyond the necessary ones: until it returns, all these values burden the garbage collector.
     if (asked.length > 0) await Promise.all(asked);
     return found;

@@ -17,7 +17,7 @@ import type { Key } from './entries.js';
 import { argument, composite, operation, options, step, type Steps } from './operation.js';
 import type { DumpedEntry } from './scans.js';
 
-const { REQUEST_PART_BYTES, REQUEST_PART_KEYS } = native;
+const { MAX_CALL_KEYS, REQUEST_PART_BYTES, REQUEST_PART_KEYS } = native;
 
 /** An entry of a batch, checked and encoded. */
 interface Ready {
@@ -78,7 +78,7 @@ export const MANY_SET = operation({
 export const GET_MANY = composite({
   method: 'mGet',
   *run(keys: Iterable<Key>): Steps<Map<Key, unknown>> {
-    const all = [...iterable('keys', keys)];
+    const all = keysOf(keys);
     const values: unknown[] = [];
     for (const chunk of chunks(all, keyBytes)) {
       // A reply that would become too large answers only the first keys.
@@ -97,7 +97,7 @@ export const GET_MANY = composite({
 export const HAS_MANY = composite({
   method: 'mHas',
   *run(keys: Iterable<Key>): Steps<Map<Key, boolean>> {
-    const all = [...iterable('keys', keys)];
+    const all = keysOf(keys);
     const flags: boolean[] = [];
     for (const chunk of chunks(all, keyBytes)) flags.push(...(yield* step(MANY_HAS, chunk)));
     return new Map(all.map((key, index) => [key, flags[index] ?? false]));
@@ -109,7 +109,7 @@ export const DELETE_MANY = composite({
   method: 'mDelete',
   *run(keys: Iterable<Key>): Steps<number> {
     let deleted = 0;
-    for (const chunk of chunks([...iterable('keys', keys)], keyBytes)) deleted += yield* step(MANY_DELETE, chunk);
+    for (const chunk of chunks(keysOf(keys), keyBytes)) deleted += yield* step(MANY_DELETE, chunk);
     return deleted;
   },
 });
@@ -121,7 +121,7 @@ export const SET_MANY = composite({
   method: 'mSet',
   *run(entries: Iterable<unknown>, given?: KeepOptions): Steps<number> {
     const keep = checkKeep(given);
-    const ready = Array.from(iterable('entries', entries), (entry) => readyEntry(entry, keep));
+    const ready = gathered('entries', entries, (entry) => readyEntry(entry, keep));
     let stored = 0;
     for (const chunk of chunks(ready, entryBytes)) stored += yield* step(MANY_SET, chunk);
     return stored;
@@ -133,7 +133,7 @@ export const LOAD = composite({
   method: 'load',
   sync: false,
   *run(dumped: Iterable<readonly [Key, DumpedEntry]>): Steps<number> {
-    const loaded = Array.from(iterable('entries', dumped), (item) => {
+    const loaded = gathered('entries', dumped, (item): [Key, unknown, KeepOptions] => {
       const [key, entry] = Array.isArray(item) ? (item as [Key, DumpedEntry | undefined]) : [];
       if (typeof entry !== 'object' || entry === null || key === undefined) {
         throw codedError(
@@ -148,10 +148,34 @@ export const LOAD = composite({
   },
 });
 
+/** The keys of a call. What is not a key is refused when it is met. */
+export function keysOf<K extends Key>(keys: Iterable<K>): K[] {
+  return gathered('keys', keys, (key) => {
+    if (typeof key !== 'string' && typeof key !== 'number') checkKey(key);
+    return key;
+  });
+}
+
+/**
+ * The elements of an argument, each checked as it is met, and no more than a call may have: so an array of holes, or an
+ * iterable that never ends, is refused before it fills the memory.
+ */
+function gathered<T, R>(name: string, elements: Iterable<T>, check: (element: T) => R): R[] {
+  const all: R[] = [];
+  for (const element of iterable(name, elements)) {
+    if (all.length === MAX_CALL_KEYS) {
+      const most = MAX_CALL_KEYS.toLocaleString('en');
+      throw codedError('ERR_CC_LIMIT', `\`${name}\` has more than ${most} elements; make several calls`);
+    }
+    all.push(check(element));
+  }
+  return all;
+}
+
 /**
  * The elements of an argument that must be iterable; a string is refused, because it would be split into characters.
  */
-export function iterable<T>(name: string, value: Iterable<T>): Iterable<T> {
+function iterable<T>(name: string, value: Iterable<T>): Iterable<T> {
   if (typeof value !== 'string' && typeof (value as Iterable<T> | undefined)?.[Symbol.iterator] === 'function') {
     return value;
   }

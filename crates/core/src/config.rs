@@ -46,6 +46,8 @@ pub const REPLY_PART_BYTES: usize = 4 * 1024 * 1024;
 pub const REQUEST_PART_BYTES: usize = 4 * 1024 * 1024;
 /// A request of many entries is split by the client when it has so many of them.
 pub const REQUEST_PART_KEYS: usize = 16_384;
+/// Most keys or entries in one call, which is split into requests: all of them are gathered first.
+pub const MAX_CALL_KEYS: usize = 1 << 22;
 /// Most keys or entries in one request.
 pub const MAX_BATCH: usize = 65_536;
 /// Entries in a page of a scan that a client asks for.
