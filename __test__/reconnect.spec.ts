@@ -334,3 +334,33 @@ test.serial('a client survives many lost hosts in a row', async (t) => {
   await back(cache);
   t.is(await cache.get('life'), undefined);
 });
+
+test('a relative endpoint is resolved where the cache is opened, also for what comes later', async (t) => {
+  const place = mkdtempSync(path.join(directory, 'relative-'));
+  const endpoint = `./${path.basename(place)}/s`;
+  const absolute = path.join(place, 's');
+  const first = await hostAt(absolute);
+  const client = await agents.spawn();
+  const options = { namespace: unique(), endpoint, timeout: 15_000 };
+  await client.run(
+    ({ cache }, options, directory) => {
+      process.chdir(directory);
+      const opened = cache(options);
+      process.chdir('/');
+      return opened.ready;
+    },
+    options,
+    directory,
+  );
+  t.is(await client.call(options, 'incr', 'count'), 1);
+  await first.kill();
+  await hostAt(absolute);
+  t.is(await until('the next host', () => client.call(options, 'incr', 'count').catch(() => undefined)), 1);
+
+  const second = await agents.spawn();
+  const listening = await second.run(async ({ cc }, place) => {
+    process.chdir(place);
+    return (await cc.ClusteredCache.listen({ endpoint: './other' })).endpoint;
+  }, place);
+  t.is(listening, path.join(place, 'other'), 'a path that other processes can use');
+});

@@ -2,6 +2,7 @@
  * The public cache class. Its methods are in `cache/`, one file for each family of operations.
  */
 
+import { resolve } from 'node:path';
 import { SyncMethods } from './cache/sync.js';
 import { unscoped, whyNoHost } from './discovery/environment.js';
 import { isolate } from './discovery/isolate.js';
@@ -98,7 +99,8 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   static async listen(options?: ListenOptions): Promise<Listening> {
     ClusteredCache.#requireHost('listen');
-    const { endpoint: path } = checkListen(options);
+    const { endpoint: named } = checkListen(options);
+    const path = named && resolve(named);
     hostLink();
     const host = isolate();
     const { endpoint } = translated(() => host.listen(path));

@@ -4,6 +4,7 @@
  */
 
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { codedError } from '../errors.js';
 import { native } from '../native.js';
@@ -107,7 +108,9 @@ export type Way =
 
 /** The way for an instance with these options; first match wins. */
 export function wayFor(options: InstanceOptions): Way {
-  const { endpoint = process.env[ENDPOINT_VARIABLE] || undefined, role, attach } = options;
+  const { endpoint: named = process.env[ENDPOINT_VARIABLE] || undefined, role, attach } = options;
+  // Now: the process may change its directory, and passes the path on to processes in other ones.
+  const endpoint = named && resolve(named);
   if (role === 'host') return endpoint === undefined ? { to: 'here' } : { to: 'here', listenAt: endpoint };
   if (endpoint !== undefined) return { to: 'endpoint', endpoint };
   // Checked before the cluster module's role: under PM2 either all instances are primaries, or all are workers.

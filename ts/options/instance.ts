@@ -46,7 +46,10 @@ export interface CacheOptions extends NamespaceOptions {
    * telling it to end. Default 1000.
    */
   handoverTimeout?: number;
-  /** Path of a host's socket, as returned by `ClusteredCache.listen()`. Default: found automatically. */
+  /**
+   * Path of a host's socket, as returned by `ClusteredCache.listen()`. A relative path is resolved when the cache is
+   * opened. Default: found automatically.
+   */
   endpoint?: string;
   /**
    * Whether this process is the host or a client. Default: found automatically. In a PM2 app, a `'client'` never
