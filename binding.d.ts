@@ -230,7 +230,7 @@ export declare enum Leaving {
 }
 
 /**
- * What a batch of [`LinkState::drain`] holds besides answers, under the id 0 and in the place of the form; the JavaScript
+ * What a batch of [`LinkState::drain`](super::LinkState::drain) holds besides answers, under the id 0 and in the place of the form; the JavaScript
  * layer switches on it.
  */
 export declare enum LinkChange {
