@@ -269,9 +269,8 @@ test.serial("the application's messages arrive in order, including those sent be
     for (const n of [1, 2, 3]) helper.send({ n });
     // The helper has sent all its messages when it ends its first task: nothing has listened until then.
     const cache = new cc.ClusteredCache();
-    const sent = setInterval(async () => {
-      if (!(await cache.get('sent'))) return;
-      clearInterval(sent);
+    (async () => {
+      while (!(await cache.get('sent'))) await new Promise((resolve) => setTimeout(resolve, 10));
       const heard = [];
       while (heard.length < 3) {
         const [message] = await once(helper, 'message');
@@ -279,7 +278,7 @@ test.serial("the application's messages arrive in order, including those sent be
       }
       console.log('parent', ...heard);
       helper.send('end');
-    }, 10);`,
+    })();`,
     `
     const { once } = require('node:events');
     const cache = new cc.ClusteredCache(attached);
