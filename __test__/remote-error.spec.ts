@@ -103,6 +103,13 @@ test('values that are no errors arrive as they are, or as text', (t) => {
   t.is(received(revoked.proxy), 'an error that cannot be read was thrown');
 });
 
+test('what is no packed error has a code', (t) => {
+  for (const packed of [undefined, null, 5, 'text', { error: null }, { error: { name: 'E', errors: 5 } }]) {
+    const error = t.throws(() => unpackError(packed));
+    t.true(isClusteredCacheError(error) && error.code === 'ERR_CC_DATA_CLONE', String(error));
+  }
+});
+
 each('waiters for a value that cannot be cached get the refusal with its code', async (t, { open }) => {
   const cache = await open();
   const load = () => new URL('http://localhost/') as never;

@@ -32,8 +32,8 @@ export function clonable(value: object): Clonable {
   return { value: copy, parts: second.parts };
 }
 
-/** A step on the way to a member: the key of a property, the index of an element, or the text that a path has for it. */
-type Step = string | number | { text: string };
+/** A step to a member: the key of a property, the index of an element, the text that a path has for it, the key in a map. */
+type Step = string | number | { text: string } | { get: unknown };
 
 const [ROOT, KEY, VALUE, MEMBER] = ['$', ' (a key)', ' (a value)', ' (a member)'].map((text) => ({ text })) as [
   Step,
@@ -64,12 +64,13 @@ class Check {
     if (types.isProxy(value)) throw this.#refusal(': a Proxy could not be cloned.');
     const kind = classOf(Object.getPrototypeOf(value) as object | null);
     if (kind.isPlain) return this.#visitMembers(value, Object.keys(value));
-    if (types.isPromise(value)) throw this.#refusal(' is a Promise, which could not be cloned; is an `await` missing?');
-    if (kind.hides) throw this.#hidden(kind);
+    if (kind.hides) throw this.#hidden(value, kind);
     if (Array.isArray(value)) return this.#visitArray(value);
+    if (types.isDate(value)) return;
+    if (types.isMap(value)) return this.#visitMap(value);
+    if (types.isSet(value)) return this.#visitSet(value);
     if (types.isNativeError(value)) return this.#visitError(value, kind);
-    if (isWritten(value)) return this.#visitCollection(value);
-    this.#visitInstance(value, kind);
+    if (!isWritten(value)) this.#visitInstance(value, kind);
   }
 
   #visitMembers(value: object, keys: string[]): void {
@@ -86,15 +87,15 @@ class Check {
     for (let index = 0; index < array.length; index++) this.visit(array[index], index);
   }
 
-  #visitCollection(value: object): void {
-    if (types.isMap(value)) {
-      Map.prototype.forEach.call(value, (member, key) => {
-        this.visit(key, KEY);
-        if (!isData(member)) this.visit(member, isData(key) ? { text: `.get(${show(key)})` } : VALUE);
-      });
-    } else if (types.isSet(value)) {
-      Set.prototype.forEach.call(value, (member) => this.visit(member, MEMBER));
-    }
+  #visitMap(map: ReadonlyMap<unknown, unknown>): void {
+    Map.prototype.forEach.call(map, (member, key) => {
+      this.visit(key, KEY);
+      if (!isData(member)) this.visit(member, isData(key) ? { get: key } : VALUE);
+    });
+  }
+
+  #visitSet(set: ReadonlySet<unknown>): void {
+    Set.prototype.forEach.call(set, (member) => this.visit(member, MEMBER));
   }
 
   #visitError(error: Error, { isAggregate }: ClassOf): void {
@@ -111,11 +112,13 @@ class Check {
   /** An instance of a class is written as its own properties. Where there are none, or not all can be seen, it is lost. */
   #visitInstance(value: object, kind: ClassOf): void {
     const keys = Object.keys(value);
-    if (keys.length === 0 || Object.getOwnPropertySymbols(value).length > 0) throw this.#hidden(kind);
+    if (keys.length === 0 || Object.getOwnPropertySymbols(value).length > 0) throw this.#hidden(value, kind);
     this.#visitMembers(value, keys);
   }
 
-  #hidden({ name }: ClassOf): Error {
+  #hidden(value: object, { name }: ClassOf): Error {
+    if (types.isPromise(value))
+      return this.#refusal(' is a Promise, which could not be cloned; is an `await` missing?');
     return this.#refusal(
       ` is an instance of ${name}, which could not be cloned: its content is not in ordinary properties; ` +
         'store its data, or convert it with wrap()',
@@ -127,15 +130,9 @@ class Check {
   }
 }
 
-/** What the serializer writes by its content, or refuses by itself. */
+/** What else the serializer writes by its content, or refuses by itself. */
 const isWritten = (value: object) =>
-  types.isMap(value) ||
-  types.isSet(value) ||
-  types.isDate(value) ||
-  types.isRegExp(value) ||
-  types.isBoxedPrimitive(value) ||
-  types.isAnyArrayBuffer(value) ||
-  ArrayBuffer.isView(value);
+  types.isRegExp(value) || types.isBoxedPrimitive(value) || types.isAnyArrayBuffer(value) || ArrayBuffer.isView(value);
 
 const tooDeep = () =>
   codedError(
@@ -149,7 +146,7 @@ function isData(value: unknown): value is string | number | boolean | bigint | n
 }
 
 function textOf(step: Step): string {
-  if (typeof step === 'object') return step.text;
+  if (typeof step === 'object') return 'get' in step ? `.get(${show(step.get)})` : step.text;
   if (typeof step === 'number') return `[${step}]`;
   return /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(step) ? `.${step}` : `[${show(step)}]`;
 }

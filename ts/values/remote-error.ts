@@ -8,6 +8,7 @@ import { types } from 'node:util';
 import { isClusteredCacheError, codedError } from '../errors.js';
 import { encode } from './codec.js';
 import type { Encoded } from './plain.js';
+import { DAMAGED } from './record.js';
 import { isOversize } from './size.js';
 
 /** The maximum depth of causes and of errors in an `AggregateError`, and the maximum number of those that are kept. */
@@ -86,15 +87,22 @@ function clonableFields(error: Error): Record<string, unknown> | undefined {
   return fields.length === 0 ? undefined : Object.fromEntries(fields);
 }
 
-/** Restores the error that {@link packError} packed. */
+/** Restores the error that {@link packError} packed. @throws `ERR_CC_DATA_CLONE` for anything else. */
 export function unpackError(packed: unknown): unknown {
-  const from = packed as Packed;
+  try {
+    return restored(packed as Packed);
+  } catch (cause) {
+    throw codedError('ERR_CC_DATA_CLONE', DAMAGED, { cause });
+  }
+}
+
+function restored(from: Packed): unknown {
   if (!('error' in from)) return from.thrown;
   const { name, message, stack, code, own, cause, errors, fields } = from.error;
-  const options = cause === undefined ? undefined : { cause: unpackError(cause) };
+  const options = cause === undefined ? undefined : { cause: restored(cause) };
   if (own) return withStack(codedError(code as never, message, options), stack);
   const error = errors
-    ? new AggregateError(errors.map(unpackError), message, options)
+    ? new AggregateError(errors.map(restored), message, options)
     : new (BUILT_IN.get(name) ?? Error)(message, options);
   if (error.name !== name) define(error, 'name', name, false);
   if (code !== undefined) define(error, 'code', code, true);
