@@ -258,3 +258,44 @@ each('options may be inherited, and are checked all the same', async (t, { open 
   await failsWith(t, () => cache.set('key', 2, new Terms(-1)), 'ERR_CC_INVALID_OPTION', /ttl/);
   t.is(await cache.get('key'), 1);
 });
+
+test('names that every object inherits are refused as unknown', async (t) => {
+  for (const name of ['constructor', '__proto__', 'toString', 'hasOwnProperty', 'valueOf']) {
+    const options = JSON.parse(`{ "namespace": "inherited-names", "${name}": {} }`);
+    const said = new RegExp(`option \`${name}\` is an object; allowed is one of`);
+    await failsWith(t, () => new ClusteredCache(options), 'ERR_CC_INVALID_OPTION', said);
+    const near = JSON.parse(`{ "max": 5, "${name}": {} }`);
+    await failsWith(t, () => new ClusteredCache({ near }), 'ERR_CC_INVALID_OPTION', /near\./);
+  }
+});
+
+each('options of a call with a name that every object inherits are refused', async (t, { open }) => {
+  const cache = await open();
+  for (const name of ['constructor', '__proto__', 'toString']) {
+    const options = JSON.parse(`{ "${name}": 1 }`);
+    await failsWith(t, () => cache.set('key', 1, options), 'ERR_CC_INVALID_OPTION', new RegExp(name));
+  }
+});
+
+test('inherited options are checked and apply like own ones', async (t) => {
+  for (const options of [{ max: -1 }, { near: Object.create({ max: 0 }) }, { persist: Object.create({ path: '' }) }]) {
+    await failsWith(t, () => new ClusteredCache(Object.create(options)), 'ERR_CC_INVALID_OPTION');
+  }
+  const cache = new ClusteredCache(Object.create({ namespace: 'inherited-options', max: 7 }));
+  t.is(cache.namespace, 'inherited-options');
+  t.is(await cache.max(), 7);
+  await cache.close();
+});
+
+test('an option with an accessor is read once', async (t) => {
+  let asked = 0;
+  const cache = new ClusteredCache({
+    namespace: 'asked-options',
+    get max() {
+      return (asked += 1) === 1 ? 5 : -1;
+    },
+  });
+  t.is(await cache.max(), 5);
+  t.is(asked, 1);
+  await cache.close();
+});

@@ -3,6 +3,8 @@
  * (`crates/core/src/error.rs`) and are explained in `docs/errors.md`.
  */
 
+import { types } from 'node:util';
+
 /** The class of the error for each code. Programming errors have built-in classes, so that `instanceof` works. */
 const CLASS_OF_CODE = {
   ERR_CC_INVALID_OPTION: 'TypeError',
@@ -105,7 +107,8 @@ export function knownCode(code: unknown): ErrorCode {
 
 /** Turns an error thrown by native code into an error of this package. */
 export function fromNative(error: unknown): unknown {
-  if (!(error instanceof Error) || isClusteredCacheError(error)) return error;
+  // Native code belongs to the main realm, whatever the realm of this copy: a vm context, under jest.
+  if (!types.isNativeError(error) || isClusteredCacheError(error)) return error;
   return codedError(knownCode((error as { code?: unknown }).code), error.message, { cause: error.cause });
 }
 

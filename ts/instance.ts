@@ -23,6 +23,7 @@ import { giveBack } from './operations/lease.js';
 import { warnOfDifferences } from './options/differences.js';
 import { checkOptions, type CacheOptions } from './options/instance.js';
 import { nextTick } from './time.js';
+import { placed } from './values/place.js';
 
 /** Events of a cache and the arguments of their listeners. */
 export interface CacheEvents {
@@ -60,7 +61,8 @@ export abstract class Instance {
     const { instance, shared } = checkOptions(options);
     this.namespace = instance.namespace;
     this.#name = scoped(instance.namespace);
-    this.policy = { timeout: instance.timeout, failsafe: instance.failsafe };
+    const { namespace, timeout, failsafe } = instance;
+    this.policy = { namespace, timeout, failsafe };
     this.link = linkFor(instance);
     const { cache, handle, nears } = this.link.attach(this.#name, this.#listener(shared));
     this.native = cache;
@@ -174,25 +176,33 @@ export abstract class Instance {
   /** Runs an operation of several steps. */
   protected async run<T, A extends readonly unknown[]>({ run }: Composite<T, A>, ...args: A): Promise<T> {
     if (this.closedError) throw this.closedError;
-    const steps = run(...args);
-    let next = steps.next();
-    while (!next.done) {
-      const { operation, args } = next.value;
-      next = steps.next((await this.call(operation, ...(args as unknown as []))) as never);
+    try {
+      const steps = run(...args);
+      let next = steps.next();
+      while (!next.done) {
+        const { operation, args } = next.value;
+        next = steps.next((await this.call(operation, ...(args as unknown as []))) as never);
+      }
+      return next.value;
+    } catch (error) {
+      throw placed(error, { namespace: this.namespace });
     }
-    return next.value;
   }
 
   /** Runs an operation of several steps in the host. */
   protected runNow<T, A extends readonly unknown[]>({ run }: Composite<T, A>, ...args: A): T {
     if (this.closedError) throw this.closedError;
-    const steps = run(...args);
-    let next = steps.next();
-    while (!next.done) {
-      const { operation, args } = next.value;
-      next = steps.next(this.callNow(operation, ...(args as unknown as [])) as never);
+    try {
+      const steps = run(...args);
+      let next = steps.next();
+      while (!next.done) {
+        const { operation, args } = next.value;
+        next = steps.next(this.callNow(operation, ...(args as unknown as [])) as never);
+      }
+      return next.value;
+    } catch (error) {
+      throw placed(error, { namespace: this.namespace });
     }
-    return next.value;
   }
 
   /**

@@ -13,6 +13,7 @@ import { Form, LinkChange, Sharing, native, translated, type NativeCache, type N
 import { NearRegistries, type NearRegistry } from '../near/registry.js';
 import { Pending, PendingRequests } from './pending.js';
 import { isolate } from '../discovery/isolate.js';
+import { placed } from '../values/place.js';
 import { shapeTable } from '../values/shapes.js';
 import { RequestBatch } from './batching.js';
 import { Handles, type LinkListener } from './handles.js';
@@ -154,7 +155,7 @@ export class Link {
       this.#outbox.discard();
       return withoutHost(reason, operation, policy);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(placed(error, { key: first, namespace: policy.namespace }) as Error);
     }
   }
 
@@ -168,8 +169,12 @@ export class Link {
     third?: A[2],
     fourth?: A[3],
   ): T {
-    this.#outbox.write(this.nextId(), handle, operation, first, second, third, fourth);
-    return this.immediate(this.#outbox.submit(), operation, policy);
+    try {
+      this.#outbox.write(this.nextId(), handle, operation, first, second, third, fourth);
+      return this.immediate(this.#outbox.submit(), operation, policy);
+    } catch (error) {
+      throw placed(error, { key: first, namespace: policy.namespace });
+    }
   }
 
   /** Sends a message that has no answer, with the next {@link flush}. */

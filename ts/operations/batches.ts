@@ -7,7 +7,7 @@ import { codedError } from '../errors.js';
 import { OperationNumber, native } from '../native.js';
 import type { KeepOptions } from '../options/calls.js';
 import { show } from '../options/checks.js';
-import { encode } from '../values/codec.js';
+import { encodeFor } from '../values/place.js';
 import type { Encoded } from '../values/plain.js';
 import { OVERSIZE, UNSENT, encodedBytes, isOversize } from '../values/size.js';
 import { KEEP } from '../wire/fields.js';
@@ -192,7 +192,7 @@ function readyEntry(entry: unknown, defaults: KeepOptions): Ready {
   const [key, value, own] = entry as [Key, unknown, KeepOptions | undefined];
   // The frame checks keys too; a batch is checked as a whole before any of it is sent.
   checkKey(key);
-  const [encoded, keep] = [encode(value), { ...defaults, ...checkKeep(own) }];
+  const [encoded, keep] = [encodeFor(value, { key }), { ...defaults, ...checkKeep(own) }];
   if (isOversize(encoded)) return { key, encoded: UNSENT, keep: { ...keep, size: OVERSIZE } };
   return { key, encoded, keep };
 }

@@ -7,9 +7,10 @@ import { codedError } from '../errors.js';
 import { isLinkFailure } from '../link/failures.js';
 import { Form } from '../native.js';
 import { DEFAULT_LEASE, checkCall, type FetchOptions } from '../options/calls.js';
-import { decode, encode } from '../values/codec.js';
+import { decode } from '../values/codec.js';
+import { encodeFor } from '../values/place.js';
 import type { Encoded } from '../values/plain.js';
-import { packError } from '../values/remote-error.js';
+import { encodeError } from '../values/remote-error.js';
 import { isOversize } from '../values/size.js';
 import type { Key } from './entries.js';
 import { completeLease, giveBack, type FetchContext } from './lease.js';
@@ -108,10 +109,10 @@ async function lead<K, V>(
   try {
     const value = await load(key, fetcher, signal);
     // Encoded here, so that a value that cannot be cached fails both for the leader and for its waiters.
-    loaded = value === undefined ? undefined : encode(value);
+    loaded = value === undefined ? undefined : encodeFor(value, { key, namespace: context.policy.namespace });
   } catch (error) {
     if (signal?.aborted) await giveBack(context, token);
-    else await completeLease(context, token, { end: 'failed', error: encode(packError(error)) });
+    else await completeLease(context, token, { end: 'failed', error: encodeError(error) });
     throw error;
   }
   if (!loaded) await completeLease(context, token, { end: 'nothing' });

@@ -56,10 +56,19 @@ export const SETTINGS = {
 /** The options of methods about a part of the keys. */
 export const PREFIX = options<{ prefix?: string }>('prefix');
 
+/** As {@link PREFIX}, for a method that would be about all keys without one. */
+const ONLY_PREFIX: typeof PREFIX = (given) => {
+  const read = PREFIX(given);
+  if (read.prefix === undefined && given !== undefined && 'prefix' in given) {
+    throw codedError('ERR_CC_INVALID_ARGUMENT', '`prefix` is undefined; leave it out to remove all entries');
+  }
+  return read;
+};
+
 export const CLEAR = operation({
   number: OperationNumber.Clear,
   method: 'clear',
-  takes: [PREFIX],
+  takes: [ONLY_PREFIX],
   read: asNumber,
   withoutHost: REJECT,
   write: (frame, { prefix }) => writePrefix(frame, prefix),
@@ -69,6 +78,7 @@ export const CLEAR = operation({
 export function writePrefix(frame: FrameWriter, prefix: string | undefined): void {
   if (prefix === undefined) return frame.flag(false);
   if (typeof prefix !== 'string') throw codedError('ERR_CC_INVALID_ARGUMENT', '`prefix` must be a string');
+  if (prefix === '') throw codedError('ERR_CC_INVALID_ARGUMENT', '`prefix` is empty; leave it out to mean all entries');
   frame.flag(true);
   frame.textKey(prefix);
 }

@@ -84,6 +84,8 @@ export interface Settling<T> {
 export interface Policy {
   timeout: number;
   failsafe: Failsafe;
+  /** The namespace, as messages name it. */
+  namespace?: string;
 }
 
 /** The core's table of operations, by number. */

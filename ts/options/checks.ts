@@ -31,6 +31,30 @@ export function plainObject(name: string, value: unknown): object {
   return value;
 }
 
+/**
+ * Checks the options of an object and copies them, reading each once: what an accessor returns is what was checked.
+ * Inherited options count like own ones; an own name that is not in `checks` is refused.
+ */
+export function readOptions(
+  what: string,
+  given: unknown,
+  checks: Readonly<Record<string, Check>>,
+): Record<string, unknown> {
+  const options = plainObject(what, given) as Record<string, unknown>;
+  const names = Object.keys(checks);
+  for (const name of Object.keys(options)) {
+    if (!names.includes(name)) throw invalidOption(name, options[name], `one of ${names.join(', ')}`);
+  }
+  const checked: Record<string, unknown> = {};
+  for (const name of names) {
+    const value = options[name];
+    if (value === undefined) continue;
+    (checks[name] as Check)(name, value);
+    checked[name] = value;
+  }
+  return checked;
+}
+
 export function number(name: string, value: unknown, allowed: string, isAllowed: (value: number) => boolean): void {
   if (typeof value !== 'number') throw invalidOption(name, value, allowed);
   if (!isAllowed(value)) throw invalidOption(name, value, allowed, true);

@@ -7,8 +7,8 @@ import {
   number,
   oneOf,
   path,
-  plainObject,
   positiveInteger,
+  readOptions,
   snapshotInterval,
   timeLimit,
   timeLimitOrNone,
@@ -151,18 +151,11 @@ const INSTANCE_OPTIONS = {
   allowUids: userIds,
 } as const satisfies Record<Exclude<keyof CacheOptions, keyof NamespaceOptions>, Check>;
 
+const OPTIONS: Record<string, Check> = { ...NAMESPACE_OPTIONS, ...INSTANCE_OPTIONS };
+
 /** Checks all options; unknown names are refused, so that a typo does not silently mean "default". */
-export function checkOptions(options: CacheOptions = {}): { instance: InstanceOptions; shared: NativeOptions } {
-  const given = plainObject('options', options);
-  const known: Record<string, Check> = {
-    ...NAMESPACE_OPTIONS,
-    ...INSTANCE_OPTIONS,
-  };
-  for (const [name, value] of Object.entries(given)) {
-    const check = known[name];
-    if (!check) throw invalidOption(name, value, `one of ${Object.keys(known).join(', ')}`);
-    if (value !== undefined) check(name, value);
-  }
+export function checkOptions(given: CacheOptions = {}): { instance: InstanceOptions; shared: NativeOptions } {
+  const options = readOptions('options', given, OPTIONS) as CacheOptions;
   if (options.attach && (options.endpoint !== undefined || options.role === 'host')) {
     throw invalidOption('attach', true, "true without `endpoint` and without `role: 'host'`: they name another cache");
   }
@@ -207,8 +200,9 @@ function nearCache(name: string, value: unknown): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidOption(name, value, allowed);
   for (const [inner, setting] of Object.entries(value)) {
     if (inner !== 'max') throw invalidOption(`${name}.${inner}`, setting, 'only `max`');
-    if (setting !== undefined) positiveInteger('near.max', setting);
   }
+  const { max } = value as NearOptions;
+  if (max !== undefined) positiveInteger('near.max', max);
 }
 
 function persistence(name: string, value: unknown): void {

@@ -8,8 +8,8 @@ import { codedError } from '../errors.js';
 import { Form } from '../native.js';
 import { isBody, keepBody, textOf } from './body.js';
 import { encodePlain, type Encoded } from './plain.js';
-import { readRecord } from './record.js';
-import { deserialize, serialize } from './structured.js';
+import { DAMAGED, readRecord } from './record.js';
+import { NO_STACK, deserialize, isOutOfStack, serialize } from './structured.js';
 
 /** Encodes a value that is kept for a while; see {@link encodeOnce}. */
 export function encode(value: unknown): Encoded {
@@ -31,11 +31,20 @@ export function encodeOnce(value: unknown): Encoded {
     case 'bigint':
       return { form: Form.Plain, payload: value };
     case 'object':
-      return value === null ? { form: Form.Plain, payload: null } : encodeObject(value);
+      return value === null ? { form: Form.Plain, payload: null } : encodeSafely(value);
     case 'undefined':
       throw codedError('ERR_CC_INVALID_VALUE', 'undefined cannot be cached: it means "not there"; use null or delete');
     default:
       throw codedError('ERR_CC_DATA_CLONE', `${String(value)} could not be cloned.`);
+  }
+}
+
+function encodeSafely(value: object): Encoded {
+  try {
+    return encodeObject(value);
+  } catch (cause) {
+    // Errors thrown by accessors are passed on unchanged.
+    throw isOutOfStack(cause) ? codedError('ERR_CC_DATA_CLONE', NO_STACK, { cause }) : cause;
   }
 }
 
@@ -68,13 +77,21 @@ function isDetached(buffer: ArrayBufferLike): boolean {
   }
 }
 
-/** Decodes a value that native code returned. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw codedError('ERR_CC_DATA_CLONE', DAMAGED, { cause });
+  }
+}
+
+/** Decodes a value that native code returned. @throws `ERR_CC_DATA_CLONE` for bytes that cannot be read. */
 export function decode(form: Form, payload: unknown): unknown {
   switch (form) {
     case Form.Plain:
       return payload;
     case Form.Json:
-      return JSON.parse(payload as string);
+      return parse(payload as string);
     case Form.V8:
       return deserialize(payload as Buffer);
     default:

@@ -55,6 +55,9 @@ const readers: (ShapeReader | undefined)[] = [];
 let at = 0;
 let objects: ObjectReader[] = [];
 
+/** The message for bytes that nothing could have written. */
+export const DAMAGED = 'a cached value cannot be read: its bytes are damaged; delete it';
+
 /**
  * The value of a record. `payload` is the text, or for shape 0, which is not kept, `[descriptor, text]`.
  *
@@ -66,7 +69,7 @@ export function readRecord(shape: number, payload: unknown): unknown {
     const [descriptor, text] = payload as [string, string];
     return readWhole(text, makeReader(descriptor));
   } catch (cause) {
-    throw codedError('ERR_CC_DATA_CLONE', 'a cached value cannot be read: its bytes are damaged; delete it', { cause });
+    throw codedError('ERR_CC_DATA_CLONE', DAMAGED, { cause });
   }
 }
 

@@ -1,13 +1,19 @@
 /**
- * Errors of loaders on their way to the callers that waited in other processes: name, message, code, stack and the
- * chain of causes. Any other thrown value is passed as it is if it can be cloned.
+ * Errors of loaders on their way to the callers that waited in other processes: name, message, code, stack, the chain of
+ * causes, the errors of an `AggregateError`, and own enumerable properties. Any other thrown value, and any property, is
+ * passed as it is if it can be cloned.
  */
 
+import { types } from 'node:util';
 import { isClusteredCacheError, codedError } from '../errors.js';
 import { encode } from './codec.js';
+import type { Encoded } from './plain.js';
+import { DAMAGED } from './record.js';
+import { isOversize } from './size.js';
 
-/** The maximum length of a chain of causes. */
+/** The maximum depth of causes and of errors in an `AggregateError`, and the maximum number of those that are kept. */
 const MAX_CAUSES = 16;
+const MAX_ERRORS = 256;
 
 interface PackedError {
   name: string;
@@ -17,57 +23,113 @@ interface PackedError {
   /** Whether it is an error of this package, which keeps its class. */
   own?: boolean;
   cause?: Packed;
+  /** Of an `AggregateError`. */
+  errors?: Packed[];
+  /** Own enumerable properties. */
+  fields?: Record<string, unknown>;
 }
 
 type Packed = { error: PackedError } | { thrown: unknown };
 
-const BUILT_IN: Record<string, ErrorConstructor> = {
-  Error,
-  TypeError,
-  RangeError,
-  SyntaxError,
-  ReferenceError,
-  EvalError,
-  URIError,
-} as Record<string, ErrorConstructor>;
+const BUILT_IN = new Map<string, ErrorConstructor>(
+  [Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError].map((type) => [type.name, type]),
+);
+
+/** Properties that have a place of their own. */
+const PLACED = new Set(['name', 'message', 'stack', 'code', 'cause', 'errors']);
+
+/** Encodes an error thrown by a loader: in full if possible, otherwise what can be told of it. */
+export function encodeError(thrown: unknown): Encoded {
+  try {
+    const encoded = encode(packError(thrown));
+    if (!isOversize(encoded)) return encoded;
+  } catch {
+    // An accessor has thrown, or the parts together are nested too deeply.
+  }
+  return encode(summary(thrown));
+}
+
+function summary(thrown: unknown): Packed {
+  const short = (text: unknown) => String(text).slice(0, 10_000);
+  try {
+    const { name, message, code } = thrown as Partial<PackedError>;
+    if (!isError(thrown)) return { thrown: short(thrown) };
+    const kept = typeof code === 'string' || typeof code === 'number' ? { code } : {};
+    return { error: { name: short(name), message: short(message), ...kept } };
+  } catch {
+    return { thrown: 'an error that cannot be read was thrown' };
+  }
+}
+
+/** Whether a value is an error, also of another realm: a `vm` context, or the one in which jest runs tests. */
+const isError = (value: unknown): value is Error => value instanceof Error || types.isNativeError(value);
 
 /** Converts an error thrown by a loader to a value that can be cached. */
-export function packError(thrown: unknown, causes = 0): Packed {
-  if (!(thrown instanceof Error)) return { thrown: clonable(thrown) };
+export function packError(thrown: unknown, depth = 0): Packed {
+  if (!isError(thrown)) return { thrown: clonable(thrown) };
   const { name, message, stack, cause } = thrown;
-  const code = (thrown as { code?: unknown }).code;
+  const { code, errors } = thrown as { code?: unknown; errors?: unknown };
   const packed: PackedError = { name: String(name), message: String(message) };
   if (typeof stack === 'string') packed.stack = stack;
   if (typeof code === 'string' || typeof code === 'number') packed.code = code;
   if (isClusteredCacheError(thrown)) packed.own = true;
-  if (cause !== undefined && causes < MAX_CAUSES) packed.cause = packError(cause, causes + 1);
+  if (cause !== undefined && depth < MAX_CAUSES) packed.cause = packError(cause, depth + 1);
+  if (Array.isArray(errors) && depth < MAX_CAUSES) {
+    packed.errors = errors.slice(0, MAX_ERRORS).map((error) => packError(error, depth + 1));
+  }
+  const fields = clonableFields(thrown);
+  if (fields) packed.fields = fields;
   return { error: packed };
 }
 
-/** Restores the error that {@link packError} packed. */
+function clonableFields(error: Error): Record<string, unknown> | undefined {
+  const fields = Object.entries(error).filter(([key, value]) => !PLACED.has(key) && isClonable(value));
+  return fields.length === 0 ? undefined : Object.fromEntries(fields);
+}
+
+/** Restores the error that {@link packError} packed. @throws `ERR_CC_DATA_CLONE` for anything else. */
 export function unpackError(packed: unknown): unknown {
-  const from = packed as Packed;
+  try {
+    return restored(packed as Packed);
+  } catch (cause) {
+    throw codedError('ERR_CC_DATA_CLONE', DAMAGED, { cause });
+  }
+}
+
+function restored(from: Packed): unknown {
   if (!('error' in from)) return from.thrown;
-  const { name, message, stack, code, own, cause } = from.error;
-  const options = cause === undefined ? undefined : { cause: unpackError(cause) };
+  const { name, message, stack, code, own, cause, errors, fields } = from.error;
+  const options = cause === undefined ? undefined : { cause: restored(cause) };
   if (own) return withStack(codedError(code as never, message, options), stack);
-  const error = new (BUILT_IN[name] ?? Error)(message, options);
-  if (error.name !== name) Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
-  if (code !== undefined) Object.assign(error, { code });
+  const error = errors
+    ? new AggregateError(errors.map(restored), message, options)
+    : new (BUILT_IN.get(name) ?? Error)(message, options);
+  if (error.name !== name) define(error, 'name', name, false);
+  if (code !== undefined) define(error, 'code', code, true);
+  for (const [key, value] of Object.entries(fields ?? {})) define(error, key, value, true);
   return withStack(error, stack);
 }
 
+/** An error may hold keys that its prototype has as accessors, `__proto__` for one: they must be defined. */
+function define(error: Error, key: string, value: unknown, enumerable: boolean): void {
+  Object.defineProperty(error, key, { value, enumerable, configurable: true, writable: true });
+}
+
 function withStack(error: Error, stack: string | undefined): Error {
-  if (stack !== undefined) Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true });
+  if (stack !== undefined) define(error, 'stack', stack, false);
   return error;
 }
 
 function clonable(thrown: unknown): unknown {
-  if (thrown === undefined) return undefined;
+  return thrown === undefined || isClonable(thrown) ? thrown : String(thrown);
+}
+
+function isClonable(value: unknown): boolean {
+  if (value === undefined) return true;
   try {
-    encode(thrown);
-    return thrown;
+    encode(value);
+    return true;
   } catch {
-    return String(thrown);
+    return false;
   }
 }

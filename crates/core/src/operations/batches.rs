@@ -114,8 +114,9 @@ impl Run for MDelete<'_> {
         checks::keys(keys)?;
         let mut deleted = 0;
         for part in parts(keys) {
-            deleted += session
-                .enter(call.handle, |state, _, _| part.iter().filter(|key| state.delete(key.0)).count())?;
+            deleted += session.enter(call.handle, |state, _, now| {
+                part.iter().filter(|key| state.delete(key.0, now)).count()
+            })?;
         }
         reply(Response::Number(deleted as f64));
         Ok(())

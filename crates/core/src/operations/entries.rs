@@ -182,7 +182,7 @@ message! {
 impl Run for Delete<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
         let key = checks::key(&self.key)?;
-        session.flag(call, reply, |state, _, _| state.delete(key))
+        session.flag(call, reply, |state, _, now| state.delete(key, now))
     }
 }
 

@@ -63,7 +63,7 @@ fn a_slot_that_holds_another_key_is_ignored() {
     let (slot, low) = scene.record("a");
     scene.report(&[(slot, low ^ 1), (slot + 1_000, low), (Slot::MAX, low)], 1);
     assert_eq!(scene.keys(), ["b", "a"]);
-    assert!(scene.0.delete(b"a"));
+    assert!(scene.0.delete(b"a", 0));
     scene.report(&[(slot, low)], 1);
     assert_eq!(scene.keys(), ["b"]);
 }

@@ -62,7 +62,10 @@ impl State {
             return Ok(Fetched::Value(self.get_fresh(slot, out, now)));
         }
         let joined = self.parts.loading.join(ask, force, now)?;
-        self.parts.statistics.miss();
+        // Callers that wait are counted as such.
+        if matches!(joined, Joined::AsLeader(_)) {
+            self.parts.statistics.miss();
+        }
         Ok(Fetched::Joined(joined))
     }
 

@@ -111,9 +111,14 @@ impl State {
         Some(Known { remaining: entry.remaining(now), size: entry.size(), age: entry.meta().age(now) })
     }
 
-    /// Gives an entry that is not stale a new time to live, from now.
+    /// Gives an entry that is not stale a new time to live, from now. Without one its own starts again; an entry that was
+    /// given a moment at which it expires keeps it.
     pub(crate) fn touch(&mut self, key: &[u8], span: Span, now: Moment) -> bool {
         let Some(slot) = self.entries.find_fresh(key, now) else { return false };
+        if span == Span::Default {
+            self.entries.restart(slot, now);
+            return true;
+        }
         let Some((deadline, ttl)) = span.resolve(self.options.config().ttl, now) else { return false };
         self.entries.retime(slot, deadline, ttl);
         true

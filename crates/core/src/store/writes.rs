@@ -48,21 +48,25 @@ impl State {
         if decide(&self.entries, older) { self.set(key, value, terms, now) } else { Ok(false) }
     }
 
-    /// Removes the entry, stale or not.
-    pub(crate) fn delete(&mut self, key: &[u8]) -> bool {
+    /// Removes the entry. A stale one goes too, and counts as none.
+    pub(crate) fn delete(&mut self, key: &[u8], now: Moment) -> bool {
+        if let Some(slot) = self.entries.find(key)
+            && self.entries.is_stale(slot, now)
+        {
+            self.entries.expire(slot, &mut self.parts);
+        }
         self.entries.delete(key, &mut self.parts)
     }
 
-    /// Removes the entry and appends its value; a stale one's only where stale ones are allowed. `false` when there is
-    /// no value.
+    /// Removes the entry and appends its value. A stale one goes too, and counts as none: `false` when there is no value.
     pub(crate) fn get_and_delete(&mut self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> bool {
         match self.entries.find(key) {
-            Some(slot) if self.shows(slot, now) => {
+            Some(slot) if self.entries.is_stale(slot, now) => self.entries.expire(slot, &mut self.parts),
+            Some(slot) => {
                 self.entries.read(slot, out);
                 self.entries.delete_found(slot, key, &mut self.parts);
                 return true;
             }
-            Some(slot) => self.entries.expire(slot, &mut self.parts),
             None => {}
         }
         // The key was deleted all the same, although there was nothing under it.

@@ -130,13 +130,26 @@ fn touch_sets_a_new_ttl_from_now() {
     let mut touch = |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl } });
     assert!(touch(Some(30 * MS)));
     assert_eq!(bench.remaining("k"), Some(Some(30 * MS)));
+    bench.advance(7);
     let mut touch = |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl } });
     assert!(touch(None));
-    assert_eq!(bench.remaining("k"), Some(Some(10 * MS)));
-    bench.advance(10);
+    assert_eq!(bench.remaining("k"), Some(Some(30 * MS)), "its own span starts again");
+    bench.advance(30);
     let mut touch = |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl } });
     assert!(!touch(Some(0)), "a stale entry is not revived");
     assert!(!bench.has("k"));
+}
+
+#[test]
+fn touch_without_a_ttl_leaves_the_end_of_an_entry_that_was_given_one() {
+    let mut bench = Bench::with_ttl(10);
+    let (key, value) = (text_key("k"), text_value("v"));
+    let expires_at = Some(bench.store.clock().wall_ms() + 50.0);
+    let keep = Keep { expires_at, ..Keep::default() };
+    assert!(bench.flag(SetIfAbsent { key: Blob(&key), value: Blob(&value), keep }));
+    bench.advance(20);
+    assert!(bench.flag(Touch { key: Blob(&key), restart: Restart { ttl: None } }));
+    assert_eq!(bench.remaining("k"), Some(Some(30 * MS)));
 }
 
 #[test]

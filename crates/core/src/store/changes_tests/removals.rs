@@ -17,7 +17,7 @@ pub(super) fn removed() -> Vec<Way> {
             scene.listen();
             scene.delete("a");
         }),
-        way("delete of a stale entry", &[(Removed, "a", 1)], |scene| {
+        way("delete of a stale entry", &[(Expired, "a", 1), (Removed, "a", 0)], |scene| {
             scene.set_stale(&["a"]);
             scene.listen();
             scene.delete("a");
