@@ -476,3 +476,16 @@ each('the numbers of stats add up', async (t, { open }) => {
   t.deepEqual(fetches, { leads: 1, waits: 2, takeovers: 0 });
   t.deepEqual({ hits, misses }, { hits: 1, misses: 3 });
 });
+
+each('callers that wait for a load load for themselves when the namespace is destroyed', async (t, { open }) => {
+  const cache = await open();
+  const gate = deferred<string>();
+  const led = cache.fetch('key', () => gate.promise);
+  const waits = cache.fetch('key', () => 'own');
+  await waiting(cache, 1);
+  await cache.destroy();
+  t.is(await within(waits, 'the own value'), 'own');
+  gate.resolve('led');
+  t.is(await within(led, 'the value of the leader'), 'led');
+  t.false(await cache.has('key'));
+});

@@ -19,7 +19,7 @@ import {
 } from './operations/operation.js';
 import { asFlag, asSettings } from './operations/answers.js';
 import { ACCESS_REPORT } from './operations/namespace.js';
-import { giveBack } from './operations/lease.js';
+import { Leases, giveAllBack } from './operations/lease.js';
 import { warnOfDifferences } from './options/differences.js';
 import { checkOptions, type CacheOptions } from './options/instance.js';
 import { nextTick } from './time.js';
@@ -48,8 +48,7 @@ export abstract class Instance {
   protected readonly near: Near | undefined;
   /** The near caches of all instances of this namespace in this JavaScript environment. */
   protected readonly nears: NearRegistry;
-  /** Leases of the loads that this instance is running. */
-  protected readonly leases = new Set<number>();
+  protected readonly leases = new Leases();
   protected readonly handle: number;
   /** The name by which the host knows the namespace. */
   readonly #name: string;
@@ -248,7 +247,7 @@ export abstract class Instance {
       this.near.close();
       this.nears.remove(this.near);
     }
-    await Promise.all([...leases].map((token) => giveBack({ link, handle, native, policy, leases }, token)));
+    await giveAllBack({ link, handle, native, policy, leases });
     const id = link.nextId();
     link.takeOver();
     const released = link.outcome(id, native.release(id), RELEASE, policy);

@@ -44,6 +44,8 @@ export async function fetchOnce<K extends string | number, V>(
   try {
     found = await find(context, key, options);
   } catch (error) {
+    // A caller that waited when its instance was closed gets a value as the leader does, outside of the cache.
+    if (context.leases.closed && codeOf(error) === 'ERR_CC_CLOSED') return await load(key, fetcher, options.signal);
     if (context.policy.failsafe === 'reject' || !isLinkFailure(error)) throw error;
     // Without a host the read is a miss like any other; the loaded value is for this caller only.
     return await load(key, fetcher, options.signal);
@@ -51,6 +53,10 @@ export async function fetchOnce<K extends string | number, V>(
   if ('thrown' in found) throw found.thrown;
   if ('value' in found) return found.value as V;
   return await lead(context, found.lease, key, fetcher, options);
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown } | undefined)?.code;
 }
 
 function find(context: FetchContext, key: Key, options: FetchOptions): Promise<Found> {

@@ -7,14 +7,40 @@ import type { Near } from '../near/near.js';
 import { COMPLETE, type Loaded } from './loading.js';
 import type { Policy } from './operation.js';
 
+/** The leases of the loads that one instance is running. */
+export class Leases {
+  readonly #tokens = new Set<number>();
+  #closed = false;
+
+  add(token: number): void {
+    if (!this.#closed) this.#tokens.add(token);
+  }
+
+  /** `false` when the lease is not held: the host passes the leases of an instance on when that closes. */
+  remove(token: number): boolean {
+    return this.#tokens.delete(token);
+  }
+
+  /** Forgets the leases, and those that arrive later. Returns those that were held. */
+  close(): number[] {
+    const held = [...this.#tokens];
+    this.#tokens.clear();
+    this.#closed = true;
+    return held;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+}
+
 /** What a fetch needs from its cache. */
 export interface FetchContext {
   link: Link;
   handle: number;
   native: NativeCache;
   policy: Policy;
-  /** Leases of the loads that this instance is running. */
-  leases: Set<number>;
+  leases: Leases;
   /** The near cache of the instance. */
   near?: Near | undefined;
 }
@@ -24,13 +50,19 @@ export interface FetchContext {
  * released, another caller holds it. In both cases this caller keeps the value that it has loaded.
  */
 export async function completeLease(context: FetchContext, token: number, loaded: Loaded): Promise<void> {
-  if (context.leases.delete(token)) await complete(context, token, loaded);
+  if (context.leases.remove(token)) await complete(context, token, loaded);
 }
 
 /** Releases the lease, so that the next waiter loads. */
 export async function giveBack(context: FetchContext, token: number): Promise<void> {
-  context.leases.delete(token);
-  await complete(context, token, { end: 'abandoned' });
+  context.leases.remove(token);
+  // A closed instance has no handle to release it through: the host does that by itself.
+  if (!context.leases.closed) await complete(context, token, { end: 'abandoned' });
+}
+
+/** Releases all leases of an instance that closes. Those that are on their way to it end with its handle. */
+export async function giveAllBack(context: FetchContext): Promise<void> {
+  await Promise.all(context.leases.close().map((token) => complete(context, token, { end: 'abandoned' })));
 }
 
 async function complete({ link, handle, policy }: FetchContext, token: number, loaded: Loaded): Promise<void> {

@@ -6,9 +6,12 @@ mod support;
 
 use std::time::Duration;
 
+use clustered_cache_core::ErrorKind;
+use clustered_cache_core::operations::entries::Get;
 use clustered_cache_core::operations::loading::{Complete, Fetch, Loaded};
 use clustered_cache_core::operations::namespace::Ping;
-use clustered_cache_core::testing::{TempDir, text_key, text_value};
+use clustered_cache_core::operations::scans::{BeginScan, NextPage, ScanFields};
+use clustered_cache_core::testing::{TempDir, set, text_key, text_value};
 use clustered_cache_core::wire::Blob;
 use clustered_cache_core::wire::answer::Response;
 use clustered_cache_core::wire::structures::Keep;
@@ -83,5 +86,44 @@ fn a_value_far_over_the_sockets_buffer_reaches_every_waiter() {
     assert_eq!(leader.ask(1, Complete { token, loaded }), Response::Flag(true));
     for id in more.into_iter().chain([waiting]) {
         assert_eq!(waiter.reply_to(id), Response::Value(Blob(&value)));
+    }
+}
+
+/// A client that loads `key`, with its token and the cursor of a scan it has begun.
+fn loads_and_scans(host: &Host, key: &[u8]) -> (TestClient, u64, u64) {
+    let client = host.client();
+    client.open(1, "n");
+    for entry in ["x", "y", "z"] {
+        client.ask(1, set(&text_key(entry), &text_value("v")));
+    }
+    let Response::Lease(token) = client.ask(1, fetch(key, MINUTE)).response() else { panic!("no lease") };
+    let page = client.ask(1, BeginScan { fields: ScanFields::Keys, prefix: None, limit: 1 });
+    let Response::Page { cursor, .. } = page.response() else { panic!("{page:?}") };
+    (client, token, cursor)
+}
+
+#[test]
+fn tokens_and_cursors_of_a_host_that_was_killed_mean_nothing_to_the_next() {
+    let _watch = watch("tokens_and_cursors_of_a_host_that_was_killed_mean_nothing_to_the_next");
+    let directory = TempDir::new();
+    let path = directory.path().join("host.sock");
+    let (a, b, value) = (text_key("a"), text_key("b"), text_value("of a"));
+    let first = Host::at(&path);
+    let (client, token, cursor) = loads_and_scans(&first, &a);
+    first.kill();
+    let second = Host::at(&path);
+    let (other, current, rest) = loads_and_scans(&second, &b);
+    assert!(token != current && cursor != rest);
+    // Over a connection of its own, as after a reconnect.
+    drop(client);
+    for client in [second.client(), other] {
+        client.open(1, "n");
+        let loaded = Loaded::Value { value: Blob(&value), keep: Keep::default().into() };
+        assert_eq!(client.ask(1, Complete { token, loaded }), Response::Flag(false));
+        for key in [&a, &b] {
+            assert_eq!(client.ask(1, Get { key: Blob(key) }), Response::Missing);
+        }
+        let page = client.ask(1, NextPage { cursor, limit: 9 });
+        assert_eq!(page.error(), Some(ErrorKind::InvalidArgument));
     }
 }

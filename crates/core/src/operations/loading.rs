@@ -37,7 +37,7 @@ impl Run for Fetch<'_> {
         let (member, request) = (Arc::clone(session.member()), call.id);
         session.with_scratch(|session, value| {
             let (fetched, stamps_hold) = session.enter(call.handle, |state, _, now| {
-                let ask = Ask { member: &member, request, key, lease };
+                let ask = Ask { member: &member, request, handle: call.handle, key, lease };
                 (state.fetch(&ask, self.force, value, now), state.stamps_hold())
             })?;
             match fetched? {

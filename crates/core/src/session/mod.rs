@@ -199,8 +199,9 @@ impl Session {
     pub(crate) fn release(&mut self, handle: Handle) -> Result<()> {
         if let Some((namespace, is_last)) = self.handles.release(handle)? {
             close(&self.store, &namespace, Opener { member: &self.member, handle });
+            self.leave(&namespace, handle);
             if is_last {
-                self.leave(&namespace);
+                self.loading.remove(&namespace.name);
             }
         }
         self.scans.release(&self.store, handle);
@@ -243,10 +244,10 @@ impl Session {
         Ok(())
     }
 
-    /// Gives up this session's leases and waits in `namespace`; fetches that waited are answered with an error.
-    fn leave(&mut self, namespace: &Arc<Namespace>) {
-        self.loading.remove(&namespace.name);
-        for request in leave(&self.store, &self.member, namespace) {
+    /// Gives up the leases and waits of `handle` in `namespace`; fetches that waited are answered with an error. Leases
+    /// that are on their way to the client are among them.
+    fn leave(&self, namespace: &Arc<Namespace>, handle: Handle) {
+        for request in leave(&self.store, &self.member, namespace, Some(handle)) {
             let error = Error::new(ErrorKind::Closed, "the cache was closed while this fetch waited");
             self.member.mailbox().deliver(request, Response::from_error(&error));
         }
@@ -256,7 +257,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         for namespace in self.loading.values() {
-            leave(&self.store, &self.member, namespace);
+            leave(&self.store, &self.member, namespace, None);
         }
         for (handle, namespace) in self.handles.open_ones() {
             close(&self.store, namespace, Opener { member: &self.member, handle });
@@ -270,8 +271,13 @@ fn close(store: &Store, namespace: &Arc<Namespace>, opener: Opener<'_>) {
     store.enter(namespace, |state, _, _| state.closed(opener));
 }
 
-fn leave(store: &Store, member: &Member, namespace: &Arc<Namespace>) -> Vec<RequestId> {
-    let left = |state: &mut State, effects: &mut Effects, now| state.leave(member, effects, now);
+fn leave(
+    store: &Store,
+    member: &Member,
+    namespace: &Arc<Namespace>,
+    handle: Option<Handle>,
+) -> Vec<RequestId> {
+    let left = |state: &mut State, effects: &mut Effects, now| state.leave(member, handle, effects, now);
     store.enter(namespace, left).unwrap_or_default()
 }
 

@@ -15,11 +15,11 @@ use crate::wire::{Blob, Handle, LeaseToken, RequestId};
 pub(crate) enum LateAnswer {
     /// The leader loaded it.
     Value(Arc<[u8]>),
-    /// The leader's loader gave nothing, or the namespace was destroyed.
+    /// The leader's loader gave nothing.
     Missing,
     /// The leader's loader threw.
     Failed(Arc<[u8]>),
-    /// The caller that waited leads now.
+    /// The caller that waited loads from here on.
     Lease(LeaseToken),
 }
 

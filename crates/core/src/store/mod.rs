@@ -84,7 +84,7 @@ pub struct Store {
     waker: Mutex<Option<Waker>>,
     /// Numbers namespaces and members.
     ids: AtomicU64,
-    /// Numbers leases and scans; shared with every namespace. Begins at 1.
+    /// Numbers leases and scans; shared with every namespace. See [`first_token`].
     tokens: Arc<AtomicU64>,
     clients: AtomicUsize,
     suspend_detection: SuspendDetection,
@@ -101,13 +101,13 @@ impl Store {
         Arc::new(Self {
             epoch,
             started: clock.now(),
-            clock,
             namespaces: Mutex::new(HashMap::new()),
             defaults: OnceLock::new(),
             timer_queue: TimerQueue::new(),
             waker: Mutex::new(None),
             ids: AtomicU64::new(1),
-            tokens: Arc::new(AtomicU64::new(1)),
+            tokens: Arc::new(AtomicU64::new(first_token(&clock))),
+            clock,
             clients: AtomicUsize::new(0),
             suspend_detection: SuspendDetection::needless(),
         })
@@ -231,10 +231,18 @@ impl Store {
 }
 
 fn new_epoch(clock: &Clock) -> u64 {
+    (random(clock) >> 11).max(1)
+}
+
+/// Random, so that a token or cursor of an earlier host, which a client may still hold, names nothing here. JavaScript
+/// holds all tokens exactly: the upper half of those numbers is left to count in.
+fn first_token(clock: &Clock) -> u64 {
+    (random(clock) >> 12).max(1)
+}
+
+fn random(clock: &Clock) -> u64 {
     // Without the system's randomness the time of birth still tells two lives apart.
-    let random =
-        getrandom::u64().unwrap_or_else(|_| (clock.wall_ms() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    (random >> 11).max(1)
+    getrandom::u64().unwrap_or_else(|_| (clock.wall_ms() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 #[cfg(any(test, feature = "testing"))]

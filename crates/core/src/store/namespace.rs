@@ -14,8 +14,8 @@ use super::parts::scans::Scans;
 use super::parts::{Part, Parts};
 use crate::clock::Moment;
 use crate::error::Result;
-use crate::wire::RequestId;
 use crate::wire::structures::{NamespaceOptions, Settings, Stats};
+use crate::wire::{Handle, RequestId};
 
 /// A namespace behind its lock. Reached through `Store::enter` only, which carries out what follows from a change.
 pub(crate) struct Namespace {
@@ -166,9 +166,15 @@ impl State {
         &mut self.parts.scans
     }
 
-    /// Gives up what `member` holds here. Returns those of its requests that waited.
-    pub(crate) fn leave(&mut self, member: &Member, effects: &mut Effects, now: Moment) -> Vec<RequestId> {
-        self.parts.member_left(member, effects, now)
+    /// Gives up what `member` holds here, through one handle if one is given. Returns those of its requests that waited.
+    pub(crate) fn leave(
+        &mut self,
+        member: &Member,
+        handle: Option<Handle>,
+        effects: &mut Effects,
+        now: Moment,
+    ) -> Vec<RequestId> {
+        self.parts.member_left(member, handle, effects, now)
     }
 
     /// Empties the namespace for good because another host continues with it: no part hears that entries go, and

@@ -274,24 +274,26 @@ fn a_result_that_is_refused_passes_the_lease_on() {
 }
 
 #[test]
-fn waiters_of_a_destroyed_namespace_get_nothing_and_its_leases_end() {
+fn waiters_of_a_destroyed_namespace_load_for_themselves_and_its_leases_end() {
     let (mut bench, mut one, mut two) = crowd();
     let token = bench.user.lead("k");
     let waits = one.wait_for("k");
     two.ask(1, Destroy {});
-    assert_eq!(one.answer(waits), Response::Missing);
+    let own = one.takeover(waits);
     assert!(!bench.user.load(token, "late"));
+    assert!(!one.load(own, "own"));
     assert_eq!(bench.get("k"), None);
 }
 
 #[test]
-fn releasing_the_last_handle_gives_leases_and_waits_up() {
+fn releasing_a_handle_gives_its_leases_and_waits_up() {
     let (mut bench, mut one, mut two) = crowd();
     bench.user.ask(2, Open { name: "n", options: NamespaceOptions::default() });
     bench.user.lead("k");
     let waits = one.wait_for("k");
     bench.user.ask(2, Release {});
-    assert!(one.late.take().is_none(), "another handle still refers to the namespace");
+    assert!(one.late.take().is_none(), "the lease came through the other handle");
+    bench.user.ask(2, Open { name: "n", options: NamespaceOptions::default() });
     bench.user.ask(1, Release {});
     one.takeover(waits);
     let waits = two.wait_for("k");
@@ -337,4 +339,16 @@ fn threads_that_fetch_one_key_lead_one_at_a_time_and_are_all_answered() {
         }
     });
     store.validate();
+}
+
+#[test]
+fn a_token_of_an_earlier_life_completes_no_load() {
+    let token = Bench::plain().user.lead("a");
+    let mut bench = Bench::plain();
+    let current = bench.user.lead("b");
+    assert_ne!(token, current);
+    assert!(!bench.user.load(token, "a's"));
+    assert_eq!((bench.get("a"), bench.get("b")), (None, None));
+    assert!(bench.user.load(current, "b's"));
+    assert_eq!(bench.get("b").as_deref(), Some("b's"));
 }

@@ -30,7 +30,8 @@ impl<S> Ownership<S> {
         let token = self.issue(&member, Some(id));
         if let Some(thing) = self.things.get_mut(&id) {
             self.overruns.remove(&(thing.overrun, id));
-            (thing.owner, thing.token, thing.overrun) = (waiter.member, token, now + waiter.span);
+            (thing.owner, thing.handle) = (waiter.member, waiter.handle);
+            (thing.token, thing.overrun) = (token, now + waiter.span);
             self.retime(id);
         }
         out(Passage::Passed { member, request: waiter.request, token });
@@ -52,7 +53,7 @@ impl<S> Ownership<S> {
 
     /// Takes a thing out, with the callers that wait for it.
     pub(super) fn remove(&mut self, id: ThingId) -> Option<Finished<S>> {
-        let Thing { subject, owner, token, overrun, waiters } = self.things.remove(&id)?;
+        let Thing { subject, owner, token, overrun, waiters, .. } = self.things.remove(&id)?;
         self.overruns.remove(&(overrun, id));
         self.drop_owned(owner, token);
         let waiters = waiters.values();

@@ -24,7 +24,7 @@ use super::kernel::NEVER;
 use super::member::{Member, Usage};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::RequestId;
+use crate::wire::{Handle, RequestId};
 
 /// Proves that its holder owns something. It only grows, also from one host to the next.
 pub(crate) type Token = u64;
@@ -59,6 +59,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) member: &'a Arc<Member>,
     /// Is answered if it has to wait. Each of a member's requests has another number.
     pub(crate) request: RequestId,
+    /// Through which it asks. What it holds ends with the handle.
+    pub(crate) handle: Handle,
     /// How long it may own it, in microseconds.
     pub(crate) span: u64,
 }
@@ -82,6 +84,7 @@ pub(crate) struct Finished<S> {
 struct Thing<S> {
     subject: S,
     owner: u64,
+    handle: Handle,
     token: Token,
     /// From here on the next caller may take over.
     overrun: Moment,
@@ -91,6 +94,7 @@ struct Thing<S> {
 struct Waiter {
     member: u64,
     request: RequestId,
+    handle: Handle,
     span: u64,
 }
 
@@ -149,7 +153,8 @@ impl<S> Ownership<S> {
         }
         let token = self.issue(claim.member, None);
         let (owner, overrun) = (claim.member.id, now + claim.span);
-        self.things.insert(token, Thing { subject, owner, token, overrun, waiters: BTreeMap::new() });
+        let (handle, waiters) = (claim.handle, BTreeMap::new());
+        self.things.insert(token, Thing { subject, owner, handle, token, overrun, waiters });
         self.retime(token);
         Ok(token)
     }
@@ -173,7 +178,8 @@ impl<S> Ownership<S> {
         let thing = self.things.get_mut(&id).expect("a caller waits for what there is");
         self.arrivals += 1;
         holdings.waits.insert(claim.request, (id, self.arrivals));
-        let waiter = Waiter { member: claim.member.id, request: claim.request, span: claim.span };
+        let Claim { member, request, handle, span } = *claim;
+        let waiter = Waiter { member: member.id, request, handle, span };
         thing.waiters.insert(self.arrivals, waiter);
         usage.waits.fetch_add(1, Ordering::Relaxed);
         self.retime(id);
@@ -186,6 +192,11 @@ impl<S> Ownership<S> {
         let overdue: Vec<_> = owned.filter(|id| self.is_overdue_alone(*id, now)).collect();
         overdue.iter().for_each(|id| self.end(*id, out));
         !overdue.is_empty()
+    }
+
+    /// A token that proves nothing: what is done under it has no effect.
+    pub(crate) fn void_token(&self) -> Token {
+        self.tokens.fetch_add(1, Ordering::Relaxed)
     }
 
     // --- ending ------------------------------------------------------------------------------------------------
@@ -232,16 +243,24 @@ impl<S> Ownership<S> {
         waiter.and_then(|waiter| self.drop_wait(&waiter)).is_some()
     }
 
-    /// Ends all waits of `member` and passes on all that it owns. Returns the requests that waited.
+    /// Ends all waits of `member` and passes on all that it owns; of one handle only, if one is given. Returns the
+    /// requests that waited.
     pub(crate) fn leave(
         &mut self,
         member: &Member,
+        handle: Option<Handle>,
         now: Moment,
         out: &mut dyn FnMut(Passage<S>),
     ) -> Vec<RequestId> {
         let Some(holdings) = self.holdings.get(&member.id) else { return Vec::new() };
-        let owned: Vec<_> = holdings.owned.values().copied().collect();
-        let waited: Vec<_> = holdings.waits.keys().copied().collect();
+        let leaves = |held: Handle| handle.is_none_or(|handle| handle == held);
+        let is_owned = |id: &ThingId| self.things.get(id).is_some_and(|thing| leaves(thing.handle));
+        let owned: Vec<_> = holdings.owned.values().copied().filter(is_owned).collect();
+        let waits = holdings.waits.iter().filter(|(_, (id, arrival))| {
+            let waiter = self.things.get(id).and_then(|thing| thing.waiters.get(arrival));
+            waiter.is_some_and(|waiter| leaves(waiter.handle))
+        });
+        let waited: Vec<_> = waits.map(|(request, _)| *request).collect();
         for request in &waited {
             self.cancel_wait(member, *request);
         }

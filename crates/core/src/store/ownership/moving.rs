@@ -62,7 +62,7 @@ impl<S> Ownership<S> {
         });
         holdings.owned.insert(token, token);
         (self.rules.usage)(&holdings.member).owned.fetch_add(1, Ordering::Relaxed);
-        let thing = Thing { subject, owner: ADOPTED, token, overrun, waiters: BTreeMap::new() };
+        let thing = Thing { subject, owner: ADOPTED, handle: 0, token, overrun, waiters: BTreeMap::new() };
         self.things.insert(token, thing);
         self.retime(token);
         Some(token)

@@ -61,7 +61,7 @@ impl Scene {
 
     fn try_own(&mut self, member: usize, name: &'static str) -> Result<ThingId> {
         let member = Arc::clone(&self.members[member]);
-        let claim = Claim { member: &member, request: 0, span: SPAN };
+        let claim = Claim { member: &member, request: 0, handle: 1, span: SPAN };
         self.act(|things, now, out| things.own(&claim, name, now, out))
     }
 
@@ -71,7 +71,9 @@ impl Scene {
 
     fn try_wait(&mut self, member: usize, request: RequestId, id: ThingId) -> Result<()> {
         let member = Arc::clone(&self.members[member]);
-        self.act(|things, _, _| things.wait(&Claim { member: &member, request, span: 2 * SPAN }, id))
+        self.act(|things, _, _| {
+            things.wait(&Claim { member: &member, request, handle: 1, span: 2 * SPAN }, id)
+        })
     }
 
     fn wait(&mut self, member: usize, request: RequestId, id: ThingId) {
@@ -90,7 +92,7 @@ impl Scene {
 
     fn leave(&mut self, member: usize) -> Vec<RequestId> {
         let member = Arc::clone(&self.members[member]);
-        self.act(|things, now, out| things.leave(&member, now, out))
+        self.act(|things, now, out| things.leave(&member, None, now, out))
     }
 
     fn tick(&mut self, now: Moment) -> usize {

@@ -25,8 +25,8 @@ use super::effects::Effects;
 use super::kernel::{Change, Listener, NEVER};
 use super::member::Member;
 use crate::clock::Moment;
-use crate::wire::RequestId;
 use crate::wire::structures::Stats;
+use crate::wire::{Handle, RequestId};
 
 /// What a namespace needs of a part. A part says nothing of what it has no use for.
 pub(crate) trait Part: Listener {
@@ -40,8 +40,14 @@ pub(crate) trait Part: Listener {
         0
     }
 
-    /// Gives up what `member` holds. Returns those of its requests that waited.
-    fn member_left(&mut self, _member: &Member, _effects: &mut Effects, _now: Moment) -> Vec<RequestId> {
+    /// Gives up what `member` holds, through one handle if one is given. Returns those of its requests that waited.
+    fn member_left(
+        &mut self,
+        _member: &Member,
+        _handle: Option<Handle>,
+        _effects: &mut Effects,
+        _now: Moment,
+    ) -> Vec<RequestId> {
         Vec::new()
     }
 
@@ -108,9 +114,15 @@ impl Part for Parts {
         taken + self.scans.tick(most - taken, effects, now)
     }
 
-    fn member_left(&mut self, member: &Member, effects: &mut Effects, now: Moment) -> Vec<RequestId> {
+    fn member_left(
+        &mut self,
+        member: &Member,
+        handle: Option<Handle>,
+        effects: &mut Effects,
+        now: Moment,
+    ) -> Vec<RequestId> {
         let mut waited = Vec::new();
-        self.each(|part| waited.append(&mut part.member_left(member, effects, now)));
+        self.each(|part| waited.append(&mut part.member_left(member, handle, effects, now)));
         waited
     }
 

@@ -34,8 +34,11 @@ impl Import {
             return Err(malformed("has an invalid upper bound for tokens"));
         }
         self.tokens = tokens;
-        // A client may still hold a lease of the earlier host. No lease of this host may have the same token.
-        self.store.tokens.fetch_max(tokens, Ordering::Relaxed);
+        // Clients hold leases of the earlier host, which continue here. No other lease may have the same token. A snapshot
+        // brings none, and its host may have given tokens since that this one must not repeat.
+        if self.handover {
+            self.store.tokens.fetch_max(tokens, Ordering::Relaxed);
+        }
         Ok(())
     }
 

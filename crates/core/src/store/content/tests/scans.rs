@@ -1,7 +1,7 @@
 //! Open scans.
 
 use super::*;
-use crate::config::{MAX_MOVED_RUNS, MOVED_SCAN_LIFE};
+use crate::config::{MAX_CONTENT_NUMBER, MAX_MOVED_RUNS, MOVED_SCAN_LIFE};
 use crate::error::ErrorKind;
 use crate::operations::entries::Delete;
 use crate::operations::namespace::{Clear, Destroy, Tune};
@@ -285,10 +285,8 @@ fn invalid_scans_are_refused() {
     let refused = |records: Vec<Record<'_>>| {
         let host = Host::new(0);
         let mut user = filled(&host, 5);
-        // It raises the upper bound for cursors.
         let (cursor, _) = begin(&mut user, 5);
         assert_eq!(cursor, 0);
-        let _ = host.store.issue_cursor();
         let bytes = content(Export::handover(&host.store));
         let mut end = Vec::new();
         Record::End(Totals { entries: 5, leases: 0, left_out: 0 }).append(&mut end).unwrap();
@@ -301,7 +299,7 @@ fn invalid_scans_are_refused() {
     assert!(!refused(vec![Record::Scan(head(1))]));
     assert!(!refused(vec![Record::Scan(head(1)), left(1, vec![])]));
     assert!(refused(vec![Record::Scan(head(0))]), "no such number");
-    assert!(refused(vec![Record::Scan(head(9))]), "a number that comes later");
+    assert!(refused(vec![Record::Scan(head(MAX_CONTENT_NUMBER))]), "a number that comes later");
     assert!(refused(vec![Record::Scan(ScanRecord { namespace: 1, ..head(1) })]));
     assert!(refused(vec![Record::Scan(head(1)), Record::Scan(head(1))]));
     assert!(refused(vec![left(1, vec![])]), "never announced");

@@ -21,7 +21,7 @@ use crate::store::kernel::{Change, Listener, Subject};
 use crate::store::member::Member;
 use crate::store::ownership::{Claim, Limit, Ownership, Passage, Rules, ThingId};
 use crate::wire::structures::Stats;
-use crate::wire::{LeaseToken, RequestId};
+use crate::wire::{Handle, LeaseToken, RequestId};
 
 const REMEDY: &str = "let some loads end first";
 const RULES: Rules = Rules {
@@ -42,6 +42,7 @@ type LoadId = ThingId;
 pub(crate) struct Ask<'a> {
     pub(crate) member: &'a Arc<Member>,
     pub(crate) request: RequestId,
+    pub(crate) handle: Handle,
     pub(crate) key: &'a [u8],
     /// Microseconds.
     pub(crate) lease: u64,
@@ -103,7 +104,8 @@ impl Loading {
     /// [`crate::ErrorKind::Limit`] when the member holds too much, [`crate::ErrorKind::Protocol`] when the request
     /// waits already; nothing has changed then.
     pub(crate) fn join(&mut self, ask: &Ask<'_>, force: bool, now: Moment) -> Result<Joined> {
-        let claim = Claim { member: ask.member, request: ask.request, span: ask.lease };
+        let Ask { member, request, handle, lease: span, .. } = *ask;
+        let claim = Claim { member, request, handle, span };
         match self.joinable.get(ask.key).copied() {
             Some(id) if !force && !self.leases.is_overdue_alone(id, now) => {
                 self.leases.wait(&claim, id)?;
@@ -243,20 +245,27 @@ impl Part for Loading {
         self.passing(&mut effects.deliveries, |leases, pass| leases.pass_overruns(now, most, pass))
     }
 
-    fn member_left(&mut self, member: &Member, effects: &mut Effects, now: Moment) -> Vec<RequestId> {
-        self.passing(&mut effects.deliveries, |leases, pass| leases.leave(member, now, pass))
+    fn member_left(
+        &mut self,
+        member: &Member,
+        handle: Option<Handle>,
+        effects: &mut Effects,
+        now: Moment,
+    ) -> Vec<RequestId> {
+        self.passing(&mut effects.deliveries, |leases, pass| leases.leave(member, handle, now, pass))
     }
 
-    /// Ends all loads, every waiter with [`LateAnswer::Missing`].
+    /// Ends all loads. Every caller that waits loads for itself, because no leader can answer it any more; its token
+    /// proves nothing, so the result is not stored.
     fn destroy(&mut self, effects: &mut Effects) {
         self.joinable.clear();
-        self.leases.end_all(|load| {
-            effects.deliveries.extend(load.waiters.into_iter().map(|(member, request)| Delivery {
-                member,
-                request,
-                answer: LateAnswer::Missing,
-            }));
-        });
+        let mut waiters = Vec::new();
+        self.leases.end_all(|load| waiters.extend(load.waiters));
+        effects.deliveries.extend(waiters.into_iter().map(|(member, request)| Delivery {
+            member,
+            request,
+            answer: LateAnswer::Lease(self.leases.void_token()),
+        }));
     }
 
     fn stats(&self, stats: &mut Stats) {

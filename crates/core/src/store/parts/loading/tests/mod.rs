@@ -18,6 +18,11 @@ impl Mailbox for Nowhere {
 
 const LEASE: u64 = 1_000;
 
+/// Each member has two handles, which it uses in turn.
+fn handle_of(request: RequestId) -> Handle {
+    (request % 2) as Handle
+}
+
 /// Loading with some members, a clock and the answers so far. Every step is followed by a self-check.
 struct Scene {
     loading: Loading,
@@ -35,7 +40,8 @@ impl Scene {
 
     fn try_fetch(&mut self, member: usize, request: RequestId, key: &str, force: bool) -> Result<Joined> {
         let member = Arc::clone(&self.members[member]);
-        let ask = Ask { member: &member, request, key: key.as_bytes(), lease: LEASE };
+        let ask =
+            Ask { member: &member, request, handle: handle_of(request), key: key.as_bytes(), lease: LEASE };
         let joined = self.loading.join(&ask, force, self.now);
         self.loading.validate();
         joined
@@ -89,8 +95,13 @@ impl Scene {
     }
 
     fn leave(&mut self, member: usize) -> Vec<RequestId> {
+        self.leave_through(member, None)
+    }
+
+    fn leave_through(&mut self, member: usize, handle: Option<Handle>) -> Vec<RequestId> {
         let mut effects = Effects::default();
-        let mut waited = self.loading.member_left(&self.members[member], &mut effects, self.now);
+        let member = &self.members[member];
+        let mut waited = self.loading.member_left(member, handle, &mut effects, self.now);
         self.out.append(&mut effects.deliveries);
         self.loading.validate();
         waited.sort_unstable();
