@@ -93,15 +93,31 @@ each('calls in flight when the cache is closed are settled', async (t, { open })
   await closed;
 });
 
-each('closing an instance right after a fetch gives its lease up, and the caller gets its value', async (t, { open }) => {
-  const cache = await open();
-  const other = await open({ namespace: cache.namespace });
-  const own = cache.fetch('key', () => 'own');
-  await cache.close();
-  t.is(await within(own, 'the own value'), 'own');
-  t.is(await within(other.fetch('other', () => 'next'), 'another load'), 'next');
-  t.true(['own', 'next'].includes((await within(other.fetch('key', () => 'next'), 'a value')) as string));
-});
+each(
+  'closing an instance right after a fetch gives its lease up, and the caller gets its value',
+  async (t, { open }) => {
+    const cache = await open();
+    const other = await open({ namespace: cache.namespace });
+    const own = cache.fetch('key', () => 'own');
+    await cache.close();
+    t.is(await within(own, 'the own value'), 'own');
+    t.is(
+      await within(
+        other.fetch('other', () => 'next'),
+        'another load',
+      ),
+      'next',
+    );
+    t.true(
+      ['own', 'next'].includes(
+        (await within(
+          other.fetch('key', () => 'next'),
+          'a value',
+        )) as string,
+      ),
+    );
+  },
+);
 
 each('closing an instance whose fetch is aborted gives its lease up', async (t, { open }) => {
   const cache = await open();
@@ -110,7 +126,13 @@ each('closing an instance whose fetch is aborted gives its lease up', async (t, 
   const own = cache.fetch('key', () => new Promise<string>(() => {}), { signal: abort.signal });
   abort.abort();
   await Promise.all([t.throwsAsync(own, { any: true }), cache.close()]);
-  t.is(await within(other.fetch('key', () => 'next'), 'a value'), 'next');
+  t.is(
+    await within(
+      other.fetch('key', () => 'next'),
+      'a value',
+    ),
+    'next',
+  );
 });
 
 each('an instance that is closed while it waits loads for itself, and is given no lease', async (t, { open }) => {
@@ -124,7 +146,13 @@ each('an instance that is closed while it waits loads for itself, and is given n
   t.is(await within(waits, 'the own value'), 'taken over');
   abort.abort();
   await t.throwsAsync(led, { any: true });
-  t.is(await within(leader.fetch('key', () => 'next'), 'a value'), 'next');
+  t.is(
+    await within(
+      leader.fetch('key', () => 'next'),
+      'a value',
+    ),
+    'next',
+  );
 });
 
 each('closing an instance that is loading passes the load on to the next waiter', async (t, { open }) => {
