@@ -1,4 +1,5 @@
 import test from 'ava';
+import { failsWith } from './helpers/errors.ts';
 import { rolesOf } from './helpers/roles.ts';
 import { TRANSPORT } from './helpers/transport.ts';
 
@@ -110,8 +111,16 @@ each('clear with a prefix removes the string keys that begin with it', async (t,
   t.is(await cache.clear({ prefix: 'ü' }), 1);
   t.is(await cache.clear({ prefix: 'absent' }), 0);
   t.deepEqual(await cache.keys(), [1, 'order:1', 'users']);
-  t.is(await cache.clear({ prefix: '' }), 2, 'every string key begins with the empty string');
-  t.deepEqual(await cache.keys(), [1]);
+});
+
+each('a prefix that is empty or undefined is refused where it would mean all entries', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('key', 1);
+  await failsWith(t, cache.clear({ prefix: undefined }), 'ERR_CC_INVALID_ARGUMENT');
+  for (const method of ['clear', 'keys', 'values', 'entries'] as const) {
+    await failsWith(t, cache[method]({ prefix: '' }), 'ERR_CC_INVALID_ARGUMENT');
+  }
+  t.deepEqual(await cache.keys({ prefix: undefined }), ['key'], 'elsewhere it is left out');
 });
 
 each('an instance exposes its namespace, role and transport', async (t, { open, role }) => {

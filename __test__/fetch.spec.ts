@@ -474,7 +474,7 @@ each('the numbers of stats add up', async (t, { open }) => {
   await cache.fetch('key', () => 0);
   const { fetches, hits, misses } = await cache.stats();
   t.deepEqual(fetches, { leads: 1, waits: 2, takeovers: 0 });
-  t.deepEqual({ hits, misses }, { hits: 1, misses: 3 });
+  t.deepEqual({ hits, misses }, { hits: 1, misses: 1 }, 'a wait is neither');
 });
 
 each('callers that wait for a load load for themselves when the namespace is destroyed', async (t, { open }) => {

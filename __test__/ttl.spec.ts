@@ -94,9 +94,29 @@ each('touch gives a new ttl from now', async (t, { open }) => {
   t.is(await cache.touch('key', { ttl: 3 * LONG }), true);
   t.true((await cache.getRemainingTTL('key')) > 2 * LONG);
   t.is(await cache.touch('key'), true);
-  t.true((await cache.getRemainingTTL('key')) <= LONG, "the namespace's ttl when none is named");
+  t.true((await cache.getRemainingTTL('key')) > 2 * LONG, "the entry's own starts again when none is named");
   t.is(await cache.touch('key', { ttl: 0 }), true);
   t.is(await cache.getRemainingTTL('key'), Infinity);
+});
+
+each('touch without a ttl leaves the end of an entry that was given one', async (t, { open }) => {
+  const cache = await open({ ttl: LONG });
+  await cache.set('key', 1, { expiresAt: Date.now() + 3 * LONG });
+  t.is(await cache.touch('key'), true);
+  t.true((await cache.getRemainingTTL('key')) > 2 * LONG);
+});
+
+each('a stale entry counts as none for delete and getAndDelete', async (t, { open }) => {
+  const cache = await open({ allowStale: true });
+  for (const [method, nothing] of [
+    ['delete', false],
+    ['getAndDelete', undefined],
+  ] as const) {
+    await cache.set(method, 1, { ttl: 5 });
+    await expired(cache, method);
+    t.is(await cache[method](method), nothing);
+    t.is(await cache.get(method), undefined, 'it is gone');
+  }
 });
 
 each('touch does not revive an expired entry', async (t, { open }) => {

@@ -226,14 +226,12 @@ impl Model {
     }
 
     fn delete(&mut self, key: &[u8]) -> bool {
-        let found = self.find(key).map(|at| self.kept.remove(at)).is_some();
-        self.stats.deletes += u64::from(found);
-        found
+        self.get_and_delete(key).is_some()
     }
 
     fn get_and_delete(&mut self, key: &[u8]) -> Option<Vec<u8>> {
         let kept = self.find(key).map(|at| self.kept.remove(at))?;
-        if self.visible(&kept) {
+        if !kept.is_stale(self.now) {
             self.stats.deletes += 1;
             return Some(kept.value);
         }
@@ -298,7 +296,10 @@ impl Model {
 
     fn touch(&mut self, key: &[u8], ttl: Option<u64>) -> bool {
         let Some(at) = self.fresh(key) else { return false };
-        (self.kept[at].deadline, self.kept[at].ttl) = self.times(ttl);
+        match ttl {
+            Some(_) => (self.kept[at].deadline, self.kept[at].ttl) = self.times(ttl),
+            None => self.restart(at),
+        }
         true
     }
 
