@@ -63,8 +63,8 @@ export declare class Isolate {
 /** One JavaScript environment's way to a store. */
 export declare class Link {
   /**
-   * A way to the store of an isolate of this process. `wake` is called when [`LinkState::drain`] has something; `register` receives
-   * `form, number, number, number` of each immediate answer, and what `drain` says.
+   * A way to the store of an isolate of this process. `wake` is called when [`LinkState::drain`] has something;
+   * `register` receives `form, number, number, number` of each immediate answer, and what `drain` says.
    */
   static host(wake: () => void, register: Float64Array, shapes: Shapes, isolate: Isolate): Link
   /**
@@ -229,10 +229,7 @@ export declare enum Leaving {
   NoHeir = 2,
 }
 
-/**
- * What a batch of [`LinkState::drain`](super::LinkState::drain) holds besides answers, under the id 0 and in the place of the form; the JavaScript
- * layer switches on it.
- */
+/** What a batch also holds, under the id 0 and in the place of the form; the JavaScript layer switches on it. */
 export declare enum LinkChange {
   /** `[epoch, changed]` */
   Connected = 0,

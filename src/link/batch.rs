@@ -14,8 +14,7 @@ use crate::options::{self, Setting};
 use crate::panics::caught;
 use crate::shapes::ShapeTable;
 
-/// What a batch of [`LinkState::drain`](super::LinkState::drain) holds besides answers, under the id 0 and in the place of the form; the JavaScript
-/// layer switches on it.
+/// What a batch also holds, under the id 0 and in the place of the form; the JavaScript layer switches on it.
 #[napi_derive::napi]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkChange {
@@ -93,7 +92,7 @@ impl Batch<'_, '_> {
 /// What JavaScript is told of a change; `None` where it need not know.
 fn fill_details(env: &Env, details: &mut List<'_>, event: &LinkEvent) -> napi::Result<Option<LinkChange>> {
     Ok(Some(match event {
-        // What is under way goes on.
+        // Requests in flight continue.
         LinkEvent::Moved => return Ok(None),
         LinkEvent::Connected { epoch, changed, .. } => {
             details.push(env, &js::number(env, *epoch as f64)?)?;

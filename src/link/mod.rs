@@ -57,8 +57,8 @@ impl ObjectFinalize for Link {
 
 #[napi_derive::napi]
 impl Link {
-    /// A way to the store of an isolate of this process. `wake` is called when [`LinkState::drain`] has something; `register` receives
-    /// `form, number, number, number` of each immediate answer, and what `drain` says.
+    /// A way to the store of an isolate of this process. `wake` is called when [`LinkState::drain`] has something;
+    /// `register` receives `form, number, number, number` of each immediate answer, and what `drain` says.
     #[napi(catch_unwind, factory)]
     pub fn host(
         env: Env,

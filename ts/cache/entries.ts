@@ -160,7 +160,8 @@ export abstract class EntryMethods<K extends string | number, V> extends Instanc
   }
 
   /**
-   * Gives an entry a new time to live from now, without rewriting it. Resolves whether there was one.
+   * Gives an entry a new time to live from now, without rewriting it. Resolves whether there was one. Without `ttl` the
+   * entry's own starts again; an entry that was stored with `expiresAt` keeps its end.
    *
    * @example
    * ```js

@@ -19,6 +19,8 @@ export abstract class NamespaceMethods<K extends string | number, V> extends Sca
   /**
    * Removes all entries, or those whose string keys begin with `prefix`. Resolves how many.
    *
+   * @throws `ERR_CC_INVALID_ARGUMENT` for a `prefix` that is empty or `undefined`: it would remove all entries.
+   *
    * @example
    * ```js
    * await cache.clear({ prefix: 'user:' });

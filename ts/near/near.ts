@@ -36,7 +36,7 @@ interface Ending {
 }
 
 /**
- * What a hit reads of a kept value besides the value, in numbers of 32 bits: the count of changes at which its slot had
+ * What a hit reads of a kept value in addition to it, in numbers of 32 bits: the count of changes at which its slot had
  * its version, or {@link UNNOTED}; and the number of its last hit, of which 0 is none. They are adjacent and few,
  * because a hit among many values consists of waiting for memory. An object would take eight times as much of it.
  */

@@ -174,7 +174,8 @@ impl Peer {
         }
         if self.may_read() {
             late.take_into(self.output.tail());
-            late.take_pushes_into(self.output.tail(), PUSH_ROOM);
+            let room = PUSH_ROOM.saturating_sub(self.output.pending().len());
+            late.take_pushes_into(self.output.tail(), room);
         }
         self.set_deadlines(finished);
     }

@@ -46,9 +46,9 @@ impl LateReplies {
         }
     }
 
-    /// Moves pushes to the end of `out`, as long as that has less than `most` bytes.
-    pub(super) fn take_pushes_into(&self, out: &mut Vec<u8>, most: usize) {
-        self.pushes().take_into(out, most);
+    /// Moves pushes to the end of `out`, until there are as many bytes of them as there is room for.
+    pub(super) fn take_pushes_into(&self, out: &mut Vec<u8>, room: usize) {
+        self.pushes().take_into(out, room);
     }
 
     fn pushes(&self) -> MutexGuard<'_, Pushes> {

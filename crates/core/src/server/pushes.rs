@@ -27,8 +27,9 @@ impl Pushes {
         }
     }
 
-    /// Moves pushes to the end of `out`, whole ones, as long as that has less than `most` bytes.
-    pub(super) fn take_into(&mut self, out: &mut Vec<u8>, most: usize) {
+    /// Moves pushes to the end of `out`, whole ones, until there are `room` bytes of them or more.
+    pub(super) fn take_into(&mut self, out: &mut Vec<u8>, room: usize) {
+        let most = out.len().saturating_add(room);
         while out.len() < most
             && let Some(frame) = self.frames.pop_front()
         {
@@ -77,7 +78,7 @@ mod tests {
         let mut out = Vec::new();
         pushes.take_into(&mut out, 1);
         assert_eq!(numbers(&out), [0]);
-        pushes.take_into(&mut out, 1);
+        pushes.take_into(&mut out, 0);
         assert_eq!(numbers(&out), [0], "there is no room");
         pushes.take_into(&mut out, usize::MAX);
         assert_eq!(numbers(&out), Vec::from_iter(0..10));

@@ -140,7 +140,7 @@ macro_rules! per_option {
 each_option!(per_option);
 
 impl Options {
-    /// The options of a new namespace that nobody has declared anything for; `defaults` are in force.
+    /// The options of a new namespace, before anything is declared; `defaults` are in force.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`].

@@ -135,6 +135,24 @@ fn between_processes_the_last_one_is_right_and_the_others_are_told() {
 }
 
 #[test]
+fn however_many_instances_a_process_has_open_it_is_told_once() {
+    let (store, _) = manual_store();
+    let mut old = of_process(&store, 1);
+    for handle in 1..=50 {
+        old.ask(handle, open_with_max("n", 5));
+    }
+    let mut new = of_process(&store, 2);
+    new.ask(1, open_with_max("n", 6));
+    assert_eq!(told(&old), [(102, Some(6))]);
+    for handle in 1..=50 {
+        old.ask(handle, Release {});
+    }
+    new.ask(1, Release {});
+    old.ask(1, open_with_max("n", 7));
+    assert_eq!(max_of(&mut old), Some(7), "nothing of what was declared is left");
+}
+
+#[test]
 fn a_strict_instance_is_refused_where_any_process_has_declared_something_else() {
     let (store, _) = manual_store();
     let mut old = of_process(&store, 1);

@@ -198,7 +198,7 @@ pub(super) struct EntryRecord<'a> {
 }
 
 tagged! {
-    /// The fields of an entry besides its key and value.
+    /// The fields of an entry other than its key and value.
     #[derive(Copy)]
     pub(super) struct EntryFields, "entry": Refused {
         /// Microseconds left; `None` if it never expires.
