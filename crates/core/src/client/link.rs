@@ -311,6 +311,7 @@ impl Link {
     }
 
     /// Whether answers are awaited.
+    #[cfg(target_os = "linux")]
     pub(super) fn expects_answers(&self) -> bool {
         self.expects.load(Ordering::Relaxed)
     }
