@@ -259,6 +259,9 @@ export declare const MAX_KEY_BYTES: number
 /** Longest name of a namespace, in bytes. */
 export declare const MAX_NAMESPACE_BYTES: number
 
+/** Most entries of a page of a scan. */
+export declare const MAX_PAGE: number
+
 /** Keys of one `readMany`, at most. */
 export declare const MAX_READ_MANY: number
 

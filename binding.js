@@ -860,6 +860,7 @@ module.exports.MAX_ENTRY_BYTES = nativeBinding.MAX_ENTRY_BYTES
 module.exports.MAX_FRAME_BYTES = nativeBinding.MAX_FRAME_BYTES
 module.exports.MAX_KEY_BYTES = nativeBinding.MAX_KEY_BYTES
 module.exports.MAX_NAMESPACE_BYTES = nativeBinding.MAX_NAMESPACE_BYTES
+module.exports.MAX_PAGE = nativeBinding.MAX_PAGE
 module.exports.MAX_READ_MANY = nativeBinding.MAX_READ_MANY
 module.exports.MAX_REPORTED = nativeBinding.MAX_REPORTED
 module.exports.MAX_TTL = nativeBinding.MAX_TTL

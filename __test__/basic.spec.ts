@@ -2,6 +2,7 @@ import test from 'ava';
 import { failsWith } from './helpers/errors.ts';
 import { rolesOf } from './helpers/roles.ts';
 import { TRANSPORT } from './helpers/transport.ts';
+import { until } from './helpers/wait.ts';
 
 const each = rolesOf(test);
 
@@ -177,4 +178,19 @@ test('host: the synchronous methods answer like the asynchronous ones', async (t
   t.is(cache.deleteSync('key'), true);
   t.is(cache.hasSync('key'), false);
   await cache.close();
+});
+
+each('set with ifPresent stores only over a fresh entry', async (t, { open }) => {
+  const cache = await open({ allowStale: true });
+  t.is(await cache.set('key', 1, { ifPresent: true }), false);
+  t.is(await cache.has('key'), false);
+  await cache.set('key', 1, { ttl: 5 });
+  await until('expiry', async () => (await cache.getRemainingTTL('key')) === 0);
+  t.is(await cache.set('key', 2, { ifPresent: true }), false, 'what has expired counts as absent');
+  await cache.set('key', 3);
+  t.is(await cache.set('key', 4, { ifPresent: true, ttl: 60_000 }), true);
+  t.is(await cache.get('key'), 4);
+  t.is(await cache.getAndSet('key', 5, { ifPresent: true }), 4);
+  t.is(await cache.getAndSet('other', 5, { ifPresent: true }), undefined);
+  t.is(await cache.has('other'), false);
 });

@@ -121,3 +121,35 @@ each('counters are entries and count towards the bounds', async (t, { open }) =>
   await cache.incr('c');
   t.deepEqual(await cache.keys(), ['c', 'a']);
 });
+
+each('a counter that was to be there is not created', async (t, { open }) => {
+  const cache = await open();
+  t.is(await cache.incr('n', 1, { ifPresent: true }), undefined);
+  t.is(await cache.decr('n', 1, { ifPresent: true }), undefined);
+  t.is(await cache.count('n', 1, { ifPresent: true }), undefined);
+  t.is(await cache.has('n'), false);
+  await cache.incr('n');
+  t.is(await cache.incr('n', 4, { ifPresent: true }), 5);
+  t.deepEqual(await cache.count('n', 1, { ifPresent: true }), { value: 6, remainingTTL: Infinity, created: false });
+  t.is(await cache.incr('other', 1, { ifPresent: false }), 1);
+});
+
+each("a window is judged by the caller's clock where the caller gives it", async (t, { open }) => {
+  const cache = await open();
+  const at = (now: number) => cache.count('n', 1, { ttl: 60_000, now });
+  const noon = Date.UTC(2030, 0, 1, 12);
+  t.deepEqual(await at(noon), { value: 1, remainingTTL: 60_000, created: true });
+  t.deepEqual(await at(noon + 59_999), { value: 2, remainingTTL: 1, created: false });
+  t.deepEqual(await at(noon + 60_000), { value: 1, remainingTTL: 60_000, created: true });
+  t.deepEqual(await at(noon), { value: 2, remainingTTL: 60_000, created: false }, 'a clock that was put back');
+  t.is((await cache.info('n'))?.created, noon + 60_000);
+});
+
+each('an addition that a number cannot hold is refused, and the counter stays', async (t, { open }) => {
+  const cache = await open();
+  await cache.set('n', 2 ** 53);
+  for (const method of ['incr', 'decr', 'count'] as const) {
+    await failsWith(t, cache[method]('n', method === 'decr' ? -1 : 1), 'ERR_CC_OUT_OF_RANGE', /does not change/);
+  }
+  t.is(await cache.get('n'), 2 ** 53);
+});

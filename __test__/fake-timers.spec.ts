@@ -88,3 +88,30 @@ test('no source but one uses a tick of the process, which fake timers replace', 
   const users = files.filter((file) => /process\.(nextTick|hrtime)\b/.test(readFileSync(`${ROOT}ts/${file}`, 'utf8')));
   t.deepEqual(users, ['time.ts']);
 });
+
+test("an end is measured by the application's own clock, which gave it", async (t) => {
+  const agent = await agents.spawn();
+  const options = { namespace: unique(), endpoint, timeout: 15_000 };
+  const remaining = await agent.run(async ({ cache }, options) => {
+    const [own, real] = [cache(options), Date.now];
+    await own.ready;
+    Date.now = () => 1_000;
+    try {
+      await own.set('set', 1, { expiresAt: 61_000 });
+      await own.setIfAbsent('setIfAbsent', 1, { expiresAt: 61_000 });
+      await own.mSet([['mSet', 1, { expiresAt: 61_000 }]]);
+      await own.set('touch', 1);
+      await own.touch('touch', { expiresAt: 61_000 });
+      const times = await Promise.all(['set', 'setIfAbsent', 'mSet', 'touch'].map((key) => own.getRemainingTTL(key)));
+      return [...times, await own.set('set', 1, { expiresAt: 1_000 })];
+    } finally {
+      Date.now = real;
+    }
+  }, options);
+  const last = (remaining as unknown[]).pop();
+  t.true(
+    (remaining as number[]).every((time) => time > 30_000 && time <= 60_000),
+    String(remaining),
+  );
+  t.is(last, false, 'it is past by that clock');
+});

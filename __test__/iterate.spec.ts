@@ -1,4 +1,5 @@
 import test from 'ava';
+import { failsWith } from './helpers/errors.ts';
 import { rolesOf } from './helpers/roles.ts';
 
 const each = rolesOf(test);
@@ -135,4 +136,20 @@ each('several loops over one cache do not disturb each other', async (t, { open 
     return entries;
   };
   t.deepEqual(await Promise.all([count(), count(), count()]), [5_000, 5_000, 5_000]);
+});
+
+each('scan goes through a part of the keys, in pages of the size that is asked for', async (t, { open }) => {
+  const cache = await open();
+  await cache.mSet(Array.from({ length: 50 }, (_, index) => [`${index % 2 === 0 ? 'even' : 'odd'}:${index}`, index]));
+  const seen: unknown[] = [];
+  for await (const [key, value] of cache.scan({ prefix: 'odd:', page: 4 })) seen.push([key, value]);
+  t.deepEqual(seen, await cache.entries({ prefix: 'odd:' }));
+  t.is(seen.length, 25);
+  const all: unknown[] = [];
+  for await (const entry of cache.scan({ page: 1e9 })) all.push(entry);
+  t.deepEqual(all, await cache.entries());
+  for (const options of [{ page: 0 }, { page: 1.5 }, { pages: 5 }] as never[]) {
+    await failsWith(t, cache.scan(options).next(), 'ERR_CC_INVALID_OPTION');
+  }
+  await failsWith(t, cache.scan({ prefix: '' }).next(), 'ERR_CC_INVALID_ARGUMENT');
 });

@@ -250,3 +250,41 @@ each('an iterable that never ends is refused when it has more elements than a ca
   await failsWith(t, cache.mSet(endless(['key', 1] as const)), 'ERR_CC_LIMIT');
   t.is(await cache.size(), 0, 'nothing was sent');
 });
+
+each('mSet and mDelete tell of each key where they are asked to', async (t, { open }) => {
+  const cache = await open({ maxEntrySize: 1_000 });
+  const stored = await cache.mSet(
+    [
+      ['a', 1],
+      ['large', 'x'.repeat(2_000)],
+      [3, 'three'],
+    ],
+    { each: true },
+  );
+  t.deepEqual(
+    [...stored],
+    [
+      ['a', true],
+      ['large', false],
+      [3, true],
+    ],
+  );
+  const deleted = await cache.mDelete([3, 'none', 'a', 'a'], { each: true });
+  t.deepEqual(
+    [...deleted],
+    [
+      [3, true],
+      ['none', false],
+      ['a', true],
+    ],
+  );
+  t.deepEqual(await cache.mDelete([], { each: true }), new Map());
+  t.is(await cache.mSet([['a', 1]], { each: false }), 1);
+  const keys = Array.from({ length: 40_000 }, (_, index) => index);
+  const many = await cache.mSet(
+    keys.map((key) => [key, key] as const),
+    { each: true },
+  );
+  t.is([...many.values()].filter(Boolean).length, keys.length, 'in several requests');
+  t.deepEqual([...(await cache.mDelete(keys, { each: true })).keys()], keys);
+});

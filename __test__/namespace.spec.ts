@@ -127,7 +127,8 @@ each("destroy drops the namespace; later use creates it again with this instance
     ['a', 1],
     ['b', 2],
   ]);
-  await cache.destroy();
+  t.is(await cache.destroy(), true);
+  t.is(await cache.destroy(), false, 'there is nothing in it any more');
   t.is(await cache.get('a'), undefined);
   t.is(await other.get('b'), undefined);
   t.is((await cache.stats()).sets, 0);

@@ -120,9 +120,9 @@ each('invalid options of a call are refused with name and value, and nothing is 
       const options = { [option]: value } as never;
       await failsWith(t, () => cache.set('key', 1, options), 'ERR_CC_INVALID_OPTION', new RegExp(option));
       await failsWith(t, () => cache.mSet([['key', 1, options]]), 'ERR_CC_INVALID_OPTION', new RegExp(option));
-      if (option === 'expiresAt') continue;
       await failsWith(t, () => cache.setIfAbsent('key', 1, options), 'ERR_CC_INVALID_OPTION', new RegExp(option));
       await failsWith(t, () => cache.mSet([['key', 1]], options), 'ERR_CC_INVALID_OPTION', new RegExp(option));
+      if (option === 'expiresAt') continue;
       await failsWith(t, () => cache.incr('key', 1, options), 'ERR_CC_INVALID_OPTION', new RegExp(option));
       await failsWith(
         t,

@@ -1,4 +1,5 @@
 import test from 'ava';
+import { failsWith } from './helpers/errors.ts';
 import { type AnyCache, rolesOf } from './helpers/roles.ts';
 import { until } from './helpers/wait.ts';
 
@@ -215,4 +216,35 @@ each('the remaining time decreases', async (t, { open }) => {
   const first = await cache.getRemainingTTL('key');
   await until('less time left', async () => (await cache.getRemainingTTL('key')) < first);
   t.pass();
+});
+
+each('expiresAt ends entries of every method that takes it, and a past one ends them at once', async (t, { open }) => {
+  const cache = await open({ ttl: 5 * LONG });
+  const [soon, past] = [{ expiresAt: Date.now() + LONG }, { expiresAt: Date.now() - 1 }];
+  await cache.setIfAbsent('a', 1, soon);
+  await cache.mSet([['b', 1]], soon);
+  await cache.mSet([['c', 1, soon]], past);
+  await cache.set('d', 1);
+  t.is(await cache.touch('d', soon), true);
+  for (const key of ['a', 'b', 'c', 'd']) {
+    await cache.touch(key);
+    const remaining = await cache.getRemainingTTL(key);
+    t.true(remaining > LONG / 2 && remaining <= LONG, `${key}: ${remaining}`);
+  }
+  t.is(await cache.mSet([['b', 2]], past), 0);
+  t.is(await cache.setIfAbsent('e', 1, past), false);
+  t.is(await cache.touch('d', past), true);
+  t.deepEqual((await cache.keys()).sort(), ['a', 'c']);
+});
+
+each('an end that is too far away is refused', async (t, { open }) => {
+  const cache = await open();
+  for (const store of [
+    () => cache.set('key', 1, { expiresAt: 1e300 }),
+    () => cache.setIfAbsent('key', 1, { expiresAt: 1e300 }),
+    () => cache.mSet([['key', 1]], { expiresAt: 1e300 }),
+    () => cache.touch('key', { expiresAt: 1e300 }),
+  ]) {
+    await failsWith(t, store, 'ERR_CC_INVALID_OPTION', /expiresAt/);
+  }
 });

@@ -30,6 +30,9 @@ pub const MAX_CALL_KEYS: u32 = config::MAX_CALL_KEYS as u32;
 /// Entries of a page of a scan.
 #[napi_derive::napi]
 pub const PAGE_ENTRIES: u32 = config::PAGE_ENTRIES;
+/// Most entries of a page of a scan.
+#[napi_derive::napi]
+pub const MAX_PAGE: u32 = config::MAX_PAGE as u32;
 /// Entries that one access report names, at most.
 #[napi_derive::napi]
 pub const MAX_REPORTED: u32 = config::MAX_REPORTED as u32;

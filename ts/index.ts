@@ -15,7 +15,18 @@ export type { CacheStats, Counted, EntryInfo } from './operations/answers.js';
 export type { CacheEvents } from './instance.js';
 export type { Dump, DumpedEntry } from './operations/scans.js';
 export type { Fetcher, FetcherContext } from './operations/fetch.js';
-export type { CountOptions, FetchOptions, KeepOptions, ListenOptions, SetOptions } from './options/calls.js';
+export type {
+  BatchOptions,
+  CountOptions,
+  EachOptions,
+  EntryOptions,
+  FetchOptions,
+  KeepOptions,
+  ListenOptions,
+  ScanOptions,
+  SetOptions,
+  TouchOptions,
+} from './options/calls.js';
 export type { CacheOptions, Failsafe, NearOptions, PersistOptions } from './options/instance.js';
 export type { NamespaceOptions } from './options/namespace.js';
 

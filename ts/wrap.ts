@@ -12,7 +12,7 @@ import {
   type Requesting,
   type SyncMethodName,
 } from './operations/methods.js';
-import type { FetchOptions } from './options/calls.js';
+import type { BatchOptions, FetchOptions, ScanOptions } from './options/calls.js';
 
 /** How values become what the cache stores, and back. Both may be asynchronous. */
 export interface Codec<V, S = unknown> {
@@ -27,9 +27,9 @@ export interface Codec<V, S = unknown> {
  */
 const OTHERS = {
   fetch: 'own',
+  scan: 'own',
 
   stats: 'passed',
-  destroy: 'passed',
   max: 'passed',
   maxSize: 'passed',
   ttl: 'passed',
@@ -155,11 +155,13 @@ class View<K extends string | number, V, S> {
     return {
       cache,
       mGet: async (keys) => new Map(await this.#decodePairs([...(await cache.mGet(keys))])),
-      mSet: async (entries, options) => cache.mSet(await this.#encodeEntries(entries), options),
+      mSet: (async (entries: Iterable<BatchEntry<K, V>>, options?: BatchOptions) =>
+        cache.mSet(await this.#encodeEntries(entries), options as { each?: false })) as ClusteredCache<K, V>['mSet'],
       values: async (options) => Promise.all((await cache.values(options)).map((stored) => this.#codec.decode(stored))),
       entries: async (options) => (await this.#decodePairs(await cache.entries(options))) as [K, V][],
       fetch: (key, fetcher, options) => this.#fetch(key, fetcher, options),
-      [Symbol.asyncIterator]: () => this.#iterate(),
+      scan: (options) => this.#scan(options),
+      [Symbol.asyncIterator]: () => this.#scan(),
     };
   }
 
@@ -191,7 +193,7 @@ class View<K extends string | number, V, S> {
     return this.#decode(await this.#cache.fetch(key, encoding, options));
   }
 
-  async *#iterate(): AsyncGenerator<[K, V], void, void> {
-    for await (const [key, stored] of this.#cache) yield [key, await this.#codec.decode(stored)];
+  async *#scan(options?: ScanOptions): AsyncGenerator<[K, V], void, void> {
+    for await (const [key, stored] of this.#cache.scan(options)) yield [key, await this.#codec.decode(stored)];
   }
 }

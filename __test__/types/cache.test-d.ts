@@ -85,6 +85,16 @@ expectTypeOf(numbered.keys()).resolves.toEqualTypeOf<number[]>();
 expectTypeOf(mixed.get(1)).resolves.toEqualTypeOf<User | null | undefined>();
 expectTypeOf(users.size()).resolves.toBeNumber();
 expectTypeOf(users.incr('n', 1, { ttl: 5, min: 0, max: 9 })).resolves.toBeNumber();
+expectTypeOf(users.incr('n', 1, { ifPresent: true })).resolves.toEqualTypeOf<number | undefined>();
+expectTypeOf(users.count('n', 1, { ifPresent: true, now: 5 }))
+  .resolves.extract<undefined>()
+  .toBeUndefined();
+expectTypeOf(users.incrSync('n', 1, { ifPresent: true })).toEqualTypeOf<number | undefined>();
+expectTypeOf(users.mDelete(['1'], { each: true })).resolves.toEqualTypeOf<Map<string, boolean>>();
+expectTypeOf(users.mSet([], { each: true, ttl: 5 })).resolves.toEqualTypeOf<Map<string, boolean>>();
+expectTypeOf(users.mSetSync([], { each: true })).toEqualTypeOf<Map<string, boolean>>();
+expectTypeOf(users.destroy()).resolves.toBeBoolean();
+expectTypeOf(users.scan({ prefix: 'a', page: 9 })).toEqualTypeOf<AsyncGenerator<[string, User], void, void>>();
 expectTypeOf(users.count('n')).resolves.toEqualTypeOf<{ value: number; remainingTTL: number; created: boolean }>();
 expectTypeOf(users.info('1')).resolves.exclude<undefined>().toHaveProperty('remainingTTL').toBeNumber();
 expectTypeOf(users.getRemainingTTL('1')).resolves.toBeNumber();

@@ -4,11 +4,11 @@ import { DELETE_MANY, GET_MANY, HAS_MANY, LOAD, SET_MANY, keysOf } from '../oper
 import { GET, HAS } from '../operations/entries.js';
 import type { Operation } from '../operations/operation.js';
 import type { DumpedEntry } from '../operations/scans.js';
-import type { KeepOptions } from '../options/calls.js';
+import type { BatchOptions, EachOptions, EntryOptions } from '../options/calls.js';
 import { CounterMethods } from './counters.js';
 
 /** An entry of a batch; its own options win. */
-export type BatchEntry<K, V> = readonly [key: K, value: V] | readonly [key: K, value: V, options?: KeepOptions];
+export type BatchEntry<K, V> = readonly [key: K, value: V] | readonly [key: K, value: V, options?: EntryOptions];
 
 export abstract class BatchMethods<K extends string | number, V> extends CounterMethods<K, V> {
   /**
@@ -25,27 +25,32 @@ export abstract class BatchMethods<K extends string | number, V> extends Counter
   }
 
   /**
-   * Stores many entries and resolves how many were stored. All are checked before the first is stored.
+   * Stores many entries and resolves how many were stored, or with `each` for each key whether it was. All are checked
+   * before the first is stored.
    *
    * @example
    * ```js
    * await cache.mSet([['user:1', ada], ['user:2', grace, { ttl: 1_000 }]], { ttl: 60_000 });
    * ```
    */
-  mSet(entries: Iterable<BatchEntry<K, V>>, options?: KeepOptions): Promise<number> {
-    return this.run(SET_MANY, entries, options);
+  mSet(entries: Iterable<BatchEntry<K, V>>, options: BatchOptions & { each: true }): Promise<Map<K, boolean>>;
+  mSet(entries: Iterable<BatchEntry<K, V>>, options?: BatchOptions & { each?: false }): Promise<number>;
+  mSet(entries: Iterable<BatchEntry<K, V>>, options?: BatchOptions): Promise<number | Map<K, boolean>> {
+    return this.run(SET_MANY, entries, options) as Promise<number | Map<K, boolean>>;
   }
 
   /**
-   * Removes many entries and resolves how many existed.
+   * Removes many entries and resolves how many existed, or with `each` for each key whether it did.
    *
    * @example
    * ```js
    * await cache.mDelete(['user:1', 'user:2']);
    * ```
    */
-  mDelete(keys: Iterable<K>): Promise<number> {
-    return this.run(DELETE_MANY, keys);
+  mDelete(keys: Iterable<K>, options: EachOptions & { each: true }): Promise<Map<K, boolean>>;
+  mDelete(keys: Iterable<K>, options?: EachOptions & { each?: false }): Promise<number>;
+  mDelete(keys: Iterable<K>, options?: EachOptions): Promise<number | Map<K, boolean>> {
+    return this.run(DELETE_MANY, keys, options) as Promise<number | Map<K, boolean>>;
   }
 
   /**

@@ -15,7 +15,7 @@ import {
   SET_IF_ABSENT,
   TOUCH,
 } from '../operations/entries.js';
-import type { KeepOptions, SetOptions } from '../options/calls.js';
+import type { EntryOptions, SetOptions, TouchOptions } from '../options/calls.js';
 
 export abstract class EntryMethods<K extends string | number, V> extends Instance {
   /**
@@ -33,11 +33,13 @@ export abstract class EntryMethods<K extends string | number, V> extends Instanc
 
   /**
    * Stores a value. Resolves `true` when stored, `false` when it is too large or its `expiresAt` is past: then
-   * nothing is stored, and no older value is left under the key.
+   * nothing is stored, and no older value is left under the key. With `ifPresent` it also resolves `false` when there is
+   * no fresh entry to replace; then nothing changes.
    *
    * @example
    * ```js
    * await cache.set('user:1', { name: 'Ada' }, { ttl: 60_000 });
+   * await cache.set('session:1', { seen: Date.now() }, { ifPresent: true }); // not after it was deleted
    * ```
    */
   set(key: K, value: V, options?: SetOptions): Promise<boolean> {
@@ -52,7 +54,7 @@ export abstract class EntryMethods<K extends string | number, V> extends Instanc
    * if (await cache.setIfAbsent('lock:report', process.pid, { ttl: 30_000 })) await report();
    * ```
    */
-  setIfAbsent(key: K, value: V, options?: KeepOptions): Promise<boolean> {
+  setIfAbsent(key: K, value: V, options?: EntryOptions): Promise<boolean> {
     return this.call(SET_IF_ABSENT, key, value, options);
   }
 
@@ -160,15 +162,15 @@ export abstract class EntryMethods<K extends string | number, V> extends Instanc
   }
 
   /**
-   * Gives an entry a new time to live from now, without rewriting it. Resolves whether there was one. Without `ttl` the
-   * entry's own starts again; an entry that was stored with `expiresAt` keeps its end.
+   * Gives an entry a new time to live from now, or a new end, without rewriting it. Resolves whether there was one.
+   * Without `ttl` the entry's own starts again; an entry that was stored with `expiresAt` keeps its end.
    *
    * @example
    * ```js
    * await cache.touch('session:1', { ttl: 30_000 });
    * ```
    */
-  touch(key: K, options?: { ttl?: number }): Promise<boolean> {
+  touch(key: K, options?: TouchOptions): Promise<boolean> {
     return this.call(TOUCH, key, options);
   }
 

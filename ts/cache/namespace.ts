@@ -94,15 +94,15 @@ export abstract class NamespaceMethods<K extends string | number, V> extends Sca
 
   /**
    * Drops the namespace and all its entries, for all processes; later use creates it again with this instance's
-   * options.
+   * options. Resolves whether there was anything in it.
    *
    * @example
    * ```js
    * await cache.destroy();
    * ```
    */
-  async destroy(): Promise<void> {
-    await this.call(DESTROY);
+  destroy(): Promise<boolean> {
+    return this.call(DESTROY);
   }
 
   /**

@@ -1,6 +1,18 @@
 /** Methods that go through all entries. */
 
-import { DUMP, END_SCAN, ENTRIES, KEYS, NEXT_PAGE, SCAN, ScanFields, VALUES, type Dump } from '../operations/scans.js';
+import {
+  DUMP,
+  END_SCAN,
+  ENTRIES,
+  KEYS,
+  NEXT_PAGE,
+  SCAN,
+  ScanFields,
+  VALUES,
+  checkScan,
+  type Dump,
+} from '../operations/scans.js';
+import type { ScanOptions } from '../options/calls.js';
 import { BatchMethods } from './batches.js';
 
 export abstract class ScanMethods<K extends string | number, V> extends BatchMethods<K, V> {
@@ -49,14 +61,27 @@ export abstract class ScanMethods<K extends string | number, V> extends BatchMet
    * for await (const [key, user] of cache) console.log(key, user);
    * ```
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<[K, V], void, void> {
-    let page = await this.call(SCAN, ScanFields.Entries, undefined);
+  [Symbol.asyncIterator](): AsyncGenerator<[K, V], void, void> {
+    return this.scan();
+  }
+
+  /**
+   * As iterating over the cache, for a part of the keys, or with pages of another size.
+   *
+   * @example
+   * ```js
+   * for await (const [key, user] of cache.scan({ prefix: 'user:', page: 1_000 })) console.log(key, user);
+   * ```
+   */
+  async *scan(options?: ScanOptions): AsyncGenerator<[K, V], void, void> {
+    const { prefix, page: entries } = checkScan(options);
+    let page = await this.call(SCAN, ScanFields.Entries, prefix, entries);
     try {
       while (true) {
         for (const { key, value } of page.entries) yield [key as K, value as V];
         const { cursor } = page;
         if (cursor === 0) return;
-        page = await this.call(NEXT_PAGE, cursor);
+        page = await this.call(NEXT_PAGE, cursor, entries);
       }
     } finally {
       const { cursor } = page;

@@ -17,10 +17,15 @@ const FROM_MEMORY = ['get', 'peek', 'has'] as const;
 type TwinnedName = Exclude<SyncMethodName, (typeof FROM_MEMORY)[number]>;
 
 /** The type of the twin of a method. Written as a method, so that its parameters are compared as those of methods are. */
-type TwinOf<M> = M extends (...args: infer A) => Promise<infer R>
+type TwinOf<M> = M extends {
+  (...args: infer A): Promise<infer R>;
+  (...args: infer B): Promise<infer S>;
+}
   ? {
       /** As the method of the same name without `Sync`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
       twin(...args: A): R;
+      /** As the method of the same name without `Sync`, at once. @throws `ERR_CC_NOT_HOST` in a client. */
+      twin(...args: B): S;
     }['twin']
   : never;
 

@@ -114,11 +114,15 @@ export const asFlag: Read<boolean> = (_form, _value, numbers, at) => numbers[at]
 
 export const asNumber: Read<number> = (_form, _value, numbers, at) => numbers[at] as number;
 
-export const asCounted: Read<Counted> = (_form, _value, numbers, at) => ({
-  value: numbers[at] as number,
-  remainingTTL: numbers[at + 1] as number,
-  created: numbers[at + 2] === 1,
-});
+/** `undefined` where the counter was to be there and is not. */
+export const asCounter: Read<number | undefined> = (form, _value, numbers, at) =>
+  form === Form.Missing ? undefined : numbers[at];
+
+/** As {@link asCounter}. */
+export const asCounted: Read<Counted | undefined> = (form, _value, numbers, at) =>
+  form === Form.Missing
+    ? undefined
+    : { value: numbers[at] as number, remainingTTL: numbers[at + 1] as number, created: numbers[at + 2] === 1 };
 
 export const asInfo: Read<EntryInfo | undefined> = (form, _value, numbers, at) =>
   form === Form.Missing
@@ -143,6 +147,10 @@ export const asValues: Read<unknown[]> = (_form, answer) => {
 };
 
 export const asFlags: Read<boolean[]> = (_form, answer) => answer as boolean[];
+
+/** How many keys a batch of writes was done for, or a flag for each of them. */
+export const asDone: Read<number | boolean[]> = (form, answer, numbers, at) =>
+  form === Form.List ? (answer as boolean[]) : (numbers[at] as number);
 
 const ITEM_FIELDS = 5;
 

@@ -5,14 +5,14 @@
 
 import { codedError } from '../errors.js';
 import { OperationNumber, native } from '../native.js';
-import type { KeepOptions } from '../options/calls.js';
+import type { BatchOptions, EachOptions, EntryOptions } from '../options/calls.js';
 import { show } from '../options/checks.js';
 import { encodeFor } from '../values/place.js';
 import type { Encoded } from '../values/plain.js';
 import { OVERSIZE, UNSENT, encodedBytes, isOversize } from '../values/size.js';
-import { KEEP } from '../wire/fields.js';
+import { BATCH, KEEP } from '../wire/fields.js';
 import { checkKey, type FrameWriter } from '../wire/frames.js';
-import { asFlags, asNumber, asValues } from './answers.js';
+import { asDone, asFlags, asValues } from './answers.js';
 import type { Key } from './entries.js';
 import { argument, composite, operation, options, step, type Steps } from './operation.js';
 import type { DumpedEntry } from './scans.js';
@@ -23,10 +23,13 @@ const { MAX_CALL_KEYS, REQUEST_PART_BYTES, REQUEST_PART_KEYS } = native;
 interface Ready {
   key: Key;
   encoded: Encoded;
-  keep: KeepOptions;
+  keep: EntryOptions;
 }
 
 const KEYS = argument<readonly Key[]>();
+
+/** What a batch of writes is to answer. */
+const EACH = argument<EachOptions>();
 
 function writeKeys(frame: FrameWriter, keys: readonly Key[]): void {
   frame.integer(keys.length);
@@ -51,24 +54,28 @@ export const MANY_HAS = operation({
 
 export const MANY_DELETE = operation({
   number: OperationNumber.MDelete,
-  takes: [KEYS],
-  read: asNumber,
+  takes: [KEYS, EACH],
+  read: asDone,
   withoutHost: 0,
-  write: writeKeys,
+  write(frame, keys, each) {
+    writeKeys(frame, keys);
+    BATCH.write(frame, each);
+  },
 });
 
 export const MANY_SET = operation({
   number: OperationNumber.MSet,
-  takes: [argument<readonly Ready[]>()],
-  read: asNumber,
+  takes: [argument<readonly Ready[]>(), EACH],
+  read: asDone,
   withoutHost: 0,
-  write(frame, entries) {
+  write(frame, entries, each) {
     frame.integer(entries.length);
     for (const { key, encoded, keep } of entries) {
       frame.key(key);
       frame.value(encoded);
       KEEP.writeNested(frame, keep);
     }
+    BATCH.write(frame, each);
   },
 });
 
@@ -104,36 +111,74 @@ export const HAS_MANY = composite({
   },
 });
 
-/** How many of `keys` were deleted. */
+const checkEach = options<EachOptions>('each');
+const checkBatch = options<BatchOptions>('ttl', 'expiresAt', 'size', 'each');
+const checkKeep = options<EntryOptions>('ttl', 'expiresAt', 'size');
+
+/** How many of `keys` were deleted, or for each whether it was. */
 export const DELETE_MANY = composite({
   method: 'mDelete',
-  *run(keys: Iterable<Key>): Steps<number> {
-    let deleted = 0;
-    for (const chunk of chunks(keysOf(keys), keyBytes)) deleted += yield* step(MANY_DELETE, chunk);
-    return deleted;
+  *run(keys: Iterable<Key>, given?: EachOptions): Steps<Done> {
+    const { each = false } = checkEach(given);
+    const all = keysOf(keys);
+    const done = new Tally(each);
+    // A key that is named twice can be deleted once.
+    for (const chunk of chunks(each ? [...new Set(all)] : all, keyBytes)) {
+      done.add(chunk, yield* step(MANY_DELETE, chunk, { each }));
+    }
+    return done.result;
   },
 });
 
-const checkKeep = options<KeepOptions>('ttl', 'size');
-
-/** How many of `entries` were stored. All entries are checked before the first is sent. */
+/** How many of `entries` were stored, or for each key whether it was. All are checked before the first is sent. */
 export const SET_MANY = composite({
   method: 'mSet',
-  *run(entries: Iterable<unknown>, given?: KeepOptions): Steps<number> {
-    const keep = checkKeep(given);
+  *run(entries: Iterable<unknown>, given?: BatchOptions): Steps<Done> {
+    const { each = false, ...keep } = checkBatch(given);
     const ready = gathered('entries', entries, (entry) => readyEntry(entry, keep));
-    let stored = 0;
-    for (const chunk of chunks(ready, entryBytes)) stored += yield* step(MANY_SET, chunk);
-    return stored;
+    const done = new Tally(each);
+    for (const chunk of chunks(ready, entryBytes)) {
+      const answer = yield* step(MANY_SET, chunk, { each });
+      done.add(
+        chunk.map(({ key }) => key),
+        answer,
+      );
+    }
+    return done.result;
   },
 });
+
+/** What a batch of writes resolves: for how many keys it was done, or for each whether it was. */
+type Done = number | Map<Key, boolean>;
+
+/** Adds up the answers to the parts of a batch of writes. */
+class Tally {
+  readonly #flags: Map<Key, boolean> | undefined;
+  #count = 0;
+
+  constructor(each: boolean) {
+    this.#flags = each ? new Map() : undefined;
+  }
+
+  /** Without a host the answer is 0, and none was done. */
+  add(keys: readonly Key[], answer: number | boolean[]): void {
+    if (typeof answer === 'number') this.#count += answer;
+    const flags = this.#flags;
+    if (flags)
+      for (const [index, key] of keys.entries()) flags.set(key, typeof answer !== 'number' && answer[index] === true);
+  }
+
+  get result(): Done {
+    return this.#flags ?? this.#count;
+  }
+}
 
 /** Loads a snapshot, the most recently used entry last, so that the order is preserved. */
 export const LOAD = composite({
   method: 'load',
   sync: false,
   *run(dumped: Iterable<readonly [Key, DumpedEntry]>): Steps<number> {
-    const loaded = gathered('entries', dumped, (item): [Key, unknown, KeepOptions] => {
+    const loaded = gathered('entries', dumped, (item): [Key, unknown, EntryOptions] => {
       const [key, entry] = Array.isArray(item) ? (item as [Key, DumpedEntry | undefined]) : [];
       if (typeof entry !== 'object' || entry === null || key === undefined) {
         throw codedError(
@@ -144,7 +189,7 @@ export const LOAD = composite({
       const { value, ttl = 0, size } = entry;
       return [key, value, { ttl, ...(size === undefined ? {} : { size }) }];
     });
-    return yield* SET_MANY.run(loaded.reverse());
+    return (yield* SET_MANY.run(loaded.reverse())) as number;
   },
 });
 
@@ -182,14 +227,14 @@ function iterable<T>(name: string, value: Iterable<T>): Iterable<T> {
   throw codedError('ERR_CC_INVALID_ARGUMENT', `\`${name}\` is ${show(value)}; an array or another iterable is needed`);
 }
 
-function readyEntry(entry: unknown, defaults: KeepOptions): Ready {
+function readyEntry(entry: unknown, defaults: EntryOptions): Ready {
   if (!Array.isArray(entry) || entry.length < 2) {
     throw codedError(
       'ERR_CC_INVALID_ARGUMENT',
       `an entry is ${show(entry)}; [key, value] or [key, value, options] is needed`,
     );
   }
-  const [key, value, own] = entry as [Key, unknown, KeepOptions | undefined];
+  const [key, value, own] = entry as [Key, unknown, EntryOptions | undefined];
   // The frame checks keys too; a batch is checked as a whole before any of it is sent.
   checkKey(key);
   const [encoded, keep] = [encodeFor(value, { key }), { ...defaults, ...checkKeep(own) }];

@@ -6,11 +6,13 @@ import type { CountOptions } from '../options/calls.js';
 import { show } from '../options/checks.js';
 import { COUNT_BY } from '../wire/fields.js';
 import type { FrameWriter } from '../wire/frames.js';
-import { asCounted, asNumber } from './answers.js';
+import { asCounted, asCounter } from './answers.js';
 import { KEY, type Key } from './entries.js';
 import { REJECT, argument, operation, options } from './operation.js';
 
-const takes = [KEY, argument<number | undefined>(), options<CountOptions>('ttl', 'size', 'min', 'max')] as const;
+const COUNT_OPTIONS = options<CountOptions>('ttl', 'size', 'min', 'max', 'now', 'ifPresent');
+
+const takes = [KEY, argument<number | undefined>(), COUNT_OPTIONS] as const;
 
 function write(frame: FrameWriter, key: Key, amount = 1, by: CountOptions): void {
   checkAmount(amount);
@@ -23,7 +25,7 @@ export const INCR = operation({
   number: OperationNumber.Count,
   method: 'incr',
   takes,
-  read: asNumber,
+  read: asCounter,
   withoutHost: REJECT,
   write,
 });
@@ -32,7 +34,7 @@ export const DECR = operation({
   number: OperationNumber.Count,
   method: 'decr',
   takes,
-  read: asNumber,
+  read: asCounter,
   withoutHost: REJECT,
   write: (frame, key, amount = 1, by) => write(frame, key, negated(amount), by),
 });

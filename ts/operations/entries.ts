@@ -1,7 +1,7 @@
 /** Operations on one entry. */
 
 import { OperationNumber } from '../native.js';
-import type { KeepOptions, SetOptions } from '../options/calls.js';
+import type { EntryOptions, SetOptions, TouchOptions } from '../options/calls.js';
 import type { Encoded } from '../values/plain.js';
 import { OVERSIZE, UNSENT, isOversize } from '../values/size.js';
 import { KEEP, RESTART } from '../wire/fields.js';
@@ -14,8 +14,8 @@ export type Key = string | number;
 export const KEY = argument<Key>();
 
 /** How to keep an entry, as `set` is told. */
-const SET_OPTIONS = options<SetOptions>('ttl', 'expiresAt', 'size');
-const KEEP_OPTIONS = options<KeepOptions>('ttl', 'size');
+const SET_OPTIONS = options<SetOptions>('ttl', 'expiresAt', 'size', 'ifPresent');
+const ENTRY_OPTIONS = options<EntryOptions>('ttl', 'expiresAt', 'size');
 
 const writeKey = (frame: FrameWriter, key: Key) => frame.key(key);
 
@@ -92,7 +92,7 @@ export const SET = operation({
 export const SET_IF_ABSENT = operation({
   number: OperationNumber.SetIfAbsent,
   method: 'setIfAbsent',
-  takes: [KEY, VALUE, KEEP_OPTIONS],
+  takes: [KEY, VALUE, ENTRY_OPTIONS],
   read: asFlag,
   withoutHost: REJECT,
   write: writeEntry,
@@ -129,7 +129,7 @@ export const GET_AND_DELETE = operation({
 export const TOUCH = operation({
   number: OperationNumber.Touch,
   method: 'touch',
-  takes: [KEY, options<{ ttl?: number }>('ttl')],
+  takes: [KEY, options<TouchOptions>('ttl', 'expiresAt')],
   read: asFlag,
   withoutHost: false,
   write(frame, key, restart) {

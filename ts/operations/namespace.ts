@@ -92,6 +92,7 @@ export const PURGE_STALE = operation({
 
 export const DESTROY = operation({
   number: OperationNumber.Destroy,
+  method: 'destroy',
   read: asFlag,
   withoutHost: REJECT,
 });

@@ -4,7 +4,8 @@ import { OperationNumber, native } from '../native.js';
 import { asFlag, asPage, type PageEntry } from './answers.js';
 import type { Key } from './entries.js';
 import { PREFIX, writePrefix } from './namespace.js';
-import { argument, composite, operation, step, type Steps } from './operation.js';
+import type { ScanOptions } from '../options/calls.js';
+import { argument, composite, operation, options, step, type Steps } from './operation.js';
 
 /** The parts of each entry that a scan returns, by their number on the wire. */
 export enum ScanFields {
@@ -15,32 +16,38 @@ export enum ScanFields {
 }
 
 /** Entries per page. */
-const { PAGE_ENTRIES } = native;
+const { PAGE_ENTRIES, MAX_PAGE } = native;
 
 const CURSOR = argument<number>();
 
 const EMPTY = { cursor: 0, entries: [] };
 
+/** How to go through entries page by page. */
+export function checkScan(given: ScanOptions | undefined): ScanOptions {
+  const checked = options<ScanOptions>('prefix', 'page')(given);
+  return { ...checked, page: Math.min(checked.page ?? PAGE_ENTRIES, MAX_PAGE) };
+}
+
 export const SCAN = operation({
   number: OperationNumber.Scan,
-  takes: [argument<ScanFields>(), argument<string | undefined>()],
+  takes: [argument<ScanFields>(), argument<string | undefined>(), argument<number | undefined>()],
   read: asPage,
   withoutHost: EMPTY,
-  write(frame, fields, prefix) {
+  write(frame, fields, prefix, page = PAGE_ENTRIES) {
     frame.byte(fields);
     writePrefix(frame, prefix);
-    frame.integer(PAGE_ENTRIES);
+    frame.integer(page);
   },
 });
 
 export const NEXT_PAGE = operation({
   number: OperationNumber.ScanNext,
-  takes: [CURSOR],
+  takes: [CURSOR, argument<number | undefined>()],
   read: asPage,
   withoutHost: EMPTY,
-  write(frame, cursor) {
+  write(frame, cursor, page = PAGE_ENTRIES) {
     frame.integer(cursor);
-    frame.integer(PAGE_ENTRIES);
+    frame.integer(page);
   },
 });
 
@@ -66,10 +73,10 @@ export type Dump<K = Key, V = unknown> = [key: K, entry: DumpedEntry<V>][];
 
 /** All entries, most recently used first. */
 function* all(fields: ScanFields, prefix?: string): Steps<PageEntry[]> {
-  let { cursor, entries } = yield* step(SCAN, fields, prefix);
+  let { cursor, entries } = yield* step(SCAN, fields, prefix, undefined);
   const found = entries;
   while (cursor !== 0) {
-    ({ cursor, entries } = yield* step(NEXT_PAGE, cursor));
+    ({ cursor, entries } = yield* step(NEXT_PAGE, cursor, undefined));
     for (const entry of entries) found.push(entry);
   }
   return found;

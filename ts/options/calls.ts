@@ -15,18 +15,40 @@ import {
   type Check,
 } from './checks.js';
 
-/** How to keep an entry. */
-export interface SetOptions {
+/** How to keep an entry that a counter or a load creates. */
+export interface KeepOptions {
   /** Time to live in ms; 0 is none. Default: the namespace's. */
   ttl?: number;
-  /** Milliseconds since the Unix epoch at which the entry ends; wins over `ttl`. */
-  expiresAt?: number;
   /** Size that counts against the bounds. Default: the bytes that key and value take. */
   size?: number;
 }
 
-/** How to keep an entry that a counter, a batch or a load creates. */
-export type KeepOptions = Omit<SetOptions, 'expiresAt'>;
+/** How to keep an entry. */
+export interface EntryOptions extends KeepOptions {
+  /**
+   * Milliseconds since the Unix epoch at which the entry ends, by this process's `Date.now()`; wins over `ttl`. An end
+   * that is past removes what is there.
+   */
+  expiresAt?: number;
+}
+
+/** How to store an entry. */
+export interface SetOptions extends EntryOptions {
+  /** Store only over a fresh entry. Default `false`. */
+  ifPresent?: boolean;
+}
+
+/** How to store or delete many entries. */
+export interface EachOptions {
+  /** Resolve a `Map` with a boolean for each key, instead of a number. Default `false`. */
+  each?: boolean;
+}
+
+/** How to keep the entries of a batch, and what to resolve. */
+export interface BatchOptions extends EntryOptions, EachOptions {}
+
+/** The new end of an entry. */
+export type TouchOptions = Pick<EntryOptions, 'ttl' | 'expiresAt'>;
 
 /** How to change a counter. */
 export interface CountOptions extends KeepOptions {
@@ -34,6 +56,21 @@ export interface CountOptions extends KeepOptions {
   min?: number;
   /** The result is never above. */
   max?: number;
+  /**
+   * The caller's `Date.now()`: whether the counter's time is over is then judged by the caller's clock. Default: the
+   * host's clock, which no change of the time of day affects.
+   */
+  now?: number;
+  /** Do not create the counter; `undefined` is resolved where there is none. Default `false`. */
+  ifPresent?: boolean;
+}
+
+/** Which entries to go through, and how. */
+export interface ScanOptions {
+  /** Only string keys that begin so. */
+  prefix?: string;
+  /** Entries that are fetched at once. Default 1 024, at most 4 096. */
+  page?: number;
 }
 
 /** How to load. */
@@ -90,6 +127,10 @@ const CALL_OPTIONS = {
   forceRefresh: boolean,
   signal: abortSignal,
   prefix: text,
+  page: positiveInteger,
+  now: finite,
+  ifPresent: boolean,
+  each: boolean,
   endpoint: path,
 } as const satisfies Record<string, Check>;
 

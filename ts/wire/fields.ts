@@ -3,6 +3,7 @@
  * their bits and the version that introduced them.
  */
 
+import { rangeError } from '../errors.js';
 import { native } from '../native.js';
 import type { FrameWriter } from './frames.js';
 
@@ -14,8 +15,14 @@ interface Field {
 
 const FIELDS = new Map<string, Field>(native.fields().map(({ name, bit, since }) => [name, { bit, since }]));
 
-/** How the value of a field is encoded. */
-type Kind = 'integer' | 'micros' | 'double' | 'flag';
+/**
+ * How the value of a field is encoded. `'until'` is a time of day, which is sent as the time that is left; a `'mark'` is
+ * its bit alone, set for `true`.
+ */
+type Kind = 'integer' | 'micros' | 'until' | 'double' | 'flag' | 'mark';
+
+/** The field of an option that has another name. */
+type Renamed = readonly [kind: Kind, field: string];
 
 /** One field and how to write its value. */
 interface FieldWriter extends Field {
@@ -28,9 +35,10 @@ export class Fields {
   readonly #fields: readonly FieldWriter[];
 
   /** `kinds`: the options of `structure`, in the order of their bits. */
-  constructor(structure: string, kinds: Readonly<Record<string, Kind>>) {
-    this.#fields = Object.entries(kinds).map(([option, kind]) => {
-      const field = FIELDS.get(`${structure}.${snakeCase(option)}`);
+  constructor(structure: string, kinds: Readonly<Record<string, Kind | Renamed>>) {
+    this.#fields = Object.entries(kinds).map(([option, given]) => {
+      const [kind, name] = typeof given === 'string' ? [given, snakeCase(option)] : given;
+      const field = FIELDS.get(`${structure}.${name}`);
       if (!field) throw new Error(`the addon has no field for option ${option} of ${structure}`);
       return { ...field, option, kind };
     });
@@ -58,22 +66,27 @@ export class Fields {
   #bits(options: Record<string, unknown> | undefined): number {
     let bits = 0;
     if (options === undefined) return bits;
-    for (const { option, bit } of this.#fields) if (options[option] !== undefined) bits += 2 ** bit;
+    for (const field of this.#fields) if (isSet(field, options)) bits += 2 ** field.bit;
     return bits;
   }
 
   #values(frame: FrameWriter, options: Record<string, unknown>): void {
-    for (const { option, kind, since } of this.#fields) {
+    for (const field of this.#fields) {
+      if (!isSet(field, options)) continue;
+      const { option, kind, since } = field;
       const value = options[option];
-      if (value === undefined) continue;
       frame.need(since);
       if (kind === 'micros') frame.integer(micros(value as number));
       else if (kind === 'integer') frame.integer(value as number);
       else if (kind === 'double') frame.double(value as number);
-      else frame.flag(value as boolean);
+      else if (kind === 'until') frame.integer(microsUntil(option, value as number));
+      else if (kind === 'flag') frame.flag(value as boolean);
     }
   }
 }
+
+const isSet = ({ option, kind }: FieldWriter, options: Record<string, unknown>) =>
+  kind === 'mark' ? options[option] === true : options[option] !== undefined;
 
 const { MAX_TTL } = native;
 
@@ -83,13 +96,44 @@ export function micros(milliseconds: number): number {
   return milliseconds > 0 ? Math.max(whole, 1) : whole;
 }
 
+/**
+ * The microseconds that are left until a time of day; 0 when it is past. The clock is the application's own `Date`,
+ * which set the time: where a test replaces it, both are of the same clock.
+ *
+ * @throws `ERR_CC_INVALID_OPTION` for a time that is too far away.
+ */
+function microsUntil(option: string, time: number): number {
+  const left = time - Date.now();
+  if (left > MAX_TTL) {
+    throw rangeError(
+      'ERR_CC_INVALID_OPTION',
+      `option \`${option}\` is ${time}; allowed is an end at most ${MAX_TTL} ms from now`,
+    );
+  }
+  return micros(left);
+}
+
 const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-export const KEEP = new Fields('keep', { ttl: 'micros', expiresAt: 'double', size: 'integer' });
+export const KEEP = new Fields('keep', {
+  ttl: 'micros',
+  size: 'integer',
+  expiresAt: ['until', 'expires_in'],
+  ifPresent: 'mark',
+});
 
-export const COUNT_BY = new Fields('count by', { ttl: 'micros', min: 'double', max: 'double', size: 'integer' });
+export const COUNT_BY = new Fields('count by', {
+  ttl: 'micros',
+  min: 'double',
+  max: 'double',
+  size: 'integer',
+  now: 'double',
+  ifPresent: 'mark',
+});
 
-export const RESTART = new Fields('touch', { ttl: 'micros' });
+export const BATCH = new Fields('batch', { each: 'mark' });
+
+export const RESTART = new Fields('touch', { ttl: 'micros', expiresAt: ['until', 'expires_in'] });
 
 export const NAMESPACE_FIELDS = new Fields('options', {
   max: 'integer',

@@ -35,7 +35,7 @@ use clustered_cache_core::value::encode_number;
 use clustered_cache_core::wire::answer::{PageItem, Response};
 use clustered_cache_core::wire::frame::{LENGTH_BYTES, RequestHead};
 use clustered_cache_core::wire::structures::{
-    CountBy, EntryInfo, ItemFacts, Keep, NamespaceOptions, Settings, Stats,
+    Batch, CountBy, EntryInfo, ItemFacts, Keep, NamespaceOptions, Settings, Stats,
 };
 use clustered_cache_core::wire::{Blob, HOST, UNASKED};
 use support::{Host, LONG, PATIENCE, Raw, Seen, TestClient, own_listener};
@@ -113,8 +113,14 @@ fn requests() -> Vec<Vec<u8>> {
     let (key, other, number) = (text_key("key"), text_key("key 2"), encode_number(7.0));
     let (value, long) = (text_value("value"), text_value(&"x".repeat(500)));
     let (blob, prefix) = (Blob(&key), &key[..2]);
-    let kept = Keep { ttl: Some(5_000), expires_at: Some(1.0e12), size: Some(3) };
-    let by = CountBy { ttl: Some(9_000), min: Some(-5.0), max: Some(1.0e300), size: None };
+    let kept = Keep { ttl: Some(5_000), expires_at: Some(1.0e12), size: Some(3), ..Keep::default() };
+    let by = CountBy {
+        ttl: Some(9_000),
+        min: Some(-5.0),
+        max: Some(1.0e300),
+        now: Some(1.0e12),
+        ..CountBy::default()
+    };
     let bounds =
         NamespaceOptions { max: Some(20), max_size: Some(4_000), ttl: Some(7_000), ..Default::default() };
     let flags = NamespaceOptions { ttl_autopurge: Some(true), update_age_on_get: Some(true), ..bounds };
@@ -138,11 +144,14 @@ fn requests() -> Vec<Vec<u8>> {
         any(Clear { prefix: None }),
         any(MGet { keys: vec![blob, Blob(&other), blob] }),
         any(MHas { keys: vec![blob, Blob(&other)] }),
-        any(MSet { entries: vec![new_entry(&key, &long), new_entry(&other, &number)] }),
-        any(MDelete { keys: vec![blob, Blob(&other)] }),
+        any(MSet {
+            entries: vec![new_entry(&key, &long), new_entry(&other, &number)],
+            batch: Batch { each: true },
+        }),
+        any(MDelete { keys: vec![blob, Blob(&other)], batch: Batch::default() }),
         any(Count { key: Blob(&other), amount: -2.5, by }),
         any(ReadInfo { key: blob }),
-        any(Touch { key: blob, restart: Restart { ttl: Some(10_000) } }),
+        any(Touch { key: blob, restart: Restart { ttl: Some(10_000), expires_in: Some(7) } }),
         any(PurgeStale {}),
         any(BeginScan { fields: ScanFields::Dump, prefix: Some(Blob(prefix)), limit: 1 }),
         any(BeginScan { fields: ScanFields::Keys, prefix: None, limit: 1 }),

@@ -26,7 +26,7 @@ use clustered_cache_core::wire::Blob;
 use clustered_cache_core::wire::answer::{PageItem, Response};
 use clustered_cache_core::wire::fields::Nested;
 use clustered_cache_core::wire::frame::{LENGTH_BYTES, RequestHead};
-use clustered_cache_core::wire::structures::{CountBy, EntryInfo, Keep, NamespaceOptions, Stats};
+use clustered_cache_core::wire::structures::{Batch, CountBy, EntryInfo, Keep, NamespaceOptions, Stats};
 
 /// Each kind of namespace gets this many operations.
 const OPERATIONS: usize = 30_000;
@@ -80,6 +80,8 @@ impl Random {
             ttl: self.ttl(),
             expires_at: self.one_in(8).then(|| wall_ms + self.below(40) as f64 - 8.0),
             size: self.one_in(4).then(|| 1 + self.below(60)),
+            expires_in: self.one_in(8).then(|| self.millis(40)),
+            if_present: self.one_in(8),
         }
     }
 }
@@ -94,6 +96,8 @@ struct Kept {
     /// Restarted by reads.
     ttl: Option<u64>,
     stored: u64,
+    /// When its window began, in microseconds by the clock of the process that counts.
+    window: Option<i64>,
     size: Option<u64>,
 }
 
@@ -108,6 +112,18 @@ impl Kept {
 
     fn remaining(&self, now: u64) -> Option<u64> {
         self.deadline.map(|deadline| deadline.saturating_sub(now))
+    }
+
+    /// Another deadline and ttl. A window by a caller's clock begins as much later as it does by the host's.
+    fn retime(&mut self, deadline: Option<u64>, ttl: Option<u64>) {
+        let begin =
+            |deadline: Option<u64>, ttl: Option<u64>| Some(deadline? as i64 - ttl.unwrap_or(0) as i64);
+        if let (Some(older), Some(newer), Some(_)) =
+            (begin(self.deadline, self.ttl), begin(deadline, ttl), ttl)
+        {
+            self.window = self.window.map(|window| window + newer - older);
+        }
+        (self.deadline, self.ttl) = (deadline, ttl);
     }
 }
 
@@ -140,7 +156,7 @@ impl Model {
     fn restart(&mut self, at: usize) {
         let kept = &mut self.kept[at];
         if let Some(ttl) = kept.ttl {
-            kept.deadline = Some(self.now + ttl);
+            kept.retime(Some(self.now + ttl), Some(ttl));
         }
     }
 
@@ -179,16 +195,20 @@ impl Model {
     }
 
     fn set(&mut self, key: &[u8], value: &[u8], keep: &Keep) -> bool {
-        let (deadline, ttl) = match keep.expires_at {
+        if keep.if_present && self.fresh(key).is_none() {
+            return false;
+        }
+        let ends = keep.expires_in.map(|micros| self.wall_ms + micros as f64 / 1e3).or(keep.expires_at);
+        let (deadline, ttl) = match ends {
             Some(at) if at <= self.wall_ms => {
                 self.kept.retain(|kept| kept.key != key);
                 return false;
             }
-            Some(at) => (Some(self.now + ((at - self.wall_ms) * 1e3).ceil() as u64), None),
+            Some(at) => (Some(self.now + ((at - self.wall_ms) * 1e3).round() as u64), None),
             None => self.times(keep.ttl),
         };
         let (key, value) = (key.to_vec(), value.to_vec());
-        self.put(Kept { key, value, deadline, ttl, stored: self.now, size: keep.size })
+        self.put(Kept { key, value, deadline, ttl, stored: self.now, window: None, size: keep.size })
     }
 
     fn set_if_absent(&mut self, key: &[u8], value: &[u8], keep: &Keep) -> bool {
@@ -264,14 +284,27 @@ impl Model {
         (before - self.kept.len()) as u64
     }
 
-    /// Value, remaining time, created; or the code of the error.
+    /// The counter that runs by the caller's clock, if it has one, with the end that it has then.
+    fn running(&self, key: &[u8], by: &CountBy) -> Option<Kept> {
+        let mut kept = self.kept[self.find(key)?].clone();
+        if let (Some(now), Some(window), Some(ttl)) = (by.now, kept.window, kept.ttl) {
+            let passed = ((now * 1e3) as i64 - window).max(0);
+            kept.deadline = Some(self.now + (ttl as i64 - passed).max(0) as u64);
+        }
+        (!kept.is_stale(self.now)).then_some(kept)
+    }
+
+    /// Value, remaining time, created; or the code of the error. `None` when it was to be there and is not.
     fn count(
         &mut self,
         key: &[u8],
         amount: f64,
         by: &CountBy,
-    ) -> Result<(f64, Option<u64>, bool), &'static str> {
-        let older = self.fresh(key).map(|at| self.kept[at].clone());
+    ) -> Result<Option<(f64, Option<u64>, bool)>, &'static str> {
+        let older = self.running(key, by);
+        if older.is_none() && by.if_present {
+            return Ok(None);
+        }
         let before = match &older {
             Some(older) => decode_number(&older.value).ok_or("ERR_CC_NOT_A_NUMBER")?,
             None => 0.0,
@@ -281,8 +314,9 @@ impl Model {
         let value = by.max.map_or(value, |max| value.min(max));
         let created = older.is_none();
         let (deadline, ttl) = self.times(by.ttl);
-        let (key, stored) = (key.to_vec(), self.now);
-        let mut kept = older.unwrap_or(Kept { key, value: Vec::new(), deadline, ttl, stored, size: None });
+        let (key, stored, window) = (key.to_vec(), self.now, by.now.map(|now| (now * 1e3) as i64));
+        let new = Kept { key, value: Vec::new(), deadline, ttl, stored, window, size: None };
+        let mut kept = older.unwrap_or(new);
         kept.value = encode_number(value).to_vec();
         kept.size = by.size.or(kept.size);
         if !self.fits(&kept) {
@@ -291,14 +325,22 @@ impl Model {
         }
         let remaining = kept.remaining(self.now);
         self.put(kept);
-        Ok((value, remaining, created))
+        Ok(Some((value, remaining, created)))
     }
 
-    fn touch(&mut self, key: &[u8], ttl: Option<u64>) -> bool {
+    fn touch(&mut self, key: &[u8], restart: &Restart) -> bool {
         let Some(at) = self.fresh(key) else { return false };
-        match ttl {
-            Some(_) => (self.kept[at].deadline, self.kept[at].ttl) = self.times(ttl),
-            None => self.restart(at),
+        match (restart.expires_in, restart.ttl) {
+            (Some(0), _) => {
+                self.kept.remove(at);
+                self.stats.expirations += 1;
+            }
+            (Some(micros), _) => self.kept[at].retime(Some(self.now + micros), None),
+            (None, Some(_)) => {
+                let (deadline, ttl) = self.times(restart.ttl);
+                self.kept[at].retime(deadline, ttl);
+            }
+            (None, None) => self.restart(at),
         }
         true
     }
@@ -436,10 +478,14 @@ impl Run {
             min: self.random.one_in(3).then_some(0.0),
             max: self.random.one_in(3).then_some(50.0),
             size: self.random.one_in(6).then(|| 1 + self.random.below(60)),
+            // A clock of its own, which is never quite that of the host.
+            now: self.random.one_in(2).then(|| self.model.wall_ms + self.random.below(24) as f64 - 12.0),
+            if_present: self.random.one_in(6),
         };
         let request = Count { key: Blob(&key), amount, by };
         match self.model.count(&key, amount, &by) {
-            Ok((value, remaining, created)) => {
+            Ok(None) => self.expect(request, &Response::Missing),
+            Ok(Some((value, remaining, created))) => {
                 self.expect(request, &Response::Counted { value, remaining, created });
             }
             Err(expected) => self.ask(request, |reply| {
@@ -450,8 +496,9 @@ impl Run {
 
     fn touch(&mut self) {
         let (key, ttl) = (self.random.key(), self.random.ttl());
-        let touched = self.model.touch(&key, ttl);
-        self.expect(Touch { key: Blob(&key), restart: Restart { ttl } }, &Response::Flag(touched));
+        let restart = Restart { ttl, expires_in: self.random.one_in(6).then(|| self.random.millis(40)) };
+        let touched = self.model.touch(&key, &restart);
+        self.expect(Touch { key: Blob(&key), restart }, &Response::Flag(touched));
     }
 
     fn info(&mut self) {
@@ -461,7 +508,10 @@ impl Run {
             Some(kept) => Response::Info(EntryInfo {
                 remaining: kept.remaining(now),
                 size: kept.weight(),
-                created: self.model.wall_ms - (now - kept.stored) as f64 / 1e3,
+                created: match kept.window {
+                    Some(window) => window as f64 / 1e3,
+                    None => self.model.wall_ms - (now - kept.stored) as f64 / 1e3,
+                },
             }),
             None => Response::Missing,
         };
@@ -471,6 +521,7 @@ impl Run {
     fn many(&mut self) {
         let keys: Vec<_> = (0..self.random.below(6)).map(|_| self.random.key()).collect();
         let blobs: Vec<_> = keys.iter().map(|key| Blob(key)).collect();
+        let batch = Batch { each: self.random.one_in(2) };
         match self.random.below(4) {
             0 => {
                 let values: Vec<_> = keys.iter().map(|key| self.model.get(key)).collect();
@@ -482,15 +533,15 @@ impl Run {
                 self.expect(MHas { keys: blobs }, &Response::Flags(flags));
             }
             2 => {
-                let deleted = keys.iter().filter(|key| self.model.delete(key)).count();
-                self.expect(MDelete { keys: blobs }, &Response::Number(deleted as f64));
+                let deleted = keys.iter().map(|key| self.model.delete(key)).collect();
+                self.expect(MDelete { keys: blobs, batch }, &done(deleted, batch));
             }
             _ => {
                 let (value, keep) = (self.random.value(), self.random.keep(self.model.wall_ms));
-                let stored = keys.iter().filter(|key| self.model.set(key, &value, &keep)).count();
+                let stored = keys.iter().map(|key| self.model.set(key, &value, &keep)).collect();
                 let entry = |key| NewEntry { key, value: Blob(&value), keep: keep.into() };
                 let entries = blobs.into_iter().map(entry).collect();
-                self.expect(MSet { entries }, &Response::Number(stored as f64));
+                self.expect(MSet { entries, batch }, &done(stored, batch));
             }
         }
     }
@@ -572,6 +623,14 @@ impl Run {
         if let Some(soonest) = self.model.kept.iter().filter_map(|kept| kept.deadline).min() {
             assert!(next.is_some_and(|next| next <= soonest), "the store asks to be called in time");
         }
+    }
+}
+
+fn done(flags: Vec<bool>, batch: Batch) -> Response<'static> {
+    if batch.each {
+        Response::Flags(flags)
+    } else {
+        Response::Number(flags.into_iter().filter(|done| *done).count() as f64)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::session::Session;
 use crate::value::check_value;
 use crate::wire::Blob;
 use crate::wire::answer::Response;
+use crate::wire::structures::Batch;
 
 message! {
     /// Many values. → `Values`, perhaps fewer than asked for: the client asks for the rest
@@ -65,10 +66,12 @@ impl Run for MHas<'_> {
 }
 
 message! {
-    /// Many `set`. All entries are checked before the first is stored. → `Number` (stored)
+    /// Many `set`. All entries are checked before the first is stored. → `Number` (stored), or `Flags` (each stored)
     MSet<'a>: MSet {
         /// What to store.
-        entries: Vec<NewEntry<'a>>,
+        entries: Vec<NewEntry<'a>>;
+        /// What to answer.
+        batch: Batch
     }
 }
 
@@ -85,26 +88,27 @@ impl Run for MSet<'_> {
             .collect::<Result<Vec<_>>>()?;
         let keeps_null = session.enter(call.handle, |state, _, _| state.keeps_null())?;
         checked.iter().try_for_each(|entry| check_value(entry.value, keeps_null))?;
-        let mut stored = 0;
+        let mut stored = Vec::with_capacity(checked.len());
         for part in parts(&checked) {
-            let more = session.enter(call.handle, |state, _, now| {
-                part.iter().try_fold(0_usize, |stored, entry| {
-                    let set = state.set(entry.key, entry.value, &entry.terms, now)?;
-                    Ok::<_, Error>(stored + usize::from(set))
+            session.enter(call.handle, |state, _, now| {
+                part.iter().try_for_each(|entry| {
+                    stored.push(state.set(entry.key, entry.value, &entry.terms, now)?);
+                    Ok::<_, Error>(())
                 })
-            })?;
-            stored += more?;
+            })??;
         }
-        reply(Response::Number(stored as f64));
+        reply(done(stored, self.batch));
         Ok(())
     }
 }
 
 message! {
-    /// Many `delete`. → `Number` (deleted)
+    /// Many `delete`. → `Number` (deleted), or `Flags` (each deleted)
     MDelete<'a>: MDelete {
         /// Encoded keys.
-        keys: Vec<Blob<'a>>,
+        keys: Vec<Blob<'a>>;
+        /// What to answer.
+        batch: Batch
     }
 }
 
@@ -112,15 +116,23 @@ impl Run for MDelete<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
         let keys = &self.keys;
         checks::keys(keys)?;
-        let mut deleted = 0;
+        let mut deleted = Vec::with_capacity(keys.len());
         for part in parts(keys) {
-            deleted += session.enter(call.handle, |state, _, now| {
-                part.iter().filter(|key| state.delete(key.0, now)).count()
+            session.enter(call.handle, |state, _, now| {
+                deleted.extend(part.iter().map(|key| state.delete(key.0, now)));
             })?;
         }
-        reply(Response::Number(deleted as f64));
+        reply(done(deleted, self.batch));
         Ok(())
     }
+}
+
+/// The answer of a batch of writes: what was done for each key, or for how many.
+fn done(flags: Vec<bool>, batch: Batch) -> Response<'static> {
+    if batch.each {
+        return Response::Flags(flags);
+    }
+    Response::Number(flags.into_iter().filter(|done| *done).count() as f64)
 }
 
 /// Parts between which other requests are carried out. An empty batch has one all the same: it needs an open handle too.

@@ -4,13 +4,13 @@ use super::{Call, Reply, Run, checks};
 use crate::error::Result;
 use crate::message;
 use crate::session::Session;
-use crate::store::Addition;
+use crate::store::{Addition, Counter};
 use crate::wire::Blob;
 use crate::wire::answer::Response;
 use crate::wire::structures::CountBy;
 
 message! {
-    /// Adds to a counter. → `Counted`
+    /// Adds to a counter. → `Counted`, or `Missing` where it was to be there and is not
     Count<'a>: Count {
         /// Encoded key.
         key: Blob<'a>,
@@ -25,8 +25,10 @@ impl Run for Count<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
         let (key, addition) = (checks::key(&self.key)?, Addition::new(self.amount, &self.by)?);
         let counter = session.enter(call.handle, |state, _, now| state.count(key, &addition, now))??;
-        let (value, remaining, created) = (counter.value, counter.remaining, counter.created);
-        reply(Response::Counted { value, remaining, created });
+        reply(match counter {
+            Some(Counter { value, remaining, created }) => Response::Counted { value, remaining, created },
+            None => Response::Missing,
+        });
         Ok(())
     }
 }

@@ -76,7 +76,8 @@ impl Run for ReadInfo<'_> {
             reply(Response::Missing);
             return Ok(());
         };
-        let created = session.clock().wall_ms() - known.age as f64 / 1e3;
+        let clock = session.clock();
+        let created = known.stored.wall_ms(clock, clock.now());
         reply(Response::Info(EntryInfo { remaining: known.remaining, size: known.size, created }));
         Ok(())
     }
@@ -211,6 +212,8 @@ tagged! {
     pub struct Restart, "touch": Refused {
         /// Time to live in microseconds; 0 is none; `None` is the namespace's.
         0 ttl: Option<u64>, since 0;
+        /// Microseconds from now at which it expires, whatever reads do; 0 is past. Wins over `ttl`.
+        1 expires_in: Option<u64>, since 1;
     }
 }
 
@@ -226,7 +229,11 @@ message! {
 
 impl Run for Touch<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
-        let (key, span) = (checks::key(&self.key)?, Span::from_ttl(self.restart.ttl)?);
+        let (key, now) = (checks::key(&self.key)?, session.clock().now());
+        let span = match self.restart.expires_in {
+            Some(micros) => Span::ending_in(micros, now)?,
+            None => Span::from_ttl(self.restart.ttl)?,
+        };
         session.flag(call, reply, |state, _, now| state.touch(key, span, now))
     }
 }

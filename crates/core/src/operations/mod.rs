@@ -22,7 +22,7 @@ use crate::session::Session;
 use crate::wire::answer::Response;
 use crate::wire::fields::{FieldSpec, Tagged as _};
 use crate::wire::frame::RequestHead;
-use crate::wire::structures::{CountBy, Keep, NamespaceOptions};
+use crate::wire::structures::{Batch, CountBy, Keep, NamespaceOptions};
 use crate::wire::{HOST, Handle, Minor, PROTOCOL_MINOR, RequestId};
 
 /// What an operation is about.
@@ -65,6 +65,7 @@ pub const REQUEST_STRUCTURES: &[(&str, &[FieldSpec])] = &[
     (NamespaceOptions::NAME, NamespaceOptions::FIELDS),
     (Keep::NAME, Keep::FIELDS),
     (CountBy::NAME, CountBy::FIELDS),
+    (Batch::NAME, Batch::FIELDS),
     (Restart::NAME, Restart::FIELDS),
 ];
 

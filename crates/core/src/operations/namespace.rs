@@ -108,14 +108,14 @@ impl Run for PurgeStale {
 }
 
 message! {
-    /// Drops the namespace and everything in it. → `Flag(true)`
+    /// Drops the namespace and everything in it. → `Flag` (there was anything in it)
     Destroy: Destroy {}
 }
 
 impl Run for Destroy {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
-        session.destroy(call.handle)?;
-        reply(Response::Flag(true));
+        let dropped = session.destroy(call.handle)?;
+        reply(Response::Flag(dropped));
         Ok(())
     }
 }

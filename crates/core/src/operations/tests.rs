@@ -16,7 +16,8 @@ use crate::wire::{Blob, codec, frame};
 
 const KEY: Blob<'static> = Blob(b"\x01k");
 const VALUE: Blob<'static> = Blob(b"\x02v");
-const KEEP: Keep = Keep { ttl: Some(7), expires_at: Some(1.0e12), size: Some(3) };
+const KEEP: Keep =
+    Keep { ttl: Some(7), expires_at: Some(1.0e12), size: Some(3), expires_in: None, if_present: false };
 const OPTIONS: NamespaceOptions = NamespaceOptions {
     max: Some(3),
     max_size: Some(300),
@@ -56,16 +57,22 @@ macro_rules! for_each_example {
             SetIfAbsent { key: KEY, value: VALUE, keep: KEEP },
             Delete { key: KEY },
             GetAndDelete { key: KEY },
-            Touch { key: KEY, restart: Restart { ttl: Some(70_000) } },
+            Touch { key: KEY, restart: Restart { ttl: Some(70_000), ..Restart::default() } },
             GetAndSet { key: KEY, value: VALUE, keep: KEEP },
             MGet { keys: vec![KEY, VALUE] },
             MHas { keys: vec![KEY] },
-            MSet { entries: vec![NewEntry { key: KEY, value: VALUE, keep: KEEP.into() }] },
-            MDelete { keys: vec![KEY] },
+            MSet { entries: vec![NewEntry { key: KEY, value: VALUE, keep: KEEP.into() }], batch: Batch::default() },
+            MDelete { keys: vec![KEY], batch: Batch::default() },
             Count {
                 key: KEY,
                 amount: -2.5,
-                by: CountBy { ttl: Some(9), min: Some(-5.0), max: Some(1.0e300), size: Some(1) },
+                by: CountBy {
+                    ttl: Some(9),
+                    min: Some(-5.0),
+                    max: Some(1.0e300),
+                    size: Some(1),
+                    ..CountBy::default()
+                },
             },
             BeginScan { fields: ScanFields::Dump, prefix: Some(KEY), limit: 1 << 20 },
             NextPage { cursor: 1 << 40, limit: 9 },
@@ -207,6 +214,20 @@ fn a_frame_begins_with_the_head_and_continues_with_the_payload() {
 }
 
 #[test]
+fn an_option_that_came_later_needs_a_host_that_knows_it() {
+    let keep = |keep| SetIfAbsent { key: KEY, value: VALUE, keep }.needs();
+    assert_eq!(keep(KEEP), 0);
+    assert_eq!(keep(Keep { expires_in: Some(9), ..KEEP }), 1);
+    assert_eq!(keep(Keep { if_present: true, ..KEEP }), 1);
+    let count = |by| Count { key: KEY, amount: 1.0, by }.needs();
+    assert_eq!(count(CountBy { ttl: Some(9), ..CountBy::default() }), 0);
+    assert_eq!(count(CountBy { now: Some(1.0e12), ..CountBy::default() }), 1);
+    assert_eq!(count(CountBy { if_present: true, ..CountBy::default() }), 1);
+    assert_eq!(MDelete { keys: vec![KEY], batch: Batch { each: true } }.needs(), 1);
+    assert_eq!(Touch { key: KEY, restart: Restart { expires_in: Some(9), ..Restart::default() } }.needs(), 1);
+}
+
+#[test]
 fn where_an_operation_is_about_one_key_that_is_the_first_field() {
     let mut seen = 0;
     for (operation, payload) in examples() {
@@ -224,7 +245,8 @@ fn every_structure_of_fields_that_a_client_writes_is_refused_where_it_is_not_und
         assert_eq!(T::UNKNOWN, Unknown::Refused, "{}", T::NAME);
         REQUEST_STRUCTURES.contains(&(T::NAME, T::FIELDS))
     }
-    assert!(listed::<NamespaceOptions>() && listed::<Keep>() && listed::<CountBy>() && listed::<Restart>());
+    assert!(listed::<NamespaceOptions>() && listed::<Keep>() && listed::<CountBy>());
+    assert!(listed::<Restart>() && listed::<Batch>());
 }
 
 // --- refusals ------------------------------------------------------------------------------------------------------
@@ -285,6 +307,8 @@ fn options_at_the_end_of_a_message_that_has_none_are_refused_by_name() {
             Operation::Touch,
             Operation::GetAndSet,
             Operation::Count,
+            Operation::MSet,
+            Operation::MDelete,
         ];
         if tagged.contains(&operation) {
             continue;
@@ -295,7 +319,7 @@ fn options_at_the_end_of_a_message_that_has_none_are_refused_by_name() {
         assert!(message.contains(&format!("`{}`", operation.name())), "{message}");
         seen += 1;
     }
-    assert_eq!(seen, Operation::ALL.len() - 7);
+    assert_eq!(seen, Operation::ALL.len() - 9);
 }
 
 /// A structure with one field that no build knows, and its value.
@@ -338,7 +362,7 @@ fn one_entry_with_an_unknown_field_refuses_its_whole_batch() {
     let unknown = unknown_field();
     let entry = |key, keep| NewEntry { key: Blob(key), value: VALUE, keep };
     let entries = vec![entry(b"\x01a", KEEP.into()), entry(b"\x01b", Nested::Bytes(&unknown))];
-    let reply = bench.0.ask(1, MSet { entries });
+    let reply = bench.0.ask(1, MSet { entries, batch: Batch::default() });
     assert_eq!(reply.error(), Some(ErrorKind::Unsupported));
     assert_eq!(bench.0.ask(1, Has { key: Blob(b"\x01a") }), Response::Flag(false));
 }

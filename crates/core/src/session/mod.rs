@@ -208,12 +208,11 @@ impl Session {
         Ok(())
     }
 
-    /// Drops the namespace and everything in it.
-    pub(crate) fn destroy(&mut self, handle: Handle) -> Result<()> {
+    /// Drops the namespace and everything in it; `false` when there was nothing in it.
+    pub(crate) fn destroy(&mut self, handle: Handle) -> Result<bool> {
         // Entered first: if the namespace was destroyed before, the handle refers to the new one of that name.
         self.enter(handle, |_, _, _| ())?;
-        self.store.destroy(self.handles.get(handle)?);
-        Ok(())
+        Ok(self.store.destroy(self.handles.get(handle)?))
     }
 
     /// Statistics of the namespace.

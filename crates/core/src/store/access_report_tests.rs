@@ -17,7 +17,7 @@ impl Scene {
     fn new(options: NamespaceOptions, entries: &[(&str, Moment)]) -> Self {
         let mut state = State::new(Options::new(options).unwrap(), Arc::new(AtomicU64::new(1))).unwrap();
         for (key, deadline) in entries {
-            let terms = Terms { span: Span::Until(*deadline), size: None };
+            let terms = Terms { span: Span::Until(*deadline), size: None, if_present: false };
             assert!(state.set(key.as_bytes(), b"value", &terms, 0).unwrap());
         }
         Self(state)

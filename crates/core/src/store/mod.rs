@@ -48,7 +48,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ahash::{HashMap, HashMapExt};
 
-pub(crate) use self::counter::Addition;
+pub(crate) use self::counter::{Addition, Counter};
 pub(crate) use self::declarations::Opener;
 pub use self::declarations::Process;
 pub(crate) use self::effects::Effects;

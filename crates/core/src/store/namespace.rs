@@ -185,12 +185,14 @@ impl State {
         self.parts.close(effects);
     }
 
-    /// Empties the namespace for good.
-    pub(crate) fn destroy(&mut self, effects: &mut Effects) {
+    /// Empties the namespace for good; `false` when there was nothing in it.
+    pub(crate) fn destroy(&mut self, effects: &mut Effects) -> bool {
+        let held = self.entries.len() > 0;
         self.retire();
         self.entries.clear(None, effects, &mut self.parts);
         self.parts.close(effects);
         self.parts.destroy(effects);
+        held
     }
 
     /// First of all: a process that reads the table by itself finds nothing missing in one that has ended.

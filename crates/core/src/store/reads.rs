@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clustered_cache_shm::Slot;
 
-use super::kernel::{EntryView, Place, ScanCursor, Span};
+use super::kernel::{EntryView, Place, ScanCursor, Span, Stored};
 use super::namespace::State;
 use super::parts::scans::Received;
 use crate::clock::Moment;
@@ -16,8 +16,7 @@ use crate::version_stamp::VersionStamp;
 pub(crate) struct Known {
     pub(crate) remaining: Option<u64>,
     pub(crate) size: u64,
-    /// Microseconds since it was stored.
-    pub(crate) age: u64,
+    pub(crate) stored: Stored,
 }
 
 impl State {
@@ -108,19 +107,21 @@ impl State {
     /// What is known of an entry that is not stale.
     pub(crate) fn info(&self, key: &[u8], now: Moment) -> Option<Known> {
         let entry = self.entries.find_fresh(key, now).and_then(|slot| self.entries.view(slot))?;
-        Some(Known { remaining: entry.remaining(now), size: entry.size(), age: entry.meta().age(now) })
+        Some(Known { remaining: entry.remaining(now), size: entry.size(), stored: entry.meta().stored })
     }
 
     /// Gives an entry that is not stale a new time to live, from now. Without one its own starts again; an entry that was
-    /// given a moment at which it expires keeps it.
+    /// given a moment at which it expires keeps it. One that is to expire at a moment that is past goes.
     pub(crate) fn touch(&mut self, key: &[u8], span: Span, now: Moment) -> bool {
         let Some(slot) = self.entries.find_fresh(key, now) else { return false };
         if span == Span::Default {
             self.entries.restart(slot, now);
             return true;
         }
-        let Some((deadline, ttl)) = span.resolve(self.options.config().ttl, now) else { return false };
-        self.entries.retime(slot, deadline, ttl);
+        match span.resolve(self.options.config().ttl, now) {
+            Some((deadline, ttl)) => self.entries.retime(slot, deadline, ttl),
+            None => self.entries.expire(slot, &mut self.parts),
+        }
         true
     }
 

@@ -70,10 +70,11 @@ impl Store {
         Ok(namespace)
     }
 
-    /// Drops the namespace and everything in it. Handles that refer to it open its name again.
-    pub(crate) fn destroy(&self, namespace: &Arc<Namespace>) {
-        self.enter(namespace, |state, effects, _| state.destroy(effects));
+    /// Drops the namespace and everything in it; `false` when there was nothing in it. Handles that refer to it open its name again.
+    pub(crate) fn destroy(&self, namespace: &Arc<Namespace>) -> bool {
+        let held = self.enter(namespace, |state, effects, _| state.destroy(effects));
         self.remove(namespace);
+        held == Some(true)
     }
 
     /// Removes a destroyed namespace from the map, unless a new one has its name.

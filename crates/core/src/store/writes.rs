@@ -4,24 +4,27 @@
 use clustered_cache_shm::Slot;
 
 use super::effects::Effects;
-use super::kernel::{Candidate, Entries, Meta, Terms};
+use super::kernel::{Candidate, Entries, Meta, Stored, Terms};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::Result;
 
 impl State {
     /// Stores the value; `false` when it is too large or has expired already: then nothing is stored, and an older
-    /// value goes as well.
+    /// value goes as well. `false` also when the terms ask for a fresh entry and there is none: nothing changes then.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Memory`]: nothing is stored, and an older value is still there.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8], terms: &Terms, now: Moment) -> Result<bool> {
+        if terms.if_present && self.entries.find_fresh(key, now).is_none() {
+            return Ok(false);
+        }
         let config = self.options.config();
         let new = terms.span.resolve(config.ttl, now).map(|(deadline, ttl)| Candidate {
             key,
             value,
             deadline,
-            meta: Meta { ttl, stored: now, explicit: terms.size },
+            meta: Meta { ttl, stored: Stored::at(now), explicit: terms.size },
         });
         match new {
             Some(new) if new.fits(config) => return self.entries.store(&new, config, &mut self.parts),

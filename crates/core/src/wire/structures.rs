@@ -43,6 +43,10 @@ tagged! {
         1 expires_at: Option<f64>, since 0;
         /// Size to count instead of the bytes the entry takes.
         2 size: Option<u64>, since 0;
+        /// Microseconds from now at which the entry expires, whatever reads and `touch` do; 0 is past. Wins over both.
+        3 expires_in: Option<u64>, since 1;
+        /// Store it only over a fresh entry.
+        4 if_present: bool, since 1;
     }
 }
 
@@ -58,6 +62,19 @@ tagged! {
         2 max: Option<f64>, since 0;
         /// Size to count instead of the bytes the entry takes.
         3 size: Option<u64>, since 0;
+        /// Milliseconds since the Unix epoch by the clock of the process that counts, which then judges the window.
+        4 now: Option<f64>, since 1;
+        /// Do not create the counter.
+        5 if_present: bool, since 1;
+    }
+}
+
+tagged! {
+    /// What a batch of writes is to answer.
+    #[derive(Copy)]
+    pub struct Batch, "batch": Refused {
+        /// Flags in the order of the keys instead of their number.
+        0 each: bool, since 1;
     }
 }
 

@@ -42,7 +42,7 @@ fn only_get_and_set_touch_the_order_of_use() {
     bench.peek("a");
     bench.has("a");
     bench.remaining("a");
-    bench.flag(Touch { key: Blob(&text_key("a")), restart: Restart { ttl: None } });
+    bench.flag(Touch { key: Blob(&text_key("a")), restart: Restart { ttl: None, ..Restart::default() } });
     assert_eq!(bench.keys(), ["c", "b", "a"]);
     bench.get("a");
     assert_eq!(bench.keys(), ["a", "c", "b"]);
@@ -198,7 +198,10 @@ fn bad_keys_values_and_times_are_refused_and_change_nothing() {
         (any(kept(Keep { size: Some(0), ..Keep::default() })), ErrorKind::InvalidOption),
         (any(kept(Keep { expires_at: Some(f64::NAN), ..Keep::default() })), ErrorKind::InvalidOption),
         (any(absent), ErrorKind::InvalidOption),
-        (any(Touch { key: Blob(&key), restart: Restart { ttl: Some(u64::MAX) } }), ErrorKind::InvalidOption),
+        (
+            any(Touch { key: Blob(&key), restart: Restart { ttl: Some(u64::MAX), ..Restart::default() } }),
+            ErrorKind::InvalidOption,
+        ),
         (any(Fetch { key: Blob(b"\x07"), force: false, lease: 1 }), ErrorKind::InvalidKey),
     ];
     for (request, kind) in all {
@@ -235,4 +238,17 @@ fn statistics_count_what_happened() {
     assert_eq!(bench.stats(), expected);
     bench.store.client_left();
     assert_eq!(bench.stats().clients, 0);
+}
+
+#[test]
+fn a_set_that_asks_for_a_fresh_entry_stores_over_nothing_else() {
+    let mut bench = Bench::plain();
+    let there = Keep { if_present: true, ..ttl(9) };
+    assert!(!bench.set_for("k", "v", there));
+    assert!(!bench.has("k"));
+    bench.set_for("k", "v", ttl(5));
+    assert!(bench.set_for("k", "w", there));
+    assert_eq!((bench.get("k").as_deref(), bench.remaining("k")), (Some("w"), Some(Some(9 * MS))));
+    bench.advance(9);
+    assert!(!bench.set_for("k", "x", there), "one that has expired is not there");
 }

@@ -127,15 +127,18 @@ fn touch_sets_a_new_ttl_from_now() {
     bench.set("k", "v");
     bench.advance(4);
     let key = text_key("k");
-    let mut touch = |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl } });
+    let mut touch =
+        |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl, ..Restart::default() } });
     assert!(touch(Some(30 * MS)));
     assert_eq!(bench.remaining("k"), Some(Some(30 * MS)));
     bench.advance(7);
-    let mut touch = |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl } });
+    let mut touch =
+        |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl, ..Restart::default() } });
     assert!(touch(None));
     assert_eq!(bench.remaining("k"), Some(Some(30 * MS)), "its own span starts again");
     bench.advance(30);
-    let mut touch = |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl } });
+    let mut touch =
+        |ttl| bench.flag(Touch { key: Blob(&key), restart: Restart { ttl, ..Restart::default() } });
     assert!(!touch(Some(0)), "a stale entry is not revived");
     assert!(!bench.has("k"));
 }
@@ -148,8 +151,37 @@ fn touch_without_a_ttl_leaves_the_end_of_an_entry_that_was_given_one() {
     let keep = Keep { expires_at, ..Keep::default() };
     assert!(bench.flag(SetIfAbsent { key: Blob(&key), value: Blob(&value), keep }));
     bench.advance(20);
-    assert!(bench.flag(Touch { key: Blob(&key), restart: Restart { ttl: None } }));
+    assert!(bench.flag(Touch { key: Blob(&key), restart: Restart { ttl: None, ..Restart::default() } }));
     assert_eq!(bench.remaining("k"), Some(Some(30 * MS)));
+}
+
+#[test]
+fn touch_puts_the_end_where_it_is_told_and_ends_an_entry_at_once() {
+    let mut bench = Bench::with_ttl(10);
+    bench.set("k", "v");
+    let key = text_key("k");
+    let mut end_in = |ms: u64| {
+        let restart = Restart { expires_in: Some(ms * MS), ttl: Some(1), ..Restart::default() };
+        bench.flag(Touch { key: Blob(&key), restart })
+    };
+    assert!(end_in(50));
+    bench.advance(20);
+    assert!(bench.flag(Touch { key: Blob(&key), restart: Restart::default() }));
+    assert_eq!(bench.remaining("k"), Some(Some(30 * MS)), "a fixed end stays");
+    let past = Restart { expires_in: Some(0), ..Restart::default() };
+    assert!(bench.flag(Touch { key: Blob(&key), restart: past }));
+    assert_eq!((bench.remaining("k"), bench.stats().expirations), (None, 1));
+    assert!(!bench.flag(Touch { key: Blob(&key), restart: past }));
+}
+
+#[test]
+fn an_entry_can_be_told_how_far_away_its_end_is() {
+    let mut bench = Bench::with_ttl(10);
+    let keep = |ms: u64| Keep { expires_in: Some(ms * MS), ttl: Some(1), ..Keep::default() };
+    assert!(bench.set_for("k", "v", keep(50)));
+    assert_eq!(bench.remaining("k"), Some(Some(50 * MS)));
+    assert!(!bench.set_for("k", "v", keep(0)), "it is past");
+    assert!(!bench.has("k"));
 }
 
 #[test]
@@ -188,7 +220,10 @@ fn a_namespace_with_autopurge_has_no_stale_entries_after_a_tick() {
     bench.advance(10);
     assert_eq!(bench.store.tick(), Some(now + 30 * MS));
     assert_eq!(bench.stats().size, 2);
-    bench.flag(Touch { key: Blob(&text_key("c")), restart: Restart { ttl: Some(5 * MS) } });
+    bench.flag(Touch {
+        key: Blob(&text_key("c")),
+        restart: Restart { ttl: Some(5 * MS), ..Restart::default() },
+    });
     bench.flag(Delete { key: Blob(&text_key("b")) });
     bench.advance(20);
     assert_eq!(bench.store.tick(), None);

@@ -245,6 +245,7 @@ fn destroying_through_an_old_handle_destroys_the_new_namespace_of_that_name() {
     bench.flag(Destroy {});
     bench.set("k", "v");
     assert_eq!(other.ask(1, Destroy {}), Response::Flag(true));
+    assert_eq!(other.ask(1, Destroy {}), Response::Flag(false), "there is nothing in it any more");
     assert_eq!(bench.get("k"), None);
 }
 

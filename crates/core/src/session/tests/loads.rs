@@ -173,7 +173,7 @@ fn a_write_during_a_load_is_not_overwritten_by_it() {
         any(set(&key, &value)),
         any(set_if_absent(&key, &value)),
         any(GetAndSet { key: Blob(&key), value: Blob(&value), keep: Keep::default() }),
-        any(MSet { entries: vec![new_entry(&key, &value)] }),
+        any(MSet { entries: vec![new_entry(&key, &value)], batch: Batch::default() }),
         any(Delete { key: Blob(&key) }),
         any(Clear { prefix: None }),
     ];

@@ -34,7 +34,8 @@ fn a_write_without_memory_fails_and_leaves_everything_as_it_was() {
     let before = bench.stats();
     probe.exhaust();
     let (key, value, other) = (text_key("k"), text_value("new"), text_key("other"));
-    let batch = MSet { entries: vec![new_entry(&key, &value), new_entry(&other, &value)] };
+    let batch =
+        MSet { entries: vec![new_entry(&key, &value), new_entry(&other, &value)], batch: Batch::default() };
     let requests: [AnyRequest<'_>; _] = [
         any(set(&key, &value)),
         any(set_if_absent(&other, &value)),
@@ -62,7 +63,8 @@ fn a_batch_keeps_what_it_stored_before_memory_ran_out() {
         (left < 0).then(crate::store::probe::exhausted)
     });
     let (a, b, value) = (text_key("a"), text_key("b"), text_value("v"));
-    let reply = bench.ask(MSet { entries: vec![new_entry(&a, &value), new_entry(&b, &value)] });
+    let reply = bench
+        .ask(MSet { entries: vec![new_entry(&a, &value), new_entry(&b, &value)], batch: Batch::default() });
     assert_eq!(reply.error(), Some(ErrorKind::Memory));
     assert_eq!(bench.keys(), ["a"]);
 }

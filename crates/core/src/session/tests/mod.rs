@@ -25,7 +25,7 @@ use crate::store::Store;
 use crate::testing::{AnyRequest, Reply, Request, User, any, manual_store, new_entry, text_key, text_value};
 use crate::wire::Blob;
 use crate::wire::answer::Response;
-use crate::wire::structures::{EntryInfo, Keep, NamespaceOptions, Stats};
+use crate::wire::structures::{Batch, EntryInfo, Keep, NamespaceOptions, Stats};
 
 /// Microseconds of a millisecond.
 const MS: u64 = 1_000;

@@ -81,7 +81,7 @@ fn a_page_is_empty_only_at_the_end() {
     let (cursor, first) = bench.begin(1);
     assert_eq!(first, ["2999"]);
     let doomed: Vec<_> = (1..2_999).map(|number| text_key(&number.to_string())).collect();
-    bench.ask(MDelete { keys: doomed.iter().map(|key| Blob(key)).collect() });
+    bench.ask(MDelete { keys: doomed.iter().map(|key| Blob(key)).collect(), batch: Batch::default() });
     assert_eq!(bench.next(cursor, 1), (0, vec!["0".to_owned()]));
     let (cursor, _) = bench.begin(1);
     bench.number(Clear { prefix: None });

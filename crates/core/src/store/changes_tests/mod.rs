@@ -180,7 +180,7 @@ fn what_changes_no_entry_is_not_reported() {
     scene.user.ask(1, Peek { key });
     scene.user.ask(1, Has { key });
     scene.user.ask(1, ReadInfo { key });
-    scene.user.ask(1, Touch { key, restart: Restart { ttl: Some(TTL) } });
+    scene.user.ask(1, Touch { key, restart: Restart { ttl: Some(TTL), ..Restart::default() } });
     scene.user.ask(1, BeginScan { fields: ScanFields::Keys, prefix: None, limit: 9 });
     scene.user.ask(1, PurgeStale {});
     assert_eq!(scene.set_if_absent("a"), Response::Flag(false));

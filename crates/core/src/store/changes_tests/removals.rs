@@ -8,7 +8,7 @@ use crate::store::kernel::Cause::{Cleared, Evicted, Expired, Lapsed, Refused, Re
 use crate::testing::text_key;
 use crate::wire::Blob;
 use crate::wire::answer::Response;
-use crate::wire::structures::{Keep, NamespaceOptions};
+use crate::wire::structures::{Batch, Keep, NamespaceOptions};
 
 pub(super) fn removed() -> Vec<Way> {
     vec![
@@ -29,7 +29,10 @@ pub(super) fn removed() -> Vec<Way> {
         way("mDelete", &[(Removed, "a", 1), (Removed, "b", 0)], |scene| {
             scene.set("a");
             scene.listen();
-            scene.user.ask(1, MDelete { keys: vec![Blob(&text_key("a")), Blob(&text_key("b"))] });
+            scene.user.ask(
+                1,
+                MDelete { keys: vec![Blob(&text_key("a")), Blob(&text_key("b"))], batch: Batch::default() },
+            );
         }),
         way("getAndDelete", &[(Removed, "a", 1)], |scene| {
             scene.set("a");

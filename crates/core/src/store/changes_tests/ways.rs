@@ -17,7 +17,7 @@ use crate::store::probe::exhausted;
 use crate::testing::{User, new_entry, text_key, text_value};
 use crate::wire::Blob;
 use crate::wire::answer::Response;
-use crate::wire::structures::{Keep, NamespaceOptions};
+use crate::wire::structures::{Batch, Keep, NamespaceOptions};
 
 /// The ways to bring a cause about. A cause without a way does not compile.
 pub(super) fn ways(cause: Cause) -> Vec<Way> {
@@ -66,7 +66,10 @@ fn stored() -> Vec<Way> {
         way("mSet", &[(Stored, "a", 1), (Stored, "b", 1)], |scene| {
             scene.listen();
             let (a, b, value) = (text_key("a"), text_key("b"), text_value("v"));
-            scene.user.ask(1, MSet { entries: vec![new_entry(&a, &value), new_entry(&b, &value)] });
+            scene.user.ask(
+                1,
+                MSet { entries: vec![new_entry(&a, &value), new_entry(&b, &value)], batch: Batch::default() },
+            );
         }),
         way("count", &[(Stored, "a", 1)], |scene| {
             scene.listen();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::record::{Counters, EntryFields, EntryRecord, LeaseRecord};
 use crate::clock::Moment;
 use crate::config::{MAX_CONTENT_NUMBER, MAX_LEASE, MAX_TTL};
-use crate::store::kernel::{Candidate, Meta, NEVER};
+use crate::store::kernel::{Candidate, Meta, NEVER, Stored};
 use crate::store::parts::Part;
 use crate::store::parts::loading::InFlight;
 use crate::store::{Place, Process, State};
@@ -106,7 +106,7 @@ impl State {
     /// Stores an entry as the least recently used one.
     pub(super) fn admit(&mut self, entry: &EntryRecord<'_>, base: &Base, now: Moment) -> Fate {
         let config = self.options.config();
-        let EntryFields { remaining, ttl, size, age } = entry.fields;
+        let EntryFields { remaining, ttl, size, age, stored_by_caller } = entry.fields;
         let deadline = remaining.map_or(NEVER, |remaining| base.end_of(remaining, MAX_TTL_MICROS));
         if now >= deadline && !(base.keeps_stale && config.allow_stale) {
             return Fate::Expired;
@@ -118,7 +118,8 @@ impl State {
         let age = age.min(MAX_TTL_MICROS) + base.elapsed;
         let meta = Meta {
             ttl: ttl.min(MAX_TTL_MICROS),
-            stored: base.start.wrapping_sub(age),
+            stored: stored_by_caller
+                .map_or_else(|| Stored::at(base.start.wrapping_sub(age)), Stored::by_caller),
             explicit: NonZeroU64::new(size),
         };
         self.entries

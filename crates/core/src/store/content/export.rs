@@ -260,7 +260,8 @@ fn record_of<'a>(
         remaining: entry.remaining(began),
         ttl: whole.meta.ttl,
         size: whole.meta.explicit.map_or(0, NonZeroU64::get),
-        age: whole.meta.age(began),
+        age: whole.meta.stored.age(began),
+        stored_by_caller: whole.meta.stored.callers(),
     };
     EntryRecord { namespace, key: Blob(whole.key), value: Blob(whole.value), fields }
 }

@@ -209,6 +209,8 @@ tagged! {
         2 size: u64, since 0;
         /// Microseconds since it was stored.
         3 age: u64, since 0;
+        /// When it was stored, in microseconds since the Unix epoch by the clock of the process that counts.
+        4 stored_by_caller: Option<i64>, since 1;
     }
 }
 

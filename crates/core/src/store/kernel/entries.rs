@@ -130,15 +130,18 @@ impl Entries {
 
     /// Starts the entry's own ttl again.
     pub(crate) fn restart(&mut self, slot: Slot, now: Moment) {
-        if let Some(ttl) = self.order.peek(&slot).map(|meta| meta.ttl).filter(|ttl| *ttl != 0) {
-            self.set_deadline(slot, deadline(ttl, now));
-        }
+        let older = self.table.deadline(slot);
+        let Some(meta) = self.order.peek_mut(&slot).filter(|meta| meta.ttl != 0) else { return };
+        let newer = deadline(meta.ttl, now);
+        meta.retime(older, newer, meta.ttl);
+        self.set_deadline(slot, newer);
     }
 
     /// Gives the entry another time to live.
     pub(crate) fn retime(&mut self, slot: Slot, deadline: Moment, ttl: u64) {
+        let older = self.table.deadline(slot);
         if let Some(meta) = self.order.peek_mut(&slot) {
-            meta.ttl = ttl;
+            meta.retime(older, deadline, ttl);
             self.set_deadline(slot, deadline);
         }
     }

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use clustered_cache_shm::Slot;
 
+use super::stored::Stored;
 use super::table::Table;
 use crate::clock::{Clock, Moment};
 use crate::config::{MAX_ENTRY_BYTES, MAX_TTL, NamespaceConfig};
@@ -21,7 +22,7 @@ const MAX_TTL_MICROS: u64 = MAX_TTL.as_micros() as u64;
 pub(crate) struct Meta {
     /// What a read restarts, in microseconds; 0 when reads do not move the end: there is none, or it is absolute.
     pub(crate) ttl: u64,
-    pub(crate) stored: Moment,
+    pub(crate) stored: Stored,
     /// Size given by the user; wins over the bytes.
     pub(crate) explicit: Option<NonZeroU64>,
 }
@@ -32,11 +33,14 @@ impl Meta {
         self.explicit.map_or(bytes, NonZeroU64::get)
     }
 
-    /// Microseconds since it was stored. What was stored before the clock began (it came out of a snapshot, after the
-    /// machine was started again) has a moment before zero, so the difference wraps.
-    pub(crate) fn age(&self, now: Moment) -> u64 {
-        let age = now.wrapping_sub(self.stored);
-        if age > i64::MAX as u64 { 0 } else { age }
+    /// The entry gets another end and another ttl. A window that its callers judge by their own clocks begins as much
+    /// later as it does by the host's.
+    pub(super) fn retime(&mut self, older: Moment, newer: Moment, ttl: u64) {
+        if older != NEVER && newer != NEVER && ttl != 0 {
+            let later = (newer as i64 - ttl as i64) - (older as i64 - self.ttl as i64);
+            self.stored = self.stored.later(later);
+        }
+        self.ttl = ttl;
     }
 }
 
@@ -167,6 +171,18 @@ impl Span {
         }
     }
 
+    /// A span that ends so many microseconds after `now`, whatever reads do; 0 is past.
+    ///
+    /// # Errors
+    /// As [`Self::from_ttl`].
+    pub(crate) fn ending_in(micros: u64, now: Moment) -> Result<Self> {
+        match micros {
+            0 => Ok(Self::Past),
+            micros if micros <= MAX_TTL_MICROS => Ok(Self::Until(now + micros)),
+            micros => Err(too_long("expiresAt", (micros / 1_000) as f64)),
+        }
+    }
+
     fn from_wall(expires_at: f64, clock: &Clock, now: Moment) -> Result<Self> {
         let micros = (expires_at - clock.wall_ms()) * 1e3;
         if !expires_at.is_finite() || micros > MAX_TTL_MICROS as f64 {
@@ -205,6 +221,8 @@ fn too_long(option: &str, value: f64) -> Error {
 pub(crate) struct Terms {
     pub(crate) span: Span,
     pub(crate) size: Option<NonZeroU64>,
+    /// Only over a fresh entry.
+    pub(crate) if_present: bool,
 }
 
 impl Terms {
@@ -213,11 +231,12 @@ impl Terms {
     /// # Errors
     /// [`ErrorKind::InvalidOption`] that names the option.
     pub(crate) fn new(keep: &Keep, clock: &Clock, now: Moment) -> Result<Self> {
-        let span = match keep.expires_at {
-            Some(expires_at) => Span::from_wall(expires_at, clock, now)?,
-            None => Span::from_ttl(keep.ttl)?,
+        let span = match (keep.expires_in, keep.expires_at) {
+            (Some(micros), _) => Span::ending_in(micros, now)?,
+            (None, Some(expires_at)) => Span::from_wall(expires_at, clock, now)?,
+            (None, None) => Span::from_ttl(keep.ttl)?,
         };
-        Ok(Self { span, size: explicit_size(keep.size)? })
+        Ok(Self { span, size: explicit_size(keep.size)?, if_present: keep.if_present })
     }
 }
 
@@ -278,6 +297,7 @@ mod tests {
             (Keep { expires_at: Some(f64::NAN), ..Keep::default() }, "`expiresAt`"),
             (Keep { expires_at: Some(f64::INFINITY), ..Keep::default() }, "`expiresAt`"),
             (Keep { expires_at: Some(f64::MAX), ..Keep::default() }, "`expiresAt`"),
+            (Keep { expires_in: Some(MAX_TTL_MICROS + 1), ..Keep::default() }, "`expiresAt`"),
             (Keep { size: Some(0), ..Keep::default() }, "`size`"),
         ] {
             let error = terms(keep).unwrap_err();

@@ -8,7 +8,7 @@
 //! | `changes` | what each of these ways reports |
 //! | `table`, `order`, `deadlines` | the bytes, the order of use, the order in which entries expire |
 //! | `places` | where a scan finds its entries again |
-//! | `entry`, `flags` | one entry beside its bytes; what a table tells its readers |
+//! | `entry`, `stored`, `flags` | one entry beside its bytes; when it was stored; what a table tells its readers |
 //!
 //! **Every change is reported once**, to the [`Listener`] that the caller passes in: which key or entry, and the
 //! [`Cause`]. The fields of [`Entries`] are private to this module, so there is no way around the report.
@@ -25,6 +25,7 @@ mod places;
 pub(crate) mod probe;
 mod refit;
 mod removing;
+mod stored;
 mod storing;
 mod table;
 #[cfg(test)]
@@ -34,3 +35,4 @@ pub(crate) use self::changes::{Cause, Change, Listener, Subject};
 pub(crate) use self::entries::Entries;
 pub(crate) use self::entry::{Candidate, EntryView, Meta, NEVER, Span, Terms, explicit_size};
 pub(crate) use self::places::{Era, Place, ScanCursor};
+pub(crate) use self::stored::Stored;

@@ -49,6 +49,8 @@ impl Random {
             ttl: (self.below(2) == 0).then(|| self.below(40) * MS),
             expires_at: (self.below(8) == 0).then(|| wall_ms + self.below(40) as f64),
             size: (self.below(4) == 0).then(|| 1 + self.below(60)),
+            expires_in: (self.below(8) == 0).then(|| self.below(40) * MS),
+            if_present: self.below(8) == 0,
         }
     }
 }
@@ -61,7 +63,14 @@ fn operate(users: &mut [&mut User], random: &mut Random, wall_ms: f64) {
         length => vec![2; 1 + length as usize * 9],
     };
     let (choice, keep) = (random.below(12), random.keep(wall_ms));
-    let by = CountBy { ttl: keep.ttl, min: None, max: Some(5.0), size: keep.size };
+    let by = CountBy {
+        ttl: keep.ttl,
+        min: None,
+        max: Some(5.0),
+        size: keep.size,
+        now: (random.below(2) == 0).then(|| wall_ms + random.below(24) as f64),
+        if_present: keep.if_present,
+    };
     let tuned = NamespaceOptions { max: Some(3 + random.below(15)), ..NamespaceOptions::default() };
     let rare = random.below(10) == 0;
     let request: AnyRequest<'_> = match choice {
@@ -71,7 +80,7 @@ fn operate(users: &mut [&mut User], random: &mut Random, wall_ms: f64) {
         8 => any(Delete { key: Blob(&key) }),
         9 => any(Count { key: Blob(&key), amount: 1.0, by }),
         10 if rare => any(Tune { options: tuned }),
-        10 => any(Touch { key: Blob(&key), restart: Restart { ttl: keep.ttl } }),
+        10 => any(Touch { key: Blob(&key), restart: Restart { ttl: keep.ttl, ..Restart::default() } }),
         _ => any(ReadInfo { key: Blob(&key) }),
     };
     let mut replies = users.iter_mut().map(|user| user.ask(1, request.clone()));

@@ -218,7 +218,7 @@ fn extreme_numbers_do_no_harm() {
         Record::Begin { version: VERSION, tokens: MAX_CONTENT_NUMBER },
         record("n"),
         Record::Lease(LeaseRecord { remaining: most, ..lease(&one) }),
-        kept(&one, EntryFields { remaining: Some(most), ttl: most, age: most, size: 0 }),
+        kept(&one, EntryFields { remaining: Some(most), ttl: most, age: most, ..EntryFields::default() }),
         kept(&two, EntryFields { size: most, ..EntryFields::default() }),
         Record::Entry(entry(&[9], &value)),
         Record::Entry(entry(&two, &[99])),
@@ -262,10 +262,10 @@ fn the_bytes_are_those_of_this_version() {
     assert_eq!(bytes(&namespace("n")), [1, 0, 0, 0, 1, b'n', 0, 0, 0]);
     assert_eq!(bytes(&Record::Lease(lease(b"\x01k"))), [2, 0, 0, 0, 0, 2, 1, b'k', 7, 1, 9]);
     let plain = entry(b"\x01k", b"\x02v");
-    let fields = EntryFields { remaining: Some(5), ttl: 6, size: 7, age: 8 };
+    let fields = EntryFields { remaining: Some(5), ttl: 6, size: 7, age: 8, stored_by_caller: Some(-9) };
     let head = [3, 0, 0, 0, 0, 2, 1, b'k', 2, 2, b'v'];
     assert_eq!(bytes(&Record::Entry(entry(b"\x01k", b"\x02v"))), head);
-    let whole = [&head[..], &[0b1111, 5, 6, 7, 8]].concat();
+    let whole = [&head[..], &[0b11111, 5, 6, 7, 8, 17]].concat();
     assert_eq!(bytes(&Record::Entry(EntryRecord { fields, ..plain })), whole);
     let totals = Totals { entries: 1, leases: 0, left_out: 3 };
     assert_eq!(bytes(&Record::End(totals)), [4, 0, 0, 0, 0b101, 1, 3]);

@@ -51,7 +51,7 @@ impl Scene {
 
     fn store(&mut self, key: &str, value: &str, explicit: Option<u64>, deadline: Moment) -> Result<bool> {
         let explicit = explicit.map(|size| size.try_into().unwrap());
-        let meta = Meta { ttl: 0, stored: 7, explicit };
+        let meta = Meta { ttl: 0, stored: Stored::at(7), explicit };
         let (key, value) = (key.as_bytes(), value.as_bytes());
         let new = Candidate { key, value, deadline, meta };
         let stored = self.entries.store(&new, &self.config, &mut self.heard);

@@ -57,7 +57,7 @@ fn a_larger_table_takes_over_entries_order_deadlines_and_sizes() {
     assert_eq!(scene.entries.purge_due(49, 9, &mut scene.heard), 2);
     assert_eq!(scene.keys(), ["a"]);
     let slot = scene.entries.find(b"a").unwrap();
-    assert_eq!(scene.entries.view(slot).unwrap().meta().stored, 7);
+    assert_eq!(scene.entries.view(slot).unwrap().meta().stored, Stored::at(7));
 }
 
 #[test]
