@@ -456,3 +456,6 @@ export declare enum ValueTag {
   RecordAscii = 13,
   Record = 14,
 }
+
+/** The machine's time of day, in milliseconds since the Unix epoch: what no test replaces. */
+export declare function wallClock(): number

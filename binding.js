@@ -884,3 +884,4 @@ module.exports.SLOT_STRIDE = nativeBinding.SLOT_STRIDE
 module.exports.stopServing = nativeBinding.stopServing
 module.exports.takeSnapshotNotices = nativeBinding.takeSnapshotNotices
 module.exports.ValueTag = nativeBinding.ValueTag
+module.exports.wallClock = nativeBinding.wallClock

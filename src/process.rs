@@ -33,6 +33,12 @@ pub struct Attachment {
     pub allowed_users: Option<Vec<u32>>,
 }
 
+/// The machine's time of day, in milliseconds since the Unix epoch: what no test replaces.
+#[napi_derive::napi(catch_unwind)]
+pub fn wall_clock() -> napi::Result<f64, String> {
+    contained(|| Ok(Clock::System.wall_ms()))
+}
+
 /// Remembers for the other threads of this process where its host is.
 #[napi_derive::napi(catch_unwind)]
 pub fn set_attachment(attachment: Attachment) -> napi::Result<(), String> {

@@ -3,7 +3,6 @@
  * their bits and the version that introduced them.
  */
 
-import { rangeError } from '../errors.js';
 import { native } from '../native.js';
 import type { FrameWriter } from './frames.js';
 
@@ -16,13 +15,10 @@ interface Field {
 const FIELDS = new Map<string, Field>(native.fields().map(({ name, bit, since }) => [name, { bit, since }]));
 
 /**
- * How the value of a field is encoded. `'until'` is a time of day, which is sent as the time that is left; a `'mark'` is
- * its bit alone, set for `true`.
+ * How the value of a field is encoded. `'time'` is a time of day by the application's clock; a `'mark'` is its bit alone,
+ * set for `true`.
  */
-type Kind = 'integer' | 'micros' | 'until' | 'double' | 'flag' | 'mark';
-
-/** The field of an option that has another name. */
-type Renamed = readonly [kind: Kind, field: string];
+type Kind = 'integer' | 'micros' | 'time' | 'double' | 'flag' | 'mark';
 
 /** One field and how to write its value. */
 interface FieldWriter extends Field {
@@ -35,10 +31,9 @@ export class Fields {
   readonly #fields: readonly FieldWriter[];
 
   /** `kinds`: the options of `structure`, in the order of their bits. */
-  constructor(structure: string, kinds: Readonly<Record<string, Kind | Renamed>>) {
-    this.#fields = Object.entries(kinds).map(([option, given]) => {
-      const [kind, name] = typeof given === 'string' ? [given, snakeCase(option)] : given;
-      const field = FIELDS.get(`${structure}.${name}`);
+  constructor(structure: string, kinds: Readonly<Record<string, Kind>>) {
+    this.#fields = Object.entries(kinds).map(([option, kind]) => {
+      const field = FIELDS.get(`${structure}.${snakeCase(option)}`);
       if (!field) throw new Error(`the addon has no field for option ${option} of ${structure}`);
       return { ...field, option, kind };
     });
@@ -79,7 +74,7 @@ export class Fields {
       if (kind === 'micros') frame.integer(micros(value as number));
       else if (kind === 'integer') frame.integer(value as number);
       else if (kind === 'double') frame.double(value as number);
-      else if (kind === 'until') frame.integer(microsUntil(option, value as number));
+      else if (kind === 'time') frame.double(hostTime(value as number));
       else if (kind === 'flag') frame.flag(value as boolean);
     }
   }
@@ -97,28 +92,17 @@ export function micros(milliseconds: number): number {
 }
 
 /**
- * The microseconds that are left until a time of day; 0 when it is past. The clock is the application's own `Date`,
- * which set the time: where a test replaces it, both are of the same clock.
- *
- * @throws `ERR_CC_INVALID_OPTION` for a time that is too far away.
+ * A time of day by the application's own `Date`, as a time by the machine's clock. They differ where a test replaces
+ * `Date`: an entry then has as much time left as the application thinks that it has.
  */
-function microsUntil(option: string, time: number): number {
-  const left = time - Date.now();
-  if (left > MAX_TTL) {
-    throw rangeError(
-      'ERR_CC_INVALID_OPTION',
-      `option \`${option}\` is ${time}; allowed is an end at most ${MAX_TTL} ms from now`,
-    );
-  }
-  return micros(left);
-}
+const hostTime = (time: number) => native.wallClock() + (time - Date.now());
 
 const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 export const KEEP = new Fields('keep', {
   ttl: 'micros',
+  expiresAt: 'time',
   size: 'integer',
-  expiresAt: ['until', 'expires_in'],
   ifPresent: 'mark',
 });
 
@@ -133,7 +117,7 @@ export const COUNT_BY = new Fields('count by', {
 
 export const BATCH = new Fields('batch', { each: 'mark' });
 
-export const RESTART = new Fields('touch', { ttl: 'micros', expiresAt: ['until', 'expires_in'] });
+export const RESTART = new Fields('touch', { ttl: 'micros', expiresAt: 'time' });
 
 export const NAMESPACE_FIELDS = new Fields('options', {
   max: 'integer',

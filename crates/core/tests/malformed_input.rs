@@ -151,7 +151,7 @@ fn requests() -> Vec<Vec<u8>> {
         any(MDelete { keys: vec![blob, Blob(&other)], batch: Batch::default() }),
         any(Count { key: Blob(&other), amount: -2.5, by }),
         any(ReadInfo { key: blob }),
-        any(Touch { key: blob, restart: Restart { ttl: Some(10_000), expires_in: Some(7) } }),
+        any(Touch { key: blob, restart: Restart { ttl: Some(10_000), expires_at: Some(7.0) } }),
         any(PurgeStale {}),
         any(BeginScan { fields: ScanFields::Dump, prefix: Some(Blob(prefix)), limit: 1 }),
         any(BeginScan { fields: ScanFields::Keys, prefix: None, limit: 1 }),

@@ -80,7 +80,6 @@ impl Random {
             ttl: self.ttl(),
             expires_at: self.one_in(8).then(|| wall_ms + self.below(40) as f64 - 8.0),
             size: self.one_in(4).then(|| 1 + self.below(60)),
-            expires_in: self.one_in(8).then(|| self.millis(40)),
             if_present: self.one_in(8),
         }
     }
@@ -198,13 +197,12 @@ impl Model {
         if keep.if_present && self.fresh(key).is_none() {
             return false;
         }
-        let ends = keep.expires_in.map(|micros| self.wall_ms + micros as f64 / 1e3).or(keep.expires_at);
-        let (deadline, ttl) = match ends {
+        let (deadline, ttl) = match keep.expires_at {
             Some(at) if at <= self.wall_ms => {
                 self.kept.retain(|kept| kept.key != key);
                 return false;
             }
-            Some(at) => (Some(self.now + ((at - self.wall_ms) * 1e3).round() as u64), None),
+            Some(at) => (Some(self.now + ((at - self.wall_ms) * 1e3).ceil() as u64), None),
             None => self.times(keep.ttl),
         };
         let (key, value) = (key.to_vec(), value.to_vec());
@@ -330,12 +328,15 @@ impl Model {
 
     fn touch(&mut self, key: &[u8], restart: &Restart) -> bool {
         let Some(at) = self.fresh(key) else { return false };
-        match (restart.expires_in, restart.ttl) {
-            (Some(0), _) => {
+        match (restart.expires_at, restart.ttl) {
+            (Some(end), _) if end <= self.wall_ms => {
                 self.kept.remove(at);
                 self.stats.expirations += 1;
             }
-            (Some(micros), _) => self.kept[at].retime(Some(self.now + micros), None),
+            (Some(end), _) => {
+                let deadline = self.now + ((end - self.wall_ms) * 1e3).ceil() as u64;
+                self.kept[at].retime(Some(deadline), None);
+            }
             (None, Some(_)) => {
                 let (deadline, ttl) = self.times(restart.ttl);
                 self.kept[at].retime(deadline, ttl);
@@ -496,7 +497,8 @@ impl Run {
 
     fn touch(&mut self) {
         let (key, ttl) = (self.random.key(), self.random.ttl());
-        let restart = Restart { ttl, expires_in: self.random.one_in(6).then(|| self.random.millis(40)) };
+        let end = self.model.wall_ms + self.random.below(40) as f64 - 8.0;
+        let restart = Restart { ttl, expires_at: self.random.one_in(6).then_some(end) };
         let touched = self.model.touch(&key, &restart);
         self.expect(Touch { key: Blob(&key), restart }, &Response::Flag(touched));
     }

@@ -212,8 +212,8 @@ tagged! {
     pub struct Restart, "touch": Refused {
         /// Time to live in microseconds; 0 is none; `None` is the namespace's.
         0 ttl: Option<u64>, since 0;
-        /// Microseconds from now at which it expires, whatever reads do; 0 is past. Wins over `ttl`.
-        1 expires_in: Option<u64>, since 1;
+        /// Milliseconds since the Unix epoch at which the entry expires; wins over `ttl`.
+        1 expires_at: Option<f64>, since 1;
     }
 }
 
@@ -229,9 +229,9 @@ message! {
 
 impl Run for Touch<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
-        let (key, now) = (checks::key(&self.key)?, session.clock().now());
-        let span = match self.restart.expires_in {
-            Some(micros) => Span::ending_in(micros, now)?,
+        let (key, clock) = (checks::key(&self.key)?, session.clock());
+        let span = match self.restart.expires_at {
+            Some(expires_at) => Span::from_wall(expires_at, clock, clock.now())?,
             None => Span::from_ttl(self.restart.ttl)?,
         };
         session.flag(call, reply, |state, _, now| state.touch(key, span, now))

@@ -16,8 +16,7 @@ use crate::wire::{Blob, codec, frame};
 
 const KEY: Blob<'static> = Blob(b"\x01k");
 const VALUE: Blob<'static> = Blob(b"\x02v");
-const KEEP: Keep =
-    Keep { ttl: Some(7), expires_at: Some(1.0e12), size: Some(3), expires_in: None, if_present: false };
+const KEEP: Keep = Keep { ttl: Some(7), expires_at: Some(1.0e12), size: Some(3), if_present: false };
 const OPTIONS: NamespaceOptions = NamespaceOptions {
     max: Some(3),
     max_size: Some(300),
@@ -217,14 +216,16 @@ fn a_frame_begins_with_the_head_and_continues_with_the_payload() {
 fn an_option_that_came_later_needs_a_host_that_knows_it() {
     let keep = |keep| SetIfAbsent { key: KEY, value: VALUE, keep }.needs();
     assert_eq!(keep(KEEP), 0);
-    assert_eq!(keep(Keep { expires_in: Some(9), ..KEEP }), 1);
     assert_eq!(keep(Keep { if_present: true, ..KEEP }), 1);
     let count = |by| Count { key: KEY, amount: 1.0, by }.needs();
     assert_eq!(count(CountBy { ttl: Some(9), ..CountBy::default() }), 0);
     assert_eq!(count(CountBy { now: Some(1.0e12), ..CountBy::default() }), 1);
     assert_eq!(count(CountBy { if_present: true, ..CountBy::default() }), 1);
     assert_eq!(MDelete { keys: vec![KEY], batch: Batch { each: true } }.needs(), 1);
-    assert_eq!(Touch { key: KEY, restart: Restart { expires_in: Some(9), ..Restart::default() } }.needs(), 1);
+    assert_eq!(
+        Touch { key: KEY, restart: Restart { expires_at: Some(9.0), ..Restart::default() } }.needs(),
+        1
+    );
 }
 
 #[test]

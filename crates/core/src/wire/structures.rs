@@ -43,10 +43,8 @@ tagged! {
         1 expires_at: Option<f64>, since 0;
         /// Size to count instead of the bytes the entry takes.
         2 size: Option<u64>, since 0;
-        /// Microseconds from now at which the entry expires, whatever reads and `touch` do; 0 is past. Wins over both.
-        3 expires_in: Option<u64>, since 1;
         /// Store it only over a fresh entry.
-        4 if_present: bool, since 1;
+        3 if_present: bool, since 1;
     }
 }
 

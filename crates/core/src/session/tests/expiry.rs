@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::ErrorKind;
 use crate::operations::entries::{Delete, ReadInfo, Restart, SetIfAbsent, Touch};
 use crate::operations::namespace::{PurgeStale, Tune};
 use crate::testing::set;
@@ -159,29 +160,17 @@ fn touch_without_a_ttl_leaves_the_end_of_an_entry_that_was_given_one() {
 fn touch_puts_the_end_where_it_is_told_and_ends_an_entry_at_once() {
     let mut bench = Bench::with_ttl(10);
     bench.set("k", "v");
-    let key = text_key("k");
-    let mut end_in = |ms: u64| {
-        let restart = Restart { expires_in: Some(ms * MS), ttl: Some(1), ..Restart::default() };
-        bench.flag(Touch { key: Blob(&key), restart })
-    };
-    assert!(end_in(50));
+    let (key, wall) = (text_key("k"), bench.store.clock().wall_ms());
+    let until = |ms: f64| Restart { expires_at: Some(wall + ms), ttl: Some(1) };
+    assert!(bench.flag(Touch { key: Blob(&key), restart: until(50.0) }));
     bench.advance(20);
     assert!(bench.flag(Touch { key: Blob(&key), restart: Restart::default() }));
     assert_eq!(bench.remaining("k"), Some(Some(30 * MS)), "a fixed end stays");
-    let past = Restart { expires_in: Some(0), ..Restart::default() };
-    assert!(bench.flag(Touch { key: Blob(&key), restart: past }));
+    assert!(bench.flag(Touch { key: Blob(&key), restart: until(20.0) }));
     assert_eq!((bench.remaining("k"), bench.stats().expirations), (None, 1));
-    assert!(!bench.flag(Touch { key: Blob(&key), restart: past }));
-}
-
-#[test]
-fn an_entry_can_be_told_how_far_away_its_end_is() {
-    let mut bench = Bench::with_ttl(10);
-    let keep = |ms: u64| Keep { expires_in: Some(ms * MS), ttl: Some(1), ..Keep::default() };
-    assert!(bench.set_for("k", "v", keep(50)));
-    assert_eq!(bench.remaining("k"), Some(Some(50 * MS)));
-    assert!(!bench.set_for("k", "v", keep(0)), "it is past");
-    assert!(!bench.has("k"));
+    assert!(!bench.flag(Touch { key: Blob(&key), restart: until(20.0) }));
+    let reply = bench.ask(Touch { key: Blob(&key), restart: until(f64::MAX) });
+    assert_eq!(reply.error(), Some(ErrorKind::InvalidOption));
 }
 
 #[test]

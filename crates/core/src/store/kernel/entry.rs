@@ -171,19 +171,11 @@ impl Span {
         }
     }
 
-    /// A span that ends so many microseconds after `now`, whatever reads do; 0 is past.
+    /// A span that ends at a time of day, in milliseconds since the Unix epoch, whatever reads do.
     ///
     /// # Errors
-    /// As [`Self::from_ttl`].
-    pub(crate) fn ending_in(micros: u64, now: Moment) -> Result<Self> {
-        match micros {
-            0 => Ok(Self::Past),
-            micros if micros <= MAX_TTL_MICROS => Ok(Self::Until(now + micros)),
-            micros => Err(too_long("expiresAt", (micros / 1_000) as f64)),
-        }
-    }
-
-    fn from_wall(expires_at: f64, clock: &Clock, now: Moment) -> Result<Self> {
+    /// [`ErrorKind::InvalidOption`] when it is no time, or too far away.
+    pub(crate) fn from_wall(expires_at: f64, clock: &Clock, now: Moment) -> Result<Self> {
         let micros = (expires_at - clock.wall_ms()) * 1e3;
         if !expires_at.is_finite() || micros > MAX_TTL_MICROS as f64 {
             return Err(too_long("expiresAt", expires_at));
@@ -231,10 +223,9 @@ impl Terms {
     /// # Errors
     /// [`ErrorKind::InvalidOption`] that names the option.
     pub(crate) fn new(keep: &Keep, clock: &Clock, now: Moment) -> Result<Self> {
-        let span = match (keep.expires_in, keep.expires_at) {
-            (Some(micros), _) => Span::ending_in(micros, now)?,
-            (None, Some(expires_at)) => Span::from_wall(expires_at, clock, now)?,
-            (None, None) => Span::from_ttl(keep.ttl)?,
+        let span = match keep.expires_at {
+            Some(expires_at) => Span::from_wall(expires_at, clock, now)?,
+            None => Span::from_ttl(keep.ttl)?,
         };
         Ok(Self { span, size: explicit_size(keep.size)?, if_present: keep.if_present })
     }
@@ -297,7 +288,6 @@ mod tests {
             (Keep { expires_at: Some(f64::NAN), ..Keep::default() }, "`expiresAt`"),
             (Keep { expires_at: Some(f64::INFINITY), ..Keep::default() }, "`expiresAt`"),
             (Keep { expires_at: Some(f64::MAX), ..Keep::default() }, "`expiresAt`"),
-            (Keep { expires_in: Some(MAX_TTL_MICROS + 1), ..Keep::default() }, "`expiresAt`"),
             (Keep { size: Some(0), ..Keep::default() }, "`size`"),
         ] {
             let error = terms(keep).unwrap_err();

@@ -49,7 +49,6 @@ impl Random {
             ttl: (self.below(2) == 0).then(|| self.below(40) * MS),
             expires_at: (self.below(8) == 0).then(|| wall_ms + self.below(40) as f64),
             size: (self.below(4) == 0).then(|| 1 + self.below(60)),
-            expires_in: (self.below(8) == 0).then(|| self.below(40) * MS),
             if_present: self.below(8) == 0,
         }
     }
