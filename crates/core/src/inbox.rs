@@ -85,7 +85,8 @@ struct Items {
 impl Items {
     /// The place is kept when the descriptor is not: pairs are made by order.
     fn push_descriptor(&mut self, descriptor: Option<Descriptor>) {
-        let descriptor = descriptor.filter(|_| self.descriptors < MAX_DESCRIPTORS_WAITING);
+        let descriptor =
+            descriptor.filter(|one| self.descriptors < MAX_DESCRIPTORS_WAITING && can_spare(one));
         self.descriptors += usize::from(descriptor.is_some());
         self.queue.push_back(Item::Descriptor(descriptor));
     }
@@ -94,6 +95,14 @@ impl Items {
         self.descriptors = 0;
         std::mem::take(&mut self.queue)
     }
+}
+
+/// Whether the application can do without this descriptor until the table is mapped.
+fn can_spare(descriptor: &Descriptor) -> bool {
+    #[cfg(unix)]
+    return clustered_cache_shm::is_spare(std::os::fd::AsFd::as_fd(descriptor));
+    #[cfg(not(unix))]
+    match *descriptor {}
 }
 
 /// Whether the thread that drains the inbox is woken.

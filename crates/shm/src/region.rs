@@ -198,17 +198,16 @@ mod unix {
 
         #[cfg_attr(loom, expect(dead_code, reason = "the models run on the heap"))]
         pub(crate) fn create_private(count: usize) -> io::Result<Self> {
-            // Of this kind the kernel makes neighbours one mapping, the allocator's among them, so that such tables use
-            // up no mappings. Where it has not so much memory at all, it refuses this and grants the other kind.
-            let start = Self::map_private(count, MapFlags::PRIVATE);
+            let flags = MapFlags::PRIVATE;
             #[cfg(target_os = "linux")]
-            let start = start.or_else(|_| Self::map_private(count, MapFlags::PRIVATE | MapFlags::NORESERVE));
-            Self::mapped(start?.cast(), count, Backing::Private)
-        }
-
-        fn map_private(count: usize, flags: MapFlags) -> io::Result<*mut std::ffi::c_void> {
-            // SAFETY: a new mapping at an address of the system's choice touches no memory that is in use.
-            Ok(unsafe { mmap_anonymous(null_mut(), count * 8, ProtFlags::READ | ProtFlags::WRITE, flags)? })
+            let flags = flags | MapFlags::NORESERVE;
+            let hint = super::neighbours::hint(count * 8);
+            // SAFETY: a new mapping at an address of the system's choice, which follows the hint only if nothing is
+            // there, touches no memory that is in use.
+            let start =
+                unsafe { mmap_anonymous(hint, count * 8, ProtFlags::READ | ProtFlags::WRITE, flags)? };
+            super::neighbours::mapped(start as usize);
+            Self::mapped(start.cast(), count, Backing::Private)
         }
 
         #[cfg_attr(loom, expect(dead_code, reason = "the models run on the heap"))]
@@ -276,6 +275,38 @@ mod unix {
             // `self`. It cannot fail for a mapping that exists, and a failure would be harmless.
             let _ = unsafe { munmap(self.words.as_ptr().cast(), self.count * 8) };
         }
+    }
+}
+
+/// Where private tables lie: side by side and apart from all else. The kernel makes such neighbours one mapping, so that
+/// any number of them uses up hardly any of the mappings that a process may have.
+#[cfg(unix)]
+#[cfg_attr(loom, expect(dead_code, reason = "the models run on the heap"))]
+mod neighbours {
+    use std::ffi::c_void;
+    use std::ptr::{null_mut, without_provenance_mut};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// How far they lie from where the system would put them: it fills its place downwards.
+    const APART: usize = 1 << 44;
+
+    /// The lowest of them; 0 before the first one.
+    static LOWEST: AtomicUsize = AtomicUsize::new(0);
+
+    /// The address for a mapping of so many bytes; null where the system had better choose.
+    pub(super) fn hint(bytes: usize) -> *mut c_void {
+        let lowest = LOWEST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |lowest| {
+            // As far away from the lowest addresses.
+            lowest.checked_sub(bytes).filter(|next| *next > APART)
+        });
+        lowest.map_or_else(|_| null_mut(), |lowest| without_provenance_mut(lowest - bytes))
+    }
+
+    /// The first mapping says where all others may be.
+    pub(super) fn mapped(address: usize) {
+        let below = address.saturating_sub(APART);
+        // If another one came first, that one counts.
+        let _ = LOWEST.compare_exchange(0, below, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
