@@ -194,6 +194,8 @@ pub const PLACES_PER_PART: usize = 65_536;
 pub const MAX_CONTENT_NUMBER: u64 = 1 << 53;
 /// Names in the directory of a snapshot that are looked at for what dead writers left behind, at most.
 pub const MAX_SWEPT_FILES: usize = 4_096;
+/// A host that finds the path of its snapshot in use looks again after this time: the one before may be about to end.
+pub const OWNER_PATIENCE: Duration = Duration::from_secs(1);
 
 // --- files ---------------------------------------------------------------------------------------------------
 
