@@ -203,8 +203,11 @@ impl IsolateState {
         } else {
             keeper.come_late(&store);
         }
+        let runtime = server_runtime()?;
         if wish.interval.is_some() {
-            server_runtime()?.spawn(keeper.keep(store, || true));
+            runtime.spawn(keeper.keep(store, || true));
+        } else {
+            runtime.spawn(keeper.claim());
         }
         Ok(())
     }

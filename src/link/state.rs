@@ -164,7 +164,11 @@ impl LinkState {
         let backend = self.backend.borrow();
         let shapes = &*self.shapes;
         let mut batch = Batch { env, shapes, values, register, count: 0, failure: None };
-        let drained = self.inbox.drain(&mut |incoming| {
+        let check = &mut |id, response: &Response<'_>| match &*backend {
+            Some(backend) => backend.check(id, response),
+            None => Ok(()),
+        };
+        let drained = self.inbox.drain_checked(check, &mut |incoming| {
             let incoming = match &*backend {
                 Some(backend) => backend.arrived(incoming),
                 None => Some(incoming),

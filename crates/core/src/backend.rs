@@ -110,7 +110,7 @@ impl Backend {
                 Ok(())
             }
             Self::Remote(remote) => {
-                remote.views.borrow_mut().release(handle);
+                remote.views.borrow_mut().release(id, handle);
                 remote.client.release(id, handle)
             }
         }
@@ -140,6 +140,17 @@ impl Backend {
         let Self::Remote(remote) = self else { return false };
         remote.views.borrow_mut().forgotten(id);
         remote.client.forget(id)
+    }
+
+    /// Checks that this is an answer to what was asked under that number.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Protocol`]: the host cannot be believed.
+    pub fn check(&self, id: RequestId, response: &Response<'_>) -> Result<()> {
+        match self {
+            Self::Local(_) => Ok(()),
+            Self::Remote(remote) => remote.views.borrow_mut().check(id, response),
+        }
     }
 
     /// Learns from what has arrived, before anybody else hears of it; gives back what is for others.

@@ -61,6 +61,18 @@ pub const MAX_PAGE: usize = 4_096;
 pub const MAX_CONNECTIONS: usize = 1_024;
 /// Most connections that have not proved themselves; the oldest is dropped for a new one.
 pub const MAX_UNAUTHENTICATED: usize = 32;
+/// Connections that are accepted one after the other, at most, before connections that are served have their turn.
+pub const ACCEPT_BURST: usize = 32;
+/// Handshakes that one process may begin without having proved itself in earlier ones; so many come back each second.
+pub const DOOR_BURST: f64 = 64.0;
+/// See [`DOOR_BURST`].
+pub const DOOR_PER_SECOND: f64 = 200.0;
+/// Processes whose handshakes are counted at a time.
+pub const DOOR_PEERS: usize = 1_024;
+/// Descriptors that a host keeps, to accept connections when the application has used up all others.
+pub const SPARE_DESCRIPTORS: usize = 4;
+/// Time a client queues at a host to which so many others are connecting that it takes no more at once.
+pub const CONNECT_TURN: Duration = Duration::from_millis(250);
 /// Time a peer has for its handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time from the first byte of a frame to its last.
@@ -182,6 +194,8 @@ pub const PLACES_PER_PART: usize = 65_536;
 pub const MAX_CONTENT_NUMBER: u64 = 1 << 53;
 /// Names in the directory of a snapshot that are looked at for what dead writers left behind, at most.
 pub const MAX_SWEPT_FILES: usize = 4_096;
+/// A host that finds the path of its snapshot in use looks again after this time: the one before may be about to end.
+pub const OWNER_PATIENCE: Duration = Duration::from_secs(1);
 
 // --- files ---------------------------------------------------------------------------------------------------
 

@@ -85,7 +85,8 @@ struct Items {
 impl Items {
     /// The place is kept when the descriptor is not: pairs are made by order.
     fn push_descriptor(&mut self, descriptor: Option<Descriptor>) {
-        let descriptor = descriptor.filter(|_| self.descriptors < MAX_DESCRIPTORS_WAITING);
+        let descriptor =
+            descriptor.filter(|one| self.descriptors < MAX_DESCRIPTORS_WAITING && can_spare(one));
         self.descriptors += usize::from(descriptor.is_some());
         self.queue.push_back(Item::Descriptor(descriptor));
     }
@@ -94,6 +95,14 @@ impl Items {
         self.descriptors = 0;
         std::mem::take(&mut self.queue)
     }
+}
+
+/// Whether the application can do without this descriptor until the table is mapped.
+fn can_spare(descriptor: &Descriptor) -> bool {
+    #[cfg(unix)]
+    return clustered_cache_shm::is_spare(std::os::fd::AsFd::as_fd(descriptor));
+    #[cfg(not(unix))]
+    match *descriptor {}
 }
 
 /// Whether the thread that drains the inbox is woken.
@@ -188,12 +197,24 @@ impl Inbox {
     /// [`crate::ErrorKind::Protocol`] when a frame holds no response and its connection goes on: break it off
     /// ([`Client::break_off`](crate::client::Client::break_off)). What came behind it over that connection is dropped.
     pub fn drain(&self, handler: &mut dyn FnMut(Incoming<'_>) -> bool) -> Result<()> {
+        self.drain_checked(&mut |_, _| Ok(()), handler)
+    }
+
+    /// As [`Self::drain`]. A response that `check` refuses is treated as a frame that holds none.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn drain_checked(
+        &self,
+        check: &mut dyn FnMut(RequestId, &Response<'_>) -> Result<()>,
+        handler: &mut dyn FnMut(Incoming<'_>) -> bool,
+    ) -> Result<()> {
         // Cleared first: what arrives while we drain signals again.
         self.signalled.store(false, Ordering::Release);
         let mut items = self.lock().take();
         while let Some(item) = items.pop_front() {
             let goes_on = match item {
-                Item::Frames(frames, done) => match drain_frames(&frames[done..], handler) {
+                Item::Frames(frames, done) => match drain_frames(&frames[done..], check, handler) {
                     Ok((goes_on, used)) => {
                         if done + used < frames.len() {
                             items.push_front(Item::Frames(frames, done + used));
@@ -270,13 +291,20 @@ fn goes_on_after(items: &mut VecDeque<Item>) -> bool {
 }
 
 /// Hands out whole frames; returns whether the handler wants more, and the bytes that are done with.
-fn drain_frames(frames: &[u8], handler: &mut dyn FnMut(Incoming<'_>) -> bool) -> Result<(bool, usize)> {
+fn drain_frames(
+    frames: &[u8],
+    check: &mut dyn FnMut(RequestId, &Response<'_>) -> Result<()>,
+    handler: &mut dyn FnMut(Incoming<'_>) -> bool,
+) -> Result<(bool, usize)> {
     let mut done = 0;
     while let Some((body, used)) = frame::split(&frames[done..], MAX_FRAME_BYTES)? {
         let (AnswerHead { id, kind, more }, payload) = AnswerHead::split(body)?;
         done += used;
         let goes_on = match Response::decode(kind, payload) {
-            Ok(response) => handler(Incoming::Response { id, response }),
+            Ok(response) => {
+                check(id, &response)?;
+                handler(Incoming::Response { id, response })
+            }
             // What a newer host says before its last answer is passed over; that one is the end of this request alone.
             Err(error) if error.kind() == ErrorKind::Unsupported && more => true,
             Err(error) if error.kind() == ErrorKind::Unsupported => {

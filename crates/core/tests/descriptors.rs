@@ -12,16 +12,18 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{Host, watch};
 
 #[test]
-fn a_host_without_free_descriptors_serves_again_once_there_are_some() {
-    let _watch = watch("a_host_without_free_descriptors_serves_again_once_there_are_some");
+fn a_host_without_free_descriptors_serves_new_clients() {
+    let _watch = watch("a_host_without_free_descriptors_serves_new_clients");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let before = getrlimit(Resource::Nofile);
     let free = File::open("/dev/null").unwrap().as_raw_fd() as u64;
     // Room for one more: the client's end of the connection.
     setrlimit(Resource::Nofile, Rlimit { current: Some(free + 1), maximum: before.maximum }).unwrap();
-    let unauthenticated = host.raw();
+    let client = host.raw();
     assert!(File::open("/dev/null").is_err(), "the descriptors have run out");
+    let served = client.greet(&host.secret()).opened("n");
     setrlimit(Resource::Nofile, before).unwrap();
-    unauthenticated.greet(&host.secret()).opened("n");
+    drop(served);
+    host.raw().greet(&host.secret()).opened("n");
 }

@@ -20,7 +20,7 @@ use clustered_cache_core::testing::{TempDir, User, set, text_key, text_value};
 use clustered_cache_core::wire::answer::Response;
 use clustered_cache_core::wire::structures::NamespaceOptions;
 use support::contender::{Contender, election_in};
-use support::{PATIENCE, runtime};
+use support::{PATIENCE, runtime, watch};
 
 const OFTEN: Duration = Duration::from_millis(5);
 
@@ -370,4 +370,60 @@ fn a_standby_that_leaves_saves_nothing() {
     assert!(!scene.path().exists());
     host.end();
     assert!(scene.path().exists());
+}
+
+/// Waits until something is so; the deadline is one that only a failing test reaches.
+fn until(is_so: impl Fn() -> bool) {
+    let _watch = watch("until");
+    while !is_so() {
+        std::thread::yield_now();
+    }
+}
+
+// --- two hosts with one path -------------------------------------------------------------------------------------
+
+#[test]
+fn the_second_of_two_hosts_with_one_path_is_told_of_the_first() {
+    let (scene, runtime) = (Scene::new(None), runtime());
+    runtime.block_on(Arc::clone(&scene.keeper).claim());
+    let (second, notices) = keeper();
+    second.ask(Persist { path: scene.path(), interval: Some(OFTEN) }).unwrap();
+    runtime.block_on(Arc::clone(&second).claim());
+    let notice = notices.try_recv().unwrap();
+    assert_eq!(notice.code(), "CC_SNAPSHOT_SHARED");
+    assert!(notice.is_warning());
+    let (path, process) = (scene.path().display().to_string(), std::process::id().to_string());
+    assert!([path, process].iter().all(|part| notice.to_string().contains(part)), "{notice}");
+    assert!(scene.is_silent());
+}
+
+#[test]
+fn a_host_that_ends_gives_its_path_to_the_next_without_a_word() {
+    let (scene, runtime) = (Scene::new(None), runtime());
+    runtime.block_on(Arc::clone(&scene.keeper).claim());
+    let (next, notices) = keeper();
+    next.ask(Persist { path: scene.path(), interval: None }).unwrap();
+    let claiming = runtime.spawn(Arc::clone(&next).claim());
+    scene.keeper.finish(&store_with(&[]), |_| Ok(()));
+    runtime.block_on(claiming).unwrap();
+    assert!(notices.try_recv().is_err());
+    // It is the next one's now.
+    next.finish(&store_with(&[]), |_| Ok(()));
+    let names: Vec<_> =
+        fs::read_dir(scene.directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["snapshot"], "the mark of the owner goes with it");
+}
+
+#[test]
+fn a_term_that_ends_gives_the_path_up() {
+    let (scene, runtime) = (Scene::new(Some(Duration::from_secs(3_600))), runtime());
+    let keeping = runtime.spawn(Arc::clone(&scene.keeper).keep(store_with(&[]), || true));
+    let owner = scene.directory.path().join("snapshot.owner");
+    until(|| owner.exists());
+    keeping.abort();
+    until(|| !owner.exists());
+    let (next, notices) = keeper();
+    next.ask(Persist { path: scene.path(), interval: None }).unwrap();
+    runtime.block_on(Arc::clone(&next).claim());
+    assert!(notices.try_recv().is_err());
 }

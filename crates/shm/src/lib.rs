@@ -9,6 +9,7 @@
 //! | part | file | what it is |
 //! |---|---|---|
 //! | region | `region.rs` | memory from the system: created, sealed, passed on, mapped, freed |
+//! | limits | `limits/` | how much of the system's descriptors, mappings and memory tables may take |
 //! | layout | `layout.rs` | where everything is in it, and checks of what another process wrote there |
 //! | slots | `slots.rs` | one for each entry: version, hash, deadline, place; the sequence lock; how JavaScript reads versions |
 //! | index | `index.rs` | from the hash of a key to its slot |
@@ -40,12 +41,15 @@ mod copy;
 mod extents;
 mod index;
 mod layout;
+mod limits;
 mod reader;
 mod region;
 mod slots;
 mod sync;
 mod writer;
 
+#[cfg(unix)]
+pub use limits::is_spare;
 pub use reader::{Lookup, Mark, Reader, Refused};
 pub use region::Handover;
 pub use slots::SlotsView;

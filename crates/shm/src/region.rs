@@ -12,6 +12,8 @@ use std::ptr::NonNull;
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use crate::arena::Commit;
+#[cfg(unix)]
+use crate::limits::Held;
 use crate::sync::AtomicU64;
 
 /// What another process needs to read a table.
@@ -45,10 +47,10 @@ enum Backing {
     Private,
     /// Of this process, for other processes to read.
     #[cfg(unix)]
-    Shared(Arc<OwnedFd>),
+    Shared(Arc<OwnedFd>, #[expect(dead_code, reason = "counted until they are dropped")] [Held; 2]),
     /// Of another process.
     #[cfg(unix)]
-    Foreign,
+    Foreign(#[expect(dead_code, reason = "counted until it is dropped")] Held),
 }
 
 // SAFETY: the words are atomics, which any thread may access at any time; the rest is owned and only freed by `drop`.
@@ -86,9 +88,17 @@ impl Region {
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> Option<&Arc<OwnedFd>> {
         match &self.backing {
-            Backing::Shared(descriptor) => Some(descriptor),
+            Backing::Shared(descriptor, _) => Some(descriptor),
             _ => None,
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_heap(&self) -> bool {
+        #[cfg(any(test, loom))]
+        return matches!(self.backing, Backing::Heap);
+        #[cfg(not(any(test, loom)))]
+        false
     }
 
     /// Memory of so many words, for others to read if the system can do that.
@@ -124,7 +134,11 @@ impl Commit for Region {
             *left = left.checked_sub(len).ok_or(io::ErrorKind::OutOfMemory)?;
         }
         #[cfg(target_os = "linux")]
-        if let Backing::Shared(descriptor) = &self.backing {
+        if !self.is_heap() {
+            crate::limits::MemoryLimit::of_process().take(len)?;
+        }
+        #[cfg(target_os = "linux")]
+        if let Backing::Shared(descriptor, _) = &self.backing {
             // Touching a page for which there is no memory would kill the process; asking first gives an error instead.
             use rustix::fs::{FallocateFlags, fallocate};
             return Ok(rustix::io::retry_on_intr(|| {
@@ -145,7 +159,8 @@ mod unix {
 
     use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
-    use super::{AtomicU64, Backing, NonNull, Region, io};
+    use super::{AtomicU64, Backing, Held, NonNull, Region, io};
+    use crate::limits::is_spare;
 
     /// Why memory of another process is not mapped.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +171,7 @@ mod unix {
         Unsealed,
         /// Its size is not the one that was announced.
         WrongSize,
-        /// The system refuses to map it.
+        /// The system refuses to map it, or this process has few mappings left.
         System,
     }
 
@@ -165,7 +180,8 @@ mod unix {
     }
 
     impl Region {
-        /// Memory of so many words, for others to read if the system can do that.
+        /// Memory of so many words, for others to read if the system can do that and the application can spare what
+        /// it takes.
         ///
         /// # Errors
         /// The system has no address space left.
@@ -185,15 +201,24 @@ mod unix {
             let flags = MapFlags::PRIVATE;
             #[cfg(target_os = "linux")]
             let flags = flags | MapFlags::NORESERVE;
-            // SAFETY: a new mapping at an address of the system's choice touches no memory that is in use.
+            let hint = super::neighbours::hint(count * 8);
+            // SAFETY: a new mapping at an address of the system's choice, which follows the hint only if nothing is
+            // there, touches no memory that is in use.
             let start =
-                unsafe { mmap_anonymous(null_mut(), count * 8, ProtFlags::READ | ProtFlags::WRITE, flags)? };
+                unsafe { mmap_anonymous(hint, count * 8, ProtFlags::READ | ProtFlags::WRITE, flags)? };
+            super::neighbours::mapped(start as usize);
             Self::mapped(start.cast(), count, Backing::Private)
         }
 
         #[cfg_attr(loom, expect(dead_code, reason = "the models run on the heap"))]
         fn create_shared(count: usize) -> io::Result<Self> {
+            let (Some(mapping), Some(kept)) = (Held::mapping(), Held::descriptor()) else {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            };
             let descriptor = super::system::create(count as u64 * 8)?;
+            if !is_spare(descriptor.as_fd()) {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
             // SAFETY: as above; no other process has the descriptor yet, and its size is that of the mapping.
             let start = unsafe {
                 let access = ProtFlags::READ | ProtFlags::WRITE;
@@ -202,20 +227,21 @@ mod unix {
             // From here on, dropping the region unmaps it.
             let mut region = Self::mapped(start.cast(), count, Backing::Private)?;
             super::system::seal(&descriptor)?;
-            region.backing = Backing::Shared(descriptor.into());
+            region.backing = Backing::Shared(descriptor.into(), [mapping, kept]);
             Ok(region)
         }
 
         /// Maps another process's memory for reading. The descriptor may be closed afterwards.
         pub(crate) fn open(descriptor: &OwnedFd, bytes: u64, owner: u32) -> Result<Self, Refusal> {
             let count = Self::checked(descriptor, bytes, owner)?;
+            let mapping = Held::mapping().ok_or(Refusal::System)?;
             // SAFETY: a new mapping at an address of the system's choice touches no memory that is in use. It cannot
             // lose its pages: `checked` found the seal against shrinking first and this size after it, and a seal
             // cannot be removed. Where there are no seals, see `system`.
             let start =
                 unsafe { mmap(null_mut(), count * 8, ProtFlags::READ, MapFlags::SHARED, descriptor, 0) };
             let start = start.map_err(|_| Refusal::System)?;
-            Self::mapped(start.cast(), count, Backing::Foreign).map_err(|_| Refusal::System)
+            Self::mapped(start.cast(), count, Backing::Foreign(mapping)).map_err(|_| Refusal::System)
         }
 
         /// How many words memory has that may be mapped.
@@ -249,6 +275,38 @@ mod unix {
             // `self`. It cannot fail for a mapping that exists, and a failure would be harmless.
             let _ = unsafe { munmap(self.words.as_ptr().cast(), self.count * 8) };
         }
+    }
+}
+
+/// Where private tables lie: side by side and apart from all else. The kernel makes such neighbours one mapping, so that
+/// any number of them uses up hardly any of the mappings that a process may have.
+#[cfg(unix)]
+#[cfg_attr(loom, expect(dead_code, reason = "the models run on the heap"))]
+mod neighbours {
+    use std::ffi::c_void;
+    use std::ptr::{null_mut, without_provenance_mut};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// How far they lie from where the system would put them: it fills its place downwards.
+    const APART: usize = 1 << 44;
+
+    /// The lowest of them; 0 before the first one.
+    static LOWEST: AtomicUsize = AtomicUsize::new(0);
+
+    /// The address for a mapping of so many bytes; null where the system had better choose.
+    pub(super) fn hint(bytes: usize) -> *mut c_void {
+        let lowest = LOWEST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |lowest| {
+            // As far away from the lowest addresses.
+            lowest.checked_sub(bytes).filter(|next| *next > APART)
+        });
+        lowest.map_or_else(|_| null_mut(), |lowest| without_provenance_mut(lowest - bytes))
+    }
+
+    /// The first mapping says where all others may be.
+    pub(super) fn mapped(address: usize) {
+        let below = address.saturating_sub(APART);
+        // If another one came first, that one counts.
+        let _ = LOWEST.compare_exchange(0, below, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 

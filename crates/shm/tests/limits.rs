@@ -5,6 +5,9 @@
 #[path = "support/child.rs"]
 mod child;
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+
 use child::{role, start};
 use clustered_cache_shm::{NEVER, Spec, Writer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -32,6 +35,34 @@ fn assert_private(mut writer: Writer) {
     assert_eq!(value, [7; 500]);
 }
 
+/// More tables than this process may have descriptors.
+fn assert_leaves_descriptors() {
+    let tables: Vec<Writer> = (0..100).map(|_| table(MIB).unwrap()).collect();
+    let shared = tables.iter().filter(|table| table.handover().is_some()).count();
+    assert!((20..=32).contains(&shared), "{shared}");
+    let files: Vec<_> = (0..8).map(|_| File::open("/dev/null").unwrap()).collect();
+    drop((tables, files));
+    assert!(table(MIB).unwrap().handover().is_some(), "what is given back can be shared again");
+}
+
+/// Private tables take hardly any mappings, of which a process may have few too.
+fn assert_merged() {
+    let mut maps = File::open("/proc/self/maps").unwrap();
+    let mut mappings = || {
+        let mut text = String::new();
+        maps.rewind().unwrap();
+        maps.read_to_string(&mut text).unwrap();
+        text.lines().count()
+    };
+    // Exactly those that are open.
+    lower(Resource::Nofile, 4);
+    let before = mappings();
+    let tables: Vec<Writer> = (0..1_000).map(|_| table(256 * MIB).unwrap()).collect();
+    assert!(tables.iter().all(|table| table.handover().is_none()));
+    let more = mappings() - before;
+    assert!(more < 200, "{more} mappings for 1,000 tables");
+}
+
 /// Does nothing in the test run itself: it is where children begin.
 #[test]
 fn a_child_plays_its_role() {
@@ -47,6 +78,11 @@ fn a_child_plays_its_role() {
             lower(Resource::Nofile, 3);
             assert_private(table(16 * MIB).unwrap());
         }
+        "few descriptors" => {
+            lower(Resource::Nofile, 64);
+            assert_leaves_descriptors();
+        }
+        "many private tables" => assert_merged(),
         "little address space" => {
             lower(Resource::As, 512 * MIB);
             assert!(table(1 << 30).is_err());
@@ -77,4 +113,14 @@ fn a_process_without_free_descriptors_has_a_private_table() {
 #[test]
 fn too_little_address_space_is_an_error() {
     assert_plays("little address space");
+}
+
+#[test]
+fn tables_leave_half_of_the_descriptors_to_the_application() {
+    assert_plays("few descriptors");
+}
+
+#[test]
+fn tables_that_are_not_shared_do_not_use_up_the_mappings_of_the_process() {
+    assert_plays("many private tables");
 }

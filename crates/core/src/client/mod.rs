@@ -23,6 +23,7 @@
 pub(crate) mod backoff;
 pub(crate) mod dial;
 mod driver;
+mod expected;
 mod intake;
 mod link;
 mod own_writes;

@@ -16,12 +16,14 @@ use std::sync::atomic::Ordering;
 use clustered_cache_shm::{Lookup, Mark, NEVER, Reader, SlotsView};
 
 use super::REOPEN_BASE;
+use super::expected::Expected;
 use super::link::Link;
 use super::own_writes::{Name, OwnWrites};
 use super::read_log::{Due, ReadLog};
 use super::table_descriptors::TableDescriptors;
 use crate::clock::{Clock, Moment};
 use crate::config::{BUFFER_KEPT, REPORT_PAUSE};
+use crate::error::Result;
 use crate::inbox::{Incoming, LinkEvent};
 use crate::operations::{Answerer, Operation};
 use crate::store::flags::{GET_ASKS, HAS_ASKS, STALE_ASKS};
@@ -61,6 +63,7 @@ pub(crate) struct Views {
     clock: Clock,
     by_handle: Vec<Option<TableView>>,
     writes: OwnWrites,
+    expected: Expected,
     /// Requests that open a handle for the first time.
     opening: Vec<(RequestId, Handle)>,
     descriptors: TableDescriptors,
@@ -89,6 +92,7 @@ impl Views {
             clock,
             by_handle: Vec::new(),
             writes: OwnWrites::new(),
+            expected: Expected::new(),
             opening: Vec::new(),
             descriptors: TableDescriptors::default(),
             generation: 0,
@@ -164,10 +168,12 @@ impl Views {
         let view = TableView { name, reads: Arc::new(ReadLog::new()), table: None, renewing: false };
         self.by_handle[at].get_or_insert(view);
         self.opening.push((id, handle));
+        self.expected.add(id, Operation::Open);
     }
 
     /// A handle is given back.
-    pub(crate) fn release(&mut self, handle: Handle) {
+    pub(crate) fn release(&mut self, id: RequestId, handle: Handle) {
+        self.expected.add(id, Operation::Release);
         if let Some(view) = self.by_handle.get_mut(handle as usize) {
             *view = None;
         }
@@ -175,6 +181,9 @@ impl Views {
 
     /// Takes note of a request that went to the host.
     pub(crate) fn asked(&mut self, head: &RequestHead, payload: &[u8]) {
+        if let Some(operation) = Operation::from_number(head.operation) {
+            self.expected.add(head.id, operation);
+        }
         if let Some(name) = self.view(head.handle).map(|view| view.name) {
             self.writes.begin(name, head, payload);
         }
@@ -183,6 +192,7 @@ impl Views {
     /// No caller waits for request `id`.
     pub(crate) fn forgotten(&mut self, id: RequestId) {
         self.writes.end(id);
+        self.expected.end(id);
     }
 
     // --- reads -------------------------------------------------------------------------------------------------------
@@ -347,6 +357,17 @@ impl Views {
 
     // --- what arrives ------------------------------------------------------------------------------------------------
 
+    /// Checks that this is an answer to what was asked under that number.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Protocol`].
+    pub(crate) fn check(&mut self, id: RequestId, response: &Response<'_>) -> Result<()> {
+        if id > REOPEN_BASE {
+            return Operation::Open.check_answer(response);
+        }
+        self.expected.check(id, response)
+    }
+
     /// Learns from what has arrived; gives back what is for the caller of the link.
     pub(crate) fn arrived<'a>(&mut self, link: &Link, incoming: Incoming<'a>) -> Option<Incoming<'a>> {
         match &incoming {
@@ -413,6 +434,7 @@ impl Views {
     /// What came over the connection does not count any more; requests up to `through` have ended.
     fn disconnected(&mut self, through: RequestId) {
         self.writes.end_through(through);
+        self.expected.end_through(through);
         self.opening.retain(|(id, _)| *id > through);
         self.drop_tables();
     }

@@ -27,21 +27,30 @@ enum Candidate<'a> {
     Passable(&'a Path),
 }
 
-/// The first suitable candidate; `tail` is the number of bytes that a socket's path has after the base.
-pub(super) fn choose_base(facts: &BaseFacts, tail: usize) -> Result<OwnDirectory> {
-    first_suitable(of_session(facts).chain(temporary(facts)), tail, REMEDY)
+/// What `make` makes in the first candidate that is suitable and has room for it; `tail` is the number of bytes that a
+/// socket's path has after the base.
+pub(super) fn in_first_base<T>(
+    facts: &BaseFacts,
+    tail: usize,
+    make: impl Fn(OwnDirectory) -> Result<T>,
+) -> Result<T> {
+    first_suitable(of_session(facts).chain(temporary(facts)), tail, REMEDY, make)
 }
 
-/// Like [`choose_base`], for processes that must find each other however and whenever they were started. A session's
+/// The first suitable candidate for processes that must find each other however and whenever they were started. A session's
 /// directory is created and removed with logins, so it is the last choice.
 pub(super) fn choose_lasting_base(facts: &BaseFacts, tail: usize) -> Result<OwnDirectory> {
-    first_suitable(temporary(facts).chain(of_session(facts)), tail, REMEDY)
+    first_suitable(temporary(facts).chain(of_session(facts)), tail, REMEDY, Ok)
 }
 
-/// Like [`choose_base`], for a host with allowed users. A session's directory lets no other user pass.
-pub(super) fn choose_passable_base(facts: &BaseFacts, tail: usize) -> Result<OwnDirectory> {
+/// Like [`in_first_base`], for a host with allowed users. A session's directory lets no other user pass.
+pub(super) fn in_first_passable_base<T>(
+    facts: &BaseFacts,
+    tail: usize,
+    make: impl Fn(OwnDirectory) -> Result<T>,
+) -> Result<T> {
     let candidates = facts.temp_dirs.iter().map(|directory| Candidate::Passable(directory));
-    first_suitable(candidates, tail, REMEDY_FOR_ALLOWED_USERS)
+    first_suitable(candidates, tail, REMEDY_FOR_ALLOWED_USERS, make)
 }
 
 pub(super) fn open_base(path: &Path, tail: usize) -> Result<OwnDirectory> {
@@ -99,15 +108,16 @@ fn temporary(facts: &BaseFacts) -> impl Iterator<Item = Candidate<'_>> {
     facts.temp_dirs.iter().map(|directory| Candidate::Temporary(directory))
 }
 
-fn first_suitable<'a>(
+fn first_suitable<'a, T>(
     candidates: impl Iterator<Item = Candidate<'a>>,
     tail: usize,
     remedy: &str,
-) -> Result<OwnDirectory> {
+    make: impl Fn(OwnDirectory) -> Result<T>,
+) -> Result<T> {
     let mut reasons = Vec::new();
     for candidate in candidates {
-        match candidate.open(tail) {
-            Ok(base) => return Ok(base),
+        match candidate.open(tail).and_then(&make) {
+            Ok(made) => return Ok(made),
             Err(error) => reasons.push(error),
         }
     }

@@ -154,7 +154,7 @@ impl OwnDirectory {
         };
         let stat = rustix::fs::fstat(&descriptor)
             .map_err(|error| unusable(path, format!("cannot be examined: {error}")))?;
-        check(&stat, access).map_err(|reason| unusable_as(access, path, reason))?;
+        check(&stat, access).map_err(|reason| unusable_as(access, path, reason + made_by(&stat)))?;
         Ok(Some(Self { descriptor, path: path.to_owned(), access }))
     }
 }
@@ -177,13 +177,36 @@ fn check(stat: &Stat, access: Access) -> Result<(), String> {
     Ok(())
 }
 
+/// A service manager makes directories that all users can list, unless it is told otherwise.
+fn made_by(stat: &Stat) -> &'static str {
+    let is_default = Mode::from_raw_mode(stat.st_mode).bits() & 0o777 == 0o755;
+    if is_default { "; where systemd makes it, the unit needs `RuntimeDirectoryMode=0700`" } else { "" }
+}
+
 /// Takes the lock of an open file. `false`: another process holds it.
 pub(super) fn try_lock(descriptor: impl AsFd, path: &Path) -> Result<bool> {
     match rustix::fs::flock(descriptor, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(unusable(path, format!("cannot be locked: {error}"))),
+        Err(error) => Err(not_locked(path, error)),
     }
+}
+
+/// Without locks two hosts could take the same place, so this is no place for one.
+fn not_locked(path: &Path, error: Errno) -> Error {
+    let message = match error {
+        Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => format!(
+            "{} is on a file system without locks ({error}), which a host needs to be the only one: choose a directory \
+             on a local disk or in memory with the `endpoint` option, XDG_RUNTIME_DIR or TMPDIR, or have locks enabled \
+             where it is mounted",
+            path.display()
+        ),
+        _ => format!(
+            "{} cannot be locked: {error}; try again, or choose another directory with the `endpoint` option",
+            path.display()
+        ),
+    };
+    Error::new(ErrorKind::Directory, message).with_source(error)
 }
 
 /// Device and inode of `stat`.
@@ -263,4 +286,20 @@ pub(super) fn unusable(path: &Path, reason: String) -> Error {
             path.display()
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_named_as_the_reason_with_a_remedy() {
+        for error in [Errno::NOLCK, Errno::OPNOTSUPP] {
+            let error = not_locked(Path::new("/mnt/share"), error);
+            assert_eq!(error.kind(), ErrorKind::Directory);
+            let message = error.message();
+            let parts = ["/mnt/share", "without locks", "`endpoint`", "TMPDIR"];
+            assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::admission;
-use super::base::{choose_base, choose_passable_base, open_base, open_passable_base};
+use super::base::{in_first_base, in_first_passable_base, open_base, open_passable_base};
 use super::directory::{FileId, OwnDirectory, file_id, is_socket, try_lock};
 use super::election_directory::{ElectionDirectory, election_secret};
 use super::host_record::HostRecord;
@@ -62,12 +62,17 @@ impl HostEndpoint {
     /// # Errors
     /// [`ErrorKind::Directory`] that lists every candidate with the reason against it.
     pub fn create(base: Option<&Path>, facts: &BaseFacts) -> Result<Self> {
-        let base = match base {
-            Some(path) => open_base(path, HOST_PATH_TAIL)?,
-            None => choose_base(facts, HOST_PATH_TAIL)?,
-        };
+        match base {
+            Some(path) => Self::create_in(open_base(path, HOST_PATH_TAIL)?),
+            None => in_first_base(facts, HOST_PATH_TAIL, Self::create_in),
+        }
+    }
+
+    fn create_in(base: OwnDirectory) -> Result<Self> {
         let directory = create_host_directory(&base)?;
-        let secret = create_secret(&directory, OsStr::new(SECRET_NAME))?.ok_or_else(|| unmade(&base))?;
+        let secret = create_secret(&directory, OsStr::new(SECRET_NAME))
+            .and_then(|secret| secret.ok_or_else(|| unmade(&base)))
+            .inspect_err(|_| remove_host_directory(&base, &directory))?;
         Ok(Self::of_host(base, directory, secret, false))
     }
 
@@ -77,14 +82,16 @@ impl HostEndpoint {
     /// # Errors
     /// See [`Self::create`].
     pub fn create_for_allowed_users(base: Option<&Path>, facts: &BaseFacts, users: &[u32]) -> Result<Self> {
-        let base = match base {
-            Some(path) => open_passable_base(path, HOST_PATH_TAIL)?,
-            None => choose_passable_base(facts, HOST_PATH_TAIL)?,
+        let create_in = |base: OwnDirectory| {
+            let directory = create_host_directory(&base)?;
+            let endpoint = Self::of_host(base, directory, Secret::generate()?, true);
+            endpoint.admit(users)?;
+            Ok(endpoint)
         };
-        let directory = create_host_directory(&base)?;
-        let endpoint = Self::of_host(base, directory, Secret::generate()?, true);
-        endpoint.admit(users)?;
-        Ok(endpoint)
+        match base {
+            Some(path) => create_in(open_passable_base(path, HOST_PATH_TAIL)?),
+            None => in_first_passable_base(facts, HOST_PATH_TAIL, create_in),
+        }
     }
 
     /// For a host with allowed users: lets `users` reach the socket from now on, and as far as the file system supports
@@ -306,11 +313,7 @@ impl Drop for HostEndpoint {
         }
         let Hold::Directory(base) = &self.hold else { return };
         let _ = self.directory.remove_file(OsStr::new(SECRET_NAME));
-        if let Some(name) = self.directory.path().file_name()
-            && base.id_inside(name) == self.directory.id()
-        {
-            let _ = base.remove_directory(name);
-        }
+        remove_host_directory(base, &self.directory);
     }
 }
 
@@ -325,6 +328,15 @@ fn create_host_directory(base: &OwnDirectory) -> Result<OwnDirectory> {
         }
     }
     Err(unmade(base))
+}
+
+/// Removes the directory of a host, which is empty, unless another one has its name.
+fn remove_host_directory(base: &OwnDirectory, directory: &OwnDirectory) {
+    if let Some(name) = directory.path().file_name()
+        && base.id_inside(name) == directory.id()
+    {
+        let _ = base.remove_directory(name);
+    }
 }
 
 /// One attempt. `None`: another process interfered.

@@ -5,6 +5,7 @@
 //! numbers that JavaScript uses and the tables of `docs/protocol.md` come from it, or are matched against it without a
 //! wildcard: what a new operation leaves out does not compile, or fails a test.
 
+mod answers;
 pub mod batches;
 mod checks;
 pub mod counters;

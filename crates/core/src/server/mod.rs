@@ -6,6 +6,7 @@
 
 mod admission;
 mod connection;
+mod door;
 mod greeting;
 #[cfg(test)]
 #[cfg(unix)]
@@ -30,7 +31,7 @@ use crate::config;
 use crate::endpoint::Secret;
 use crate::error::{Error, ErrorKind};
 use crate::store::Store;
-use crate::transport::{Listener, Stream};
+use crate::transport::{Caller, Listener};
 
 #[cfg(unix)]
 pub(crate) use greeting::Greeted;
@@ -137,14 +138,21 @@ impl Server {
     async fn run(mut self, listener: Listener, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let mut pause = config::ACCEPT_PAUSE_MIN;
+        let mut accepted_at_once = 0;
         loop {
+            // Callers may arrive faster than they can be turned away: connections have their turn in between.
+            if accepted_at_once == config::ACCEPT_BURST {
+                accepted_at_once = 0;
+                tokio::task::yield_now().await;
+            }
             tokio::select! {
                 () = &mut shutdown => break,
-                Some(_) = self.tasks.join_next() => {}
+                Some(_) = self.tasks.join_next() => listener.keep_spares(),
                 accepted = listener.accept() => match accepted {
-                    Ok(stream) => {
+                    Ok(caller) => {
                         pause = config::ACCEPT_PAUSE_MIN;
-                        self.serve(stream);
+                        accepted_at_once += 1;
+                        self.serve(caller);
                     }
                     // Usually there is no free descriptor. Connections that end release theirs, but not at once.
                     Err(_) => {
@@ -161,11 +169,12 @@ impl Server {
         self.finish().await;
     }
 
-    fn serve(&mut self, stream: Stream) {
+    fn serve(&mut self, caller: Caller) {
+        let Some(permit) = self.admission.enter(caller.process()) else { return };
+        let Ok(stream) = caller.into_stream() else { return };
         if stream.check_client(&self.config.allowed_users).is_err() {
             return;
         }
-        let permit = self.admission.enter();
         let (config, store) = (Arc::clone(&self.config), Arc::clone(&self.store));
         let closing = self.closing.subscribe();
         self.tasks.spawn(async move {

@@ -18,7 +18,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::file::{self, Temporary};
+use super::owner::{self, Claim, Owner};
 use super::{Loaded, SetAside, Written, load, read, take, write};
+use crate::config::OWNER_PATIENCE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
 
@@ -59,6 +61,13 @@ pub enum Notice {
         /// What was requested here.
         here: Persist,
     },
+    /// Another host saves to the same file at the same time.
+    Shared {
+        /// The file.
+        path: PathBuf,
+        /// The process of that host, if that is known.
+        process: Option<u32>,
+    },
     /// The file could not be written or removed.
     Failed(Error),
 }
@@ -72,6 +81,7 @@ impl Notice {
             Self::Late => "CC_SNAPSHOT_LATE",
             Self::Written(_) => "CC_SNAPSHOT_WRITTEN",
             Self::Differs { .. } => "CC_SNAPSHOT_DIFFERS",
+            Self::Shared { .. } => "CC_SNAPSHOT_SHARED",
             Self::Failed(_) => "CC_SNAPSHOT_FAILED",
         }
     }
@@ -102,6 +112,15 @@ impl fmt::Display for Notice {
                 "option `persist` is {here} here, and {there} in the process that hosts the cache: where it is saved \
                  depends on which process hosts it; give all instances of the app the same"
             ),
+            Self::Shared { path, process } => {
+                let process = process.map_or_else(String::new, |process| format!(" (process {process})"));
+                write!(
+                    f,
+                    "option `persist.path` is {} here and in another host that is running{process}: each overwrites what \
+                     the other has saved; give each application a file of its own",
+                    path.display()
+                )
+            }
             Self::Failed(error) => f.write_str(error.message()),
         }
     }
@@ -115,6 +134,8 @@ pub struct Keeper {
     differs: Mutex<Option<String>>,
     /// Held while the file is written. Why writing failed the last time, so that it is not reported every time.
     writing: Mutex<Option<String>>,
+    /// The right to the path, while this process hosts.
+    owner: Mutex<Option<Owner>>,
     /// The last snapshot is being written, or was written.
     is_finished: AtomicBool,
 }
@@ -134,6 +155,7 @@ impl Keeper {
             tell: Box::new(tell),
             differs: Mutex::default(),
             writing: Mutex::default(),
+            owner: Mutex::default(),
             is_finished: AtomicBool::new(false),
         }
     }
@@ -240,9 +262,43 @@ impl Keeper {
         }
     }
 
-    /// Writes `store` at intervals, while the store lives and `is_host` returns `true`. Never ends by itself.
+    /// Claims the path for this host, after a snapshot was requested, and reports another one that has it. A host that is
+    /// about to end, in whose place this one comes, is given a moment.
+    pub async fn claim(self: Arc<Self>) {
+        let Some(persist) = self.wish() else { return };
+        for is_last in [false, true] {
+            let here = Arc::clone(&persist);
+            let claimed = tokio::task::spawn_blocking(move || owner::claim(&here.path)).await;
+            match claimed {
+                Ok(Claim::Ours(owner)) => return self.own(owner),
+                Ok(Claim::Theirs(process)) if is_last => {
+                    return (self.tell)(Notice::Shared { path: persist.path.clone(), process });
+                }
+                Ok(Claim::Theirs(_)) => tokio::time::sleep(OWNER_PATIENCE).await,
+                // The runtime ends.
+                Ok(Claim::Unknown) | Err(_) => return,
+            }
+        }
+    }
+
+    fn own(&self, owner: Owner) {
+        let mut owned = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_finished.load(Ordering::Acquire) {
+            *owned = Some(owner);
+        }
+    }
+
+    fn release(&self) {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Writes `store` at intervals, while the store lives and `is_host` returns `true`. Never ends by itself; the path is
+    /// this host's until it is dropped.
     pub async fn keep(self: Arc<Self>, store: Arc<Store>, is_host: impl Fn() -> bool) -> Infallible {
-        let Some(interval) = self.interval(&store).await else { return pending().await };
+        let _owned = Released(&self);
+        let interval = self.interval(&store).await;
+        Arc::clone(&self).claim().await;
+        let Some(interval) = interval else { return pending().await };
         loop {
             tokio::time::sleep(interval).await;
             if is_host() {
@@ -294,6 +350,16 @@ impl Keeper {
         let noted = written.as_ref().map_or(Ok(()), |written| note(written.checksum));
         (self.tell)(written.map_or_else(Notice::Failed, Notice::Written));
         self.report(noted);
+        self.release();
+    }
+}
+
+/// Gives the path up when it is dropped.
+struct Released<'a>(&'a Keeper);
+
+impl Drop for Released<'_> {
+    fn drop(&mut self) {
+        self.0.release();
     }
 }
 

@@ -19,6 +19,7 @@
 mod file;
 mod format;
 mod keeper;
+mod owner;
 mod read;
 mod set_aside;
 mod write;

@@ -9,9 +9,13 @@ use std::time::Duration;
 use super::file;
 use super::format::{Checksum, HEADER_BYTES, Header, TRAILER_BYTES, Trailer};
 use super::set_aside::SetAside;
-use crate::config::CONTENT_PART_BYTES;
+use crate::config::{CONTENT_PART_BYTES, MAX_FRAME_BYTES};
 use crate::store::Store;
 use crate::store::content::Import;
+use crate::wire::frame::LENGTH_BYTES;
+
+/// Kind and flags of a record.
+const MIN_RECORD_BYTES: usize = 4;
 
 /// What was loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,13 +57,49 @@ pub(super) fn load(
 /// The checksum in the trailer of the file at `path`; `None` if there is no file that could be a snapshot.
 pub(super) fn checksum_of(path: &Path) -> Option<u64> {
     let mut file = file::open_own(path).ok().flatten()?;
-    file.seek(SeekFrom::End(-(TRAILER_BYTES as i64))).ok()?;
-    let mut trailer = [0; TRAILER_BYTES];
-    read_whole(&mut file, &mut trailer).ok()?;
-    Some(Trailer::decode(&trailer).checksum)
+    Some(read_trailer(&mut file).ok()?.1.checksum)
 }
 
-/// Reads the whole file and compares its length and checksum with the trailer.
+fn read_trailer(file: &mut File) -> Result<([u8; TRAILER_BYTES], Trailer), String> {
+    file.seek(SeekFrom::End(-(TRAILER_BYTES as i64))).map_err(|_| too_short())?;
+    let mut trailer = [0; TRAILER_BYTES];
+    read_whole(file, &mut trailer)?;
+    Ok((trailer, Trailer::decode(&trailer)))
+}
+
+/// The lengths of records on their way past: each has a few bytes at least, and bytes that are no record end here.
+#[derive(Default)]
+struct Lengths {
+    /// Bytes that the present record still has.
+    left: usize,
+    /// What has come of the next length.
+    header: Vec<u8>,
+}
+
+impl Lengths {
+    fn pass(&mut self, mut part: &[u8]) -> Result<(), String> {
+        loop {
+            let passed = self.left.min(part.len());
+            (self.left, part) = (self.left - passed, &part[passed..]);
+            if part.is_empty() {
+                return Ok(());
+            }
+            let missing = LENGTH_BYTES - self.header.len();
+            let (length, rest) = part.split_at(missing.min(part.len()));
+            self.header.extend_from_slice(length);
+            part = rest;
+            let Ok(length) = self.header.as_slice().try_into().map(u32::from_le_bytes) else { return Ok(()) };
+            self.header.clear();
+            self.left = length as usize;
+            if !(MIN_RECORD_BYTES..=MAX_FRAME_BYTES).contains(&self.left) {
+                return Err("is damaged: it holds what is no record".to_owned());
+            }
+        }
+    }
+}
+
+/// Compares the file's length and checksum with the trailer. Reads all of it, but no further than to a length that none
+/// can have: a file with a hole may seem larger than any disk.
 fn verify(file: &mut File) -> Result<Header, String> {
     let around = (HEADER_BYTES + TRAILER_BYTES) as u64;
     let length = file.metadata().map_err(unreadable)?.len();
@@ -67,17 +107,20 @@ fn verify(file: &mut File) -> Result<Header, String> {
     read_whole(file, &mut header)?;
     let decoded = Header::decode(&header)?;
     let records = length.checked_sub(around).ok_or_else(too_short)?;
+    let (trailer, told) = read_trailer(file)?;
+    if told.length != records {
+        return Err("is damaged: its length is not the one that it tells".to_owned());
+    }
+    file.seek(SeekFrom::Start(HEADER_BYTES as u64)).map_err(unreadable)?;
     let mut checksum = Checksum::new();
     checksum.add(&header);
+    let mut lengths = Lengths::default();
     each_part(file, records, |part| {
         checksum.add(part);
-        Ok(())
+        lengths.pass(part)
     })?;
-    let mut trailer = [0; TRAILER_BYTES];
-    read_whole(file, &mut trailer)?;
     checksum.add(&trailer[..8]);
-    let expected = Trailer { length: records, checksum: checksum.value() };
-    if Trailer::decode(&trailer) != expected {
+    if told.checksum != checksum.value() {
         return Err("is damaged: its bytes do not match its checksum".to_owned());
     }
     Ok(decoded)

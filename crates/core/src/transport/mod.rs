@@ -20,6 +20,8 @@ mod halves;
 mod hangup;
 mod input;
 #[cfg(unix)]
+mod listener;
+#[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
@@ -34,11 +36,13 @@ pub(crate) use halves::{Received, Source};
 pub(crate) use hangup::Hangup;
 pub(crate) use input::Input;
 #[cfg(unix)]
-pub use unix::{Listener, Stream};
+pub use listener::{Caller, Listener};
+#[cfg(unix)]
+pub use unix::Stream;
 #[cfg(unix)]
 pub(crate) use unix::{check_length, has_listener};
 #[cfg(windows)]
-pub use windows::{Listener, Reader, Stream, Writer};
+pub use windows::{Caller, Listener, Reader, Stream, Writer};
 
 use std::fmt;
 use std::future::poll_fn;

@@ -1,63 +1,22 @@
 //! Unix domain sockets with file system names.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use interprocess::local_socket::{ConnectOptions, GenericFilePath, ListenerOptions, Name, ToFsName};
+use interprocess::local_socket::{ConnectOptions, GenericFilePath, Name, ToFsName};
 use interprocess::os::unix::uds_local_socket::tokio as uds;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use tokio::net::UnixStream;
 
 use super::halves::{self, Reader, Writer};
 use crate::allowed_users::AllowedUsers;
-use crate::config::MAX_SOCKET_PATH;
+use crate::config::{CONNECT_TURN, MAX_SOCKET_PATH};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The user id the kernel reports for a socket without a peer.
 const NO_PEER: u32 = u32::MAX;
-
-/// A bound socket that accepts connections. Dropping it leaves the name in the file system: the
-/// [endpoint](crate::endpoint) owns that.
-#[derive(Debug)]
-pub struct Listener(uds::Listener);
-
-impl Listener {
-    /// Listens at `path`, which must be free, inside a runtime ([`tokio::runtime::Handle::enter`] is enough).
-    ///
-    /// On Linux the socket has mode 0600 before it has a name. Elsewhere the system cannot do that, and the
-    /// endpoint's 0700 directory alone keeps other users away.
-    pub(crate) fn bind(path: &Path) -> Result<Self> {
-        check_length(path)?;
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                "a listener was bound outside a runtime: enter one first",
-            ));
-        }
-        let attempt = || format!("cannot listen at {}", path.display());
-        let name = fs_name(path).map_err(|error| Error::system(attempt(), error))?;
-        private(ListenerOptions::new().name(name).reclaim_name(false))
-            .create_tokio_as::<uds::Listener>()
-            .map(Self)
-            .map_err(|error| Error::system(attempt(), error))
-    }
-
-    /// The next connection; its peer is not checked yet.
-    pub(crate) async fn accept(&self) -> io::Result<Stream> {
-        self.0.inner().accept().await.map(|(stream, _)| Stream::from_tokio(stream))
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn private(options: ListenerOptions<'_>) -> ListenerOptions<'_> {
-    use interprocess::os::unix::local_socket::ListenerOptionsExt;
-    options.mode(0o600)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn private(options: ListenerOptions<'_>) -> ListenerOptions<'_> {
-    options
-}
 
 /// A connection.
 #[derive(Debug)]
@@ -75,8 +34,18 @@ impl Stream {
                 .with_source(error)
         };
         let options = ConnectOptions::new().name(fs_name(path).map_err(failed)?);
-        let stream = options.connect_tokio_as::<uds::Stream>().await.map_err(failed)?;
-        Ok(Self::from_tokio(stream.into()))
+        let stream =
+            Self::from_tokio(options.connect_tokio_as::<uds::Stream>().await.map_err(failed)?.into());
+        if stream.peer()? != NO_PEER {
+            return Ok(stream);
+        }
+        // Many processes are connecting at this moment. One that tries now and then could always come too late, so this
+        // one queues.
+        let path = path.to_owned();
+        let queued = tokio::task::spawn_blocking(move || connect_in_turn(&path)).await;
+        let queued = queued.map_err(io::Error::from).and_then(|connected| connected);
+        let stream = queued.and_then(|stream| UnixStream::from_std(stream.into()));
+        stream.map(Self::from_tokio).map_err(|error| no_peer().with_source(error))
     }
 
     /// For a host: refuses a client of a user who is neither this process's own nor an allowed user.
@@ -120,9 +89,21 @@ impl Stream {
         (Self(one), Self(other))
     }
 
-    fn from_tokio(stream: UnixStream) -> Self {
+    pub(super) fn from_tokio(stream: UnixStream) -> Self {
         Self(stream)
     }
+}
+
+/// Connects; while the host has no room, this waits, and the system gives the next place to whoever has waited longest.
+fn connect_in_turn(path: &Path) -> io::Result<OwnedFd> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(CONNECT_TURN))?;
+    rustix::net::connect(&socket, &address)?;
+    set_socket_timeout(&socket, Timeout::Send, None)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
 }
 
 /// Does anybody listen at `path`? Never waits, even when that listener's backlog is full.
@@ -141,7 +122,7 @@ pub(crate) fn has_listener(path: &Path) -> Result<bool> {
     }
 }
 
-fn fs_name(path: &Path) -> io::Result<Name<'_>> {
+pub(super) fn fs_name(path: &Path) -> io::Result<Name<'_>> {
     path.to_fs_name::<GenericFilePath>()
 }
 

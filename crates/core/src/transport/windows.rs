@@ -40,8 +40,32 @@ impl Listener {
     }
 
     /// The next connection.
-    pub(crate) async fn accept(&self) -> io::Result<Stream> {
-        self.0.accept().await.map(Stream)
+    pub(crate) async fn accept(&self) -> io::Result<Caller> {
+        self.0.accept().await.map(Caller)
+    }
+
+    /// Pipes need no spare descriptors.
+    #[expect(clippy::unused_self, reason = "as on other systems")]
+    pub(crate) fn keep_spares(&self) {}
+}
+
+/// The other side of a connection that was accepted, before it is let in.
+#[derive(Debug)]
+pub struct Caller(local::Stream);
+
+impl Caller {
+    /// Not told on this system.
+    #[expect(clippy::unused_self, reason = "as on other systems")]
+    pub(crate) fn process(&self) -> Option<i32> {
+        None
+    }
+
+    /// Its connection.
+    ///
+    /// # Errors
+    /// None on this system.
+    pub(crate) fn into_stream(self) -> io::Result<Stream> {
+        Ok(Stream(self.0))
     }
 }
 

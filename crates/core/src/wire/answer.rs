@@ -109,6 +109,13 @@ pub enum Response<'a> {
 /// The answers by number, with what their payload holds and whether more may follow.
 macro_rules! answers {
     ($($number:literal $name:ident $more:literal;)+) => {
+        /// A kind of answer, by its number on the wire.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u16)]
+        pub enum AnswerKind {
+            $(#[doc = concat!("Of [`Response::", stringify!($name), "`].")] $name = $number,)+
+        }
+
         impl Response<'_> {
             /// Number and name of every kind of answer.
             pub const KINDS: &'static [(u16, &'static str)] = &[$(($number, stringify!($name))),+];

@@ -54,6 +54,24 @@ fn a_write_without_memory_fails_and_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_full_container_evicts_where_that_makes_room_and_refuses_one_write_where_it_does_not() {
+    let probe = Probe::new();
+    let mut bench = Bench::plain();
+    for key in ["a", "b", "c"] {
+        assert!(bench.set(key, "v"));
+    }
+    let most = bench.stats().calculated_size;
+    probe.confine(most);
+    assert!(bench.set("d", "v"));
+    assert_eq!(bench.keys(), ["d", "c", "b"]);
+    // Everything else in the container has taken the memory: what this namespace could give up would not do.
+    let (key, value) = (text_key("large"), text_value(&"v".repeat(1_000)));
+    let reply = bench.ask(set(&key, &value));
+    assert_eq!(reply.error(), Some(ErrorKind::Memory), "{reply:?}");
+    assert_eq!(bench.keys(), ["d", "c", "b"]);
+}
+
+#[test]
 fn a_batch_keeps_what_it_stored_before_memory_ran_out() {
     let probe = Probe::new();
     let mut bench = Bench::plain();

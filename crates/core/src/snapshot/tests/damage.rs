@@ -42,6 +42,46 @@ fn a_file_that_was_cut_anywhere_is_refused() {
     assert_eq!(load(&host(0).0, &place.path).unwrap().unwrap().entries, 2);
 }
 
+/// A hole of this length takes no room on the disk, and many minutes to read.
+#[cfg(unix)]
+const HOLE: u64 = 1 << 40;
+
+#[cfg(unix)]
+fn assert_refused_at_once(place: &Place) -> String {
+    let (store, _) = host(0);
+    let aside = load(&store, &place.path).expect_err("damage is noticed");
+    std::fs::remove_file(aside.moved_to.as_ref().unwrap()).unwrap();
+    aside.reason
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_with_a_long_hole_is_refused_without_reading_it() {
+    use std::os::unix::fs::FileExt as _;
+
+    let (place, bytes) = small();
+    let extended = || {
+        std::fs::write(&place.path, &bytes).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&place.path, mode).unwrap();
+        let file = std::fs::File::options().write(true).open(&place.path).unwrap();
+        file.set_len(HOLE).unwrap();
+        file
+    };
+    drop(extended());
+    assert!(assert_refused_at_once(&place).contains("length"));
+    // As if it ended where it does.
+    let records = HOLE - (bytes.len() as u64 - records_in(&bytes));
+    extended().write_all_at(&records.to_le_bytes(), HOLE - 16).unwrap();
+    assert!(assert_refused_at_once(&place).contains("no record"));
+}
+
+/// The length of the records as the trailer tells it.
+#[cfg(unix)]
+fn records_in(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes[bytes.len() - 16..][..8].try_into().unwrap())
+}
+
 #[test]
 fn a_flipped_bit_anywhere_is_noticed() {
     let (place, bytes) = small();

@@ -172,6 +172,20 @@ fn evicted() -> Vec<Way> {
             scene.listen();
             scene.set_with("a", "vvv", Keep::default());
         }),
+        way("a full container", &[(Evicted, "a", 1), (Stored, "c", 1)], |scene| {
+            scene.probe.confine(2 * ENTRY);
+            scene.set("a");
+            scene.set("b");
+            scene.listen();
+            scene.set("c");
+        }),
+        way("a full container that overwrites", &[(Evicted, "b", 1), (Replaced, "a", 1)], |scene| {
+            scene.probe.confine(9);
+            scene.set("a");
+            scene.set("b");
+            scene.listen();
+            scene.set_with("a", "vvv", Keep::default());
+        }),
         way("an older value that cannot be put back", &[(Evicted, "a", 1)], |scene| {
             scene.set("a");
             let mut refusals = vec![exhausted(), exhausted(), NoRoom::Bound];

@@ -45,6 +45,12 @@ impl Probe {
         self.refuse(|_, _| Some(exhausted()));
     }
 
+    /// The container has memory for `most` bytes of keys and values.
+    pub(crate) fn confine(&self, most: u64) {
+        let full = || NoRoom::System(io::ErrorKind::QuotaExceeded.into());
+        self.refuse(move |stored, added| (stored + added > most).then(full));
+    }
+
     /// Everything may be stored again.
     pub(crate) fn relent(&self) {
         SEEN.with_borrow_mut(|seen| (seen.refusal, seen.refuses_tables) = (None, false));

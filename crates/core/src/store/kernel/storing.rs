@@ -10,6 +10,9 @@ use super::entry::{Candidate, EntryView, NEVER};
 use crate::config::NamespaceConfig;
 use crate::error::{Error, ErrorKind, Result};
 
+/// Bytes that may go for a small entry where the container has no memory left: what it needs may be in many places.
+const EVICTED_FOR_MEMORY: u64 = 64 * 1024;
+
 impl Entries {
     /// Stores an entry that fits; the least recently used ones go until the bounds hold. `false` when even an empty
     /// table had no room for it: then it is refused, and there is no entry of that key any more.
@@ -48,16 +51,21 @@ impl Entries {
 
     /// Leaves the sum of the sizes, and the report, to the caller. `None` when even an empty table has no room.
     fn insert(&mut self, new: &Candidate<'_>, listener: &mut impl Listener) -> io::Result<Option<Slot>> {
+        let before = self.table.bytes();
         loop {
-            match self.table.insert(new) {
+            let no_room = match self.table.insert(new) {
                 Ok(slot) => {
                     self.order.put(slot, new.meta);
                     self.relink(slot, NEVER, new.deadline);
                     return Ok(Some(slot));
                 }
-                Err(NoRoom::System(source)) => return Err(source),
-                Err(NoRoom::Bound) if self.evict_one(listener) => {}
-                Err(NoRoom::Bound) => return Ok(None),
+                Err(no_room) => no_room,
+            };
+            match no_room {
+                NoRoom::System(source) if !self.may_evict(&source, before, new) => return Err(source),
+                _ if self.evict_one(listener) => {}
+                NoRoom::System(source) => return Err(source),
+                NoRoom::Bound => return Ok(None),
             }
         }
     }
@@ -72,8 +80,11 @@ impl Entries {
         let Some((size, older)) = self.view(slot).map(|entry| (entry.size(), entry.deadline())) else {
             return Ok(None);
         };
+        let before = self.table.bytes();
         while let Err(no_room) = self.table.overwrite(slot, new) {
-            if let NoRoom::System(source) = no_room {
+            if let NoRoom::System(source) = no_room
+                && !self.may_evict(&source, before, new)
+            {
                 return Err(source);
             }
             // Others go before the older value does.
@@ -111,6 +122,15 @@ impl Entries {
         replaced
     }
 
+    /// May entries go because the system gave no memory? Only where it has not refused for good, this table had enough
+    /// memory for the new entry itself, which held `before` bytes then, and not much more has gone than is needed.
+    fn may_evict(&self, source: &io::Error, before: u64, new: &Candidate<'_>) -> bool {
+        let gone = before.saturating_sub(self.table.bytes());
+        source.kind() == io::ErrorKind::QuotaExceeded
+            && new.bytes() <= before
+            && gone <= new.bytes().saturating_mul(2).max(EVICTED_FOR_MEMORY)
+    }
+
     /// Evicts the least recently used entries until at most `most` are left, with sizes of at most `room` together, in
     /// at most `bytes` bytes.
     pub(super) fn evict(&mut self, most: u64, room: u64, bytes: u64, listener: &mut impl Listener) {
@@ -132,9 +152,13 @@ impl Entries {
 }
 
 fn no_memory(source: io::Error) -> Error {
+    let changed = match source.kind() {
+        io::ErrorKind::QuotaExceeded => "at most some older entries were evicted for it",
+        _ => "nothing was changed",
+    };
     let message = format!(
-        "the system gave no memory for the entry: {source}; it was not stored and nothing was changed; lower \
-         `maxSize`, or give the process or its container more memory"
+        "the system gave no memory for the entry: {source}; it was not stored, and {changed}; lower `maxSize`, or give \
+         the process or its container more memory"
     );
     Error::new(ErrorKind::Memory, message).with_source(source)
 }
