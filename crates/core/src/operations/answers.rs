@@ -29,12 +29,13 @@ impl Operation {
             Self::Open => &[Kind::Opened],
             Self::Stats => &[Kind::Stats],
             Self::Tune => &[Kind::Settings],
-            Self::Clear | Self::MSet | Self::MDelete => &[Kind::Number],
+            Self::Clear => &[Kind::Number],
+            Self::MSet | Self::MDelete => &[Kind::Number, Kind::Flags],
             Self::Get | Self::Peek | Self::GetAndDelete | Self::GetAndSet => &[Kind::Value, Kind::Missing],
             Self::Info => &[Kind::Info, Kind::Missing],
             Self::MGet => &[Kind::Values],
             Self::MHas => &[Kind::Flags],
-            Self::Count => &[Kind::Counted],
+            Self::Count => &[Kind::Counted, Kind::Missing],
             Self::Scan | Self::ScanNext => &[Kind::Page],
             Self::Fetch => {
                 &[Kind::Value, Kind::Missing, Kind::Lease, Kind::Waiting, Kind::Failed, Kind::Cancelled]
