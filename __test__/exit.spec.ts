@@ -170,6 +170,25 @@ test('requests made before process.exit are sent', async (t) => {
   await cache.close();
 });
 
+test("what the application's own exit listeners write is sent, and is in the snapshot", async (t) => {
+  const namespace = unique();
+  const snapshot = path.join(mkdtempSync(path.join(os.tmpdir(), 'cc-exit-')), 'snapshot');
+  t.teardown(() => rmSync(path.dirname(snapshot), { recursive: true, force: true }));
+  const write = `
+    process.once('exit', () => cache.set('once', 1));
+    cache.ready.then(() => process.on('exit', () => cache.set('on', 2)));
+  `;
+  t.like(await withCache({ namespace, endpoint }, write), CLEAN);
+  const cache = new ClusteredCache<string, number>({ namespace, endpoint });
+  await until('the last words', async () => (await cache.size()) === 2);
+  await cache.close();
+
+  const persist = { path: snapshot };
+  t.like(await withCache({ namespace, persist }, write), CLEAN);
+  const read = await withCache({ namespace, persist }, `console.log(cache.getSync('once'), cache.getSync('on'));`);
+  t.like(read, { ...CLEAN, stdout: '1 2\n' });
+});
+
 test('the last reads of a process are reported, however it ends', async (t) => {
   for (const near of [false, true]) {
     for (const end of ['', 'process.exit(0);', 'await cache.close();', 'process.kill(process.pid, "SIGTERM");']) {

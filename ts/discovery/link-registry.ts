@@ -1,8 +1,7 @@
 /** The links of this JavaScript environment: one to the store of this process, one to each host it is a client of. */
 
-import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
-import { atEnd } from '../process/exit-hooks.js';
+import { atEnd, atExit } from '../process/exit-hooks.js';
 import { checkGuests, transportWish, wayFor } from './environment.js';
 import { leave, leaveAtEnd } from '../process/host-handover.js';
 import { Link, type Place } from '../link/link.js';
@@ -173,4 +172,4 @@ export function end(): void {
   passNotices(true);
 }
 
-process.once('exit', end);
+atExit(end);

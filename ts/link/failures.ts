@@ -19,8 +19,8 @@ export function fallback<T>(error: Error, { withoutHost: instead }: Settling<T>,
 }
 
 /** The same, for a caller that awaits it. */
-export function withoutHost<T>(error: Error, operation: Settling<T>, policy: Policy): Promise<T> {
-  const outcome = fallback(error, operation, policy);
+export function withoutHost<T>(failure: Error, operation: Settling<T>, policy: Policy): Promise<T> {
+  const outcome = fallback(failure, operation, policy);
   if ('value' in outcome) return Promise.resolve(outcome.value);
   const rejected = Promise.reject<T>(outcome.error as Error);
   spare(rejected, outcome.error, policy);
