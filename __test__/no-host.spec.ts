@@ -167,6 +167,19 @@ onUnix('an instance that is opened while there is no host is told so, and of the
   ]);
 });
 
+onUnix('a process that was busy while it looked for its host is not told that the host is back', async (t) => {
+  const nowhere = path.join(directoryFor(t), 'nowhere');
+  const outcome = await script(`
+    const events = [];
+    const cache = new cc.ClusteredCache({ endpoint: ${JSON.stringify(nowhere)}, timeout: 100 });
+    cache.on('degraded', () => events.push('degraded')).on('restored', () => events.push('restored'));
+    const end = Date.now() + 1_000;
+    while (Date.now() < end);
+    Promise.all([cache.get('a'), cache.get('b')]).then(() => setImmediate(() => console.log(events.join())));
+  `);
+  t.is(outcome.stdout, 'degraded\n', outcome.stderr);
+});
+
 /** The error of `ready` at `endpoint`. */
 const readyAt = async (endpoint: string, options = {}) => {
   const { stdout, stderr } = await script(

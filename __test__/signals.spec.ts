@@ -4,7 +4,7 @@ import path from 'node:path';
 import test from 'ava';
 import { directoryFor } from './helpers/directories.ts';
 import { ROOT, cleanEnvironment, script } from './helpers/scripts.ts';
-import { until } from './helpers/wait.ts';
+import { until, within } from './helpers/wait.ts';
 
 const onUnix = process.platform === 'win32' ? test.skip : test;
 
@@ -28,7 +28,7 @@ async function signalled(signal: NodeJS.Signals, source: string): Promise<{ code
     await until('the script to be ready', () => stdout.includes('ready'));
     const children = readFileSync(`/proc/${outer.pid}/task/${outer.pid}/children`, 'utf8');
     process.kill(Number(children.trim().split(' ')[0]), signal);
-    const code = await Promise.race([ended, until('an end', () => false).catch(() => null)]);
+    const code = await within(ended, 'an end');
     return { code, stdout };
   } finally {
     outer.kill('SIGKILL');

@@ -52,7 +52,7 @@ export function linkFor(options: InstanceOptions): Link {
           'the primary does not answer; load clustered-cache in the primary (a plain import is enough), or raise ' +
             '`timeout` if it starts later',
         );
-        return findPrimary(seekerFor(link));
+        return seek(findPrimary, link);
       });
     case 'parent': {
       const find = (link: Link) => {
@@ -61,7 +61,7 @@ export function linkFor(options: InstanceOptions): Link {
             ? 'the process that started this one does not answer; it has to load clustered-cache before it starts this one'
             : 'the main thread has not attached; it has to open a cache with `attach: true` first',
         );
-        return findParent(seekerFor(link));
+        return seek(findParent, link);
       };
       return client({ ...PARENT, elected: isOfInstance() }, options, find);
     }
@@ -136,9 +136,26 @@ function client(place: Place, { timeout }: InstanceOptions, find: (link: Link) =
   });
 }
 
-function seekerFor(link: Link): Seeker {
+/** Asks where the host is, and again when it is not there any more. Returns a function that stops asking. */
+function seek(find: typeof findPrimary, link: Link): () => void {
+  let where: string | undefined;
+  let stop = () => {};
+  const ask = () => {
+    stop();
+    stop = find(
+      seekerFor(link, (endpoint) => (where = endpoint)),
+      where,
+    );
+  };
+  link.onReach = (isReached) => (isReached ? stop() : ask());
+  ask();
+  return () => stop();
+}
+
+function seekerFor(link: Link, onEndpoint: (endpoint: string) => void): Seeker {
   return {
     onAnswer: ({ endpoint, secret, user }) => {
+      onEndpoint(endpoint);
       link.setNoHostReason(undefined);
       link.connect(endpoint, secret, user);
     },

@@ -69,6 +69,8 @@ export class Link {
   /** What listeners were told last of a host that cannot be reached. */
   #failure: Error | undefined;
   readonly #onIdle: () => void;
+  /** Called when the host was reached, or could not be reached where it was said to be. */
+  onReach: (isReached: boolean) => void = () => {};
 
   /**
    * `share`: whether a client reads the host's tables itself. `onIdle` is called when the last user has left; the link
@@ -408,7 +410,8 @@ export class Link {
     if (id === 0) return this.#onChange(form as number, value as unknown[]);
     if (id >= REOPEN_BASE) return this.#onReopened(id - REOPEN_BASE, form, value);
     if (form === Form.Waiting) return this.#wait(id);
-    if (this.#state.isDegraded && this.#state.answered()) this.#restore();
+    // Without a connection, native code itself answers that there is no host.
+    if (this.#state.isConnected && this.#state.isDegraded && this.#state.answered()) this.#restore();
     const pending = this.#pending.take(id);
     if (!pending) return this.#onOrphan(id, form, numbers[at] as number);
     try {
@@ -449,7 +452,9 @@ export class Link {
     }
     if (isNews) this.#degrade(error);
     // What was lost may be back in a moment.
-    if (!isLost) this.#warn(error);
+    if (isLost) return;
+    this.#warn(error);
+    this.onReach(false);
   }
 
   #onOptionsDiffer([handle, pid, ...rest]: [number, number, ...unknown[]]): void {
@@ -460,6 +465,7 @@ export class Link {
 
   #onConnected(epoch: number, isChanged: boolean): void {
     log('connected, epoch %d', epoch);
+    this.onReach(true);
     if (this.#state.connected()) this.#restore();
     if (isChanged) this.#handles.announce((listener) => listener.epoch(epoch));
   }
