@@ -92,6 +92,8 @@ export declare class Link {
    * where there is none.
    */
   generation(): ArrayBuffer | null
+  /** Why the last attempt to reach the host has failed, if it has. */
+  whyMissed(): string | null
   /** Gives a request up. `true` when it may have reached the host, `false` when it never will. */
   forget(id: number): boolean
   /** Keeps the process alive: something is pending. */

@@ -92,7 +92,10 @@ test('a client whose host is silent ends when its calls have timed out', async (
     return state.listener.endpoint;
   });
   await host.freeze();
-  const outcome = await withCache({ endpoint: silent, timeout: 200 }, `cache.get('key').then(console.log)`);
+  const outcome = await withCache(
+    { endpoint: silent, timeout: 200 },
+    `cache.on('degraded', () => {}).get('key').then(console.log)`,
+  );
   host.resume();
   t.like(outcome, { ...CLEAN, stdout: 'undefined\n' });
 });
@@ -100,14 +103,17 @@ test('a client whose host is silent ends when its calls have timed out', async (
 test('a client without a host ends by itself, without an unhandled rejection', async (t) => {
   const nowhere = path.join(path.dirname(endpoint), 'nowhere');
   t.like(await withCache({ endpoint: nowhere, timeout: 100 }, ''), CLEAN, 'never used');
-  t.like(await withCache({ endpoint: nowhere, timeout: 100 }, `cache.get('key').then(console.log)`), {
-    ...CLEAN,
-    stdout: 'undefined\n',
-  });
+  t.like(
+    await withCache({ endpoint: nowhere, timeout: 100 }, `cache.on('degraded', () => {}).get('key').then(console.log)`),
+    {
+      ...CLEAN,
+      stdout: 'undefined\n',
+    },
+  );
   t.like(
     await withCache(
       { endpoint: nowhere, timeout: 100, failsafe: 'reject' },
-      `cache.get('key').catch(({ code }) => console.log(code))`,
+      `cache.on('degraded', () => {}).get('key').catch(({ code }) => console.log(code))`,
     ),
     { ...CLEAN, stdout: 'ERR_CC_NO_HOST\n' },
   );
@@ -162,6 +168,25 @@ test('requests made before process.exit are sent', async (t) => {
   await until('the last words', async () => (await cache.size()) === 10);
   t.is(await cache.get(9), 9);
   await cache.close();
+});
+
+test("what the application's own exit listeners write is sent, and is in the snapshot", async (t) => {
+  const namespace = unique();
+  const snapshot = path.join(mkdtempSync(path.join(os.tmpdir(), 'cc-exit-')), 'snapshot');
+  t.teardown(() => rmSync(path.dirname(snapshot), { recursive: true, force: true }));
+  const write = `
+    process.once('exit', () => cache.set('once', 1));
+    cache.ready.then(() => process.on('exit', () => cache.set('on', 2)));
+  `;
+  t.like(await withCache({ namespace, endpoint }, write), CLEAN);
+  const cache = new ClusteredCache<string, number>({ namespace, endpoint });
+  await until('the last words', async () => (await cache.size()) === 2);
+  await cache.close();
+
+  const persist = { path: snapshot };
+  t.like(await withCache({ namespace, persist }, write), CLEAN);
+  const read = await withCache({ namespace, persist }, `console.log(cache.getSync('once'), cache.getSync('on'));`);
+  t.like(read, { ...CLEAN, stdout: '1 2\n' });
 });
 
 test('the last reads of a process are reported, however it ends', async (t) => {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use clustered_cache_core::allowed_users::{AllowedUsers, own_user};
 use clustered_cache_core::endpoint::{BaseFacts, HostEndpoint};
 use clustered_cache_core::error::Result;
-use clustered_cache_core::server::{self, ServerConfig};
+use clustered_cache_core::server::{self, Renewals, ServerConfig};
 use clustered_cache_core::store::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -29,6 +29,8 @@ pub(crate) enum Site {
 #[derive(Default)]
 pub(crate) struct Servers {
     running: Mutex<HashMap<Site, Server>>,
+    /// Servers that no new client finds, because their sockets were removed and cannot be made again. Their clients stay.
+    former: Mutex<Vec<Server>>,
     /// Users besides this process's own who may be clients of the server for allowed users.
     allowed_users: AllowedUsers,
     /// Endpoints that no other process can take, by the paths asked for; nothing listens there yet.
@@ -44,6 +46,8 @@ struct Server {
     allowed_users: AllowedUsers,
     /// Dropped to shut the server down.
     shutdown: oneshot::Sender<()>,
+    /// Takes its listener after the endpoint had to be made again.
+    renew: Renewals,
     /// Ends when no client is answered.
     task: JoinHandle<()>,
 }
@@ -66,7 +70,10 @@ impl Servers {
     pub(crate) fn listen(&self, site: Site, store: impl FnOnce() -> Arc<Store>) -> Result<Attachment> {
         let mut running = lock(&self.running);
         if let Some(server) = running.get(&site) {
-            return Ok(server.attachment());
+            if server.is_found()? || matches!(site, Site::Path(_)) {
+                return Ok(server.attachment());
+            }
+            lock(&self.former).extend(running.remove(&site));
         }
         let allowed_users =
             if site == Site::ForAllowedUsers { self.allowed_users.clone() } else { AllowedUsers::default() };
@@ -118,19 +125,20 @@ impl Servers {
 
     /// All servers, which are this isolate's no more.
     pub(crate) fn take(&self) -> Running {
-        Running(std::mem::take(&mut *lock(&self.running)))
+        let former = std::mem::take(&mut *lock(&self.former));
+        Running(lock(&self.running).drain().map(|(_, server)| server).chain(former).collect())
     }
 }
 
 /// Servers that are about to end; dropped, they end without anybody waiting.
-pub(crate) struct Running(HashMap<Site, Server>);
+pub(crate) struct Running(Vec<Server>);
 
 impl Running {
     /// Stops them and waits until nothing changes the store any more. Their endpoints stay taken.
     pub(crate) fn stop(self) -> Vec<Arc<HostEndpoint>> {
         let (endpoints, tasks): (Vec<_>, Vec<_>) = self
             .0
-            .into_values()
+            .into_iter()
             .map(|server| {
                 drop(server.shutdown);
                 (server.endpoint, server.task)
@@ -164,11 +172,20 @@ impl Server {
             allowed_users: allowed_users.clone(),
             ..ServerConfig::new(endpoint.secret().clone())
         };
-        let task = runtime.spawn(server::run(listener, store, config, async move {
-            // The sender is only ever dropped.
-            let _ = stopped.await;
-        }));
-        Ok(Self { endpoint, user, allowed_users, shutdown, task })
+        let renew = Renewals::default();
+        let (of_server, site) = (renew.clone(), Arc::clone(&endpoint));
+        let task =
+            runtime.spawn(server::run_reachable(site, listener, of_server, store, config, async move {
+                // The sender is only ever dropped.
+                let _ = stopped.await;
+            }));
+        Ok(Self { endpoint, user, allowed_users, shutdown, renew, task })
+    }
+
+    /// Whether processes that are told its path now find it. If directory or socket were removed, they are made again.
+    fn is_found(&self) -> Result<bool> {
+        let _context = server_runtime()?.enter();
+        Ok(self.renew.restore(&self.endpoint).is_ok_and(|is_ours| is_ours))
     }
 
     fn attachment(&self) -> Attachment {

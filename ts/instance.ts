@@ -272,6 +272,7 @@ export abstract class Instance {
         this.near?.clear();
         emit('degraded', error);
       },
+      isHeard: () => this.#events.listenerCount('degraded') > 0,
       restored: () => emit('restored'),
       epoch: (epoch) => {
         this.near?.disown();

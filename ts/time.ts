@@ -9,7 +9,7 @@ import timers from 'node:timers';
 /** Milliseconds of the monotonic clock. */
 export const now: () => number = performance.now.bind(performance);
 
-export const { setTimeout, clearTimeout, setInterval } = timers;
+export const { setTimeout, clearTimeout, setInterval, setImmediate } = timers;
 
 /** Calls `task` after the present callback and before anything else. */
 export const nextTick: (task: () => void) => void = process.nextTick.bind(process);

@@ -194,6 +194,12 @@ impl Link {
         })
     }
 
+    /// Why the last attempt to reach the host has failed, if it has.
+    #[napi(catch_unwind)]
+    pub fn why_missed(&self) -> napi::Result<Option<String>, String> {
+        contained(|| Ok(self.state.client().and_then(|client| client.why_missed())))
+    }
+
     /// Gives a request up. `true` when it may have reached the host, `false` when it never will.
     #[napi(catch_unwind)]
     pub fn forget(&self, id: f64) -> napi::Result<bool, String> {

@@ -1,11 +1,10 @@
 /** The links of this JavaScript environment: one to the store of this process, one to each host it is a client of. */
 
-import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
-import { atEnd } from '../process/exit-hooks.js';
+import { atEnd, atExit } from '../process/exit-hooks.js';
 import { checkGuests, transportWish, wayFor } from './environment.js';
 import { leave, leaveAtEnd } from '../process/host-handover.js';
-import { Link } from '../link/link.js';
+import { Link, type Place } from '../link/link.js';
 import { native, translated } from '../native.js';
 import { electionKey, isOfInstance } from './pm2.js';
 import { DEFAULTS, type InstanceOptions, type PersistSettings } from '../options/instance.js';
@@ -14,9 +13,27 @@ import { findParent, findPrimary, passOn, type Seeker } from './rendezvous.js';
 import { keepSnapshots, passNotices } from '../process/snapshots.js';
 
 const HERE = 'here';
-const PRIMARY = 'primary';
-const PARENT = 'parent';
-const ELECTED = 'elected';
+const PRIMARY: Place = {
+  name: 'primary',
+  remedy: 'check that the primary runs and has loaded clustered-cache, or raise `timeout` if it starts later',
+};
+const PARENT: Place = {
+  name: 'parent',
+  remedy: 'check that the process that started this one runs and has opened the cache, or raise `timeout`',
+};
+const ELECTED: Place = {
+  name: 'elected',
+  elected: true,
+  remedy: 'check that an instance of this PM2 app runs that may be the host (without `role`) and is not stopped',
+};
+
+/** The host at a path that the user chose. */
+const placeAt = (endpoint: string): Place => ({
+  name: `at ${endpoint}`,
+  remedy:
+    "start the host there (`role: 'host'` with this `endpoint`, or `npx clustered-cache serve`), correct `endpoint` or " +
+    'CLUSTERED_CACHE_ENDPOINT, or raise `timeout` if the host starts later',
+});
 
 const links = new Map<string, Link>();
 
@@ -30,7 +47,13 @@ export function linkFor(options: InstanceOptions): Link {
       if (options.allowUids) admit(options.allowUids);
       return hostLink();
     case 'primary':
-      return client(PRIMARY, options, (link) => findPrimary(seekerFor(link)));
+      return client(PRIMARY, options, (link) => {
+        link.setNoHostReason(
+          'the primary does not answer; load clustered-cache in the primary (a plain import is enough), or raise ' +
+            '`timeout` if it starts later',
+        );
+        return seek(findPrimary, link);
+      });
     case 'parent': {
       const find = (link: Link) => {
         link.setNoHostReason(
@@ -38,9 +61,9 @@ export function linkFor(options: InstanceOptions): Link {
             ? 'the process that started this one does not answer; it has to load clustered-cache before it starts this one'
             : 'the main thread has not attached; it has to open a cache with `attach: true` first',
         );
-        return findParent(seekerFor(link));
+        return seek(findParent, link);
       };
-      return client(PARENT, options, find, isOfInstance());
+      return client({ ...PARENT, elected: isOfInstance() }, options, find);
     }
     case 'elected': {
       // First, because this process may become the host at once.
@@ -52,11 +75,11 @@ export function linkFor(options: InstanceOptions): Link {
         link.connect(endpoint);
         return () => {};
       };
-      return client(ELECTED, options, find, true);
+      return client(ELECTED, options, find);
     }
     case 'endpoint':
       passOn(way.endpoint);
-      return client(`at ${way.endpoint}`, options, (link) => {
+      return client(placeAt(way.endpoint), options, (link) => {
         link.connect(way.endpoint);
         return () => {};
       });
@@ -100,22 +123,39 @@ export function ensureHost(): void {
 }
 
 /** A link to a host in another process; `find` starts looking for it and returns a function that stops the search. */
-function client(key: string, { timeout }: InstanceOptions, find: (link: Link) => () => void, elected = false): Link {
-  return linkOf(key, () => {
+function client(place: Place, { timeout }: InstanceOptions, find: (link: Link) => () => void): Link {
+  return linkOf(place.name, () => {
     let stop = () => {};
     const onIdle = () => {
       stop();
-      links.delete(key);
+      links.delete(place.name);
     };
-    const link = new Link('client', timeout, transportWish() !== 'socket', onIdle, elected);
+    const link = new Link('client', timeout, transportWish() !== 'socket', onIdle, place);
     stop = find(link);
     return link;
   });
 }
 
-function seekerFor(link: Link): Seeker {
+/** Asks where the host is, and again when it is not there any more. Returns a function that stops asking. */
+function seek(find: typeof findPrimary, link: Link): () => void {
+  let where: string | undefined;
+  let stop = () => {};
+  const ask = () => {
+    stop();
+    stop = find(
+      seekerFor(link, (endpoint) => (where = endpoint)),
+      where,
+    );
+  };
+  link.onReach = (isReached) => (isReached ? stop() : ask());
+  ask();
+  return () => stop();
+}
+
+function seekerFor(link: Link, onEndpoint: (endpoint: string) => void): Seeker {
   return {
     onAnswer: ({ endpoint, secret, user }) => {
+      onEndpoint(endpoint);
       link.setNoHostReason(undefined);
       link.connect(endpoint, secret, user);
     },
@@ -149,4 +189,4 @@ export function end(): void {
   passNotices(true);
 }
 
-process.once('exit', end);
+atExit(end);

@@ -223,27 +223,29 @@ export interface Seeker {
   onFailure(error: Error, isRefusal: boolean): void;
 }
 
-/** Looks for the primary. Nothing here keeps the process alive. Returns a function that stops looking. */
-export function findPrimary(seeker: Seeker): () => void {
-  return find('the primary', seeker);
+/**
+ * Looks for the primary. Nothing here keeps the process alive. Returns a function that stops looking. The host is not at
+ * the path `stale`, where it was before.
+ */
+export function findPrimary(seeker: Seeker, stale?: string): () => void {
+  return find('the primary', seeker, stale);
 }
 
 /** Looks for the host of the process that started this one, in the same way. */
-export function findParent(seeker: Seeker): () => void {
+export function findParent(seeker: Seeker, stale?: string): () => void {
   isAttaching = true;
-  return find('the process that started this one', seeker);
+  return find('the process that started this one', seeker, stale);
 }
 
-function find(who: string, seeker: Seeker): () => void {
-  return isMainThread ? ask(who, seeker) : awaitMainThread(seeker);
+function find(who: string, seeker: Seeker, stale?: string): () => void {
+  return isMainThread ? ask(who, seeker, stale) : awaitMainThread(seeker, stale);
 }
 
-function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
+function ask(who: string, { onAnswer, onFailure }: Seeker, stale?: string): () => void {
   const known = native.attachment();
-  if (known) {
-    onAnswer(known);
-    return () => {};
-  }
+  // Asks all the same: the host may be at another path since.
+  if (known && known.endpoint !== stale) onAnswer(known);
+  const before = stale ?? known?.endpoint;
   const hello: Hello = { hello: process.geteuid?.() ?? null };
   const say = () => {
     if (process.connected) process.send?.(wrapped(hello), undefined, undefined, () => {});
@@ -258,6 +260,11 @@ function ask(who: string, { onAnswer, onFailure }: Seeker): () => void {
     // It continues to ask: the host may allow this user later.
     const refusal = refusalBy(answer);
     if (refusal) return onFailure(refusal, true);
+    if (answer.endpoint === before) {
+      // The host is there again, or about to be. The link finds it by itself, and then stops this.
+      if (stale === undefined) stop();
+      return;
+    }
     stop();
     native.setAttachment(answer);
     onAnswer(answer);
@@ -282,10 +289,10 @@ function refusalBy(answer: Attachment): Error | undefined {
 }
 
 /** Threads have no IPC of their own: the main thread asks, and leaves the answer where threads find it. */
-function awaitMainThread({ onAnswer }: Seeker): () => void {
+function awaitMainThread({ onAnswer }: Seeker, stale?: string): () => void {
   const stop = repeat(() => {
     const attachment = native.attachment();
-    if (!attachment) return;
+    if (!attachment || attachment.endpoint === stale) return;
     stop();
     onAnswer(attachment);
   });

@@ -19,10 +19,20 @@ export function fallback<T>(error: Error, { withoutHost: instead }: Settling<T>,
 }
 
 /** The same, for a caller that awaits it. */
-export function withoutHost<T>(error: Error, operation: Settling<T>, policy: Policy): Promise<T> {
-  const outcome = fallback(error, operation, policy);
-  if ('error' in outcome) return Promise.reject(outcome.error as Error);
-  return Promise.resolve(outcome.value);
+export function withoutHost<T>(failure: Error, operation: Settling<T>, policy: Policy): Promise<T> {
+  const outcome = fallback(failure, operation, policy);
+  if ('value' in outcome) return Promise.resolve(outcome.value);
+  const rejected = Promise.reject<T>(outcome.error as Error);
+  spare(rejected, outcome.error, policy);
+  return rejected;
+}
+
+/**
+ * With `failsafe: 'resolve'`, a host that is away does not end the application: a promise that rejects for it, and that
+ * the caller has dropped, is no unhandled rejection. A caller that awaits the promise meets the error all the same.
+ */
+export function spare(rejected: Promise<unknown>, error: unknown, { failsafe }: Policy): void {
+  if (failsafe === 'resolve' && isLinkFailure(error)) rejected.catch(() => {});
 }
 
 /** Codes that mean "the host could not be reached", as opposed to "the host refused". */
@@ -52,9 +62,5 @@ export function unknownOutcome(cause: Error): Error {
 
 /** Why no host answers, and what to do about it. */
 export function noHostMessage(timeout: number, reason?: string): string {
-  if (reason !== undefined) return `the host cannot be reached: ${reason}`;
-  return (
-    `no host was found within ${timeout} ms; in a cluster, load clustered-cache in the primary ` +
-    '(a plain import is enough), elsewhere start the host or check option `endpoint`'
-  );
+  return `no host was found within ${timeout} ms: ${reason ?? 'none has answered; if it starts later, raise `timeout`'}`;
 }

@@ -5,6 +5,8 @@ import { native, type NativeCache, type NativeLink } from '../native.js';
 /** A listener for changes of the link. */
 export interface LinkListener {
   degraded(error: Error): void;
+  /** Whether the application listens to what {@link degraded} tells. */
+  isHeard(): boolean;
   restored(): void;
   epoch(epoch: number): void;
   /** Process `pid` has declared these options otherwise, and its declaration counts. */
@@ -51,6 +53,12 @@ export class Handles {
 
   listenerOf(handle: number): LinkListener | undefined {
     return this.#users.get(handle);
+  }
+
+  /** Whether the application listens to any of the users. */
+  get isHeard(): boolean {
+    for (const listener of this.#users.values()) if (listener.isHeard()) return true;
+    return false;
   }
 
   /** Calls all listeners; one of them may release its handle while they are called. */

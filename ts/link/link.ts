@@ -8,20 +8,21 @@ import { HOST, PING_HOST } from '../operations/host.js';
 import type { Operation, Policy, Settling } from '../operations/operation.js';
 import { debug } from '../debug.js';
 import { codedError, fromNative, knownCode } from '../errors.js';
-import { fallback, noHostMessage, settle, unknownOutcome, withoutHost, type Outcome } from './failures.js';
+import { fallback, noHostMessage, settle, spare, unknownOutcome, withoutHost, type Outcome } from './failures.js';
 import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from '../native.js';
 import { NearRegistries, type NearRegistry } from '../near/registry.js';
 import { Pending, PendingRequests } from './pending.js';
 import { isolate } from '../discovery/isolate.js';
 import { placed } from '../values/place.js';
 import { shapeTable } from '../values/shapes.js';
+import { warnOfAbsence } from './absence.js';
 import { RequestBatch } from './batching.js';
 import { Handles, type LinkListener } from './handles.js';
 import { Outbox } from './outbox.js';
 import { Probe } from './probe.js';
 import { IMMEDIATE, drain, immediateForm, makeRegister, readMany, type TakeAnswer } from './register.js';
 import { LinkState } from './state.js';
-import { now } from '../time.js';
+import { nextTick, now } from '../time.js';
 
 const log = debug('link');
 
@@ -29,6 +30,16 @@ const { REOPEN_BASE } = native;
 
 /** Whether the event loop is libuv. Another engine may export its functions without carrying them out. */
 const HAS_LIBUV = process.versions['bun'] === undefined;
+
+/** Where a client looks for its host. */
+export interface Place {
+  /** Differs from those of all other hosts. */
+  readonly name: string;
+  /** What to do if there is no host. */
+  readonly remedy: string;
+  /** When a host ends, another one takes its place at once. */
+  readonly elected?: boolean;
+}
 
 export class Link {
   readonly isHost: boolean;
@@ -51,15 +62,21 @@ export class Link {
   #isDraining = false;
   readonly #state: LinkState;
   readonly #probe = new Probe();
+  /** Where the host is looked for; `undefined` in the host. */
+  readonly #place: Place | undefined;
   /** Why there is no host, if known. */
   #noHostReason: string | undefined;
+  /** What listeners were told last of a host that cannot be reached. */
+  #failure: Error | undefined;
   readonly #onIdle: () => void;
+  /** Called when the host was reached, or could not be reached where it was said to be. */
+  onReach: (isReached: boolean) => void = () => {};
 
   /**
    * `share`: whether a client reads the host's tables itself. `onIdle` is called when the last user has left; the link
-   * is then closed. `elected`: when a host ends, another one takes its place at once.
+   * is then closed. `place`: where a client looks for the host.
    */
-  constructor(role: 'host' | 'client', grace: number, share: boolean, onIdle: () => void, elected = false) {
+  constructor(role: 'host' | 'client', grace: number, share: boolean, onIdle: () => void, place?: Place) {
     this.#pending = new PendingRequests({
       hold: () => this.#native.ref(),
       release: () => this.#native.unref(),
@@ -71,6 +88,8 @@ export class Link {
     this.canRead = this.isHost || share;
     this.#state = new LinkState(grace);
     this.#onIdle = onIdle;
+    this.#place = place;
+    const elected = place?.elected ?? false;
     const wake = () => this.#drain();
     this.#native = translated(() =>
       this.isHost
@@ -83,7 +102,9 @@ export class Link {
 
   /** Creates a native cache on this link, for an instance of `namespace`. */
   attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: NearRegistry } {
-    return { ...this.#handles.take(listener), nears: this.#nears.enter(namespace) };
+    const taken = this.#handles.take(listener);
+    if (this.#state.isDegraded) nextTick(() => this.#catchUp(taken.handle, listener));
+    return { ...taken, nears: this.#nears.enter(namespace) };
   }
 
   /**
@@ -124,6 +145,7 @@ export class Link {
       this.#fail(id, error);
     }
     if (isNews) this.#degrade(error);
+    this.#warn(error);
   }
 
   /** The number for the next request; numbers only grow, so that a late answer never matches another request. */
@@ -194,9 +216,13 @@ export class Link {
   }
 
   #promise<T>(id: number, operation: Settling<T>, policy: Policy, holds: boolean): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      this.#keep(new Pending(id, operation, policy, resolve as never, reject, holds));
+    let pending!: Pending;
+    const promise = new Promise<T>((resolve, reject) => {
+      pending = new Pending(id, operation, policy, resolve as never, reject, holds);
     });
+    pending.promise = promise;
+    this.#keep(pending);
+    return promise;
   }
 
   /** Ends request `id` because its caller has given up. `true` when the host may have carried it out. */
@@ -384,7 +410,8 @@ export class Link {
     if (id === 0) return this.#onChange(form as number, value as unknown[]);
     if (id >= REOPEN_BASE) return this.#onReopened(id - REOPEN_BASE, form, value);
     if (form === Form.Waiting) return this.#wait(id);
-    if (this.#state.isDegraded && this.#state.answered()) this.#restore();
+    // Without a connection, native code itself answers that there is no host.
+    if (this.#state.isConnected && this.#state.isDegraded && this.#state.answered()) this.#restore();
     const pending = this.#pending.take(id);
     if (!pending) return this.#onOrphan(id, form, numbers[at] as number);
     try {
@@ -414,14 +441,20 @@ export class Link {
     if (change === LinkChange.Connected) return this.#onConnected(...(details as [number, boolean]));
     if (change === LinkChange.OptionsDiffer) return this.#onOptionsDiffer(details as [number, number, ...unknown[]]);
     const [through, code, message] = details as [number, string, string];
-    log('%s: %s', change === LinkChange.Lost ? 'lost' : 'unreachable', message);
-    const error = codedError(knownCode(code), message);
-    const isNews = change === LinkChange.Lost ? this.#state.lost() : this.#state.refused(error);
+    const isLost = change === LinkChange.Lost;
+    log('%s: %s', isLost ? 'lost' : 'unreachable', message);
+    const isAbsent = code === 'ERR_CC_NO_HOST' && this.#place !== undefined;
+    const error = codedError(knownCode(code), isAbsent ? `${message}; ${this.#place.remedy}` : message);
+    const isNews = isLost ? this.#state.lost() : this.#state.refused(error);
     this.#lateAnswers.clear();
     for (const { id } of this.#pending.all()) {
-      if (id <= through) this.#fail(id, error, change === LinkChange.Lost);
+      if (id <= through) this.#fail(id, error, isLost);
     }
     if (isNews) this.#degrade(error);
+    // What was lost may be back in a moment.
+    if (isLost) return;
+    this.#warn(error);
+    this.onReach(false);
   }
 
   #onOptionsDiffer([handle, pid, ...rest]: [number, number, ...unknown[]]): void {
@@ -432,6 +465,7 @@ export class Link {
 
   #onConnected(epoch: number, isChanged: boolean): void {
     log('connected, epoch %d', epoch);
+    this.onReach(true);
     if (this.#state.connected()) this.#restore();
     if (isChanged) this.#handles.announce((listener) => listener.epoch(epoch));
   }
@@ -463,11 +497,12 @@ export class Link {
     const sent = this.#forget(id);
     const error = this.#state.isConnected
       ? codedError('ERR_CC_TIMEOUT', `the host did not answer within ${policy.timeout} ms; see option \`timeout\``)
-      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#noHostReason));
+      : codedError('ERR_CC_NO_HOST', noHostMessage(policy.timeout, this.#whyAbsent()));
     const isNews = this.#state.overdue(error);
     if (sent) this.#expectLateAnswer(id, pending);
     this.#fail(id, error, sent);
     if (isNews) this.#degrade(error);
+    if (!this.#state.isConnected) this.#warn(error);
   }
 
   // --- without a host --------------------------------------------------------------------------------------------
@@ -482,7 +517,26 @@ export class Link {
   }
 
   #degrade(error: Error): void {
+    this.#failure = error;
     this.#handles.announce((listener) => listener.degraded(error));
+  }
+
+  /** Why there is no host, as far as it is known. */
+  #whyAbsent(): string | undefined {
+    const missed = this.#native.whyMissed();
+    return missed === null ? this.#noHostReason : `${missed}; ${this.#place?.remedy}`;
+  }
+
+  /** Tells the listener of a new user what the others have been told. */
+  #catchUp(handle: number, listener: LinkListener): void {
+    const isThere = this.#handles.listenerOf(handle) === listener;
+    if (isThere && this.#state.isDegraded && this.#failure) listener.degraded(this.#failure);
+  }
+
+  /** Warns that there is no host, if no user tells the application of it. */
+  #warn(error: Error): void {
+    const isSettled = () => !this.#state.isDegraded || this.#handles.isEmpty || this.#handles.isHeard;
+    if (this.#place) warnOfAbsence(this.#place.name, error, isSettled);
   }
 
   #restore(): void {
@@ -492,6 +546,7 @@ export class Link {
 
 /** Ends a waiting request. */
 function end(pending: Pending, outcome: Outcome<unknown>): void {
-  if ('error' in outcome) pending.reject(outcome.error);
-  else pending.resolve(outcome.value as never);
+  if ('value' in outcome) return pending.resolve(outcome.value as never);
+  pending.reject(outcome.error);
+  if (pending.promise) spare(pending.promise, outcome.error, pending.policy);
 }

@@ -18,6 +18,8 @@ export class Pending {
   readonly reject: (error: unknown) => void;
   /** Whether it keeps the process alive. */
   readonly holds: boolean;
+  /** What the caller awaits; `undefined` for one that waits synchronously. */
+  promise: Promise<unknown> | undefined = undefined;
 
   constructor(
     id: number,

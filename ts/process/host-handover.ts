@@ -15,6 +15,7 @@ import process from 'node:process';
 import { debug } from '../debug.js';
 import { Leaving, native } from '../native.js';
 import { nextTick, now } from '../time.js';
+import { marked, raise } from './exit-hooks.js';
 
 const log = debug('exit');
 
@@ -59,12 +60,12 @@ export function leave(): void {
   log('%s after %d ms', OUTCOMES[left], Math.round(now() - start));
 }
 
-function onSignal(signal: NodeJS.Signals): void {
+const onSignal = marked((signal: NodeJS.Signals) => {
   leave();
   process.removeListener(signal, onSignal);
   // If there is no other listener, the process ends as it would have ended without this one.
-  if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
-}
+  if (process.listenerCount(signal) === 0) raise(signal);
+});
 
 function onMessage(message: unknown): void {
   if (message === SHUTDOWN) leave();

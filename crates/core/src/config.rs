@@ -161,8 +161,11 @@ pub const ELECTION_PAUSE_MIN: Duration = Duration::from_millis(2);
 pub const ELECTION_PAUSE_MAX: Duration = Duration::from_millis(50);
 /// An elected host notes this often that it is awake. Late by more than [`DEFAULT_TIMEOUT`], it gives up its content.
 pub const ELECTED_TICK: Duration = Duration::from_millis(100);
-/// An elected host looks this often whether directory and socket are still its own.
-pub const ELECTED_CHECK: Duration = Duration::from_secs(1);
+/// An elected host looks this often whether directory and socket are still its own. A process that starts while they are
+/// missing could become another host.
+pub const ELECTED_CHECK: Duration = Duration::from_millis(100);
+/// Any other host looks this often whether new clients find it.
+pub const HOST_CHECK: Duration = Duration::from_secs(1);
 /// A leaving host's call returns at most this much later than it was given time for: its last replies are on their way.
 pub const LEAVE_SLACK: Duration = Duration::from_millis(300);
 /// A leaving host that nobody watches gives somebody this long to come.

@@ -68,7 +68,10 @@ impl Driver<'_> {
                     grace = None;
                     self.link.unreachable(error);
                 }
-                Err(error) => failure = Some(error),
+                Err(error) => {
+                    self.link.missed(&error);
+                    failure = Some(error);
+                }
             }
             self.pause_first = true;
         }
@@ -251,14 +254,11 @@ fn is_refusal(error: &Error) -> bool {
 fn no_host(waited: Duration, failure: Option<&Error>) -> Error {
     // A host without room, or a program that is not a host, is not the same as none.
     let kind = failure.map(Error::kind).filter(|kind| matches!(kind, ErrorKind::Limit | ErrorKind::Protocol));
-    let failure = failure.map_or("the host does not answer", Error::message);
+    let failure = failure.map_or("the host does not answer (is it stopped?)", Error::message);
     Error::new(
         kind.unwrap_or(ErrorKind::NoHost),
-        format!(
-            "no host could be reached for {} ms: {failure}. Check that the primary runs and has opened the cache, or \
-             raise the `timeout` option",
-            waited.as_millis()
-        ),
+        // What to do depends on how the host is found, which the caller knows.
+        format!("no host could be reached for {} ms: {failure}", waited.as_millis()),
     )
 }
 

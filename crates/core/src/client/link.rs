@@ -60,6 +60,8 @@ struct Shared {
     /// What was read of tables and the host does not know, by the handle to report it under.
     reads: BTreeMap<Handle, Arc<ReadLog>>,
     target: Option<Target>,
+    /// Why the last attempt to reach the host has failed; nothing while there is a connection.
+    missed: Option<String>,
     /// Why the connection there is has to end.
     nonsense: Option<Error>,
 }
@@ -116,6 +118,7 @@ impl Link {
             released: Vec::new(),
             reads: BTreeMap::new(),
             target: None,
+            missed: None,
             nonsense: None,
         };
         Self {
@@ -373,6 +376,7 @@ impl Link {
         }
         // What was said over the connection before.
         shared.nonsense = None;
+        shared.missed = None;
         shared.reopen();
         if minor >= Operation::Introduce.since()
             && let Some(process) = self.config.process
@@ -428,6 +432,16 @@ impl Link {
         drop(shared);
         drop(before);
         self.inbox.push_event(LinkEvent::Lost { through, error });
+    }
+
+    /// An attempt to reach the host has failed.
+    pub(super) fn missed(&self, error: &Error) {
+        self.lock().missed = Some(error.message().to_owned());
+    }
+
+    /// Why the last attempt to reach the host has failed.
+    pub(super) fn why_missed(&self) -> Option<String> {
+        self.lock().missed.clone()
     }
 
     /// Gives up on what was kept; requests fail from now on. A second reason replaces the first one silently.

@@ -207,6 +207,11 @@ impl Client {
         self.link.generation()
     }
 
+    /// Why the last attempt to reach the host has failed; `None` while there is a connection, and before an attempt.
+    pub fn why_missed(&self) -> Option<String> {
+        self.link.why_missed()
+    }
+
     pub(crate) fn link(&self) -> &Link {
         &self.link
     }

@@ -99,12 +99,13 @@ impl LeavingHost<'_> {
             return HandoverOutcome::Overslept;
         }
         // The directory was replaced: clients would not find the successor.
-        if !self.endpoint.keep_reachable() {
+        if !self.endpoint.is_reachable() {
             return HandoverOutcome::Stays;
         }
         let remains = self.store.hand_over();
         self.succession.moved();
-        let sent = budget.bound(successor.send_go(self.endpoint.lock())).await;
+        let place = self.endpoint.place();
+        let sent = budget.bound(successor.send_go(place.lock())).await;
         drop(remains);
         if sent.is_ok() { HandoverOutcome::Moved { entries } } else { HandoverOutcome::Lost }
     }

@@ -16,7 +16,7 @@ use crate::config::{
 };
 use crate::endpoint::HostEndpoint;
 use crate::error::Result;
-use crate::server::{self, ServerConfig, Succession};
+use crate::server::{self, Renewals, ServerConfig, Succession};
 use crate::snapshot::Keeper;
 use crate::store::Store;
 
@@ -71,11 +71,15 @@ pub(super) async fn serve(
     };
     let (stop, stopped) = oneshot::channel::<()>();
     // Dropping the server ends the listener and all connections at once.
-    let server = server::run(listener, Arc::clone(&store), of_server, async { drop(stopped.await) });
+    let renewals = Renewals::default();
+    let server = server::run_renewed(listener, &renewals, Arc::clone(&store), of_server, async {
+        drop(stopped.await)
+    });
     let end = {
         let mut server = pin!(server);
         let (keeper, succession) = (&config.keeper, &succession);
-        let term = HostingTerm { endpoint, keeper, store: &store, succession, has_inherited };
+        let term =
+            HostingTerm { endpoint, renewals: &renewals, keeper, store: &store, succession, has_inherited };
         let end = term.run(orders, server.as_mut()).await;
         if matches!(end, TermEnd::Left | TermEnd::Moved(..)) {
             drop(stop);
@@ -98,6 +102,8 @@ pub(super) async fn serve(
 /// The parts of the host during its term.
 struct HostingTerm<'a> {
     endpoint: &'a HostEndpoint,
+    /// Takes the listener after the endpoint had to be made again.
+    renewals: &'a Renewals,
     keeper: &'a Arc<Keeper>,
     store: &'a Arc<Store>,
     succession: &'a Arc<Succession>,
@@ -114,10 +120,19 @@ impl HostingTerm<'_> {
         if self.has_inherited || has_others { SUCCESSOR_PATIENCE_LONG } else { SUCCESSOR_PATIENCE }
     }
 
+    /// Ends when new clients cannot find this host. If directory or socket were removed, they are made again.
+    async fn displaced(&self) {
+        let record = || {
+            let persist = self.keeper.wish().map(|persist| persist.to_string());
+            self.keeper.report(self.endpoint.record_persist(persist.as_deref()));
+        };
+        self.renewals.keep(self.endpoint, ELECTED_CHECK, record).await;
+    }
+
     /// Serves until one of the events that end a term.
     async fn run(&self, orders: &mut Orders, mut server: Pin<&mut impl Future<Output = ()>>) -> TermEnd {
         let Self { endpoint, keeper, store, succession, .. } = *self;
-        let mut kept = pin!(Arc::clone(keeper).keep(Arc::clone(store), || endpoint.keep_reachable()));
+        let mut kept = pin!(Arc::clone(keeper).keep(Arc::clone(store), || endpoint.is_reachable()));
         loop {
             // Dropped, and so stopped, when this round ends.
             let mut upkeep = JoinSet::new();
@@ -125,7 +140,7 @@ impl HostingTerm<'_> {
             let order = tokio::select! {
                 biased;
                 () = overslept(store) => return TermEnd::Overslept,
-                () = displaced(endpoint) => return TermEnd::Displaced,
+                () = self.displaced() => return TermEnd::Displaced,
                 order = orders.next() => order,
                 never = kept.as_mut() => match never {},
                 () = server.as_mut() => return TermEnd::Left,
@@ -197,18 +212,6 @@ async fn overslept(store: &Store) {
     loop {
         ticks.tick().await;
         if !store.stay_awake() {
-            return;
-        }
-    }
-}
-
-/// Ends when new clients cannot find this host.
-async fn displaced(endpoint: &HostEndpoint) {
-    let mut checks = interval_at(Instant::now() + ELECTED_CHECK, ELECTED_CHECK);
-    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        checks.tick().await;
-        if !endpoint.keep_reachable() {
             return;
         }
     }

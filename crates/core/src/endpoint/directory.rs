@@ -63,6 +63,15 @@ impl OwnDirectory {
         }
     }
 
+    /// The same directory, by another descriptor. They share the lock.
+    pub(super) fn try_clone(&self) -> Result<Self> {
+        let descriptor = self
+            .descriptor
+            .try_clone()
+            .map_err(|error| Error::system(format!("cannot open {} again", self.path.display()), error))?;
+        Ok(Self { descriptor, path: self.path.clone(), access: self.access })
+    }
+
     /// Sets its permissions, independently of the process's umask, and through the descriptor.
     pub(super) fn set_mode(&self, mode: Mode) -> Result<()> {
         rustix::fs::fchmod(&self.descriptor, mode)

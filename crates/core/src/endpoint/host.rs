@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
@@ -13,9 +13,7 @@ use super::base::{in_first_base, in_first_passable_base, open_base, open_passabl
 use super::directory::{FileId, OwnDirectory, file_id, is_socket, try_lock};
 use super::election_directory::{ElectionDirectory, election_secret};
 use super::host_record::HostRecord;
-use super::secret_file::{
-    SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path, write_secret,
-};
+use super::secret_file::{SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path};
 use super::sweep::sweep;
 use super::{BaseFacts, Secret, random_name};
 use crate::config::MAX_NAME_ATTEMPTS;
@@ -32,25 +30,40 @@ pub(super) const HOST_PATH_TAIL: usize = HOST_NAME_DIGITS + 3;
 /// Socket path and secret of one host, held until the host ends.
 #[derive(Debug)]
 pub struct HostEndpoint {
-    directory: OwnDirectory,
+    /// Made again if it was removed, see `restore`.
+    place: Mutex<Arc<Place>>,
     /// The socket's name in the directory.
-    name: OsString,
-    path: PathBuf,
-    secret: Secret,
-    hold: Hold,
-    /// Clients of other users may connect.
-    has_allowed_users: bool,
+    pub(super) name: OsString,
+    pub(super) path: PathBuf,
+    pub(super) secret: Secret,
+    /// The users that may connect besides the host's own, if there may be any.
+    pub(super) allowed_users: Option<Mutex<Vec<u32>>>,
     /// The socket that this endpoint has bound: no other one is removed at the end.
     bound: Mutex<Option<FileId>>,
+    /// Held while what was removed is made again.
+    pub(super) restoring: Mutex<()>,
+}
+
+/// The directory of a host, and what keeps other hosts away.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(super) directory: OwnDirectory,
+    pub(super) hold: Hold,
+}
+
+impl Place {
+    /// The descriptor with the lock: a process that has a duplicate of it holds the lock after this host has ended.
+    pub(crate) fn lock(&self) -> BorrowedDescriptor<'_> {
+        self.directory.descriptor()
+    }
 }
 
 /// What keeps other hosts away, and what becomes of it when the host ends.
 #[derive(Debug)]
-enum Hold {
+pub(super) enum Hold {
     /// The directory belongs to this host alone and is locked. It is removed with the host, from this base.
     Directory(OwnDirectory),
     /// The secret's file is locked. It is not removed.
-    #[expect(dead_code, reason = "held for its lock")]
     SecretFile(File),
     /// The election directory is locked. It is not removed, and nothing in it is.
     ElectionDirectory,
@@ -73,7 +86,7 @@ impl HostEndpoint {
         let secret = create_secret(&directory, OsStr::new(SECRET_NAME))
             .and_then(|secret| secret.ok_or_else(|| unmade(&base)))
             .inspect_err(|_| remove_host_directory(&base, &directory))?;
-        Ok(Self::of_host(base, directory, secret, false))
+        Ok(Self::of_host(base, directory, secret, None))
     }
 
     /// Like [`Self::create`], for a host whose clients run as its own user or one of `users`. Clients get the secret with
@@ -84,7 +97,7 @@ impl HostEndpoint {
     pub fn create_for_allowed_users(base: Option<&Path>, facts: &BaseFacts, users: &[u32]) -> Result<Self> {
         let create_in = |base: OwnDirectory| {
             let directory = create_host_directory(&base)?;
-            let endpoint = Self::of_host(base, directory, Secret::generate()?, true);
+            let endpoint = Self::of_host(base, directory, Secret::generate()?, Some(Mutex::default()));
             endpoint.admit(users)?;
             Ok(endpoint)
         };
@@ -100,21 +113,46 @@ impl HostEndpoint {
     /// # Errors
     /// [`ErrorKind::Directory`] when the file system refuses.
     pub fn admit(&self, users: &[u32]) -> Result<()> {
-        admission::admit(&self.directory, users)
+        admission::admit(&self.place().directory, users)?;
+        if let Some(allowed_users) = &self.allowed_users {
+            users.clone_into(&mut allowed_users.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        Ok(())
     }
 
-    fn of_host(base: OwnDirectory, directory: OwnDirectory, secret: Secret, has_allowed_users: bool) -> Self {
+    fn of_host(
+        base: OwnDirectory,
+        directory: OwnDirectory,
+        secret: Secret,
+        allowed_users: Option<Mutex<Vec<u32>>>,
+    ) -> Self {
         let path = directory.path().join(SOCKET_NAME);
-        let hold = Hold::Directory(base);
+        let place = Place { directory, hold: Hold::Directory(base) };
+        let mut endpoint = Self::new(place, SOCKET_NAME.into(), path, secret);
+        endpoint.allowed_users = allowed_users;
+        endpoint
+    }
+
+    fn new(place: Place, name: OsString, path: PathBuf, secret: Secret) -> Self {
         Self {
-            directory,
-            name: SOCKET_NAME.into(),
+            place: Mutex::new(Arc::new(place)),
+            name,
             path,
             secret,
-            hold,
-            has_allowed_users,
+            allowed_users: None,
             bound: Mutex::default(),
+            restoring: Mutex::default(),
         }
+    }
+
+    /// Where this host is now.
+    pub(crate) fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on this host is there; what it held before is released.
+    pub(super) fn move_to(&self, place: Place) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(place);
     }
 
     /// Takes the endpoint at a socket path that the user chose. Its directory is created if it is missing.
@@ -137,16 +175,8 @@ impl HostEndpoint {
         let directory = OwnDirectory::open_or_create(&directory)?;
         let Some((lock, secret)) = hold_secret(&directory, &name, &path)? else { return Ok(None) };
         refuse_occupied(&directory, &name, &path)?;
-        let hold = Hold::SecretFile(lock);
-        Ok(Some(Self {
-            directory,
-            name,
-            path,
-            secret,
-            hold,
-            has_allowed_users: false,
-            bound: Mutex::default(),
-        }))
+        let place = Place { directory, hold: Hold::SecretFile(lock) };
+        Ok(Some(Self::new(place, name, path, secret)))
     }
 
     /// Becomes the host of an election, if there is none. `None`: another process is the host, or is about to be.
@@ -179,31 +209,20 @@ impl HostEndpoint {
     }
 
     fn of_election(election: &ElectionDirectory, directory: OwnDirectory, secret: Secret) -> Self {
-        Self {
-            directory,
-            name: SOCKET_NAME.into(),
-            path: election.socket().to_owned(),
-            secret,
-            hold: Hold::ElectionDirectory,
-            has_allowed_users: false,
-            bound: Mutex::default(),
-        }
+        let place = Place { directory, hold: Hold::ElectionDirectory };
+        Self::new(place, SOCKET_NAME.into(), election.socket().to_owned(), secret)
     }
 
-    /// The descriptor with the lock: a process that has a duplicate of it holds the lock after this host has ended.
-    pub(crate) fn lock(&self) -> BorrowedDescriptor<'_> {
-        self.directory.descriptor()
+    /// Whether the directory and the socket at the path are those of this host, so that new clients find it.
+    pub fn is_reachable(&self) -> bool {
+        let directory = &self.place().directory;
+        self.has_socket_in(directory) && directory.is_at_its_path()
     }
 
-    /// For an elected host, to be called regularly: writes the secret again if it was removed, for example by a cleanup
-    /// of old files. `false`: the directory or the socket was replaced, so that new clients cannot find this host.
-    pub fn keep_reachable(&self) -> bool {
-        if self.directory.id_inside(OsStr::new(SECRET_NAME)).is_none() {
-            // If it fails the next call tries again.
-            let _ = write_secret(&self.directory, OsStr::new(SECRET_NAME), &self.secret);
-        }
+    /// Whether the socket there is the one that this endpoint has bound.
+    pub(super) fn has_socket_in(&self, directory: &OwnDirectory) -> bool {
         let bound = *self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        bound.is_some() && bound == self.directory.id_inside(&self.name) && self.directory.is_at_its_path()
+        bound.is_some() && bound == directory.id_inside(&self.name)
     }
 
     /// For an elected host that has ended and still holds the lock: records for the next host which snapshot has all its
@@ -212,13 +231,13 @@ impl HostEndpoint {
     /// # Errors
     /// [`ErrorKind::System`].
     pub(crate) fn record_saved(&self, saved: u64) -> Result<()> {
-        HostRecord::Saved.write(&self.directory, &saved.to_le_bytes())
+        HostRecord::Saved.write(&self.place().directory, &saved.to_le_bytes())
     }
 
     /// For an elected host that begins: takes what the last host recorded with [`Self::record_saved`]. `None` if it
     /// recorded nothing, or another host has taken it.
     pub(crate) fn take_saved(&self) -> Option<u64> {
-        let checksum = HostRecord::Saved.take(&self.directory)?;
+        let checksum = HostRecord::Saved.take(&self.place().directory)?;
         Some(u64::from_le_bytes(checksum.try_into().ok()?))
     }
 
@@ -228,9 +247,9 @@ impl HostEndpoint {
     /// [`ErrorKind::System`].
     pub(crate) fn record_persist(&self, persist: Option<&str>) -> Result<()> {
         match persist {
-            Some(persist) => HostRecord::Persist.write(&self.directory, persist.as_bytes()),
+            Some(persist) => HostRecord::Persist.write(&self.place().directory, persist.as_bytes()),
             None => {
-                HostRecord::Persist.take(&self.directory);
+                HostRecord::Persist.take(&self.place().directory);
                 Ok(())
             }
         }
@@ -252,13 +271,15 @@ impl HostEndpoint {
     /// # Errors
     /// [`ErrorKind::PathTooLong`], or [`ErrorKind::System`] when the system refuses.
     pub fn bind(&self) -> Result<Listener> {
-        let temporary = self.temporary_name();
-        self.remove_left_behind(&temporary)?;
-        let listener = Listener::bind(&self.directory.path().join(&temporary))?;
-        let id = self.directory.id_inside(&temporary);
-        if let Err(error) = self.name_socket(&temporary) {
+        let place = self.place();
+        let directory = &place.directory;
+        let temporary = self.temporary_name(&place.hold);
+        remove_left_behind(directory, &temporary)?;
+        let listener = Listener::bind(&directory.path().join(&temporary))?;
+        let id = directory.id_inside(&temporary);
+        if let Err(error) = self.name_socket(directory, &temporary) {
             // The error to report is the first one.
-            let _ = self.directory.remove_file(&temporary);
+            let _ = directory.remove_file(&temporary);
             return Err(Error::system(format!("cannot create {}", self.path.display()), error.into()));
         }
         *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = id;
@@ -266,9 +287,9 @@ impl HostEndpoint {
     }
 
     /// Gives the socket its name, and before that the mode that allowed users need.
-    fn name_socket(&self, temporary: &OsStr) -> Result<(), Errno> {
-        let here = self.directory.descriptor();
-        if self.has_allowed_users {
+    fn name_socket(&self, directory: &OwnDirectory, temporary: &OsStr) -> Result<(), Errno> {
+        let here = directory.descriptor();
+        if self.allowed_users.is_some() {
             // The directory decides which users can reach it. No other user can put a link in its place.
             let all_users = Mode::from_raw_mode(0o666);
             rustix::fs::chmodat(here, temporary, all_users, AtFlags::empty())?;
@@ -278,42 +299,39 @@ impl HostEndpoint {
 
     /// The name under which the socket is bound before it gets its own. Only the process that holds the lock uses it.
     /// In a host's own directory it is as short as possible, to leave room for the path of the base.
-    fn temporary_name(&self) -> OsString {
-        match self.hold {
+    fn temporary_name(&self, hold: &Hold) -> OsString {
+        match hold {
             Hold::Directory(_) | Hold::ElectionDirectory => TEMPORARY_NAME.into(),
             Hold::SecretFile(_) => temporary_beside(&self.name),
         }
     }
+}
 
-    /// Removes a socket under its temporary name, left behind by a host that was killed while it bound the socket.
-    fn remove_left_behind(&self, name: &OsStr) -> Result<()> {
-        match self.directory.stat_inside(name) {
-            Ok(stat) if is_socket(&stat) => self.directory.remove_file(name).map_err(|error| {
-                Error::system(
-                    format!("cannot remove {}", self.directory.path().join(name).display()),
-                    error.into(),
-                )
-            }),
-            // If it is not a socket, binding fails.
-            _ => Ok(()),
-        }
+/// Removes a socket under its temporary name, left behind by a host that was killed while it bound the socket.
+fn remove_left_behind(directory: &OwnDirectory, name: &OsStr) -> Result<()> {
+    match directory.stat_inside(name) {
+        Ok(stat) if is_socket(&stat) => directory.remove_file(name).map_err(|error| {
+            Error::system(format!("cannot remove {}", directory.path().join(name).display()), error.into())
+        }),
+        // If it is not a socket, binding fails.
+        _ => Ok(()),
     }
 }
 
 impl Drop for HostEndpoint {
     /// Removes what belongs to this host and not to a successor. The next host sweeps what cannot be removed.
     fn drop(&mut self) {
-        if matches!(self.hold, Hold::ElectionDirectory) {
+        let Place { directory, hold } = &*self.place();
+        if matches!(hold, Hold::ElectionDirectory) {
             // The next host renames its socket over this one. A removal by name could remove that socket.
             return;
         }
-        let bound = *self.bound.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if bound.is_some() && bound == self.directory.id_inside(&self.name) {
-            let _ = self.directory.remove_file(&self.name);
+        if self.has_socket_in(directory) {
+            let _ = directory.remove_file(&self.name);
         }
-        let Hold::Directory(base) = &self.hold else { return };
-        let _ = self.directory.remove_file(OsStr::new(SECRET_NAME));
-        remove_host_directory(base, &self.directory);
+        let Hold::Directory(base) = hold else { return };
+        let _ = directory.remove_file(OsStr::new(SECRET_NAME));
+        remove_host_directory(base, directory);
     }
 }
 
@@ -364,17 +382,28 @@ fn unmade(base: &OwnDirectory) -> Error {
 /// Opens the secret beside the socket, or creates it, and takes its lock. `None` while another host holds that.
 fn hold_secret(directory: &OwnDirectory, socket: &OsStr, path: &Path) -> Result<Option<(File, Secret)>> {
     let name = beside(socket);
+    lock_secret(directory, &name, path, || create_secret(directory, &name).map(drop))
+}
+
+/// Opens the secret called `name`, which `create` makes if it is missing, and takes its lock. `None` while another host
+/// holds that.
+pub(super) fn lock_secret(
+    directory: &OwnDirectory,
+    name: &OsStr,
+    path: &Path,
+    create: impl Fn() -> Result<()>,
+) -> Result<Option<(File, Secret)>> {
     for _ in 0..MAX_NAME_ATTEMPTS {
-        let Some((file, secret)) = open_secret(directory, &name)? else {
-            create_secret(directory, &name)?;
+        let Some((file, secret)) = open_secret(directory, name)? else {
+            create()?;
             continue;
         };
-        if !try_lock(&file, &directory.path().join(&name))? {
+        if !try_lock(&file, &directory.path().join(name))? {
             return Ok(None);
         }
         // If the file was removed before it was locked, the lock keeps no other host away.
         let held = rustix::fs::fstat(&file).ok().map(|stat| file_id(&stat));
-        if held.is_some() && held == directory.id_inside(&name) {
+        if held.is_some() && held == directory.id_inside(name) {
             return Ok(Some((file, secret)));
         }
     }

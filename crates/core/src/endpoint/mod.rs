@@ -15,6 +15,8 @@
 //! Only allowed users can pass through the host's directory, or all users where the file system has no access control
 //! lists. Only its owner can list or change it.
 //!
+//! A living host makes again what was removed of its endpoint ([`HostEndpoint::restore`]).
+//!
 //! A lock is a `flock` held until the host ends; the kernel releases it however that happens. Unsafe directories and
 //! files are refused, never repaired: a repaired one may still be under the control of the user who prepared it.
 
@@ -31,6 +33,8 @@ mod host;
 #[cfg(unix)]
 mod host_record;
 #[cfg(unix)]
+mod restore;
+#[cfg(unix)]
 mod secret_file;
 #[cfg(unix)]
 mod sweep;
@@ -45,9 +49,11 @@ pub use election_directory::ElectionDirectory;
 #[cfg(unix)]
 pub use host::HostEndpoint;
 #[cfg(unix)]
+pub use restore::Reach;
+#[cfg(unix)]
 pub use secret_file::read_secret;
 #[cfg(windows)]
-pub use windows::{HostEndpoint, read_secret};
+pub use windows::{HostEndpoint, Reach, read_secret};
 
 use crate::config::SECRET_BYTES;
 use crate::error::{Error, ErrorKind, Result};

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::directory::{OwnDirectory, check_ours, unusable};
@@ -27,7 +27,7 @@ pub(super) const SOCKET_NAME: &str = "s";
 pub fn read_secret(socket: &Path) -> Result<Secret> {
     transport::check_length(socket)?;
     let (directory, name) = split_socket_path(socket)?;
-    let directory = OwnDirectory::open(&directory)?;
+    let directory = OwnDirectory::open(&directory).map_err(|error| explained(&directory, socket, error))?;
     if let Some((_, secret)) = open_secret(&directory, &beside(&name))? {
         return Ok(secret);
     }
@@ -36,10 +36,33 @@ pub fn read_secret(socket: &Path) -> Result<Secret> {
     {
         return Ok(secret);
     }
+    let socket = socket.display();
     Err(Error::new(
         ErrorKind::NoHost,
-        format!("there is no secret beside the socket {}: start the host first", socket.display()),
+        match directory.id_inside(&name) {
+            Some(_) => {
+                format!("there is no secret beside {socket}: what is there is not the socket of a host")
+            }
+            None => format!("there is no socket at {socket}"),
+        },
     ))
+}
+
+/// Why a client cannot open the directory of the host's socket.
+fn explained(directory: &Path, socket: &Path, error: Error) -> Error {
+    let access = rustix::fs::access(directory, Access::EXEC_OK);
+    let (directory, socket) = (directory.display(), socket.display());
+    match access {
+        Err(Errno::NOENT) => Error::new(
+            ErrorKind::NoHost,
+            format!("there is no socket at {socket}: {directory} does not exist"),
+        ),
+        Err(Errno::ACCESS) => Error::new(
+            ErrorKind::NoHost,
+            format!("this user may not enter {directory}, where the socket is; run as the user of the host"),
+        ),
+        _ => error,
+    }
 }
 
 /// Directory and file name of a socket's absolute path.

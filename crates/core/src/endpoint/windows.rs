@@ -14,7 +14,31 @@ pub struct HostEndpoint {
     secret: Secret,
 }
 
+/// What a host has found at its endpoint; a pipe cannot be removed.
+#[derive(Debug)]
+pub enum Reach {
+    /// New clients find it.
+    Kept,
+    /// They find it again, at this listener.
+    Restored(Listener),
+    /// They find another host.
+    Taken,
+}
+
 impl HostEndpoint {
+    /// Whether new clients find this host.
+    pub fn is_reachable(&self) -> bool {
+        true
+    }
+
+    /// Looks whether new clients find this host.
+    ///
+    /// # Errors
+    /// Never on this system.
+    pub fn restore(&self) -> Result<Reach> {
+        Ok(Reach::Kept)
+    }
+
     /// Creates an endpoint with a random name. All pipes are in one namespace, so directories are ignored.
     ///
     /// # Errors

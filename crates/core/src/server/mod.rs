@@ -14,6 +14,7 @@ mod handover_tests;
 mod mailbox;
 mod output;
 mod pushes;
+mod reachable;
 mod standby;
 mod succession;
 mod upkeep;
@@ -35,6 +36,7 @@ use crate::transport::{Caller, Listener};
 
 #[cfg(unix)]
 pub(crate) use greeting::Greeted;
+pub use reachable::{Renewals, run_reachable};
 pub use succession::Succession;
 pub use upkeep::upkeep;
 
@@ -113,6 +115,17 @@ pub async fn run(
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) {
+    run_renewed(listener, &Renewals::default(), store, config, shutdown).await;
+}
+
+/// Like [`run`]. Each listener that `renewals` brings replaces the one before; connections stay.
+pub(crate) async fn run_renewed(
+    listener: Listener,
+    renewals: &Renewals,
+    store: Arc<Store>,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) {
     let (closing, _) = watch::channel(false);
     let server = Server {
         admission: Admission::new(config.limits.unauthenticated, config.limits.connections),
@@ -121,7 +134,7 @@ pub async fn run(
         closing,
         tasks: JoinSet::new(),
     };
-    server.run(listener, shutdown).await;
+    server.run(listener, renewals, shutdown).await;
 }
 
 struct Server {
@@ -135,7 +148,7 @@ struct Server {
 }
 
 impl Server {
-    async fn run(mut self, listener: Listener, shutdown: impl Future<Output = ()>) {
+    async fn run(mut self, mut listener: Listener, renewals: &Renewals, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let mut pause = config::ACCEPT_PAUSE_MIN;
         let mut accepted_at_once = 0;
@@ -147,6 +160,7 @@ impl Server {
             }
             tokio::select! {
                 () = &mut shutdown => break,
+                renewed = renewals.next() => listener = renewed,
                 Some(_) = self.tasks.join_next() => listener.keep_spares(),
                 accepted = listener.accept() => match accepted {
                     Ok(caller) => {

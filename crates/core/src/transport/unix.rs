@@ -29,10 +29,7 @@ impl Stream {
     /// [`ErrorKind::PathTooLong`], or [`ErrorKind::NoHost`] when no process listens there.
     pub async fn connect(path: &Path) -> Result<Self> {
         check_length(path)?;
-        let failed = |error: io::Error| {
-            Error::new(ErrorKind::NoHost, format!("cannot connect to {}: {error}", path.display()))
-                .with_source(error)
-        };
+        let failed = |error| cannot_connect(path, error);
         let options = ConnectOptions::new().name(fs_name(path).map_err(failed)?);
         let stream =
             Self::from_tokio(options.connect_tokio_as::<uds::Stream>().await.map_err(failed)?.into());
@@ -104,6 +101,22 @@ fn connect_in_turn(path: &Path) -> io::Result<OwnedFd> {
     set_socket_timeout(&socket, Timeout::Send, None)?;
     rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(socket)
+}
+
+/// The error for a socket that cannot be connected to, with the reason.
+fn cannot_connect(path: &Path, error: io::Error) -> Error {
+    let path = path.display();
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no socket at {path}"),
+        io::ErrorKind::ConnectionRefused => {
+            format!("no process listens at the socket {path}, whose host has ended ({error})")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("this user may not connect to {path} ({error}); run as the user of the host")
+        }
+        _ => format!("cannot connect to {path}: {error}"),
+    };
+    Error::new(ErrorKind::NoHost, reason).with_source(error)
 }
 
 /// Does anybody listen at `path`? Never waits, even when that listener's backlog is full.

@@ -104,6 +104,11 @@ impl Contender {
         }
     }
 
+    /// Whether it has reported a change since.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.standings.try_recv().is_ok()
+    }
+
     pub(crate) fn leave(&self, within: Duration) -> Left {
         self.elector.as_ref().unwrap().leave(within)
     }
