@@ -130,6 +130,9 @@ fn on(option: Option<bool>) -> bool {
     option == Some(true)
 }
 
+/// Value, remaining time, created.
+type CountedNow = (f64, Option<u64>, bool);
+
 struct Model {
     options: NamespaceOptions,
     /// Most recently used first.
@@ -298,7 +301,7 @@ impl Model {
         key: &[u8],
         amount: f64,
         by: &CountBy,
-    ) -> Result<Option<(f64, Option<u64>, bool)>, &'static str> {
+    ) -> Result<Option<CountedNow>, &'static str> {
         let older = self.running(key, by);
         if older.is_none() && by.if_present {
             return Ok(None);
