@@ -5,7 +5,7 @@ use super::{Call, Reply, Run, checks};
 use crate::error::Result;
 use crate::message;
 use crate::session::Session;
-use crate::store::Scan;
+use crate::store::{Listing, Scan};
 use crate::wire::Blob;
 use crate::wire::answer::Response;
 
@@ -30,7 +30,11 @@ impl Run for BeginScan<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
         let (prefix, limit) = (checks::prefix(self.prefix.as_ref())?, checks::page_limit(self.limit));
         session.check_room_for_scan()?;
-        let left = session.enter(call.handle, |state, _, now| state.scan(prefix, now))?;
+        let mut listing = Listing::default();
+        session.in_steps(call.handle, |state, effects, now| {
+            state.list(&mut listing, prefix, effects, now).then_some(())
+        })?;
+        let left = listing.into_cursor();
         let (cursor, page) = session.begin_scan(call.handle, Scan { fields: self.fields, left }, limit)?;
         reply(page.lend(cursor));
         Ok(())

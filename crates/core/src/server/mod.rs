@@ -7,6 +7,7 @@
 mod admission;
 mod connection;
 mod greeting;
+mod long;
 #[cfg(test)]
 #[cfg(unix)]
 mod handover_tests;

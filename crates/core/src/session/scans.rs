@@ -73,9 +73,15 @@ fn page(scan: &mut Scan, store: &Store, namespace: &Arc<Namespace>, limit: usize
     let Scan { fields, left } = scan;
     let mut page = Page::default();
     while page.items.is_empty() && !left.is_empty() {
-        let turn = store.enter(namespace, |state, _, now| {
-            left.follow();
-            fill(&mut page, left, limit, |page, place| page.add(state, *fields, place, now));
+        left.follow();
+        let turn = store.in_steps(namespace, |state, effects, now| {
+            if !state.settle(effects) {
+                return None;
+            }
+            if left.is_current() {
+                fill(&mut page, left, limit, |page, place| page.add(state, *fields, place, now));
+            }
+            Some(())
         });
         if turn.is_none() {
             // The namespace was destroyed, and all entries with it.

@@ -56,7 +56,7 @@ use self::kernel::NEVER;
 pub use self::kernel::flags;
 #[cfg(test)]
 pub(crate) use self::kernel::probe;
-pub(crate) use self::kernel::{Place, ScanCursor, Span, Terms};
+pub(crate) use self::kernel::{Clearing, Listing, Place, ScanCursor, Span, Sweep, Terms};
 pub(crate) use self::loads::{Fetched, LoadOutcome};
 pub use self::mailbox::Mailbox;
 pub(crate) use self::member::Member;

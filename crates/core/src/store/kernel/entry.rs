@@ -27,6 +27,15 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
+    /// Of what is no entry.
+    pub(super) const NONE: Self = Self { ttl: 0, stored: 0, explicit: None };
+
+    /// Was it stored at `moment` or earlier?
+    pub(crate) fn is_stored_by(&self, moment: Moment) -> bool {
+        // The difference wraps, as below.
+        moment.wrapping_sub(self.stored) <= i64::MAX as u64
+    }
+
     /// What an entry of so many bytes counts against `maxSize`.
     pub(crate) fn size(&self, bytes: u64) -> u64 {
         self.explicit.map_or(bytes, NonZeroU64::get)
@@ -115,10 +124,6 @@ impl EntryView<'_> {
     /// What it counts against `maxSize`.
     pub(crate) fn size(&self) -> u64 {
         self.meta.size(self.bytes())
-    }
-
-    pub(crate) fn key_starts_with(&self, prefix: &[u8]) -> bool {
-        self.table.key_starts_with(self.slot, prefix)
     }
 
     /// Appends the key.

@@ -7,6 +7,8 @@
 //! | `storing`, `admission`, `removing`, `refit` | the only ways in which an entry comes, changes or goes |
 //! | `changes` | what each of these ways reports |
 //! | `table`, `order`, `deadlines` | the bytes, the order of use, the order in which entries expire |
+//! | `sweep` | what goes through all entries, in steps |
+//! | `older` | another table takes the place of this one, in steps |
 //! | `places` | where a scan finds its entries again |
 //! | `entry`, `flags` | one entry beside its bytes; what a table tells its readers |
 //!
@@ -19,6 +21,7 @@ mod deadlines;
 mod entries;
 mod entry;
 pub mod flags;
+mod older;
 mod order;
 mod places;
 #[cfg(test)]
@@ -26,6 +29,7 @@ pub(crate) mod probe;
 mod refit;
 mod removing;
 mod storing;
+mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -34,3 +38,4 @@ pub(crate) use self::changes::{Cause, Change, Listener, Subject};
 pub(crate) use self::entries::Entries;
 pub(crate) use self::entry::{Candidate, EntryView, Meta, NEVER, Span, Terms, explicit_size};
 pub(crate) use self::places::{Era, Place, ScanCursor};
+pub(crate) use self::sweep::{Clearing, Listing, Sweep};

@@ -33,7 +33,7 @@ impl Era {
 
 /// The entries that a scan has still to show. One that is removed and stored again since may be among them or not:
 /// nothing tells it from the one that was there, unless it has got another slot.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ScanCursor {
     era: Arc<Era>,
     /// The next one last.
@@ -41,9 +41,8 @@ pub(crate) struct ScanCursor {
 }
 
 impl ScanCursor {
-    /// `places` in the order in which they are to be shown.
-    pub(crate) fn new(era: Arc<Era>, mut places: Vec<Place>) -> Self {
-        places.reverse();
+    /// `places` in the order in which they are to be shown, the next one last.
+    pub(crate) fn new(era: Arc<Era>, places: Vec<Place>) -> Self {
         Self { era, places }
     }
 
@@ -76,7 +75,13 @@ impl ScanCursor {
         self.places.iter().rev().copied()
     }
 
-    /// Finds the entries where they are now. Under the namespace's lock, before places are used.
+    /// Are the entries where they were found last?
+    pub(crate) fn is_current(&self) -> bool {
+        self.era.0.get().is_none()
+    }
+
+    /// Finds the entries where they are now. Takes time where their table was replaced: not under the namespace's lock,
+    /// under which [`Self::is_current`] is asked before places are used.
     pub(crate) fn follow(&mut self) {
         while let Some(Moves { to, next }) = self.era.0.get() {
             let next = Arc::clone(next);

@@ -60,6 +60,7 @@ impl Received {
             let run = self.places[start..].iter().take_while(|(number, _)| *number < end);
             picked.extend(run.map(|(_, place)| *place));
         }
+        picked.reverse();
         ScanCursor::new(Arc::clone(&self.era), picked)
     }
 }
