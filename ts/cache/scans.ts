@@ -1,6 +1,6 @@
 /** Methods that go through all entries. */
 
-import { DUMP, END_SCAN, ENTRIES, KEYS, NEXT_PAGE, SCAN, ScanFields, VALUES, type Dump } from '../operations/scans.js';
+import { DUMP, END_SCAN, ENTRIES, KEYS, NEXT_PAGE, SCAN, ScanFields, VALUES, WALK, type Dump } from '../operations/scans.js';
 import { BatchMethods } from './batches.js';
 
 export abstract class ScanMethods<K extends string | number, V> extends BatchMethods<K, V> {
@@ -41,8 +41,7 @@ export abstract class ScanMethods<K extends string | number, V> extends BatchMet
   }
 
   /**
-   * All entries, most recently used first, fetched in pages, so that they are never all in this process's memory at
-   * once.
+   * All entries in no particular order, fetched in pages, so that they are never all in this process's memory at once.
    *
    * @example
    * ```js
@@ -50,7 +49,11 @@ export abstract class ScanMethods<K extends string | number, V> extends BatchMet
    * ```
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<[K, V], void, void> {
-    let page = await this.call(SCAN, ScanFields.Entries, undefined);
+    let page = await this.call(WALK, ScanFields.Unordered, undefined).catch((error: unknown) => {
+      // An older host has them in order only.
+      if ((error as { code?: unknown }).code !== 'ERR_CC_UNSUPPORTED') throw error;
+      return this.call(SCAN, ScanFields.Entries, undefined);
+    });
     try {
       while (true) {
         for (const { key, value } of page.entries) yield [key as K, value as V];

@@ -99,6 +99,13 @@ pub const MAX_WAITS_PER_SESSION: usize = 65_536;
 pub const MAX_LEASES_PER_SESSION: usize = 65_536;
 /// Most scans one connection has open.
 pub const MAX_SCANS_PER_SESSION: usize = 256;
+/// A scan in no order is one in the order of use where there are no more entries than this.
+pub const LISTED_ENTRIES: u64 = 16_384;
+/// No more scans in the order of use begin while the lists of those of one connection take so many bytes; a list has 16
+/// bytes for each entry.
+pub const MAX_SCAN_BYTES_PER_SESSION: usize = 64 * 1024 * 1024;
+/// As [`MAX_SCAN_BYTES_PER_SESSION`], of all connections together.
+pub const MAX_SCAN_BYTES: usize = 256 * 1024 * 1024;
 /// Most namespaces one connection has open.
 pub const MAX_HANDLES_PER_SESSION: usize = 65_536;
 /// Bytes a client holds back for a host that does not take them.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clustered_cache_shm::Slot;
 
 use super::effects::Effects;
-use super::kernel::{EntryView, Listing, Place, Span};
+use super::kernel::{EntryView, Left, Listing, Place, Span, Walk};
 use super::namespace::State;
 use super::parts::scans::Received;
 use crate::clock::Moment;
@@ -168,9 +168,25 @@ impl State {
         self.entries.list(listing, effects, &mut self.parts, prefix, shown)
     }
 
+    /// The next entry that a scan has left, if it is found within `looks`.
+    pub(crate) fn next_left(&self, left: &mut Left, looks: &mut usize) -> Option<Place> {
+        self.entries.next_left(left, looks)
+    }
+
+    /// Shows all that a scan has left, in its order, as it is now.
+    pub(crate) fn each_left(&mut self, cursor: u64, show: impl FnMut(Place)) {
+        let Self { entries, parts, .. } = self;
+        parts.scans.lend_left(cursor, |left| entries.each_left(left, show));
+    }
+
     /// One step of what is to be done before entries are looked up by their places; `true` when nothing is left.
     pub(crate) fn settle(&mut self, effects: &mut Effects) -> bool {
         self.entries.settle(effects, &mut self.parts)
+    }
+
+    /// A walk through the entries; `None` when there was another step to do before it can begin.
+    pub(crate) fn walk(&mut self, prefix: Option<&[u8]>, effects: &mut Effects) -> Option<Walk> {
+        self.settle(effects).then(|| self.entries.begin_walk(prefix))
     }
 
     /// The entry as a scan shows it now.

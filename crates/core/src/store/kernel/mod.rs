@@ -37,5 +37,5 @@ mod tests;
 pub(crate) use self::changes::{Cause, Change, Listener, Subject};
 pub(crate) use self::entries::Entries;
 pub(crate) use self::entry::{Candidate, EntryView, Meta, NEVER, Span, Terms, explicit_size};
-pub(crate) use self::places::{Era, Place, ScanCursor};
+pub(crate) use self::places::{Era, Left, Place, ScanCursor, Walk};
 pub(crate) use self::sweep::{Clearing, Listing, Sweep};

@@ -7,7 +7,7 @@ use clustered_cache_shm::{Slot, Walked};
 use super::changes::{Cause, Change, Listener, Subject};
 use super::entries::Entries;
 use super::entry::EntryView;
-use super::places::{Era, ScanCursor};
+use super::places::{Era, Left, Place, ScanCursor, Walk};
 use crate::clock::Moment;
 use crate::config::{ENTRIES_PER_STEP, SLOTS_PER_STEP};
 use crate::store::effects::Effects;
@@ -154,6 +154,54 @@ impl Entries {
                 }
                 Walked::Paused => return false,
                 Walked::End => return true,
+            }
+        }
+    }
+
+    /// A walk through all entries whose keys begin with `prefix`, or all.
+    pub(crate) fn begin_walk(&self, prefix: Option<&[u8]>) -> Walk {
+        Walk::new(Arc::clone(&self.era), prefix)
+    }
+
+    /// The next entry that a scan has left, if it is found within `looks`. The scan stays where it is until the entry is
+    /// [passed](Left::pass).
+    pub(crate) fn next_left(&self, left: &mut Left, looks: &mut usize) -> Option<Place> {
+        let walk = match left {
+            Left::List(list) => {
+                *looks = looks.checked_sub(1)?;
+                return list.next();
+            }
+            Left::Walk(walk) => walk,
+        };
+        loop {
+            match self.table.walk(&mut walk.place, looks) {
+                Walked::At(slot) if self.picked(slot, walk.prefix.as_deref()).is_none() => {}
+                Walked::At(slot) => {
+                    walk.place = slot;
+                    return Some((slot, self.table.hash(slot)));
+                }
+                Walked::Paused => return None,
+                Walked::End => {
+                    walk.is_over = true;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Shows all that a scan has left, as it is now. Takes as long as that is long.
+    pub(crate) fn each_left(&self, left: &mut Left, mut show: impl FnMut(Place)) {
+        left.follow();
+        let Left::Walk(Walk { place, prefix, .. }) = left else {
+            if let Left::List(list) = left {
+                list.places().for_each(show);
+            }
+            return;
+        };
+        let (mut place, mut looks) = (*place, usize::MAX);
+        while let Walked::At(slot) = self.table.walk(&mut place, &mut looks) {
+            if self.picked(slot, prefix.as_deref()).is_some() {
+                show((slot, self.table.hash(slot)));
             }
         }
     }

@@ -1,3 +1,4 @@
+mod steps;
 mod tables;
 
 use clustered_cache_shm::NoRoom;

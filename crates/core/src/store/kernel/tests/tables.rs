@@ -93,7 +93,7 @@ fn a_table_that_cannot_be_had_or_filled_changes_nothing() {
 // --- scans -----------------------------------------------------------------------------------------------------
 
 impl Scene {
-    fn scan(&mut self) -> ScanCursor {
+    pub(super) fn scan(&mut self) -> ScanCursor {
         let mut listing = Listing::default();
         let Self { entries, heard, .. } = self;
         while !entries.list(&mut listing, &mut Effects::default(), heard, None, |_| true) {}
@@ -101,7 +101,7 @@ impl Scene {
     }
 
     /// What a scan finds of a cursor.
-    fn found(&self, mut cursor: ScanCursor) -> Vec<String> {
+    pub(super) fn found(&self, mut cursor: ScanCursor) -> Vec<String> {
         cursor.follow();
         let mut found = Vec::new();
         while let Some(place) = cursor.next() {
