@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use clustered_cache_core::clock::Clock;
+use clustered_cache_core::config::LONG_THREADS;
 use clustered_cache_core::error::{Error, Result};
 use clustered_cache_core::session::Process;
 use tokio::runtime::{Builder, Handle};
@@ -99,7 +100,7 @@ fn runtime(slot: &Mutex<Option<Handle>>, name: &str, threads: usize) -> Result<H
 
 /// A runtime on a thread of its own: it makes half the system calls of one that could share its work.
 fn one_thread(name: &str) -> io::Result<Handle> {
-    let runtime = Builder::new_current_thread().max_blocking_threads(1).enable_all().build()?;
+    let runtime = Builder::new_current_thread().max_blocking_threads(LONG_THREADS).enable_all().build()?;
     let handle = runtime.handle().clone();
     thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(pending::<()>()))?;
     Ok(handle)
@@ -108,7 +109,7 @@ fn one_thread(name: &str) -> io::Result<Handle> {
 fn many_threads(name: &str, threads: usize) -> io::Result<Handle> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
-        .max_blocking_threads(1)
+        .max_blocking_threads(LONG_THREADS)
         .thread_name(name)
         .enable_all()
         .build()?;

@@ -9,6 +9,7 @@ import {
   SCAN,
   ScanFields,
   VALUES,
+  WALK,
   checkScan,
   type Dump,
 } from '../operations/scans.js';
@@ -53,8 +54,7 @@ export abstract class ScanMethods<K extends string | number, V> extends BatchMet
   }
 
   /**
-   * All entries, most recently used first, fetched in pages, so that they are never all in this process's memory at
-   * once.
+   * All entries in no particular order, fetched in pages, so that they are never all in this process's memory at once.
    *
    * @example
    * ```js
@@ -75,7 +75,11 @@ export abstract class ScanMethods<K extends string | number, V> extends BatchMet
    */
   async *scan(options?: ScanOptions): AsyncGenerator<[K, V], void, void> {
     const { prefix, page: entries } = checkScan(options);
-    let page = await this.call(SCAN, ScanFields.Entries, prefix, entries);
+    let page = await this.call(WALK, ScanFields.Unordered, prefix, entries).catch((error: unknown) => {
+      // An older host has them in order only.
+      if ((error as { code?: unknown }).code !== 'ERR_CC_UNSUPPORTED') throw error;
+      return this.call(SCAN, ScanFields.Entries, prefix, entries);
+    });
     try {
       while (true) {
         for (const { key, value } of page.entries) yield [key as K, value as V];

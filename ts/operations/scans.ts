@@ -13,6 +13,8 @@ export enum ScanFields {
   Entries = 1,
   /** Keys, values, remaining times and explicit sizes. */
   Dump = 2,
+  /** Keys and values, in no order if there are many: the host keeps no list for it then. */
+  Unordered = 3,
 }
 
 /** Entries per page. */
@@ -39,6 +41,9 @@ export const SCAN = operation({
     frame.integer(page);
   },
 });
+
+/** {@link SCAN} in no order. */
+export const WALK = { ...SCAN, since: 1 };
 
 export const NEXT_PAGE = operation({
   number: OperationNumber.ScanNext,

@@ -27,6 +27,30 @@ pub const MAX_REPORTED: usize = 1_024;
 pub const TICK_STEPS: usize = 1_024;
 /// Keys of one request that are looked after without giving others a turn.
 pub const KEYS_PER_TURN: usize = 1_024;
+/// A connection carries out requests for this long before others have their turn.
+pub const TURN: Duration = Duration::from_micros(500);
+/// Requests between two looks at the clock for that.
+pub const REQUESTS_PER_LOOK: usize = 32;
+/// A batch of more bytes is carried out on a thread for what takes long: it may have thousands of keys.
+pub const LONG_BATCH_BYTES: usize = 16 * 1024;
+/// As [`LONG_BATCH_BYTES`], of any other request: it has a large value.
+pub const LONG_REQUEST_BYTES: usize = 512 * 1024;
+/// Threads for what takes long.
+pub const LONG_THREADS: usize = 8;
+/// Entries that one step of a longer work changes under the lock of a namespace; others have their turn between steps.
+pub const ENTRIES_PER_STEP: usize = 256;
+/// Slots that one step of a longer work only looks at.
+pub const SLOTS_PER_STEP: usize = 4_096;
+/// Bytes that one step of a longer work copies, unless a single entry has more.
+pub const BYTES_PER_STEP: u64 = 256 * 1024;
+/// Memory that one step asks the system for.
+pub const BYTES_RESERVED_PER_STEP: u64 = 1024 * 1024;
+/// A longer work waits this long at most, between two steps, for those that wait for the lock.
+pub const GIVE_WAY: Duration = Duration::from_millis(2);
+/// A table of more slots, or of more memory, is not cleared at once but replaced.
+pub const SLOTS_AT_ONCE: usize = 8_192;
+/// See [`SLOTS_AT_ONCE`].
+pub const BYTES_AT_ONCE: u64 = 256 * 1024 * 1024;
 /// Shapes of records that one JavaScript environment knows.
 pub const MAX_SHAPES: usize = 1_024;
 /// Longest descriptor of a shape that is kept.
@@ -87,6 +111,13 @@ pub const MAX_WAITS_PER_SESSION: usize = 65_536;
 pub const MAX_LEASES_PER_SESSION: usize = 65_536;
 /// Most scans one connection has open.
 pub const MAX_SCANS_PER_SESSION: usize = 256;
+/// A scan in no order is one in the order of use where there are no more entries than this.
+pub const LISTED_ENTRIES: u64 = 16_384;
+/// No more scans in the order of use begin while the lists of those of one connection take so many bytes; a list has 16
+/// bytes for each entry.
+pub const MAX_SCAN_BYTES_PER_SESSION: usize = 64 * 1024 * 1024;
+/// As [`MAX_SCAN_BYTES_PER_SESSION`], of all connections together.
+pub const MAX_SCAN_BYTES: usize = 256 * 1024 * 1024;
 /// Most namespaces one connection has open.
 pub const MAX_HANDLES_PER_SESSION: usize = 65_536;
 /// Bytes a client holds back for a host that does not take them.

@@ -148,6 +148,19 @@ pub fn hand_over(store: &Store, name: &str, handover: impl Into<Option<Handover>
     store.enter(&namespace, |state, _, _| state.set_handover(handover.into()));
 }
 
+/// Does `work` while no request in the namespace `name` is carried out.
+///
+/// # Panics
+/// When there is no such namespace.
+pub fn while_occupied<T>(store: &Store, name: &str, work: impl FnOnce() -> T) -> T {
+    let user = Member::new(store.issue_id(), Collector::new());
+    let opener = Opener { member: &user, handle: 1 };
+    let (namespace, _) = store
+        .open(name, &NamespaceOptions::default(), opener)
+        .expect("a test names a namespace that can be opened");
+    store.enter(&namespace, |_, _, _| work()).expect("it was not destroyed")
+}
+
 // --- encoded keys and values -----------------------------------------------------------------------------------
 
 /// The encoded string key.

@@ -296,12 +296,7 @@ impl Model {
     }
 
     /// Value, remaining time, created; or the code of the error. `None` when it was to be there and is not.
-    fn count(
-        &mut self,
-        key: &[u8],
-        amount: f64,
-        by: &CountBy,
-    ) -> Result<Option<CountedNow>, &'static str> {
+    fn count(&mut self, key: &[u8], amount: f64, by: &CountBy) -> Result<Option<CountedNow>, &'static str> {
         let older = self.running(key, by);
         if older.is_none() && by.if_present {
             return Ok(None);

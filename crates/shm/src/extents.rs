@@ -63,6 +63,19 @@ impl<'a> Cursor<'a> {
         Ok(true)
     }
 
+    /// Whether the next bytes begin with `bytes`, whatever follows them.
+    pub(crate) fn starts_with(&mut self, bytes: &[u8]) -> Result<bool, Broken> {
+        let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % 8);
+        if !self.matches(whole)? {
+            return Ok(false);
+        }
+        if rest.is_empty() {
+            return Ok(true);
+        }
+        let word = self.take(1)?[0].load(Ordering::Relaxed).to_le_bytes();
+        Ok(word.starts_with(rest))
+    }
+
     /// Skips this many bytes, filled up to a whole word.
     pub(crate) fn skip(&mut self, bytes: usize) -> Result<(), Broken> {
         let mut left = bytes.div_ceil(8);

@@ -53,7 +53,7 @@ pub use limits::is_spare;
 pub use reader::{Lookup, Mark, Reader, Refused};
 pub use region::Handover;
 pub use slots::SlotsView;
-pub use writer::{NoRoom, Spec, Writer};
+pub use writer::{NoRoom, Spec, Walked, Writer};
 
 /// One entry's place in the table.
 pub type Slot = u32;

@@ -162,6 +162,9 @@ mod unix {
     use super::{AtomicU64, Backing, Held, NonNull, Region, io};
     use crate::limits::is_spare;
 
+    /// Words that are unmapped at a time: 64 MiB, a multiple of every page size.
+    const PIECE: usize = 8 << 20;
+
     /// Why memory of another process is not mapped.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Refusal {
@@ -271,9 +274,13 @@ mod unix {
 
     impl Region {
         pub(super) fn unmap(&mut self) {
-            // SAFETY: this is the mapping that `mapped` took over, and no reference to it is left: `words` borrows
-            // `self`. It cannot fail for a mapping that exists, and a failure would be harmless.
-            let _ = unsafe { munmap(self.words.as_ptr().cast(), self.count * 8) };
+            // In pieces: other threads that ask for memory wait until one has been freed.
+            for at in (0..self.count).step_by(PIECE) {
+                let count = PIECE.min(self.count - at);
+                // SAFETY: this is a part of the mapping that `mapped` took over, and no reference to it is left: `words`
+                // borrows `self`. It cannot fail for a mapping that exists, and a failure would be harmless.
+                let _ = unsafe { munmap(self.words.as_ptr().add(at).cast(), count * 8) };
+            }
         }
     }
 }

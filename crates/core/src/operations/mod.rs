@@ -18,6 +18,7 @@ pub mod scans;
 
 use self::entries::Restart;
 pub use self::message::{Decode, Message, NewEntry};
+use crate::config::{LONG_BATCH_BYTES, LONG_REQUEST_BYTES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::wire::answer::Response;
@@ -238,6 +239,16 @@ pub(crate) fn carry_out(
 ) -> Result<(), Failure> {
     let operation = check_head(head).map_err(Failure::Refused)?;
     perform(operation, payload, session, Call { id: head.id, handle: head.handle }, reply)
+}
+
+/// May a request take long, because it goes through all entries, or has many of them, or a large one?
+pub(crate) fn is_long(operation: u16, payload: usize) -> bool {
+    use Operation::{Clear, Destroy, Open, PurgeStale, Scan, ScanNext, Tune};
+    match Operation::from_number(operation) {
+        Some(Open | Tune | Clear | PurgeStale | Destroy | Scan | ScanNext) => true,
+        Some(operation) if operation.scope() == Scope::Keys => payload > LONG_BATCH_BYTES,
+        _ => payload > LONG_REQUEST_BYTES,
+    }
 }
 
 /// The operation that is asked for, if this build knows it and the handle fits it.

@@ -4,6 +4,7 @@ use super::{Call, Reply, Run, checks};
 use crate::error::Result;
 use crate::message;
 use crate::session::Session;
+use crate::store::{Clearing, Sweep};
 use crate::wire::Blob;
 use crate::wire::answer::Response;
 use crate::wire::structures::NamespaceOptions;
@@ -72,8 +73,8 @@ message! {
 
 impl Run for Tune {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
-        let settings =
-            session.enter(call.handle, |state, effects, _| state.tune(&self.options, effects))??;
+        let settings = session
+            .in_steps(call.handle, |state, effects, _| state.tune(&self.options, effects).transpose())??;
         reply(Response::Settings(settings));
         Ok(())
     }
@@ -90,7 +91,9 @@ message! {
 impl Run for Clear<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
         let prefix = checks::prefix(self.prefix.as_ref())?;
-        let removed = session.enter(call.handle, |state, effects, _| state.clear(prefix, effects))?;
+        let mut clearing = Clearing::new(prefix);
+        let removed =
+            session.in_steps(call.handle, |state, effects, now| state.clear(&mut clearing, effects, now))?;
         reply(Response::Number(removed as f64));
         Ok(())
     }
@@ -103,7 +106,14 @@ message! {
 
 impl Run for PurgeStale {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
-        session.flag(call, reply, |state, _, now| state.purge_stale(now))
+        let (mut sweep, mut purged) = (Sweep::default(), 0);
+        session.in_steps(call.handle, |state, effects, now| {
+            let (more, is_over) = state.purge_stale(&mut sweep, effects, now);
+            purged += more;
+            is_over.then_some(())
+        })?;
+        reply(Response::Flag(purged > 0));
+        Ok(())
     }
 }
 

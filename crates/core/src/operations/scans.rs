@@ -5,17 +5,25 @@ use super::{Call, Reply, Run, checks};
 use crate::error::Result;
 use crate::message;
 use crate::session::Session;
-use crate::store::Scan;
+use crate::store::{Charge, Left, Listing, Scan, ScanCursor};
 use crate::wire::Blob;
+use crate::wire::Minor;
 use crate::wire::answer::Response;
 
 pub use crate::store::ScanFields;
 
-impl Needs for ScanFields {}
+impl Needs for ScanFields {
+    fn needs(&self) -> Minor {
+        match self {
+            Self::Keys | Self::Entries | Self::Dump => 0,
+            Self::Unordered => 1,
+        }
+    }
+}
 
 message! {
-    /// Begins a scan, most recently used first. An entry that is removed and stored again during the scan may be shown
-    /// or not. → `Page`
+    /// Begins a scan, most recently used first unless it is in no order. An entry that is removed and stored again during
+    /// the scan may be shown or not. → `Page`
     BeginScan<'a>: Scan {
         /// What to return.
         fields: ScanFields,
@@ -30,11 +38,26 @@ impl Run for BeginScan<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
         let (prefix, limit) = (checks::prefix(self.prefix.as_ref())?, checks::page_limit(self.limit));
         session.check_room_for_scan()?;
-        let left = session.enter(call.handle, |state, _, now| state.scan(prefix, now))?;
-        let (cursor, page) = session.begin_scan(call.handle, Scan { fields: self.fields, left }, limit)?;
+        let left = match self.fields {
+            ScanFields::Unordered if !session.is_list_small(call.handle)? => session
+                .in_steps(call.handle, |state, effects, _| state.walk(prefix, effects).map(Left::Walk))?,
+            _ => Left::List(list(session, call, prefix)?),
+        };
+        let scan = Scan { fields: self.fields, left, charge: Charge::default() };
+        let (cursor, page) = session.begin_scan(call.handle, scan, limit)?;
         reply(page.lend(cursor));
         Ok(())
     }
+}
+
+/// What there is, in the order of use.
+fn list(session: &mut Session, call: Call, prefix: Option<&[u8]>) -> Result<ScanCursor> {
+    session.check_room_for_list()?;
+    let mut listing = Listing::default();
+    session.in_steps(call.handle, |state, effects, now| {
+        state.list(&mut listing, prefix, effects, now).then_some(())
+    })?;
+    Ok(listing.into_cursor())
 }
 
 message! {

@@ -5,15 +5,17 @@ use std::future::{pending, poll_fn};
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::ServerLimits;
 use super::greeting::Greeted;
+use super::long::{Done, Long};
 use super::mailbox::LateReplies;
 use super::output::Output;
 use super::succession::{Phase, Succession};
-use crate::config::{MAX_FRAME_BYTES, PUSH_ROOM};
-use crate::error::Result;
+use crate::config::{MAX_FRAME_BYTES, PUSH_ROOM, REQUESTS_PER_LOOK, TURN};
+use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::store::Store;
 use crate::transport::{Input, Reader, Writer};
@@ -35,7 +37,9 @@ pub(super) async fn serve(
     let mut peer = Peer {
         input,
         output: Output::default(),
-        session: Session::new(Arc::clone(store), Arc::clone(&late) as _),
+        session: Some(Session::new(Arc::clone(store), Arc::clone(&late) as _)),
+        long: None,
+        left_over: None,
         shares_tables,
         limits,
         moves,
@@ -44,6 +48,10 @@ pub(super) async fn serve(
         deadlines: Deadlines::default(),
     };
     converse(&mut peer, reader, writer, &late, store, closing).await;
+    if let Some(mut long) = peer.long.take() {
+        // A panic has dropped the session already.
+        peer.session = long.done().await.ok().map(|done| done.session);
+    }
     // Dropping the session passes its leases on, which changes the store. It must not happen while the content is being
     // handed over.
     peer.gate.unfrozen().await;
@@ -64,16 +72,21 @@ async fn converse(
         if !store.is_awake() {
             return;
         }
-        peer.work(late);
+        let has_time = peer.work(late);
         if !store.is_awake() {
             return;
         }
-        if peer.ending && peer.output.is_empty() {
+        if !has_time {
+            yield_now().await;
+            continue;
+        }
+        if peer.ending && peer.output.is_empty() && peer.long.is_none() {
             return;
         }
-        let reads = peer.may_read() && peer.gate.phase() == Phase::Open;
+        let reads = peer.may_read() && peer.long.is_none() && peer.gate.phase() == Phase::Open;
         let (deadline, ending) = (peer.deadlines.earliest(), peer.ending);
-        let Peer { input, output, gate, .. } = &mut *peer;
+        let Peer { input, output, gate, long, .. } = &mut *peer;
+        let is_busy = long.is_some();
         tokio::select! {
             // The order matters: first what ends the connection, then what makes room for output, then what needs it.
             biased;
@@ -86,6 +99,12 @@ async fn converse(
                 match sent {
                     Ok(count) if count > 0 => peer.wrote(count),
                     _ => return,
+                }
+            }
+            done = async { long.as_mut().expect("the branch is off without one").done().await }, if is_busy => {
+                match done {
+                    Ok(done) => peer.finish(done),
+                    Err(_) => return,
                 }
             }
             () = late.arrived(), if reads => {}
@@ -118,7 +137,11 @@ impl Drop for Joined {
 struct Peer {
     input: Input,
     output: Output,
-    session: Session,
+    /// `None` while a long request is under way.
+    session: Option<Session>,
+    long: Option<Long>,
+    /// A long request that could not be carried out yet.
+    left_over: Option<Vec<u8>>,
     /// It has agreed to take descriptors.
     shares_tables: bool,
     limits: ServerLimits,
@@ -153,23 +176,25 @@ impl Peer {
         !self.ending && self.output.pending().len() < self.limits.output_high_water
     }
 
-    /// Carries out the requests that have arrived, as far as there is room for replies, and collects late replies.
-    fn work(&mut self, late: &LateReplies) {
+    /// Carries out the requests that have arrived, as far as there is room for replies, and collects late replies. `false`
+    /// when other connections should have their turn before it continues.
+    fn work(&mut self, late: &LateReplies) -> bool {
         if self.gate.just_moved() {
             self.announce_move(late);
         }
         let gate = self.gate.succession.clone();
         let permit = gate.as_ref().map(|gate| gate.pass());
         let is_open = !matches!(permit, Some(None));
-        let mut finished = false;
-        while is_open && self.may_read() {
+        let (mut finished, mut has_time, mut turn) = (0_usize, true, None);
+        while is_open && has_time && self.may_read() && self.long.is_none() {
             match self.step() {
-                Ok(true) => finished = true,
+                Ok(true) => finished += 1,
                 Ok(false) => break,
-                Err(error) => {
-                    self.output.reply(UNASKED, Response::from_error(&error));
-                    self.end();
-                }
+                Err(error) => self.fail(&error),
+            }
+            // The clock is not looked at for the sake of few requests.
+            if finished.is_multiple_of(REQUESTS_PER_LOOK) {
+                has_time = turn.get_or_insert_with(Instant::now).elapsed() < TURN;
             }
         }
         if self.may_read() {
@@ -177,7 +202,30 @@ impl Peer {
             let room = PUSH_ROOM.saturating_sub(self.output.pending().len());
             late.take_pushes_into(self.output.tail(), room);
         }
-        self.set_deadlines(finished);
+        self.set_deadlines(finished > 0);
+        has_time
+    }
+
+    /// What the peer has sent is no request.
+    fn fail(&mut self, error: &Error) {
+        self.output.reply(UNASKED, Response::from_error(error));
+        self.end();
+    }
+
+    /// A long request has come to its end.
+    fn finish(&mut self, done: Done) {
+        let Done { session, body, reply, handover, result } = done;
+        self.long = None;
+        self.session = Some(session);
+        self.left_over = body;
+        let begin = self.output.end();
+        self.output.tail().extend_from_slice(&reply);
+        if let Some(handover) = handover {
+            self.output.attach(begin, handover);
+        }
+        if let Err(error) = result {
+            self.fail(&error);
+        }
     }
 
     /// The host has moved: this is the last message of the connection.
@@ -191,22 +239,26 @@ impl Peer {
 
     /// Carries out one request; `false` if no whole one has arrived.
     fn step(&mut self) -> Result<bool> {
-        let Self { input, output, session, shares_tables, .. } = self;
-        let Some(body) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
-        let (head, payload) = RequestHead::split(body)?;
+        let Self { input, output, session: slot, shares_tables, long, left_over, gate, .. } = self;
+        let Some(session) = slot else { return Ok(false) };
         session.share_tables(*shares_tables && output.takes_handovers());
-        let begin = output.end();
-        session.execute(&head, payload, &mut |response| output.reply(head.id, response))?;
-        if let Some(handover) = session.take_handover() {
-            output.attach(begin, handover);
-        }
+        let body = match left_over.take() {
+            Some(body) => body,
+            None => {
+                let Some(body) = input.next_frame(MAX_FRAME_BYTES)? else { return Ok(false) };
+                if !Long::is_meant(body) {
+                    return execute(session, body, output).map(|()| true);
+                }
+                body.to_vec()
+            }
+        };
+        *long = slot.take().map(|session| Long::begin(session, body, gate.succession.as_ref()));
         Ok(true)
     }
-
     fn set_deadlines(&mut self, finished_a_frame: bool) {
         let frame = self.deadlines.frame.filter(|_| !finished_a_frame);
         // While the server does not read, the peer cannot finish a frame: no deadline then.
-        let reads = self.may_read() && self.gate.phase() == Phase::Open;
+        let reads = self.may_read() && self.long.is_none() && self.gate.phase() == Phase::Open;
         let waits_for_rest = reads && self.input.has_rest();
         self.deadlines.frame =
             waits_for_rest.then(|| frame.unwrap_or_else(|| Instant::now() + self.limits.frame_timeout));
@@ -272,6 +324,16 @@ impl Gate {
             let _ = phases.wait_for(|phase| *phase != Phase::Frozen).await;
         }
     }
+}
+
+fn execute(session: &mut Session, body: &[u8], output: &mut Output) -> Result<()> {
+    let (head, payload) = RequestHead::split(body)?;
+    let begin = output.end();
+    session.execute(&head, payload, &mut |response| output.reply(head.id, response))?;
+    if let Some(handover) = session.take_handover() {
+        output.attach(begin, handover);
+    }
+    Ok(())
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -11,6 +11,7 @@ mod greeting;
 #[cfg(test)]
 #[cfg(unix)]
 mod handover_tests;
+mod long;
 mod mailbox;
 mod output;
 mod pushes;

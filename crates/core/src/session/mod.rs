@@ -43,6 +43,8 @@ pub struct Session {
     scratch: Vec<u8>,
     /// See [`Self::version_stamp`].
     version_stamp: Option<VersionStamp>,
+    /// See [`Self::set_patient`].
+    is_patient: bool,
 }
 
 impl Session {
@@ -58,6 +60,7 @@ impl Session {
             loading: HashMap::new(),
             scratch: Vec::new(),
             version_stamp: None,
+            is_patient: false,
         }
     }
 
@@ -133,6 +136,11 @@ impl Session {
         true
     }
 
+    /// A session that has a thread to itself lets others have their turn whenever it has given up the lock.
+    pub(crate) fn set_patient(&mut self, is_patient: bool) {
+        self.is_patient = is_patient;
+    }
+
     pub(crate) fn set_version_stamp(&mut self, stamp: Option<VersionStamp>) {
         self.version_stamp = stamp;
     }
@@ -176,8 +184,30 @@ impl Session {
                 work(state, effects, now)
             });
             match result {
-                Some(result) => return Ok(result),
+                Some(result) => {
+                    if self.is_patient {
+                        namespace.give_way();
+                    }
+                    return Ok(result);
+                }
                 None => self.handles.reopen(&self.store, &self.member, handle)?,
+            }
+        }
+    }
+
+    /// Does `work` on the namespace of `handle` step by step, until it gives a result; others have their turn between two
+    /// steps. If the namespace is destroyed meanwhile, the work continues in the next one of that name.
+    pub(crate) fn in_steps<T>(
+        &mut self,
+        handle: Handle,
+        mut work: impl FnMut(&mut State, &mut Effects, Moment) -> Option<T>,
+    ) -> Result<T> {
+        loop {
+            if let Some(result) = self.enter(handle, &mut work)? {
+                return Ok(result);
+            }
+            if !self.is_patient {
+                self.handles.get(handle)?.give_way();
             }
         }
     }

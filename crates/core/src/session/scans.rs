@@ -1,4 +1,5 @@
-//! Scans of one session. Each begins with a list of the entries at that moment, which are looked up page by page.
+//! Scans of one session. Those in the order of use begin with a list of the entries at that moment, which are looked up
+//! page by page; those in no order walk through the slots and hold nothing.
 
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -8,9 +9,12 @@ use ahash::{HashMap, HashMapExt};
 
 use super::Session;
 use crate::clock::Moment;
-use crate::config::{KEYS_PER_TURN, MAX_SCANS_PER_SESSION, REPLY_PART_BYTES};
+use crate::config::{
+    KEYS_PER_TURN, LISTED_ENTRIES, MAX_SCAN_BYTES, MAX_SCAN_BYTES_PER_SESSION, MAX_SCANS_PER_SESSION,
+    REPLY_PART_BYTES,
+};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Namespace, Place, Scan, ScanCursor, ScanFields, State, Store};
+use crate::store::{Charge, Left, Moved, Namespace, Place, Scan, ScanFields, State, Store};
 use crate::wire::answer::{PageItem, Response};
 use crate::wire::structures::ItemFacts;
 use crate::wire::{Blob, Handle};
@@ -70,12 +74,18 @@ fn append(bytes: &mut Vec<u8>, read: impl FnOnce(&mut Vec<u8>)) -> Range<usize> 
 
 /// The next page of a scan: entries as they are now. Empty only at the end.
 fn page(scan: &mut Scan, store: &Store, namespace: &Arc<Namespace>, limit: usize) -> Page {
-    let Scan { fields, left } = scan;
+    let Scan { fields, left, .. } = scan;
     let mut page = Page::default();
     while page.items.is_empty() && !left.is_empty() {
-        let turn = store.enter(namespace, |state, _, now| {
-            left.follow();
-            fill(&mut page, left, limit, |page, place| page.add(state, *fields, place, now));
+        left.follow();
+        let turn = store.in_steps(namespace, |state, effects, now| {
+            if !state.settle(effects) {
+                return None;
+            }
+            if left.is_current() {
+                fill(&mut page, state, *fields, left, limit, now);
+            }
+            Some(())
         });
         if turn.is_none() {
             // The namespace was destroyed, and all entries with it.
@@ -86,16 +96,13 @@ fn page(scan: &mut Scan, store: &Store, namespace: &Arc<Namespace>, limit: usize
 }
 
 /// Fills an empty page with as many entries as may be looked at under one lock.
-fn fill(page: &mut Page, left: &mut ScanCursor, limit: usize, mut add: impl FnMut(&mut Page, Place) -> bool) {
-    for _ in 0..KEYS_PER_TURN.max(limit) {
-        let Some(place) = left.next() else { return };
-        if !add(page, place) {
-            return;
-        }
+fn fill(page: &mut Page, state: &State, fields: ScanFields, left: &mut Left, limit: usize, now: Moment) {
+    let mut looks = KEYS_PER_TURN.max(limit);
+    while page.items.len() < limit
+        && let Some(place) = state.next_left(left, &mut looks)
+        && page.add(state, fields, place, now)
+    {
         left.pass();
-        if page.items.len() == limit {
-            return;
-        }
     }
 }
 
@@ -104,6 +111,21 @@ impl Session {
     /// [`ErrorKind::Limit`] when one more scan would be too many.
     pub(crate) fn check_room_for_scan(&self) -> Result<()> {
         self.scans.check_room()
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Limit`] when the lists of the scans that are open take too much.
+    pub(crate) fn check_room_for_list(&self) -> Result<()> {
+        self.scans.check_room_for_list(&self.store)
+    }
+
+    /// Are there so few entries, and so few lists, that one more takes next to nothing?
+    ///
+    /// # Errors
+    /// As [`Self::enter`].
+    pub(crate) fn is_list_small(&mut self, handle: Handle) -> Result<bool> {
+        let entries = self.enter(handle, |state, _, _| state.stats().size)?;
+        Ok(entries <= LISTED_ENTRIES && self.check_room_for_list().is_ok())
     }
 
     /// The first page of a scan, and the cursor of the rest; 0 at the end.
@@ -131,21 +153,50 @@ impl Session {
 
 /// The scans of one session, by cursor, with the handle of each. Their remaining entries are kept in the namespace, so that
 /// they are handed over with its content.
-pub(super) struct Scans(HashMap<u64, (Handle, Arc<Namespace>)>);
+pub(super) struct Scans {
+    open: HashMap<u64, Open>,
+    /// Bytes of their lists.
+    bytes: usize,
+}
+
+/// One scan.
+struct Open {
+    handle: Handle,
+    namespace: Arc<Namespace>,
+    bytes: usize,
+}
 
 impl Scans {
     pub(super) fn new() -> Self {
-        Self(HashMap::new())
+        Self { open: HashMap::new(), bytes: 0 }
     }
 
     /// # Errors
     /// [`ErrorKind::Limit`] when one more would be too many.
     pub(super) fn check_room(&self) -> Result<()> {
-        if self.0.len() < MAX_SCANS_PER_SESSION {
+        if self.open.len() < MAX_SCANS_PER_SESSION {
             return Ok(());
         }
         let message = format!(
             "{MAX_SCANS_PER_SESSION} iterations are open here, which is the limit; finish or end some first"
+        );
+        Err(Error::new(ErrorKind::Limit, message))
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Limit`] when the lists of those that are open take too much.
+    pub(super) fn check_room_for_list(&self, store: &Store) -> Result<()> {
+        let all = store.scan_bytes().sum();
+        let (bytes, most, whose) = match self.bytes >= MAX_SCAN_BYTES_PER_SESSION {
+            true => (self.bytes, MAX_SCAN_BYTES_PER_SESSION, "of this process"),
+            false => (all, MAX_SCAN_BYTES, "of all processes"),
+        };
+        if bytes < most {
+            return Ok(());
+        }
+        let message = format!(
+            "the lists of keys that are being read here {whose} take {bytes} bytes of the host, and the limit is {most}; \
+             wait until some calls of `keys`, `values`, `entries` or `dump` have ended, or iterate with `for await`"
         );
         Err(Error::new(ErrorKind::Limit, message))
     }
@@ -175,11 +226,11 @@ impl Scans {
         cursor: u64,
         limit: usize,
     ) -> Result<(u64, Page)> {
-        let (namespace, scan) = match self.0.get(&cursor) {
-            Some((owner, _)) if *owner != handle => return Err(ended()),
-            Some((_, namespace)) => {
-                let namespace = Arc::clone(namespace);
-                self.0.remove(&cursor);
+        let (namespace, scan) = match self.open.get(&cursor) {
+            Some(open) if open.handle != handle => return Err(ended()),
+            Some(open) => {
+                let namespace = Arc::clone(&open.namespace);
+                self.forget_one(cursor);
                 match store.enter(&namespace, |state, _, _| state.scans().take(cursor)) {
                     Some(scan) => (namespace, scan),
                     // The namespace was destroyed, and all entries with it.
@@ -187,7 +238,11 @@ impl Scans {
                 }
             }
             None => {
-                (Arc::clone(there), store.enter(there, |state, _, _| state.scans().claim(cursor)).flatten())
+                let moved = store.enter(there, |state, _, _| state.scans().claim(cursor)).flatten();
+                if moved.is_some() {
+                    self.check_room_for_list(store)?;
+                }
+                (Arc::clone(there), moved.map(Moved::into_scan))
             }
         };
         let scan = scan.ok_or_else(ended)?;
@@ -207,17 +262,27 @@ impl Scans {
         if scan.left.is_empty() {
             return (0, page);
         }
-        let cursor = cursor();
+        let (cursor, bytes) = (cursor(), scan.left.bytes());
+        if scan.charge.bytes() != bytes {
+            scan.charge = Charge::new(store.scan_bytes(), bytes);
+        }
         // If the namespace was destroyed meanwhile there is nothing to keep, and the next page will be empty.
         store.enter(namespace, |state, _, _| state.scans().put(cursor, scan));
-        self.0.insert(cursor, (handle, Arc::clone(namespace)));
+        self.open.insert(cursor, Open { handle, namespace: Arc::clone(namespace), bytes });
+        self.bytes += bytes;
         (cursor, page)
+    }
+
+    fn forget_one(&mut self, cursor: u64) {
+        if let Some(open) = self.open.remove(&cursor) {
+            self.bytes -= open.bytes;
+        }
     }
 
     /// Ends a scan of this handle, or one that was begun at an earlier host. One that has ended already is ignored.
     pub(super) fn end(&mut self, store: &Store, handle: Handle, there: &Arc<Namespace>, cursor: u64) {
-        match self.0.get(&cursor) {
-            Some((owner, _)) if *owner != handle => {}
+        match self.open.get(&cursor) {
+            Some(open) if open.handle != handle => {}
             Some(_) => self.forget(store, |found, _| found == cursor),
             None => drop(store.enter(there, |state, _, _| state.scans().claim(cursor))),
         }
@@ -234,11 +299,13 @@ impl Scans {
     }
 
     fn forget(&mut self, store: &Store, doomed: impl Fn(u64, Handle) -> bool) {
-        self.0.retain(|cursor, (handle, namespace)| {
-            let keep = !doomed(*cursor, *handle);
+        let Self { open, bytes } = self;
+        open.retain(|cursor, open| {
+            let keep = !doomed(*cursor, open.handle);
             if !keep {
+                *bytes -= open.bytes;
                 // The scan is freed here, outside the lock.
-                drop(store.enter(namespace, |state, _, _| state.scans().take(*cursor)));
+                drop(store.enter(&open.namespace, |state, _, _| state.scans().take(*cursor)));
             }
             keep
         });

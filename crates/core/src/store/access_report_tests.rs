@@ -28,7 +28,7 @@ impl Scene {
     }
 
     /// A read of that key, as a report holds it.
-    fn record(&self, key: &str) -> (Slot, u32) {
+    fn record(&mut self, key: &str) -> (Slot, u32) {
         let slot = self.0.entries.find(key.as_bytes()).unwrap();
         (slot, self.0.entries.low_hash(slot).unwrap())
     }
@@ -92,7 +92,8 @@ fn an_entry_that_became_stale_after_the_read_stays_where_stale_entries_may_be_re
     let options = NamespaceOptions { allow_stale: Some(true), ..Default::default() };
     let mut scene = Scene::new(options, &[("a", 5), ("b", 9)]);
     // It was fresh when the client read it, so its value may still be returned once.
-    scene.report(&[scene.record("a")], 6);
+    let read = scene.record("a");
+    scene.report(&[read], 6);
     assert_eq!(scene.keys(), ["a", "b"]);
     let mut out = Vec::new();
     assert!(scene.0.get(b"a", &mut out, 7).is_some());

@@ -115,7 +115,7 @@ impl State {
 
     /// The counter that is there and has not expired. A window that was begun by a caller's clock is judged by one, if
     /// there is one; the host's deadline is then put where that says.
-    fn running(&self, key: &[u8], addition: &Addition, now: Moment) -> Option<Running> {
+    fn running(&mut self, key: &[u8], addition: &Addition, now: Moment) -> Option<Running> {
         let entry = self.entries.find(key).and_then(|slot| self.entries.view(slot))?;
         let (slot, meta, deadline) = (Some(entry.slot()), *entry.meta(), entry.deadline());
         let by_caller = addition.now.zip(meta.stored.callers()).filter(|_| meta.ttl != 0);

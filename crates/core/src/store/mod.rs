@@ -56,14 +56,14 @@ use self::kernel::NEVER;
 pub use self::kernel::flags;
 #[cfg(test)]
 pub(crate) use self::kernel::probe;
-pub(crate) use self::kernel::{Place, ScanCursor, Span, Terms};
+pub(crate) use self::kernel::{Clearing, Left, Listing, Place, ScanCursor, Span, Sweep, Terms};
 pub(crate) use self::loads::{Fetched, LoadOutcome};
 pub use self::mailbox::Mailbox;
 pub(crate) use self::member::Member;
 pub(crate) use self::namespace::{Namespace, State};
 pub(crate) use self::parts::loading::{Ask, Joined};
-pub(crate) use self::parts::scans::Scan;
 pub use self::parts::scans::ScanFields;
+pub(crate) use self::parts::scans::{Bytes, Charge, Moved, Scan};
 use self::suspend_detection::SuspendDetection;
 use self::timer_queue::TimerQueue;
 use crate::clock::{Clock, Moment};
@@ -87,6 +87,8 @@ pub struct Store {
     /// Numbers leases and scans; shared with every namespace. See [`first_token`].
     tokens: Arc<AtomicU64>,
     clients: AtomicUsize,
+    /// What the lists of scans take.
+    scan_bytes: Arc<Bytes>,
     suspend_detection: SuspendDetection,
 }
 
@@ -109,6 +111,7 @@ impl Store {
             tokens: Arc::new(AtomicU64::new(first_token(&clock))),
             clock,
             clients: AtomicUsize::new(0),
+            scan_bytes: Arc::default(),
             suspend_detection: SuspendDetection::needless(),
         })
     }
@@ -214,6 +217,11 @@ impl Store {
     /// A number no other namespace or member of this store has.
     pub(crate) fn issue_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What the lists of scans take.
+    pub(crate) fn scan_bytes(&self) -> &Arc<Bytes> {
+        &self.scan_bytes
     }
 
     /// A number that no other scan or lease of this life of the cache has, at this host or at the next one.

@@ -1,7 +1,8 @@
 //! One named cache: its state, and the lock in front of it.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Instant;
 
 use clustered_cache_shm::{Handover, SlotsView};
 
@@ -13,6 +14,7 @@ use super::options::Options;
 use super::parts::scans::Scans;
 use super::parts::{Part, Parts};
 use crate::clock::Moment;
+use crate::config::GIVE_WAY;
 use crate::error::Result;
 use crate::wire::structures::{NamespaceOptions, Settings, Stats};
 use crate::wire::{Handle, RequestId};
@@ -23,6 +25,8 @@ pub(crate) struct Namespace {
     pub(crate) id: u64,
     pub(crate) name: Arc<str>,
     state: Mutex<State>,
+    /// Callers that wait for the lock.
+    waiting: AtomicUsize,
 }
 
 impl Namespace {
@@ -30,12 +34,33 @@ impl Namespace {
     /// [`crate::ErrorKind::Memory`].
     pub(crate) fn new(id: u64, name: &str, options: Options, tokens: Arc<AtomicU64>) -> Result<Arc<Self>> {
         let state = Mutex::new(State::new(options, tokens)?);
-        Ok(Arc::new(Self { id, name: Arc::from(name), state }))
+        Ok(Arc::new(Self { id, name: Arc::from(name), state, waiting: AtomicUsize::new(0) }))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic is a bug of this library, but one request's bug must not take the namespace away from all users.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.state.try_lock() {
+            Ok(state) => state,
+            // A panic is a bug of this library, but one request's bug must not take the namespace away from all users.
+            Err(TryLockError::Poisoned(state)) => state.into_inner(),
+            Err(TryLockError::WouldBlock) => self.wait(),
+        }
+    }
+
+    #[cold]
+    fn wait(&self) -> MutexGuard<'_, State> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        state
+    }
+
+    /// Lets callers that wait for the lock have their turn, between two steps of a longer work: the lock itself goes to
+    /// whichever thread is running.
+    pub(crate) fn give_way(&self) {
+        let began = Instant::now();
+        while self.waiting.load(Ordering::Relaxed) > 0 && began.elapsed() < GIVE_WAY {
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -72,7 +97,7 @@ impl State {
         })
     }
 
-    /// An instance opens the namespace with `options`.
+    /// An instance opens the namespace with `options`. `None`: this was a step towards them, and there are more.
     ///
     /// # Errors
     /// [`crate::ErrorKind::OptionsConflict`], [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`];
@@ -83,13 +108,15 @@ impl State {
         options: &NamespaceOptions,
         opener: Opener<'_>,
         effects: &mut Effects,
-    ) -> Result<Settings> {
+    ) -> Result<Option<Settings>> {
         self.declarations.check(name, opener, options, &self.options)?;
         let mut changed = self.options;
         changed.declare(options, opener.member.process(), self.declarations.replaces())?;
         let is_news = changed.declared() != self.options.declared();
         let settings = self.reconfigure(changed, effects)?;
-        self.declarations.add(opener, options, (&self.options, is_news), effects);
+        if settings.is_some() {
+            self.declarations.add(opener, options, (&self.options, is_news), effects);
+        }
         Ok(settings)
     }
 
@@ -111,24 +138,34 @@ impl State {
     ) -> Result<()> {
         let mut changed = self.options;
         changed.inherit(declared, by)?;
-        self.reconfigure(changed, effects)?;
-        self.tune(effective, effects).map(drop)
+        // No other caller waits for what a host does before it serves.
+        while self.reconfigure(changed, effects)?.is_none() {}
+        while self.tune(effective, effects)?.is_none() {}
+        Ok(())
     }
 
-    /// Changes options at run time; entries and their remaining time are kept as far as the bounds allow.
+    /// Changes options at run time; entries and their remaining time are kept as far as the bounds allow. `None`: this was
+    /// a step towards it, and there are more; the options are in force before the memory that is too much goes back.
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`]; nothing has changed then.
-    pub(crate) fn tune(&mut self, options: &NamespaceOptions, effects: &mut Effects) -> Result<Settings> {
+    pub(crate) fn tune(
+        &mut self,
+        options: &NamespaceOptions,
+        effects: &mut Effects,
+    ) -> Result<Option<Settings>> {
         let mut changed = self.options;
         changed.tune(options)?;
         self.reconfigure(changed, effects)
     }
 
-    fn reconfigure(&mut self, changed: Options, effects: &mut Effects) -> Result<Settings> {
-        self.entries.refit(changed.config(), effects, &mut self.parts)?;
+    fn reconfigure(&mut self, changed: Options, effects: &mut Effects) -> Result<Option<Settings>> {
+        if !self.entries.refit(changed.config(), effects, &mut self.parts)? {
+            return Ok(None);
+        }
         self.options = changed;
-        Ok(self.options.settings())
+        let is_over = self.entries.shrink(self.options.config(), effects, &mut self.parts);
+        Ok(is_over.then(|| self.options.settings()))
     }
 
     /// What clients need to read the entries themselves; `None` if they have to ask.
@@ -180,25 +217,19 @@ impl State {
     /// Empties the namespace for good because another host continues with it: no part hears that entries go, and
     /// callers that wait are not answered.
     pub(super) fn close(&mut self, effects: &mut Effects) {
-        self.retire();
-        self.entries.clear(None, effects, &mut ());
+        self.destroyed = true;
+        self.entries.end(effects, &mut ());
         self.parts.close(effects);
     }
 
-    /// Empties the namespace for good; `false` when there was nothing in it.
+    /// Empties the namespace for good; `false` when there was nothing in it. What is left in it then should be little: see [`Store::destroy`](super::Store::destroy).
     pub(crate) fn destroy(&mut self, effects: &mut Effects) -> bool {
         let held = self.entries.len() > 0;
-        self.retire();
-        self.entries.clear(None, effects, &mut self.parts);
+        self.destroyed = true;
+        self.entries.end(effects, &mut self.parts);
         self.parts.close(effects);
         self.parts.destroy(effects);
         held
-    }
-
-    /// First of all: a process that reads the table by itself finds nothing missing in one that has ended.
-    fn retire(&mut self) {
-        self.destroyed = true;
-        self.entries.retire();
     }
 
     // --- time --------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use clustered_cache_shm::Slot;
 
-use super::kernel::{EntryView, Place, ScanCursor, Span, Stored};
+use super::effects::Effects;
+use super::kernel::{EntryView, Left, Listing, Place, Span, Stored, Walk};
 use super::namespace::State;
 use super::parts::scans::Received;
 use crate::clock::Moment;
@@ -84,8 +85,11 @@ impl State {
     }
 
     /// Appends the value; nothing is touched or counted.
-    pub(crate) fn peek(&self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> Option<VersionStamp> {
-        let slot = self.entries.find(key).filter(|slot| self.shows(*slot, now))?;
+    pub(crate) fn peek(&mut self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> Option<VersionStamp> {
+        let slot = self.entries.find(key)?;
+        if !self.shows(slot, now) {
+            return None;
+        }
         Some(self.entries.read(slot, out))
     }
 
@@ -105,7 +109,7 @@ impl State {
     }
 
     /// What is known of an entry that is not stale.
-    pub(crate) fn info(&self, key: &[u8], now: Moment) -> Option<Known> {
+    pub(crate) fn info(&mut self, key: &[u8], now: Moment) -> Option<Known> {
         let entry = self.entries.find_fresh(key, now).and_then(|slot| self.entries.view(slot))?;
         Some(Known { remaining: entry.remaining(now), size: entry.size(), stored: entry.meta().stored })
     }
@@ -152,11 +156,38 @@ impl State {
 
     // --- scans -------------------------------------------------------------------------------------------------
 
-    /// The entries that a scan may show, most recently used first.
-    pub(crate) fn scan(&self, prefix: Option<&[u8]>, now: Moment) -> ScanCursor {
-        self.entries.scan(|entry| {
-            self.shows(entry.slot(), now) && prefix.is_none_or(|prefix| entry.key_starts_with(prefix))
-        })
+    /// One step of gathering the entries that a scan may show; `true` after the last one.
+    pub(crate) fn list(
+        &mut self,
+        listing: &mut Listing,
+        prefix: Option<&[u8]>,
+        effects: &mut Effects,
+        now: Moment,
+    ) -> bool {
+        let shows_stale = self.options.config().allow_stale;
+        let shown = |entry: &EntryView<'_>| shows_stale || !entry.is_stale(now);
+        self.entries.list(listing, effects, &mut self.parts, prefix, shown)
+    }
+
+    /// The next entry that a scan has left, if it is found within `looks`.
+    pub(crate) fn next_left(&self, left: &mut Left, looks: &mut usize) -> Option<Place> {
+        self.entries.next_left(left, looks)
+    }
+
+    /// Shows all that a scan has left, in its order, as it is now.
+    pub(crate) fn each_left(&mut self, cursor: u64, show: impl FnMut(Place)) {
+        let Self { entries, parts, .. } = self;
+        parts.scans.lend_left(cursor, |left| entries.each_left(left, show));
+    }
+
+    /// One step of what is to be done before entries are looked up by their places; `true` when nothing is left.
+    pub(crate) fn settle(&mut self, effects: &mut Effects) -> bool {
+        self.entries.settle(effects, &mut self.parts)
+    }
+
+    /// A walk through the entries; `None` when there was another step to do before it can begin.
+    pub(crate) fn walk(&mut self, prefix: Option<&[u8]>, effects: &mut Effects) -> Option<Walk> {
+        self.settle(effects).then(|| self.entries.begin_walk(prefix))
     }
 
     /// The entry as a scan shows it now.

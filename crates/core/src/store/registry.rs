@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Store;
 use super::declarations::Opener;
 use super::effects::Effects;
+use super::kernel::Clearing;
 use super::namespace::{Namespace, State};
 use super::options::Options;
 use crate::clock::Moment;
@@ -44,7 +45,10 @@ impl Store {
         loop {
             let namespace = self.find_or_create(name, || Options::new(self.defaults()))?;
             match self.enter(&namespace, |state, effects, _| state.open(name, options, opener, effects)) {
-                Some(settings) => return Ok((namespace, settings?)),
+                Some(settings) => match settings? {
+                    Some(settings) => return Ok((namespace, settings)),
+                    None => namespace.give_way(),
+                },
                 // It was destroyed just now, and may still be in the map.
                 None => self.remove(&namespace),
             }
@@ -72,6 +76,12 @@ impl Store {
 
     /// Drops the namespace and everything in it; `false` when there was nothing in it. Handles that refer to it open its name again.
     pub(crate) fn destroy(&self, namespace: &Arc<Namespace>) -> bool {
+        let mut clearing = Clearing::new(None);
+        self.in_steps(namespace, |state, effects, now| match state.entries.are_many() {
+            true => state.clear(&mut clearing, effects, now).map(drop),
+            // What is left, or was stored meanwhile, goes at once.
+            false => Some(()),
+        });
         let held = self.enter(namespace, |state, effects, _| state.destroy(effects));
         self.remove(namespace);
         held == Some(true)
@@ -85,6 +95,21 @@ impl Store {
         }
         drop(namespaces);
         self.timer_queue.forget(namespace);
+    }
+
+    /// Does `work` on a namespace step by step, until it gives a result; others have their turn between two steps. `None`
+    /// when the namespace was destroyed.
+    pub(crate) fn in_steps<T>(
+        &self,
+        namespace: &Arc<Namespace>,
+        mut work: impl FnMut(&mut State, &mut Effects, Moment) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            if let Some(result) = self.enter(namespace, &mut work)? {
+                return Some(result);
+            }
+            namespace.give_way();
+        }
     }
 
     /// Does `work` on a namespace under its lock, then carries out the deferred effects outside of it. `None` when the

@@ -4,7 +4,7 @@
 use clustered_cache_shm::Slot;
 
 use super::effects::Effects;
-use super::kernel::{Candidate, Entries, Meta, Stored, Terms};
+use super::kernel::{Candidate, Clearing, Entries, Meta, Stored, Sweep, Terms};
 use super::namespace::State;
 use crate::clock::Moment;
 use crate::error::Result;
@@ -76,13 +76,23 @@ impl State {
         self.entries.delete(key, &mut self.parts)
     }
 
-    /// Removes all entries whose keys begin so, or all; returns how many.
-    pub(crate) fn clear(&mut self, prefix: Option<&[u8]>, effects: &mut Effects) -> u64 {
-        self.entries.clear(prefix, effects, &mut self.parts)
+    /// One step of removing all entries whose keys begin so, or all; how many went, after the last one.
+    pub(crate) fn clear(
+        &mut self,
+        clearing: &mut Clearing<'_>,
+        effects: &mut Effects,
+        now: Moment,
+    ) -> Option<u64> {
+        self.entries.clear(clearing, effects, &mut self.parts, now)
     }
 
-    /// Removes all that is stale; `true` when that was anything.
-    pub(crate) fn purge_stale(&mut self, now: Moment) -> bool {
-        self.entries.purge(now, &mut self.parts) > 0
+    /// One step of removing all that is stale: how many entries went, and whether it was the last one.
+    pub(crate) fn purge_stale(
+        &mut self,
+        sweep: &mut Sweep,
+        effects: &mut Effects,
+        now: Moment,
+    ) -> (u64, bool) {
+        self.entries.purge(sweep, effects, &mut self.parts, now)
     }
 }

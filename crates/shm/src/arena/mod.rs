@@ -93,6 +93,30 @@ impl Arena {
         self.committed > self.limit
     }
 
+    /// Asks the system for memory ahead, at most `most` bytes now, until there are `bytes` or the limit is reached; `true`
+    /// when that is so.
+    ///
+    /// # Errors
+    /// The system has no memory.
+    pub(crate) fn reserve(
+        &mut self,
+        memory: Memory<'_>,
+        pages: &impl Commit,
+        bytes: u64,
+        most: u64,
+    ) -> io::Result<bool> {
+        let granules = |bytes: u64| (bytes / GRANULE as u64).min(u64::from(u32::MAX / 2)) as u32;
+        let goal = granules(bytes).next_multiple_of(PER_PAGE).min(self.limit);
+        if self.committed >= goal {
+            return Ok(true);
+        }
+        let target = goal.min(self.committed + granules(most).next_multiple_of(PER_PAGE));
+        match self.commit_to(memory, pages, target) {
+            Err(Refusal::System(error)) => Err(error),
+            _ => Ok(self.committed >= goal),
+        }
+    }
+
     /// Bytes for which the system has given memory.
     pub(crate) fn committed_bytes(&self) -> u64 {
         u64::from(self.committed) * GRANULE as u64
@@ -223,7 +247,10 @@ impl Arena {
     fn commit(&mut self, memory: Memory<'_>, pages: &impl Commit, end: u32) -> Result<(), Refusal> {
         let ahead = (self.committed_bytes() / 16).clamp(AHEAD_MIN, AHEAD_MAX) as u32 / GRANULE as u32;
         // The limit is a number of whole pages, so this stays within it.
-        let target = end.saturating_add(ahead).min(self.limit).next_multiple_of(PER_PAGE);
+        self.commit_to(memory, pages, end.saturating_add(ahead).min(self.limit).next_multiple_of(PER_PAGE))
+    }
+
+    fn commit_to(&mut self, memory: Memory<'_>, pages: &impl Commit, target: u32) -> Result<(), Refusal> {
         let start = memory.geometry.arena_at() as u64 * 8;
         let at = start + self.committed_bytes();
         let len = u64::from(target - self.committed) * GRANULE as u64;

@@ -1,6 +1,6 @@
 //! What an entry says, as its writer reads it: nothing changes during the read.
 
-use super::Writer;
+use super::{Walked, Writer};
 use crate::Slot;
 use crate::extents::Cursor;
 use crate::layout::SLOTS_PER_GRANULE;
@@ -58,12 +58,39 @@ impl Writer {
     /// Whether its key begins with `prefix`.
     pub fn key_starts_with(&self, slot: Slot, prefix: &[u8]) -> bool {
         let fields = self.fields(slot);
-        if (fields.key_len as usize) < prefix.len() {
-            return false;
+        fields.key_len as usize >= prefix.len()
+            && Cursor::new(self.memory(), fields.first).starts_with(prefix) == Ok(true)
+    }
+
+    /// Whether that slot holds an entry; any number may be asked for.
+    pub fn is_taken(&self, slot: Slot) -> bool {
+        self.is_slot(slot) && self.fields(slot).first != 0
+    }
+
+    /// Walks through the slots that hold entries, by rising numbers, from `place` on: the next one, and where the walk
+    /// continues. `looks` is what may still be looked at; the walk pauses when it has reached 0. An entry keeps its slot
+    /// as long as it exists, so a walk that takes several turns meets every entry once that exists all the time.
+    pub fn walk(&self, place: &mut Slot, looks: &mut usize) -> Walked {
+        let per_granule = SLOTS_PER_GRANULE as Slot;
+        while *looks > 0 {
+            *looks -= 1;
+            let granule = *place / per_granule;
+            let Some(bits) = self.slot_bits.get(granule as usize / 64) else { return Walked::End };
+            let left = bits >> (granule % 64);
+            if left == 0 {
+                *place = (granule / 64 + 1) * 64 * per_granule;
+                continue;
+            }
+            if left & 1 == 0 {
+                *place = (granule + left.trailing_zeros()) * per_granule;
+            }
+            let slot = *place;
+            *place += 1;
+            if self.fields(slot).first != 0 {
+                return Walked::At(slot);
+            }
         }
-        let mut key = Vec::with_capacity(prefix.len());
-        let read = Cursor::new(self.memory(), fields.first).append(prefix.len(), &mut key);
-        read.is_ok() && key == prefix
+        Walked::Paused
     }
 
     /// Whether there is such a slot. Callers ask with numbers that they may have learned long ago.

@@ -52,6 +52,17 @@ impl From<Refusal> for NoRoom {
     }
 }
 
+/// How far a [walk](Writer::walk) has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walked {
+    /// The next slot that holds an entry.
+    At(Slot),
+    /// It has looked at as many slots as it may.
+    Paused,
+    /// There are no more slots.
+    End,
+}
+
 /// The table's one writer.
 pub struct Writer {
     region: Arc<Region>,
@@ -74,6 +85,8 @@ pub struct Writer {
     runs: Vec<Run>,
     /// The key of the entry that is being moved.
     key: Vec<u8>,
+    /// See [`Self::set_incomplete`].
+    incomplete: bool,
 }
 
 impl Writer {
@@ -107,6 +120,7 @@ impl Writer {
             len: 0,
             runs: Vec::new(),
             key: Vec::new(),
+            incomplete: false,
         };
         writer.set_bound(spec.bound);
         let started = writer.reserve_changes().and_then(|()| writer.add_chunks(1));
@@ -154,16 +168,61 @@ impl Writer {
         self.arena.is_over_limit()
     }
 
+    /// Bytes of the arena for which the system has given memory.
+    pub fn arena_bytes(&self) -> u64 {
+        self.arena.committed_bytes()
+    }
+
+    /// Takes memory ahead, up to `bytes` for the arena, or what the bound allows; at most `most` of it in this call.
+    /// `true` when there is as much.
+    ///
+    /// # Errors
+    /// The system gave no memory.
+    pub fn reserve(&mut self, bytes: u64, most: u64) -> io::Result<bool> {
+        let Self { region, geometry, arena, .. } = self;
+        let memory = Memory { words: region.words(), geometry: *geometry };
+        arena.reserve(memory, &**region, bytes, most)
+    }
+
+    /// Slots that hold an entry, or have held one.
+    pub fn slots_in_use(&self) -> usize {
+        self.len + self.free_slots.len()
+    }
+
+    /// The bits that were [set](Self::set_flags).
+    pub fn flags(&self) -> u32 {
+        State::unpack(self.memory().state().load(Ordering::Relaxed)).flags
+    }
+
     /// Sets bits that readers see; the caller defines their meaning.
     pub fn set_flags(&mut self, flags: u32) {
         self.set_state(|state| state.flags = flags);
     }
 
+    /// Tells readers whether entries are missing that exist all the same: then only a hit is an answer.
+    pub fn set_incomplete(&mut self, incomplete: bool) {
+        self.incomplete = incomplete;
+        self.set_state(|state| state.moving = incomplete);
+    }
+
     /// Tells readers that this table is retired for good, and makes every version that was seen invalid. The table is
     /// empty afterwards, so that a read in progress cannot return an entry with a version that would stay valid.
     pub fn retire(&mut self) {
-        self.set_state(|state| state.retired = true);
+        self.begin_retirement();
         self.clear();
+    }
+
+    /// The first half of [`Self::retire`], which takes no time: no reader answers from this table any more. The versions
+    /// stay valid until their slots are [vacated](Self::vacate).
+    pub fn begin_retirement(&mut self) {
+        self.set_state(|state| state.retired = true);
+    }
+
+    /// Makes the version of a slot invalid, in a table whose retirement has begun.
+    pub fn vacate(&self, slot: Slot) {
+        if self.fields(slot).first != 0 {
+            self.publish(slot, Fields::default(), || {});
+        }
     }
 
     /// The number of entries.

@@ -154,7 +154,7 @@ impl Writer {
         }
         self.set_state(|state| {
             state.bits = bits;
-            state.moving = false;
+            state.moving = self.incomplete;
         });
     }
 

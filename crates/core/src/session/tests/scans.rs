@@ -1,10 +1,13 @@
+use std::collections::HashSet;
+
 use super::*;
-use crate::config::{MAX_SCANS_PER_SESSION, REPLY_PART_BYTES};
+use crate::config::{LISTED_ENTRIES, MAX_SCAN_BYTES, MAX_SCANS_PER_SESSION, REPLY_PART_BYTES};
 use crate::error::ErrorKind;
-use crate::operations::batches::MDelete;
+use crate::operations::batches::{MDelete, MSet};
 use crate::operations::entries::Delete;
 use crate::operations::namespace::{Clear, Destroy, Open, Release, Tune};
 use crate::operations::scans::{BeginScan, EndScan, NextPage, ScanFields};
+use crate::store::Charge;
 use crate::testing::set;
 
 /// Cursor and keys of a page.
@@ -187,4 +190,87 @@ fn a_scan_belongs_to_its_handle_and_ends_with_it_or_with_the_namespace() {
     bench.flag(Release {});
     bench.ask(Open { name: "n", options: NamespaceOptions::default() });
     assert_eq!(bench.ask(NextPage { cursor, limit: 1 }).error(), Some(ErrorKind::InvalidArgument));
+}
+
+// --- memory ------------------------------------------------------------------------------------------------------
+
+/// A namespace of so many entries that an iteration has no list of them.
+fn with_many() -> (Bench, usize) {
+    let mut bench = Bench::plain();
+    let count = LISTED_ENTRIES as usize + 1_000;
+    let keys: Vec<_> = (0..count).map(|number| text_key(&format!("k{number}"))).collect();
+    let value = text_value("v");
+    for keys in keys.chunks(4_000) {
+        bench.ask(MSet {
+            entries: keys.iter().map(|key| new_entry(key, &value)).collect(),
+            batch: Batch::default(),
+        });
+    }
+    (bench, count)
+}
+
+fn iterate(bench: &mut Bench, limit: u32) -> (u64, Vec<String>) {
+    page(&bench.ask(BeginScan { fields: ScanFields::Unordered, prefix: None, limit }))
+}
+
+#[test]
+fn an_iteration_over_many_entries_holds_no_list_and_shows_each_once_whatever_happens_between_its_pages() {
+    let (mut bench, count) = with_many();
+    let (mut cursor, mut seen) = iterate(&mut bench, 3_000);
+    assert_eq!(bench.store.scan_bytes().sum(), 0);
+    let gone = ["k1", "k9000", "k17000"];
+    for key in gone {
+        assert!(bench.flag(Delete { key: Blob(&text_key(key)) }));
+    }
+    bench.set("new", "v");
+    bench.set("k5", "another");
+    bench.get("k12000");
+    let mut pages = 0;
+    while cursor != 0 {
+        let (next, keys) = bench.next(cursor, 3_000);
+        (cursor, pages) = (next, pages + 1);
+        seen.extend(keys);
+        if pages == 2 {
+            // All entries move to another table.
+            let options = NamespaceOptions { max_size: Some(1 << 31), ..Default::default() };
+            bench.ask(Tune { options });
+        }
+    }
+    let all: HashSet<_> = seen.iter().cloned().collect();
+    assert_eq!(all.len(), seen.len(), "none came twice");
+    let kept = (0..count).map(|number| format!("k{number}")).filter(|key| !gone.contains(&key.as_str()));
+    assert_eq!(kept.filter(|key| !all.contains(key)).collect::<Vec<_>>(), Vec::<String>::new());
+    assert_eq!(bench.store.scan_bytes().sum(), 0);
+}
+
+#[test]
+fn an_iteration_ends_when_its_namespace_is_cleared_or_destroyed() {
+    let (mut bench, count) = with_many();
+    let [one, two] = [(); 2].map(|()| iterate(&mut bench, 10).0);
+    assert_eq!(bench.number(Clear { prefix: None }), count as f64);
+    bench.set("later", "v");
+    assert_eq!(bench.next(one, 10), (0, vec![]));
+    bench.flag(Destroy {});
+    assert_eq!(bench.next(two, 10), (0, vec![]));
+}
+
+#[test]
+fn lists_are_limited_by_the_bytes_that_they_take_and_iterations_are_not() {
+    let mut bench = Bench::plain();
+    ["a", "b", "c"].into_iter().for_each(|key| assert!(bench.set(key, "v")));
+    let (cursor, _) = bench.begin(1);
+    assert!(bench.store.scan_bytes().sum() >= 2 * 16);
+    let others = Charge::new(bench.store.scan_bytes(), MAX_SCAN_BYTES);
+    let request = BeginScan { fields: ScanFields::Keys, prefix: None, limit: 1 };
+    let refused = bench.ask(request.clone());
+    assert_eq!(refused.error(), Some(ErrorKind::Limit));
+    assert!(refused.error_message().unwrap().contains(&MAX_SCAN_BYTES.to_string()));
+    let (walk, keys) = iterate(&mut bench, 2);
+    assert_eq!(keys.len(), 2);
+    assert_eq!(bench.next(walk, 2).1.len(), 1);
+    drop(others);
+    assert_eq!(bench.ask(request).error(), None);
+    assert_eq!(bench.next(cursor, 9).1, ["b", "a"]);
+    bench.flag(Release {});
+    assert_eq!(bench.store.scan_bytes().sum(), 0);
 }

@@ -131,7 +131,7 @@ impl Scene {
     /// A client tells that it has read this key from the table.
     fn report_access(&mut self, key: &str) {
         let record = {
-            let state = self.namespace.lock();
+            let mut state = self.namespace.lock();
             let slot = state.entries.find(&text_key(key)).unwrap();
             let hash = state.entries.low_hash(slot).unwrap();
             [slot.to_le_bytes(), hash.to_le_bytes()].concat()

@@ -162,7 +162,7 @@ pub(super) fn expired() -> Vec<Way> {
             scene.listen();
             scene.get_and_delete("a");
         }),
-        way("purgeStale", &[(Expired, "b", 1), (Expired, "a", 1)], |scene| {
+        way("purgeStale", &[(Expired, "a", 1), (Expired, "b", 1)], |scene| {
             scene.set_stale(&["a", "b"]);
             scene.set("c");
             scene.listen();

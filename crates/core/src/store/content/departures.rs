@@ -83,7 +83,7 @@ impl Departures {
         let Some(survey) = self.surveys.get(&number) else { return Ok(0) };
         let (mut looked, room, mut runs) = (0, self.runs, Vec::new());
         let there = store.enter(&survey.namespace, |state, _, _| {
-            state.scans().each_left(cursor, |place| {
+            state.each_left(cursor, |place| {
                 looked += 1;
                 if let Some(entry) = survey.number(place).filter(|_| runs.len() <= room) {
                     extend(&mut runs, entry);

@@ -12,7 +12,7 @@ use crate::clock::Moment;
 use crate::config::{CONTENT_PART_BYTES, CONTENT_RUN};
 use crate::error::Result;
 use crate::store::kernel::EntryView;
-use crate::store::{Namespace, ScanCursor, State, Store};
+use crate::store::{Listing, Namespace, ScanCursor, State, Store};
 use crate::wire::{Blob, Minor, PROTOCOL_MINOR};
 
 /// Writes the content of a store, most recently used entries first, one part for each call of [`Self::fill`]. It changes
@@ -158,8 +158,13 @@ impl Export {
     fn name(&mut self, namespace: Arc<Namespace>, out: &mut Vec<u8>) -> Result<()> {
         let Self { purpose, named: number, began, store, scans, minor, totals, .. } = self;
         let (purpose, number, began, minor) = (*purpose, *number, *began, *minor);
-        let named = store.enter(&namespace, |state, _, now| {
-            let left = state.scan(None, now);
+        let mut listing = Listing::default();
+        store.in_steps(&namespace, |state, effects, now| {
+            state.list(&mut listing, None, effects, now).then_some(())
+        });
+        let mut left = Some(listing.into_cursor());
+        let named = store.enter(&namespace, |state, _, _| {
+            let left = left.take().unwrap_or_default();
             // A snapshot leaves out namespaces without entries.
             if purpose == Purpose::Snapshot && left.is_empty() {
                 return Ok(None);
@@ -192,8 +197,13 @@ impl Export {
         let Self { store, purpose, began, scratch, totals, scans, minor, .. } = self;
         let Source { number, namespace, left } = &mut source;
         let mut survey = scans.as_mut().and_then(|scans| scans.survey(*number));
+        left.follow();
+        store.in_steps(namespace, |state, effects, _| state.settle(effects).then_some(()));
         let written = store.enter(namespace, |state, _, now| {
-            left.follow();
+            // Otherwise this source has another turn, after the others.
+            if !left.is_current() {
+                return Ok(());
+            }
             for _ in 0..CONTENT_RUN {
                 let Some(place) = left.next().filter(|_| out.len() < end) else { break };
                 let shown = state.show(place, now);

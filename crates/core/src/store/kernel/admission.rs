@@ -25,8 +25,7 @@ impl Entries {
             self.table.count_units(config);
         }
         let slot = self.table.insert(new).ok()?;
-        self.order.put(slot, new.meta);
-        self.order.demote(&slot);
+        self.order.put_oldest(slot, new.meta);
         self.relink(slot, NEVER, new.deadline);
         self.size += size;
         let entry = EntryView { table: &self.table, slot, meta: &new.meta };

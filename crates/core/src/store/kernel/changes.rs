@@ -7,9 +7,11 @@
 //! | a key is deleted | `Removed` | the key | 1, or 0 if there was no entry |
 //! | a value is too large | `Refused` | the key | 1 if an older value went, else 0 |
 //! | a value to store has expired already | `Lapsed` | the key | 1 if an older value went, else 0 |
-//! | entries are cleared | `Cleared` | the prefix | how many went: one report for all |
+//! | entries are cleared | `Cleared` | the prefix | how many went at once |
+//! | more of them go, in later steps of the same `clear` | `Cleared` | unnamed | how many |
 //! | an expired entry is found: by a read, a purge, a tick | `Expired` | unnamed | 1 |
 //! | an entry makes room | `Evicted` | unnamed | 1 |
+//! | entries have no place in another table | `Evicted` | unnamed | how many |
 //!
 //! A caller that names a key, or a prefix, has changed what holds for it even if there was nothing to change: then the
 //! report is about 0 entries. Where no caller has asked for the change, the subject stays unnamed.
@@ -77,6 +79,11 @@ impl<'a> Change<'a> {
     /// A change of a key under which there is no entry in the table: none was there, or it has left it already.
     pub(super) fn of_key(cause: Cause, key: &'a [u8], has_left: bool) -> Self {
         Self { cause, subject: Subject::Key(key), entry: None, entries: u64::from(has_left) }
+    }
+
+    /// A change of some entries that no caller has named.
+    pub(super) fn of_many(cause: Cause, entries: u64) -> Self {
+        Self { cause, subject: Subject::Unnamed, entry: None, entries }
     }
 
     /// A change of all entries with a prefix.

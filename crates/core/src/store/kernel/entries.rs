@@ -8,8 +8,10 @@ use clustered_cache_shm::{Handover, Slot, SlotsView};
 use super::deadlines::Deadlines;
 use super::entry::{EntryView, NEVER, deadline};
 use super::flags;
-use super::order::{Order, new_order};
-use super::places::{Era, Place, ScanCursor};
+use super::older::Older;
+use super::order::Order;
+use super::places::{Era, Place};
+use super::sweep::Sweep;
 use super::table::Table;
 use crate::clock::Moment;
 use crate::config::NamespaceConfig;
@@ -24,6 +26,12 @@ pub(crate) struct Entries {
     pub(super) size: u64,
     pub(super) deadlines: Option<Deadlines>,
     pub(super) era: Arc<Era>,
+    /// The table before this one, until it is settled.
+    pub(super) older: Option<Box<Older>>,
+    /// The table that will follow this one, while it is being prepared.
+    pub(super) next: Option<Box<Table>>,
+    /// Set while entries are missing in the order of deadlines.
+    pub(super) linking: Option<Sweep>,
 }
 
 impl Entries {
@@ -32,15 +40,23 @@ impl Entries {
     pub(crate) fn new(config: &NamespaceConfig) -> Result<Self> {
         Ok(Self {
             table: Table::create(config, flags::of(config))?,
-            order: new_order(),
+            order: Order::new(),
             size: 0,
             deadlines: config.ttl_autopurge.then(Deadlines::default),
             era: Arc::default(),
+            older: None,
+            next: None,
+            linking: None,
         })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.order.len()
+        self.order.len() + self.older.as_ref().map_or(0, |older| older.order.len())
+    }
+
+    /// Would it take long to do something to all of them at once?
+    pub(crate) fn are_many(&self) -> bool {
+        self.table.is_large() || !self.is_settled()
     }
 
     /// Sum of the sizes.
@@ -61,12 +77,15 @@ impl Entries {
     // --- looking -----------------------------------------------------------------------------------------------
 
     /// The slot of the entry, stale or not.
-    pub(crate) fn find(&self, key: &[u8]) -> Option<Slot> {
+    pub(crate) fn find(&mut self, key: &[u8]) -> Option<Slot> {
+        if self.older.is_some() {
+            self.settle_key(key);
+        }
         self.table.find(key)
     }
 
     /// The slot of the entry that is not stale.
-    pub(crate) fn find_fresh(&self, key: &[u8], now: Moment) -> Option<Slot> {
+    pub(crate) fn find_fresh(&mut self, key: &[u8], now: Moment) -> Option<Slot> {
         self.find(key).filter(|slot| !self.is_stale(*slot, now))
     }
 
@@ -76,7 +95,7 @@ impl Entries {
 
     /// The entry in a slot, if there is one.
     pub(crate) fn view(&self, slot: Slot) -> Option<EntryView<'_>> {
-        self.order.peek(&slot).map(|meta| EntryView { table: &self.table, slot, meta })
+        self.order.peek(slot).map(|meta| EntryView { table: &self.table, slot, meta })
     }
 
     /// The entry that was there when a scan began, if it still is.
@@ -86,7 +105,7 @@ impl Entries {
 
     /// The low half of the hash of the key in a slot, which may be any number; `None` when there is no entry in it.
     pub(crate) fn low_hash(&self, slot: Slot) -> Option<u32> {
-        self.order.contains(&slot).then(|| self.table.hash(slot) as u32)
+        self.order.contains(slot).then(|| self.table.hash(slot) as u32)
     }
 
     pub(crate) fn value_len(&self, slot: Slot) -> usize {
@@ -107,13 +126,11 @@ impl Entries {
 
     /// All entries, most recently used first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = EntryView<'_>> {
-        self.order.iter().map(|(slot, meta)| EntryView { table: &self.table, slot: *slot, meta })
-    }
-
-    /// The entries that `shown` picks, most recently used first.
-    pub(crate) fn scan(&self, shown: impl Fn(&EntryView<'_>) -> bool) -> ScanCursor {
-        let places = self.iter().filter(shown).map(|entry| (entry.slot(), self.table.hash(entry.slot())));
-        ScanCursor::new(Arc::clone(&self.era), places.collect())
+        let here = self.order.iter().map(|(slot, meta)| EntryView { table: &self.table, slot, meta });
+        let there = self.older.iter().flat_map(|older| {
+            older.order.iter().map(|(slot, meta)| EntryView { table: &older.table, slot, meta })
+        });
+        here.chain(there)
     }
 
     /// The life of the table, for scans that are to find their entries in the next one too.
@@ -125,13 +142,13 @@ impl Entries {
 
     /// The entry is the most recently used one now.
     pub(crate) fn promote(&mut self, slot: Slot) {
-        self.order.promote(&slot);
+        self.order.promote(slot);
     }
 
     /// Starts the entry's own ttl again.
     pub(crate) fn restart(&mut self, slot: Slot, now: Moment) {
         let older = self.table.deadline(slot);
-        let Some(meta) = self.order.peek_mut(&slot).filter(|meta| meta.ttl != 0) else { return };
+        let Some(meta) = self.order.peek_mut(slot).filter(|meta| meta.ttl != 0) else { return };
         let newer = deadline(meta.ttl, now);
         meta.retime(older, newer, meta.ttl);
         self.set_deadline(slot, newer);
@@ -140,7 +157,7 @@ impl Entries {
     /// Gives the entry another time to live.
     pub(crate) fn retime(&mut self, slot: Slot, deadline: Moment, ttl: u64) {
         let older = self.table.deadline(slot);
-        if let Some(meta) = self.order.peek_mut(&slot) {
+        if let Some(meta) = self.order.peek_mut(slot) {
             meta.retime(older, deadline, ttl);
             self.set_deadline(slot, deadline);
         }
@@ -158,14 +175,11 @@ impl Entries {
         }
     }
 
-    /// Tells readers that this table has ended.
-    pub(crate) fn retire(&mut self) {
-        self.table.retire();
-    }
-
     /// The soonest deadline that demands a purge, or [`NEVER`].
     pub(crate) fn due(&self) -> Moment {
-        self.deadlines.as_ref().map_or(NEVER, Deadlines::soonest)
+        let older = self.older.as_ref().and_then(|older| older.deadlines.as_ref());
+        let all = self.deadlines.iter().chain(older);
+        all.map(Deadlines::soonest).min().unwrap_or(NEVER)
     }
 }
 
@@ -177,11 +191,15 @@ impl Entries {
         let size: u64 = self.iter().map(|entry| entry.size()).sum();
         assert_eq!(size, self.size, "the sum of the sizes is kept exactly");
         let bytes: u64 = self.iter().map(|entry| entry.bytes()).sum();
-        assert_eq!(bytes, self.table.bytes(), "the sum of the bytes is kept exactly");
+        let older = self.older.as_ref().map_or(0, |older| older.table.bytes());
+        assert_eq!(bytes, self.table.bytes() + older, "the sum of the bytes is kept exactly");
         assert!(size <= config.max_size, "maxSize holds");
         assert!(config.max.is_none_or(|max| self.len() as u64 <= max), "max holds");
         assert!(bytes <= self.table.bound_under(config), "the table is not over its bound");
-        let Some(deadlines) = &self.deadlines else { return };
+        let Some(deadlines) = self.deadlines.as_ref().filter(|_| self.linking.is_none() && self.is_settled())
+        else {
+            return;
+        };
         let mut ending = 0;
         for entry in self.iter().filter(|entry| entry.deadline() != NEVER) {
             assert!(deadlines.holds(entry.deadline(), entry.slot()), "every deadline is in the order");

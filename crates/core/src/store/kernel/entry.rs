@@ -121,10 +121,6 @@ impl EntryView<'_> {
         self.meta.size(self.bytes())
     }
 
-    pub(crate) fn key_starts_with(&self, prefix: &[u8]) -> bool {
-        self.table.key_starts_with(self.slot, prefix)
-    }
-
     /// Appends the key.
     pub(crate) fn read_key(&self, out: &mut Vec<u8>) {
         self.table.read_key(self.slot, out);

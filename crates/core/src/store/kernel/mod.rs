@@ -7,6 +7,8 @@
 //! | `storing`, `admission`, `removing`, `refit` | the only ways in which an entry comes, changes or goes |
 //! | `changes` | what each of these ways reports |
 //! | `table`, `order`, `deadlines` | the bytes, the order of use, the order in which entries expire |
+//! | `sweep` | what goes through all entries, in steps |
+//! | `older` | another table takes the place of this one, in steps |
 //! | `places` | where a scan finds its entries again |
 //! | `entry`, `stored`, `flags` | one entry beside its bytes; when it was stored; what a table tells its readers |
 //!
@@ -19,6 +21,7 @@ mod deadlines;
 mod entries;
 mod entry;
 pub mod flags;
+mod older;
 mod order;
 mod places;
 #[cfg(test)]
@@ -27,6 +30,7 @@ mod refit;
 mod removing;
 mod stored;
 mod storing;
+mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -34,5 +38,6 @@ mod tests;
 pub(crate) use self::changes::{Cause, Change, Listener, Subject};
 pub(crate) use self::entries::Entries;
 pub(crate) use self::entry::{Candidate, EntryView, Meta, NEVER, Span, Terms, explicit_size};
-pub(crate) use self::places::{Era, Place, ScanCursor};
+pub(crate) use self::places::{Era, Left, Place, ScanCursor, Walk};
 pub(crate) use self::stored::Stored;
+pub(crate) use self::sweep::{Clearing, Listing, Sweep};

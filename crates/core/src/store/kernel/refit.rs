@@ -1,7 +1,6 @@
 //! Entries under other options: what has to go goes, and a table that is too small gives way to a larger one.
 
 use std::io;
-use std::sync::Arc;
 
 use ahash::HashMap;
 
@@ -9,16 +8,17 @@ use super::changes::Listener;
 use super::deadlines::Deadlines;
 use super::entries::Entries;
 use super::flags;
-use super::order::new_order;
+use super::order::Order;
 use super::places::Place;
+use super::sweep::Sweep;
 use super::table::into_io;
-use crate::config::NamespaceConfig;
+use crate::config::{BYTES_PER_STEP, ENTRIES_PER_STEP, NamespaceConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::effects::Effects;
 
 impl Entries {
-    /// Follows other options: the least recently used entries go until the bounds hold. Where the table is too small
-    /// for them, or keeps more memory than it may, all entries move to another one, which takes as long as copying them.
+    /// One step towards other options: the least recently used entries go until the bounds hold. Where the table is too
+    /// small, all entries move to another one. `true` when nothing is left to do: these options may be in force then.
     ///
     /// # Errors
     /// [`ErrorKind::Memory`]; nothing has changed then.
@@ -27,29 +27,60 @@ impl Entries {
         config: &NamespaceConfig,
         effects: &mut Effects,
         listener: &mut impl Listener,
-    ) -> Result<()> {
-        let flags = flags::of(config);
+    ) -> Result<bool> {
+        if !self.settle(effects, listener) {
+            return Ok(false);
+        }
         if self.table.is_too_small(config) {
-            self.relocate(config, flags, effects).map_err(|source| cannot_grow(config.max_size, source))?;
-        } else {
-            self.table.set_flags(flags);
+            let moved = self.relocate(config, effects);
+            if !moved.map_err(|source| cannot_grow(config.max_size, source))? {
+                return Ok(false);
+            }
         }
-        self.set_autopurge(config.ttl_autopurge);
-        self.evict(config.max.unwrap_or(u64::MAX), config.max_size, self.table.bound_under(config), listener);
+        let (most, room, bytes) =
+            (config.max.unwrap_or(u64::MAX), config.max_size, self.table.bound_under(config));
+        if !self.evict_some(most, room, bytes, listener) || !self.set_autopurge(config.ttl_autopurge, effects)
+        {
+            return Ok(false);
+        }
+        self.table.set_flags(flags::of(config));
         self.table.rebound(config);
-        if self.table.is_over_bound() {
-            // Memory goes back with its table only. Without memory for another one this one stays in use.
-            let _ = self.relocate(config, flags, effects);
-        }
-        Ok(())
+        Ok(true)
     }
 
-    /// Moves all entries to another table and ends this one. No entry changes, so nothing is reported.
-    fn relocate(&mut self, config: &NamespaceConfig, flags: u32, effects: &mut Effects) -> io::Result<()> {
-        let mut table = self.table.successor(config, flags)?;
-        let mut order = new_order();
+    /// One step of giving memory back that the bound does not allow any more; `true` when nothing is left to do. Memory
+    /// goes back with its table only. Without memory for another one this one stays in use.
+    pub(crate) fn shrink(
+        &mut self,
+        config: &NamespaceConfig,
+        effects: &mut Effects,
+        listener: &mut impl Listener,
+    ) -> bool {
+        self.settle(effects, listener)
+            && (!self.table.is_over_bound() || self.relocate(config, effects).unwrap_or(true))
+    }
+
+    /// One step towards another table; `true` when all entries are in it.
+    ///
+    /// # Errors
+    /// The system gave no memory; nothing has changed then.
+    fn relocate(&mut self, config: &NamespaceConfig, effects: &mut Effects) -> io::Result<bool> {
+        if self.len() <= ENTRIES_PER_STEP && self.table.bytes() <= BYTES_PER_STEP {
+            effects.discard(self.next.take());
+            return self.relocate_at_once(config, effects).map(|()| true);
+        }
+        if let Some(table) = self.prepare(config, effects)? {
+            self.replace_moving(table);
+        }
+        Ok(false)
+    }
+
+    /// Moves the entries of a small table to another one and ends this one. No entry changes, so nothing is reported.
+    fn relocate_at_once(&mut self, config: &NamespaceConfig, effects: &mut Effects) -> io::Result<()> {
+        let mut table = self.table.successor(config)?;
+        let mut order = Order::new();
         let mut deadlines = self.deadlines.is_some().then(Deadlines::default);
-        let mut moves: Option<HashMap<Place, Place>> = self.era.is_watched().then(HashMap::default);
+        let mut moves: HashMap<Place, Place> = HashMap::default();
         let mut buffer = Vec::new();
         for entry in self.iter().rev() {
             let moved = entry.copy(&mut buffer);
@@ -58,13 +89,9 @@ impl Entries {
             if let Some(deadlines) = &mut deadlines {
                 deadlines.link(moved.deadline, slot);
             }
-            if let Some(moves) = &mut moves {
-                moves.insert((entry.slot(), self.table.hash(entry.slot())), (slot, table.hash(slot)));
-            }
+            moves.insert((entry.slot(), self.table.hash(entry.slot())), (slot, table.hash(slot)));
         }
-        let era = Arc::default();
-        self.era.end(moves.unwrap_or_default(), Arc::clone(&era));
-        self.era = era;
+        self.end_era(moves);
         self.table.retire();
         let table = std::mem::replace(&mut self.table, table);
         let order = std::mem::replace(&mut self.order, order);
@@ -73,16 +100,24 @@ impl Entries {
         Ok(())
     }
 
-    /// Starts or stops keeping the order in which entries expire.
-    fn set_autopurge(&mut self, autopurge: bool) {
-        if autopurge == self.deadlines.is_some() {
-            return;
+    /// One step of starting or stopping to keep the order in which entries expire; `true` after the last one.
+    fn set_autopurge(&mut self, autopurge: bool, effects: &mut Effects) -> bool {
+        if !autopurge {
+            self.linking = None;
+            effects.discard(self.deadlines.take());
+            return true;
         }
-        self.deadlines = autopurge.then(|| {
-            let mut deadlines = Deadlines::default();
-            self.iter().for_each(|entry| deadlines.link(entry.deadline(), entry.slot()));
-            deadlines
-        });
+        if self.deadlines.is_none() {
+            self.deadlines = Some(Deadlines::default());
+            self.linking = Some(Sweep::default());
+        }
+        if let Some(mut sweep) = self.linking.take()
+            && !self.link_deadlines(&mut sweep)
+        {
+            self.linking = Some(sweep);
+            return false;
+        }
+        true
     }
 }
 

@@ -6,7 +6,7 @@ use super::changes::{Cause, Change, Listener, Subject};
 use super::deadlines::Deadlines;
 use super::entries::Entries;
 use super::entry::{EntryView, Meta};
-use super::order::new_order;
+use super::order::Order;
 use super::table::Table;
 use crate::clock::Moment;
 use crate::store::effects::Effects;
@@ -50,14 +50,6 @@ impl Entries {
         self.take_out(slot, Cause::Expired, Subject::Unnamed, listener);
     }
 
-    /// Removes all expired entries; returns how many.
-    pub(crate) fn purge(&mut self, now: Moment, listener: &mut impl Listener) -> u64 {
-        self.remove_where(
-            |entry| entry.is_stale(now),
-            |entry| listener.changed(&Change::of_entry(Cause::Expired, Subject::Unnamed, entry)),
-        )
-    }
-
     /// Removes up to `most` expired entries, where deadlines are kept in order; returns how many.
     pub(crate) fn purge_due(&mut self, now: Moment, most: usize, listener: &mut impl Listener) -> usize {
         let mut purged = 0;
@@ -67,63 +59,48 @@ impl Entries {
             self.expire(slot, listener);
             purged += 1;
         }
+        while purged < most
+            && let Some((slot, meta)) = self.older.as_mut().and_then(|older| older.pop_overdue(now))
+        {
+            self.drop_older(slot, meta, Cause::Expired, listener);
+            purged += 1;
+        }
         purged
     }
 
-    // --- many --------------------------------------------------------------------------------------------------
+    // --- all ---------------------------------------------------------------------------------------------------
 
-    /// Removes all entries whose keys begin with `prefix`, or all; returns how many.
-    pub(crate) fn clear(
-        &mut self,
-        prefix: Option<&[u8]>,
-        effects: &mut Effects,
-        listener: &mut impl Listener,
-    ) -> u64 {
-        let removed = match prefix {
-            Some(prefix) => self.remove_where(|entry| entry.key_starts_with(prefix), |_| ()),
-            None => self.remove_all(effects),
-        };
-        listener.changed(&Change::of_prefix(Cause::Cleared, prefix, removed));
-        removed
+    /// Removes all entries for good: this namespace has ended.
+    pub(crate) fn end(&mut self, effects: &mut Effects, listener: &mut impl Listener) {
+        let removed = self.len() as u64;
+        if let Some(mut older) = self.older.take() {
+            older.table.retire();
+            effects.discard(older);
+        }
+        effects.discard(self.next.take());
+        self.table.retire();
+        self.size = 0;
+        let order = std::mem::replace(&mut self.order, Order::new());
+        let deadlines = self.deadlines.as_mut().map(std::mem::take);
+        effects.discard((order, deadlines));
+        listener.changed(&Change::of_prefix(Cause::Cleared, None, removed));
     }
 
-    /// Takes the same time whatever the number of entries; what they leave behind is freed outside the lock.
-    fn remove_all(&mut self, effects: &mut Effects) -> u64 {
-        let removed = self.len() as u64;
-        if removed > 0 {
+    /// Removes all entries of a small table at once.
+    pub(super) fn remove_all(&mut self, effects: &mut Effects) {
+        if self.len() > 0 {
             self.table.clear();
             self.size = 0;
-            let order = std::mem::replace(&mut self.order, new_order());
+            let order = std::mem::replace(&mut self.order, Order::new());
             let deadlines = self.deadlines.as_mut().map(std::mem::take);
             effects.discard((order, deadlines));
         }
-        removed
-    }
-
-    /// Removes all entries that `doomed` names, each after `report`; returns how many.
-    fn remove_where(
-        &mut self,
-        doomed: impl Fn(&EntryView<'_>) -> bool,
-        mut report: impl FnMut(EntryView<'_>),
-    ) -> u64 {
-        let before = self.len();
-        let Self { table, order, size, deadlines, .. } = self;
-        order.retain(|slot, meta| {
-            let entry = EntryView { table, slot: *slot, meta };
-            let doomed = doomed(&entry);
-            if doomed {
-                report(entry);
-                forget(table, size, deadlines, *slot, meta);
-            }
-            !doomed
-        });
-        (before - self.len()) as u64
     }
 
     // --- one ---------------------------------------------------------------------------------------------------
 
     fn take_out(&mut self, slot: Slot, cause: Cause, subject: Subject<'_>, listener: &mut impl Listener) {
-        if let Some(meta) = self.order.pop(&slot) {
+        if let Some(meta) = self.order.pop(slot) {
             let entry = EntryView { table: &self.table, slot, meta: &meta };
             listener.changed(&Change::of_entry(cause, subject, entry));
             self.forget(slot, &meta);
@@ -132,7 +109,7 @@ impl Entries {
 
     /// Removes the entry; the caller reports it.
     pub(super) fn unlink(&mut self, slot: Slot) {
-        if let Some(meta) = self.order.pop(&slot) {
+        if let Some(meta) = self.order.pop(slot) {
             self.forget(slot, &meta);
         }
     }

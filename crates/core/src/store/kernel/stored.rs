@@ -13,7 +13,7 @@ const BY_CALLER: i64 = 1;
 impl Stored {
     /// At a moment of the host's clock. It may be before zero: the entry came out of a snapshot, after the machine was
     /// started again.
-    pub(crate) fn at(moment: Moment) -> Self {
+    pub(crate) const fn at(moment: Moment) -> Self {
         Self((moment as i64) << 1)
     }
 
@@ -25,6 +25,11 @@ impl Stored {
     /// Microseconds since the Unix epoch, if a caller's clock told them.
     pub(crate) fn callers(self) -> Option<i64> {
         (self.0 & BY_CALLER != 0).then_some(self.0 >> 1)
+    }
+
+    /// Was it at `moment` or earlier? What a caller's clock told was.
+    pub(super) fn is_by(self, moment: Moment) -> bool {
+        self.callers().is_some() || self.0 >> 1 <= moment as i64
     }
 
     /// Microseconds since then by the host's clock; 0 where a caller's told them.

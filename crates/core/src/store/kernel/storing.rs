@@ -7,7 +7,7 @@ use clustered_cache_shm::{NoRoom, Slot};
 use super::changes::{Cause, Change, Listener, Subject};
 use super::entries::Entries;
 use super::entry::{Candidate, EntryView, NEVER};
-use crate::config::NamespaceConfig;
+use crate::config::{ENTRIES_PER_STEP, NamespaceConfig};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes that may go for a small entry where the container has no memory left: what it needs may be in many places.
@@ -31,7 +31,7 @@ impl Entries {
             self.table.count_units(config);
         }
         // First of all the memory: without it, nothing may go for the sake of the other bounds.
-        let older = self.table.find(new.key);
+        let older = self.find(new.key);
         let stored = match older {
             Some(slot) => self.overwrite(slot, new, listener),
             None => self.insert(new, listener),
@@ -41,7 +41,7 @@ impl Entries {
             return Ok(false);
         };
         // It is the most recently used one and its size not yet in the sum: what goes here is never that.
-        self.evict(config.max.unwrap_or(u64::MAX), config.max_size - size, u64::MAX, listener);
+        self.evict(config.max.unwrap_or(u64::MAX), config.max_size - size, listener);
         self.size += size;
         let cause = if older.is_some() { Cause::Replaced } else { Cause::Stored };
         let entry = EntryView { table: &self.table, slot, meta: &new.meta };
@@ -88,8 +88,8 @@ impl Entries {
                 return Err(source);
             }
             // Others go before the older value does.
-            self.order.promote(&slot);
-            if self.order.len() == 1 {
+            self.order.promote(slot);
+            if self.len() == 1 {
                 return self.replace(slot, new, listener);
             }
             self.evict_one(listener);
@@ -131,19 +131,36 @@ impl Entries {
             && gone <= new.bytes().saturating_mul(2).max(EVICTED_FOR_MEMORY)
     }
 
-    /// Evicts the least recently used entries until at most `most` are left, with sizes of at most `room` together, in
-    /// at most `bytes` bytes.
-    pub(super) fn evict(&mut self, most: u64, room: u64, bytes: u64, listener: &mut impl Listener) {
-        while self.len() as u64 > most || self.size > room || self.table.bytes() > bytes {
-            if !self.evict_one(listener) {
-                return;
+    /// Evicts the least recently used entries until at most `most` are left, with sizes of at most `room` together.
+    fn evict(&mut self, most: u64, room: u64, listener: &mut impl Listener) {
+        while (self.len() as u64 > most || self.size > room) && self.evict_one(listener) {}
+    }
+
+    /// One step of evicting entries until at most `most` are left, with sizes of at most `room` together, in at most
+    /// `bytes` bytes; `true` when these bounds hold.
+    pub(super) fn evict_some(
+        &mut self,
+        most: u64,
+        room: u64,
+        bytes: u64,
+        listener: &mut impl Listener,
+    ) -> bool {
+        for _ in 0..ENTRIES_PER_STEP {
+            let holds = self.len() as u64 <= most && self.size <= room && self.table.bytes() <= bytes;
+            if holds || !self.evict_one(listener) {
+                return true;
             }
         }
+        false
     }
 
     /// Evicts the least recently used entry; `false` when there is none.
     fn evict_one(&mut self, listener: &mut impl Listener) -> bool {
-        let Some((slot, meta)) = self.order.pop_lru() else { return false };
+        if let Some((slot, meta)) = self.older.as_mut().and_then(|older| older.pop_oldest()) {
+            self.drop_older(slot, meta, Cause::Evicted, listener);
+            return true;
+        }
+        let Some((slot, meta)) = self.order.pop_oldest() else { return false };
         let entry = EntryView { table: &self.table, slot, meta: &meta };
         listener.changed(&Change::of_entry(Cause::Evicted, Subject::Unnamed, entry));
         self.forget(slot, &meta);

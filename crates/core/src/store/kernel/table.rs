@@ -9,7 +9,9 @@ use super::entry::Candidate;
 #[cfg(test)]
 use super::probe;
 use crate::clock::Moment;
-use crate::config::{DEFAULT_MAX_SIZE, MAX_TABLE_BYTES, NamespaceConfig};
+use crate::config::{
+    BYTES_AT_ONCE, BYTES_RESERVED_PER_STEP, DEFAULT_MAX_SIZE, MAX_TABLE_BYTES, NamespaceConfig, SLOTS_AT_ONCE,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Keys, values and deadlines, in memory that other processes read.
@@ -45,16 +47,41 @@ impl Table {
         })
     }
 
-    /// An empty table to take the place of this one, which is too small for what is asked for now.
+    /// An empty table to take the place of this one, which is too small or too large for what is asked for now.
     ///
     /// # Errors
     /// The system gave no memory.
-    pub(crate) fn successor(&self, config: &NamespaceConfig, flags: u32) -> std::io::Result<Self> {
-        Self::sized(config, self.units, flags)
+    pub(crate) fn successor(&self, config: &NamespaceConfig) -> std::io::Result<Self> {
+        Self::sized(config, self.units, self.writer.flags())
+    }
+
+    /// Takes some memory ahead, as much as `other` has in the end; `true` when that is done.
+    ///
+    /// # Errors
+    /// The system gave no memory.
+    pub(crate) fn reserve(&mut self, other: &Self) -> std::io::Result<bool> {
+        self.writer.reserve(other.writer.arena_bytes(), BYTES_RESERVED_PER_STEP)
+    }
+
+    /// Would it take long to clear all of it at once?
+    pub(crate) fn is_large(&self) -> bool {
+        self.writer.slots_in_use() > SLOTS_AT_ONCE || self.writer.arena_bytes() > BYTES_AT_ONCE
+    }
+
+    /// An empty table of the same size.
+    ///
+    /// # Errors
+    /// The system gave no memory.
+    pub(crate) fn alike(&self) -> std::io::Result<Self> {
+        let spec = Spec { capacity: self.writer.capacity(), bound: self.bound };
+        Self::with(spec, self.units, self.writer.flags())
     }
 
     fn sized(config: &NamespaceConfig, units: bool, flags: u32) -> std::io::Result<Self> {
-        let spec = Spec { capacity: capacity(config), bound: bound(config, units) };
+        Self::with(Spec { capacity: capacity(config), bound: bound(config, units) }, units, flags)
+    }
+
+    fn with(spec: Spec, units: bool, flags: u32) -> std::io::Result<Self> {
         #[cfg(test)]
         probe::create(spec)?;
         let mut table = Self { writer: Writer::create(spec)?, bytes: 0, bound: spec.bound, units };
@@ -70,6 +97,11 @@ impl Table {
     /// Bytes of all keys and values.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The most that [`Self::bytes`] may be.
+    pub(crate) fn bound(&self) -> u64 {
+        self.bound
     }
 
     /// The most that [`Self::bytes`] may be with such a `maxSize`, within the capacity.
@@ -149,7 +181,32 @@ impl Table {
     pub(crate) fn retire(&mut self) {
         #[cfg(test)]
         probe::retire();
+        self.bytes = 0;
         self.writer.retire();
+    }
+
+    /// Tells readers that this table answers no more. Its versions stay valid until their slots are vacated.
+    pub(crate) fn begin_retirement(&mut self) {
+        #[cfg(test)]
+        probe::retire();
+        self.writer.begin_retirement();
+    }
+
+    /// The entries that are in it exist no more.
+    pub(crate) fn count_nothing(&mut self) {
+        self.bytes = 0;
+    }
+
+    /// Makes the version of a slot invalid, in a table whose retirement has begun. The memory of the entry stays as it is.
+    pub(crate) fn vacate(&mut self, slot: Slot) {
+        self.bytes =
+            self.bytes.saturating_sub((self.writer.key_len(slot) + self.writer.value_len(slot)) as u64);
+        self.writer.vacate(slot);
+    }
+
+    /// Tells readers whether entries are missing that exist all the same.
+    pub(crate) fn set_incomplete(&mut self, incomplete: bool) {
+        self.writer.set_incomplete(incomplete);
     }
 }
 

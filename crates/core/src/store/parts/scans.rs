@@ -5,6 +5,7 @@
 //! has the number is the one that began the scan, over whatever connection.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::{HashMap, HashMapExt};
 
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Part;
 use crate::clock::Moment;
 use crate::store::effects::Effects;
-use crate::store::kernel::{Change, Era, Listener, NEVER, Place, ScanCursor};
+use crate::store::kernel::{Change, Era, Left, Listener, NEVER, Place, ScanCursor};
 
 /// What a page of a scan carries of each entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +25,52 @@ pub enum ScanFields {
     Entries,
     /// Keys, values, remaining time and explicit size.
     Dump,
+    /// Keys and values, in no order if there are many: the host keeps no list for it then.
+    Unordered,
 }
 
 /// Entries that a scan has still to show, and what it shows of them.
 #[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) fields: ScanFields,
-    pub(crate) left: ScanCursor,
+    pub(crate) left: Left,
+    /// What it counts against the limits.
+    pub(crate) charge: Charge,
+}
+
+/// Bytes that the lists of all scans of a host take together.
+#[derive(Debug, Default)]
+pub(crate) struct Bytes(AtomicUsize);
+
+impl Bytes {
+    /// How many there are now.
+    pub(crate) fn sum(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts the bytes of one scan as long as it lives.
+#[derive(Debug, Default)]
+pub(crate) struct Charge {
+    bytes: usize,
+    sum: Arc<Bytes>,
+}
+
+impl Charge {
+    pub(crate) fn new(sum: &Arc<Bytes>, bytes: usize) -> Self {
+        sum.0.fetch_add(bytes, Ordering::Relaxed);
+        Self { bytes, sum: Arc::clone(sum) }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.sum.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Consecutive entries: the number of the first one, and how many.
@@ -60,6 +100,7 @@ impl Received {
             let run = self.places[start..].iter().take_while(|(number, _)| *number < end);
             picked.extend(run.map(|(_, place)| *place));
         }
+        picked.reverse();
         ScanCursor::new(Arc::clone(&self.era), picked)
     }
 }
@@ -72,6 +113,14 @@ pub(crate) struct Moved {
     pub(crate) runs: Vec<Run>,
     /// When it is forgotten.
     pub(crate) until: Moment,
+}
+
+impl Moved {
+    /// The scan, with a list of what it has left.
+    pub(crate) fn into_scan(self) -> Scan {
+        let left = Left::List(self.received.pick(&self.runs));
+        Scan { fields: self.fields, left, charge: Charge::default() }
+    }
 }
 
 /// See the module.
@@ -98,10 +147,10 @@ impl Scans {
         self.open.remove(&cursor)
     }
 
-    /// A scan that began at an earlier host. It belongs to the caller from here on.
-    pub(crate) fn claim(&mut self, cursor: u64) -> Option<Scan> {
-        let Moved { fields, received, runs, .. } = self.moved.remove(&cursor)?;
-        Some(Scan { fields, left: received.pick(&runs) })
+    /// A scan that began at an earlier host. It belongs to the caller from here on. The list of what it has left is
+    /// [made](Moved::into_scan) outside of the lock.
+    pub(crate) fn claim(&mut self, cursor: u64) -> Option<Moved> {
+        self.moved.remove(&cursor)
     }
 
     /// Keeps a scan that began at an earlier host.
@@ -121,12 +170,12 @@ impl Scans {
         all
     }
 
-    /// Shows the entries that a scan has left, in its order, as they are placed now.
-    pub(crate) fn each_left(&mut self, cursor: u64, show: impl FnMut(Place)) {
+    /// Lends what a scan has left.
+    pub(crate) fn lend_left(&mut self, cursor: u64, look: impl FnOnce(&mut Left)) {
         if let Some(scan) = self.open.get_mut(&cursor) {
-            scan.left.places().for_each(show);
+            look(&mut scan.left);
         } else if let Some(moved) = self.moved.get(&cursor) {
-            moved.received.pick(&moved.runs).places().for_each(show);
+            look(&mut Left::List(moved.received.pick(&moved.runs)));
         }
     }
 }

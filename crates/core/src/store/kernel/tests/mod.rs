@@ -1,3 +1,4 @@
+mod steps;
 mod tables;
 
 use clustered_cache_shm::NoRoom;
@@ -65,12 +66,28 @@ impl Scene {
 
     fn refit(&mut self, options: NamespaceOptions) -> Result<()> {
         let changed = config(options);
-        let refitted = self.entries.refit(&changed, &mut Effects::default(), &mut self.heard);
-        if refitted.is_ok() {
-            self.config = changed;
+        let mut effects = Effects::default();
+        loop {
+            let is_over = self.entries.refit(&changed, &mut effects, &mut self.heard);
+            if matches!(is_over, Ok(true)) {
+                self.config = changed;
+            }
+            self.validate();
+            if is_over? && self.entries.shrink(&changed, &mut effects, &mut self.heard) {
+                return Ok(());
+            }
         }
-        self.validate();
-        refitted
+    }
+
+    fn clear(&mut self) -> u64 {
+        let mut clearing = Clearing::new(None);
+        loop {
+            let removed = self.entries.clear(&mut clearing, &mut Effects::default(), &mut self.heard, 7);
+            self.validate();
+            if let Some(removed) = removed {
+                return removed;
+            }
+        }
     }
 
     fn validate(&self) {
@@ -92,7 +109,7 @@ impl Scene {
         assert!(self.entries.delete(key.as_bytes(), &mut self.heard));
     }
 
-    fn get(&self, key: &str) -> Option<String> {
+    fn get(&mut self, key: &str) -> Option<String> {
         let slot = self.entries.find(key.as_bytes())?;
         let mut value = Vec::new();
         self.entries.read(slot, &mut value);
@@ -182,7 +199,8 @@ fn without_memory_nothing_is_stored_evicted_or_touched() {
     }
     assert_eq!(scene.keys(), ["b", "a"]);
     assert_eq!(scene.get("a").as_deref(), Some("old"));
-    assert!(scene.entries.is_stale(scene.entries.find(b"a").unwrap(), 50));
+    let slot = scene.entries.find(b"a").unwrap();
+    assert!(scene.entries.is_stale(slot, 50));
     assert_eq!(scene.evictions(), 0);
     scene.probe.relent();
     assert!(scene.set("c", "1"));

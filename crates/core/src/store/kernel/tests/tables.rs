@@ -25,7 +25,7 @@ fn the_first_size_in_other_units_frees_the_bytes_of_the_bound_in_units_for_good(
     assert_eq!(scene.bound(), 300, "a size that is the number of bytes is none");
     scene.store("a", "22", Some(1), NEVER).unwrap();
     assert_eq!(scene.bound(), DEFAULT_MAX_SIZE);
-    scene.entries.clear(None, &mut Effects::default(), &mut scene.heard);
+    scene.clear();
     scene.refit(with_max_size(200)).unwrap();
     assert_eq!(scene.bound(), DEFAULT_MAX_SIZE);
     scene.refit(with_max_size(DEFAULT_MAX_SIZE + 5)).unwrap();
@@ -93,8 +93,15 @@ fn a_table_that_cannot_be_had_or_filled_changes_nothing() {
 // --- scans -----------------------------------------------------------------------------------------------------
 
 impl Scene {
+    pub(super) fn scan(&mut self) -> ScanCursor {
+        let mut listing = Listing::default();
+        let Self { entries, heard, .. } = self;
+        while !entries.list(&mut listing, &mut Effects::default(), heard, None, |_| true) {}
+        listing.into_cursor()
+    }
+
     /// What a scan finds of a cursor.
-    fn found(&self, mut cursor: ScanCursor) -> Vec<String> {
+    pub(super) fn found(&self, mut cursor: ScanCursor) -> Vec<String> {
         cursor.follow();
         let mut found = Vec::new();
         while let Some(place) = cursor.next() {
@@ -115,7 +122,7 @@ fn a_scan_does_not_take_another_key_in_the_same_slot_for_its_own() {
     for key in ["a", "b", "c"] {
         scene.set(key, "1");
     }
-    let cursor = scene.entries.scan(|_| true);
+    let cursor = scene.scan();
     scene.delete("b");
     scene.set("new", "1");
     scene.set("a", "2");
@@ -128,13 +135,14 @@ fn a_scan_finds_its_entries_in_every_later_table() {
     for key in ["a", "b", "c"] {
         scene.set(key, "1");
     }
-    let first = scene.entries.scan(|_| true);
+    let first = scene.scan();
     scene.delete("b");
     scene.refit(with_max_size(LARGE)).unwrap();
     scene.set("later", "1");
-    let second = scene.entries.scan(|_| true);
+    let second = scene.scan();
     scene.refit(with_max_size(2 * LARGE)).unwrap();
     assert_eq!(scene.found(first), ["c", "a"]);
     assert_eq!(scene.found(second), ["later", "c", "a"]);
-    assert_eq!(scene.found(scene.entries.scan(|_| true)), ["later", "c", "a"]);
+    let last = scene.scan();
+    assert_eq!(scene.found(last), ["later", "c", "a"]);
 }
