@@ -92,8 +92,8 @@ impl Run for Clear<'_> {
     fn run(self, session: &mut Session, call: Call, reply: Reply<'_>) -> Result<()> {
         let prefix = checks::prefix(self.prefix.as_ref())?;
         let mut clearing = Clearing::new(prefix);
-        let removed = session
-            .in_steps(call.handle, |state, effects, now| state.clear(&mut clearing, effects, now))?;
+        let removed =
+            session.in_steps(call.handle, |state, effects, now| state.clear(&mut clearing, effects, now))?;
         reply(Response::Number(removed as f64));
         Ok(())
     }

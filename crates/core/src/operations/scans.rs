@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::message;
 use crate::session::Session;
 use crate::store::{Charge, Left, Listing, Scan, ScanCursor};
-use crate::wire::Minor;
 use crate::wire::Blob;
+use crate::wire::Minor;
 use crate::wire::answer::Response;
 
 pub use crate::store::ScanFields;

@@ -7,10 +7,10 @@
 mod admission;
 mod connection;
 mod greeting;
-mod long;
 #[cfg(test)]
 #[cfg(unix)]
 mod handover_tests;
+mod long;
 mod mailbox;
 mod output;
 mod pushes;

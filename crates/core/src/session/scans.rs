@@ -10,7 +10,8 @@ use ahash::{HashMap, HashMapExt};
 use super::Session;
 use crate::clock::Moment;
 use crate::config::{
-    KEYS_PER_TURN, LISTED_ENTRIES, MAX_SCAN_BYTES, MAX_SCAN_BYTES_PER_SESSION, MAX_SCANS_PER_SESSION, REPLY_PART_BYTES,
+    KEYS_PER_TURN, LISTED_ENTRIES, MAX_SCAN_BYTES, MAX_SCAN_BYTES_PER_SESSION, MAX_SCANS_PER_SESSION,
+    REPLY_PART_BYTES,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Charge, Left, Moved, Namespace, Place, Scan, ScanFields, State, Store};

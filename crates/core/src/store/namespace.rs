@@ -149,7 +149,11 @@ impl State {
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidOption`], [`crate::ErrorKind::Memory`]; nothing has changed then.
-    pub(crate) fn tune(&mut self, options: &NamespaceOptions, effects: &mut Effects) -> Result<Option<Settings>> {
+    pub(crate) fn tune(
+        &mut self,
+        options: &NamespaceOptions,
+        effects: &mut Effects,
+    ) -> Result<Option<Settings>> {
         let mut changed = self.options;
         changed.tune(options)?;
         self.reconfigure(changed, effects)

@@ -84,7 +84,12 @@ impl State {
     }
 
     /// One step of removing all that is stale: how many entries went, and whether it was the last one.
-    pub(crate) fn purge_stale(&mut self, sweep: &mut Sweep, effects: &mut Effects, now: Moment) -> (u64, bool) {
+    pub(crate) fn purge_stale(
+        &mut self,
+        sweep: &mut Sweep,
+        effects: &mut Effects,
+        now: Moment,
+    ) -> (u64, bool) {
         self.entries.purge(sweep, effects, &mut self.parts, now)
     }
 }

@@ -193,7 +193,8 @@ impl Entries {
         assert!(size <= config.max_size, "maxSize holds");
         assert!(config.max.is_none_or(|max| self.len() as u64 <= max), "max holds");
         assert!(bytes <= self.table.bound_under(config), "the table is not over its bound");
-        let Some(deadlines) = self.deadlines.as_ref().filter(|_| self.linking.is_none() && self.is_settled()) else {
+        let Some(deadlines) = self.deadlines.as_ref().filter(|_| self.linking.is_none() && self.is_settled())
+        else {
             return;
         };
         let mut ending = 0;

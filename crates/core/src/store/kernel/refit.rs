@@ -39,7 +39,8 @@ impl Entries {
         }
         let (most, room, bytes) =
             (config.max.unwrap_or(u64::MAX), config.max_size, self.table.bound_under(config));
-        if !self.evict_some(most, room, bytes, listener) || !self.set_autopurge(config.ttl_autopurge, effects) {
+        if !self.evict_some(most, room, bytes, listener) || !self.set_autopurge(config.ttl_autopurge, effects)
+        {
             return Ok(false);
         }
         self.table.set_flags(flags::of(config));

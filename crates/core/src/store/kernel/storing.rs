@@ -118,7 +118,13 @@ impl Entries {
 
     /// One step of evicting entries until at most `most` are left, with sizes of at most `room` together, in at most
     /// `bytes` bytes; `true` when these bounds hold.
-    pub(super) fn evict_some(&mut self, most: u64, room: u64, bytes: u64, listener: &mut impl Listener) -> bool {
+    pub(super) fn evict_some(
+        &mut self,
+        most: u64,
+        room: u64,
+        bytes: u64,
+        listener: &mut impl Listener,
+    ) -> bool {
         for _ in 0..ENTRIES_PER_STEP {
             let holds = self.len() as u64 <= most && self.size <= room && self.table.bytes() <= bytes;
             if holds || !self.evict_one(listener) {

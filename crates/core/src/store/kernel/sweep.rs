@@ -66,7 +66,10 @@ impl Listing {
     pub(crate) fn into_cursor(self) -> ScanCursor {
         let Self { mut found, era, .. } = self;
         found.sort_unstable_by_key(|(used, ..)| *used);
-        ScanCursor::new(era.unwrap_or_default(), found.into_iter().map(|(_, slot, hash)| (slot, hash)).collect())
+        ScanCursor::new(
+            era.unwrap_or_default(),
+            found.into_iter().map(|(_, slot, hash)| (slot, hash)).collect(),
+        )
     }
 }
 

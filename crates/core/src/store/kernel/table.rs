@@ -199,7 +199,8 @@ impl Table {
 
     /// Makes the version of a slot invalid, in a table whose retirement has begun. The memory of the entry stays as it is.
     pub(crate) fn vacate(&mut self, slot: Slot) {
-        self.bytes = self.bytes.saturating_sub((self.writer.key_len(slot) + self.writer.value_len(slot)) as u64);
+        self.bytes =
+            self.bytes.saturating_sub((self.writer.key_len(slot) + self.writer.value_len(slot)) as u64);
         self.writer.vacate(slot);
     }
 

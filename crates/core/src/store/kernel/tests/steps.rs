@@ -59,7 +59,8 @@ fn whatever_happens_while_entries_move_to_another_table_finds_all_of_them() {
     let mut scene = Scene::new(NamespaceOptions { ttl_autopurge: Some(true), ..Default::default() });
     scene.fill(0..2_000, 50);
     let cursor = scene.scan();
-    let mut model: BTreeMap<String, String> = (0..2_000).map(|number| (key(number), "v".to_owned())).collect();
+    let mut model: BTreeMap<String, String> =
+        (0..2_000).map(|number| (key(number), "v".to_owned())).collect();
     let changed = config(NamespaceOptions { ttl_autopurge: Some(true), ..with_max_size(LARGE) });
     let (mut random, mut steps) = (1_usize, 0);
     while !scene.step_of_refit(&changed) {
@@ -73,7 +74,10 @@ fn whatever_happens_while_entries_move_to_another_table_finds_all_of_them() {
                     model.insert(name, "other".to_owned());
                 }
                 1 => {
-                    assert_eq!(scene.entries.delete(name.as_bytes(), &mut scene.heard), model.remove(&name).is_some());
+                    assert_eq!(
+                        scene.entries.delete(name.as_bytes(), &mut scene.heard),
+                        model.remove(&name).is_some()
+                    );
                 }
                 _ => assert_eq!(scene.get(&name).as_ref(), model.get(&name)),
             }
@@ -83,7 +87,10 @@ fn whatever_happens_while_entries_move_to_another_table_finds_all_of_them() {
     }
     assert!(steps > 5, "{steps}");
     assert_eq!(scene.entries.table.capacity(), LARGE);
-    assert_eq!(scene.keys().into_iter().collect::<std::collections::BTreeSet<_>>(), model.keys().cloned().collect());
+    assert_eq!(
+        scene.keys().into_iter().collect::<std::collections::BTreeSet<_>>(),
+        model.keys().cloned().collect()
+    );
     let found = scene.found(cursor);
     let kept = (0..2_000).map(key).filter(|key| model.contains_key(key)).count();
     assert!(found.len() >= kept.saturating_sub(60), "what moved, and was not stored again, is found");
