@@ -45,8 +45,8 @@ pub const SLOTS_PER_STEP: usize = 4_096;
 pub const BYTES_PER_STEP: u64 = 256 * 1024;
 /// Memory that one step asks the system for.
 pub const BYTES_RESERVED_PER_STEP: u64 = 1024 * 1024;
-/// A longer work waits this long at most, between two steps, for those that wait for the lock.
-pub const GIVE_WAY: Duration = Duration::from_millis(2);
+/// A longer work yields so often at most, between two steps, to those that wait for the lock: some milliseconds.
+pub const YIELDS: usize = 10_000;
 /// A table of more slots, or of more memory, is not cleared at once but replaced.
 pub const SLOTS_AT_ONCE: usize = 8_192;
 /// See [`SLOTS_AT_ONCE`].

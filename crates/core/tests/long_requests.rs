@@ -50,6 +50,7 @@ fn a_request_that_takes_long_holds_up_no_other_connection_and_is_answered_in_its
         let (long, read) = while_occupied(&host.store, "busy", || {
             let long = one.submit(1, request);
             let read = one.submit(1, Get { key: Blob(&key) });
+            one.client.flush();
             // There is one thread for all connections: if it waited, there would be no answer.
             assert_eq!(other.ask(1, set(&key, &value)), Response::Flag(true), "{what}");
             assert_eq!(other.ask(1, Get { key: Blob(&key) }), Response::Value(Blob(&value)), "{what}");
@@ -69,6 +70,7 @@ fn a_connection_with_many_requests_at_once_lets_others_have_their_turn() {
     let one = host.client();
     one.open(1, "n");
     let ids: Vec<_> = (0..20_000).map(|_| one.submit(1, set(&key, &value))).collect();
+    one.client.flush();
     for id in ids {
         assert_eq!(one.reply_to(id), Response::Flag(true));
     }

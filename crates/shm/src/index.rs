@@ -22,8 +22,12 @@
 //! **Why a miss is an answer.** An entry never moves to another bucket while the index keeps its size: a new value
 //! keeps its slot, and its slot the place in the bucket. So a reader that walks the path meets every entry that was
 //! there during the whole walk. An entry that it does not meet was absent at some moment of the walk, and "absent" is a
-//! correct answer for that moment. When the index grows, entries do move; the state word says so before and after, and
-//! a reader that found nothing checks it again.
+//! correct answer for that moment.
+//!
+//! **How it grows.** The writer makes another index of twice the size beside it, a few entries with every insert, and
+//! keeps both right until the state word names the new one. From then on the older one changes no more, so a reader that
+//! found nothing looks at the state word again. The chunks of the older one wait for the next time: they never hold values,
+//! because a reader may still look at them.
 //!
 //! An entry is in the index before its slot shows it, and stays there until its slot has ceased to show it. So it
 //! begins and ends at the same moment for readers that look for its key and for those that only compare its slot's
@@ -74,14 +78,16 @@ pub(crate) struct Astray;
 #[derive(Clone, Copy)]
 pub(crate) struct Index<'a> {
     memory: Memory<'a>,
+    second: bool,
     bits: u32,
 }
 
 type Bucket<'a> = &'a [AtomicU64; GRANULE_WORDS];
 
 impl<'a> Index<'a> {
-    pub(crate) fn new(memory: Memory<'a>, bits: u32) -> Self {
-        Self { memory, bits }
+    /// Of `bits` buckets, as a power of two, in one of the directories.
+    pub(crate) fn new(memory: Memory<'a>, second: bool, bits: u32) -> Self {
+        Self { memory, second, bits }
     }
 
     /// The first slot that `matches`, of those whose entry may have the hash.
@@ -112,12 +118,12 @@ impl<'a> Index<'a> {
     /// The buckets of a path.
     #[inline]
     fn path(&self, hash: u64) -> impl Iterator<Item = Option<Bucket<'a>>> + use<'a> {
-        let (memory, bits) = (self.memory, self.bits.min(usize::BITS - 1));
+        let (memory, second, bits) = (self.memory, self.second, self.bits.min(usize::BITS - 1));
         let mask = (1_usize << bits) - 1;
         // Odd, so that the path leads through all buckets.
         let stride = usize::from(tag(hash)) * 2 + 1;
         (0..MAX_PATH.min(mask + 1))
-            .map(move |step| memory.bucket((hash as usize).wrapping_add(step * stride) & mask))
+            .map(move |step| memory.bucket(second, (hash as usize).wrapping_add(step * stride) & mask))
     }
 
     // --- for the writer ----------------------------------------------------------------------------------------------
@@ -283,9 +289,9 @@ mod tests {
         let words: Vec<AtomicU64> = (0..geometry.words()).map(|_| AtomicU64::new(0)).collect();
         let memory = Memory { words: &words, geometry };
         for chunk in 0..chunks {
-            memory.chunk(chunk).unwrap().store((chunk * CHUNK + 1) as u64, Ordering::Relaxed);
+            memory.chunk(false, chunk).unwrap().store((chunk * CHUNK + 1) as u64, Ordering::Relaxed);
         }
-        test(Index::new(memory, geometry.max_bits()));
+        test(Index::new(memory, false, geometry.max_bits()));
     }
 
     #[test]
@@ -305,7 +311,7 @@ mod tests {
                 assert!((0..slot).all(|left| index.find(hash(left), |f| f == left).unwrap() == Some(left)));
             }
             for bucket in 0..16 {
-                assert_eq!(index.memory.bucket(bucket).unwrap()[HEAD].load(Ordering::Relaxed), 0);
+                assert_eq!(index.memory.bucket(false, bucket).unwrap()[HEAD].load(Ordering::Relaxed), 0);
             }
         });
     }

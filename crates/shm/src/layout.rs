@@ -1,7 +1,7 @@
 //! Where everything is in a region. All of it is 64-bit words, little-endian.
 //!
 //! ```text
-//! control page │ directory: where the chunks of the index are │ arena: granules of 8 words
+//! control page │ two directories: where the chunks of an index are │ arena: granules of 8 words
 //! ```
 //!
 //! Slots, buckets of the index, keys and values all live in granules of one arena, so memory that one kind gives up can
@@ -18,7 +18,7 @@ use crate::sync::{AtomicU64, Ordering, load_acquire, prefetch};
 /// First word of every region: `ccshared`.
 const MAGIC: u64 = u64::from_le_bytes(*b"ccshared");
 /// Incremented with every change of the layout or of the hash. Readers refuse all other versions.
-const LAYOUT_VERSION: u64 = 2;
+const LAYOUT_VERSION: u64 = 3;
 
 /// The unit in which the system gives memory. Where its pages are larger, only the accounting is finer.
 #[cfg(not(loom))]
@@ -94,8 +94,13 @@ impl Geometry {
         PAGE_WORDS
     }
 
+    /// Where one of the two directories is, from [`Self::directory_at`] on.
+    pub(crate) fn directory_offset(&self, second: bool) -> usize {
+        if second { page_up(self.chunks) } else { 0 }
+    }
+
     pub(crate) fn arena_at(&self) -> usize {
-        page_up(self.directory_at() + self.chunks)
+        self.directory_at() + 2 * page_up(self.chunks)
     }
 
     /// Words in total.
@@ -144,7 +149,9 @@ impl Geometry {
 pub(crate) struct State {
     /// How many buckets the index has, as a power of two.
     pub(crate) bits: u32,
-    /// The index is being rebuilt: an entry that is not found in it may exist.
+    /// The chunks of the index are those of the second directory.
+    pub(crate) second: bool,
+    /// Entries are on their way from another table: one that is not found may exist.
     pub(crate) moving: bool,
     /// The table has been retired: nothing in it is valid.
     pub(crate) retired: bool,
@@ -157,6 +164,7 @@ impl State {
         u64::from(self.bits & 0xff)
             | u64::from(self.retired) << 8
             | u64::from(self.moving) << 9
+            | u64::from(self.second) << 10
             | u64::from(self.flags) << 32
     }
 
@@ -165,6 +173,7 @@ impl State {
             bits: (word & 0xff) as u32,
             retired: word >> 8 & 1 == 1,
             moving: word >> 9 & 1 == 1,
+            second: word >> 10 & 1 == 1,
             flags: (word >> 32) as u32,
         }
     }
@@ -205,10 +214,10 @@ impl<'a> Memory<'a> {
         self.granules(granule as u32, 1)?[half * SLOT_WORDS..].first_chunk()
     }
 
-    /// The words of a bucket; `None` if its chunk has no place in the arena.
+    /// The words of a bucket of the index in one of the directories; `None` if its chunk has no place in the arena.
     #[inline]
-    pub(crate) fn bucket(&self, bucket: usize) -> Option<&'a [AtomicU64; GRANULE_WORDS]> {
-        let chunk = self.chunk(bucket >> CHUNK_BITS)?.load(Ordering::Relaxed);
+    pub(crate) fn bucket(&self, second: bool, bucket: usize) -> Option<&'a [AtomicU64; GRANULE_WORDS]> {
+        let chunk = self.chunk(second, bucket >> CHUNK_BITS)?.load(Ordering::Relaxed);
         let first = u32::try_from(chunk.checked_sub(1)?).ok()?;
         self.granules(first.checked_add((bucket & (CHUNK - 1)) as u32)?, 1)?.first_chunk()
     }
@@ -221,10 +230,11 @@ impl<'a> Memory<'a> {
         }
     }
 
-    /// The directory's word for a chunk: its first granule plus 1, or 0.
+    /// A directory's word for a chunk: its first granule plus 1, or 0.
     #[inline]
-    pub(crate) fn chunk(&self, chunk: usize) -> Option<&'a AtomicU64> {
-        (chunk < self.geometry.chunks).then(|| &self.words[self.geometry.directory_at() + chunk])
+    pub(crate) fn chunk(&self, second: bool, chunk: usize) -> Option<&'a AtomicU64> {
+        let at = self.geometry.directory_at() + self.geometry.directory_offset(second) + chunk;
+        (chunk < self.geometry.chunks).then(|| &self.words[at])
     }
 }
 
@@ -241,7 +251,7 @@ mod tests {
     fn parts_follow_each_other_at_page_boundaries() {
         for bytes in [0, 1_000, 256 << 20, 15 << 30, u64::MAX] {
             let geometry = Geometry::for_memory(bytes);
-            assert!(geometry.directory_at() + geometry.chunks <= geometry.arena_at());
+            assert!(geometry.directory_at() + 2 * geometry.chunks <= geometry.arena_at());
             assert_eq!(geometry.arena_at() % PAGE_WORDS, 0);
             assert_eq!(geometry.words() % PAGE_WORDS, 0);
             assert!(geometry.granules * GRANULE / 4 < u32::MAX as usize);
@@ -270,8 +280,8 @@ mod tests {
 
     #[test]
     fn the_state_survives_packing() {
-        for (moving, retired) in [(false, true), (true, false)] {
-            let state = State { bits: 21, moving, retired, flags: 0xdead_beef };
+        for (moving, retired, second) in [(false, true, false), (true, false, false), (false, false, true)] {
+            let state = State { bits: 21, second, moving, retired, flags: 0xdead_beef };
             assert_eq!(State::unpack(state.pack()), state);
         }
     }
@@ -285,11 +295,11 @@ mod tests {
         assert!(memory.granules(19, 2).is_none());
         assert!(memory.granules(u32::MAX, u32::MAX).is_none());
         assert!(memory.slot(39).is_some() && memory.slot(40).is_none());
-        assert!(memory.bucket(0).is_none(), "its chunk has no place yet");
-        memory.chunk(0).unwrap().store(u64::MAX, Ordering::Relaxed);
-        assert!(memory.bucket(0).is_none());
-        memory.chunk(0).unwrap().store(5, Ordering::Relaxed);
-        assert!(memory.bucket(15).is_some(), "granules 4 to 19");
-        assert!(memory.bucket(16).is_none());
+        assert!(memory.bucket(false, 0).is_none(), "its chunk has no place yet");
+        memory.chunk(false, 0).unwrap().store(u64::MAX, Ordering::Relaxed);
+        assert!(memory.bucket(false, 0).is_none());
+        memory.chunk(false, 0).unwrap().store(5, Ordering::Relaxed);
+        assert!(memory.bucket(false, 15).is_some(), "granules 4 to 19");
+        assert!(memory.bucket(false, 16).is_none());
     }
 }

@@ -376,7 +376,7 @@ impl Buckets {
     fn new() -> Self {
         let buckets = Self(Arc::new(Region::heap(Self::GEOMETRY.words())));
         for chunk in 0..2 {
-            buckets.memory().chunk(chunk).unwrap().store(chunk as u64 + 1, Ordering::Relaxed);
+            buckets.memory().chunk(false, chunk).unwrap().store(chunk as u64 + 1, Ordering::Relaxed);
         }
         buckets
     }
@@ -386,7 +386,7 @@ impl Buckets {
     }
 
     fn index(&self) -> Index<'_> {
-        Index::new(self.memory(), 1)
+        Index::new(self.memory(), false, 1)
     }
 }
 

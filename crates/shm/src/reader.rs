@@ -160,7 +160,7 @@ impl Reader {
             return Some(Lookup::Unsure);
         }
         let mut settled = None;
-        let walked = Index::new(memory, state.bits).find(hash, |slot| {
+        let walked = Index::new(memory, state.second, state.bits).find(hash, |slot| {
             settled = match look(memory, slot, hash, key, now, out.as_deref_mut()) {
                 Looked::Other => return false,
                 Looked::Settled(lookup) => Some(lookup),
@@ -170,7 +170,7 @@ impl Reader {
         });
         match walked {
             Ok(Some(_)) => settled,
-            // Entries that move while the index grows may be missed, so a miss counts only if it did not grow.
+            // An index that has been replaced may lack what came later, so a miss counts only if it is still in use.
             Ok(None) if !state.moving => {
                 fence(Ordering::Acquire);
                 (memory.state().load(Ordering::Relaxed) == before).then_some(Lookup::Miss)

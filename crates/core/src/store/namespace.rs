@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::Instant;
 
 use clustered_cache_shm::{Handover, SlotsView};
 
@@ -14,7 +13,7 @@ use super::options::Options;
 use super::parts::scans::Scans;
 use super::parts::{Part, Parts};
 use crate::clock::Moment;
-use crate::config::GIVE_WAY;
+use crate::config::YIELDS;
 use crate::error::Result;
 use crate::wire::structures::{NamespaceOptions, Settings, Stats};
 use crate::wire::{Handle, RequestId};
@@ -57,8 +56,10 @@ impl Namespace {
     /// Lets callers that wait for the lock have their turn, between two steps of a longer work: the lock itself goes to
     /// whichever thread is running.
     pub(crate) fn give_way(&self) {
-        let began = Instant::now();
-        while self.waiting.load(Ordering::Relaxed) > 0 && began.elapsed() < GIVE_WAY {
+        for _ in 0..YIELDS {
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                return;
+            }
             std::thread::yield_now();
         }
     }

@@ -34,7 +34,7 @@ type Part = Vec<usize>;
 fn parts(writer: &Writer) -> [(&'static str, Part); 6] {
     let memory = memory(writer);
     let granule = |at: usize| GEOMETRY.arena_at() + at * GRANULE_WORDS;
-    let directory: Part = (0..GEOMETRY.chunks).map(|chunk| GEOMETRY.directory_at() + chunk).collect();
+    let directory: Part = (GEOMETRY.directory_at()..GEOMETRY.arena_at()).collect();
     let chunks =
         directory.iter().filter_map(|at| (memory.words[*at].load(Ordering::Relaxed) as usize).checked_sub(1));
     let buckets = chunks.flat_map(|first| granule(first)..granule(first + CHUNK)).collect();

@@ -1,6 +1,7 @@
 //! The writer of a table. There is one, and one thread at a time calls it.
 
 mod entry;
+mod growth;
 mod room;
 #[cfg(any(test, feature = "testing"))]
 mod validate;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 
+use self::growth::Growth;
 use self::room::slots_of;
 use crate::arena::{Arena, Commit, Refusal};
 use crate::extents::{Cursor, Run};
@@ -78,8 +80,12 @@ pub struct Writer {
     free_slots: Vec<Slot>,
     /// Granules that are buckets, in the order of the directory.
     chunks: Vec<Run>,
-    /// Bytes of the directory for which the system has given memory.
-    directory: u64,
+    /// Chunks of an earlier index, which become those of a later one.
+    spare: Vec<Run>,
+    /// The index that is being made.
+    growth: Option<Growth>,
+    /// Bytes of each directory for which the system has given memory.
+    directories: [u64; 2],
     len: usize,
     /// The runs of the entry that is being stored.
     runs: Vec<Run>,
@@ -116,14 +122,16 @@ impl Writer {
             slot_bits: vec![0; geometry.granules.div_ceil(64)],
             free_slots: Vec::new(),
             chunks: Vec::new(),
-            directory: 0,
+            spare: Vec::new(),
+            growth: None,
+            directories: [0; 2],
             len: 0,
             runs: Vec::new(),
             key: Vec::new(),
             incomplete: false,
         };
         writer.set_bound(spec.bound);
-        let started = writer.reserve_changes().and_then(|()| writer.add_chunks(1));
+        let started = writer.reserve_changes().and_then(|()| writer.make_first_chunk());
         started.map_err(|no_room| match no_room {
             NoRoom::System(error) => error,
             NoRoom::Bound => io::ErrorKind::OutOfMemory.into(),
@@ -157,7 +165,7 @@ impl Writer {
     /// Limits the memory to what this many bytes of keys and values take: a tenth more, and 4 MiB. A bound above the
     /// capacity counts as the capacity. Memory that was used before stays with the table.
     pub fn set_bound(&mut self, bound: u64) {
-        let beside = PAGE as u64 + (self.geometry.chunks as u64 * 8).next_multiple_of(PAGE as u64);
+        let beside = self.geometry.arena_at() as u64 * 8;
         let granules = limit(bound.min(self.capacity)).saturating_sub(beside) / GRANULE as u64;
         self.arena.set_limit(granules.min(self.geometry.granules as u64) as u32);
     }
@@ -239,7 +247,7 @@ impl Writer {
     #[cfg(test)]
     #[cfg(not(loom))]
     pub(crate) fn resident_bytes(&self) -> u64 {
-        PAGE as u64 + self.directory + self.arena.committed_bytes()
+        PAGE as u64 + self.directories.iter().sum::<u64>() + self.arena.committed_bytes()
     }
 
     // --- one entry -----------------------------------------------------------------------------------------------------
@@ -272,7 +280,10 @@ impl Writer {
             let (key_len, value_len) = (key.len() as u32, value.len() as u32);
             let fields = Fields { hash, deadline, first, key_len, value_len };
             match self.index().insert(hash, slot, fields.extent()) {
-                Ok(()) => Ok(fields),
+                Ok(()) => {
+                    self.each_growing(slot, |index| _ = index.insert(hash, slot, fields.extent()));
+                    Ok(fields)
+                }
                 Err(_) => {
                     self.free_chain(first);
                     Err(NoRoom::Bound)
@@ -317,6 +328,7 @@ impl Writer {
         let fields = Fields { first: placed?, ..fields };
         self.publish(slot, fields, || {});
         self.index().moved(fields.hash, slot, fields.extent());
+        self.each_growing(slot, |index| index.moved(fields.hash, slot, fields.extent()));
         self.free_chain(before.first);
         Ok(())
     }
@@ -337,6 +349,7 @@ impl Writer {
         // The slot first: from here on no reader finds the entry, neither by its key nor by its version.
         self.publish(slot, Fields::default(), || {});
         self.index().remove(fields.hash, slot);
+        self.each_growing(slot, |index| index.remove(fields.hash, slot));
         self.free_chain(fields.first);
         self.free_slots.push(slot);
         self.len -= 1;
@@ -355,6 +368,7 @@ impl Writer {
             });
         });
         self.chunks.iter().for_each(|run| self.zero(*run));
+        self.give_up_growth();
         let mut kept: Vec<Run> = self.kept_runs().collect();
         kept.sort_unstable();
         let memory = Memory { words: self.region.words(), geometry: self.geometry };
@@ -374,12 +388,14 @@ impl Writer {
 
     fn index(&self) -> Index<'_> {
         let state = State::unpack(self.memory().state().load(Ordering::Relaxed));
-        Index::new(self.memory(), state.bits)
+        Index::new(self.memory(), state.second, state.bits)
     }
 
     /// The granules that never become those of an entry.
     fn kept_runs(&self) -> impl Iterator<Item = Run> {
-        std::iter::once(CHANGES).chain(self.slot_runs.iter().chain(&self.chunks).copied())
+        let growing = self.growth.iter().flat_map(|growth| &growth.chunks);
+        let runs = self.slot_runs.iter().chain(&self.chunks).chain(&self.spare).chain(growing);
+        std::iter::once(CHANGES).chain(runs.copied())
     }
 
     /// See [`SlotCell::publish`].

@@ -28,6 +28,9 @@ impl Writer {
             assert_eq!(found.ok().flatten(), Some(slot), "every entry is in the index");
             let told = self.index().extent(fields.hash, slot).map(|run| run.at);
             assert_eq!(told, Some(fields.extent().at), "and so is its place");
+            self.each_growing(slot, |index| {
+                assert_eq!(index.extent(fields.hash, slot).map(|run| run.at), told, "also where it grows");
+            });
         }
         assert_eq!(len, self.len);
         let slots: usize = self.slot_runs.iter().map(|run| slots_of(*run).count()).sum();
