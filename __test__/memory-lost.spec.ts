@@ -290,29 +290,32 @@ unlimited('a host without free descriptors serves over the socket', async (t) =>
   t.is(await host.call({ namespace }, 'getSync', 'key'), 'old');
 });
 
-unlimited('more namespaces than descriptors leave some to the application of the host, and to new clients', async (t) => {
-  const [endpoint, namespace] = [newEndpoint(), unique()];
-  const host = await hostAt(endpoint, namespace, 'old', { limit: '-n 128', env: ANYHOW });
-  const tenants = await host.run(async ({ cache, require }) => {
-    for (let index = 0; index < 200; index++) await cache({ namespace: `tenant:${index}` }).set('key', index);
-    require('node:fs').closeSync(require('node:fs').openSync('/dev/null'));
-    return require('node:child_process').execFileSync('true').length;
-  });
-  t.is(tenants, 0);
-  const client = await agents.spawn('process.cjs', { limit: '-n 128', env: ANYHOW });
-  const transports = await client.run(
-    async ({ cache }, options) => {
-      const all = Array.from({ length: 200 }, (_, index) => cache({ ...options, namespace: `tenant:${index}` }));
-      await Promise.all(all.map((one) => one.ready));
-      const values = await Promise.all(all.map((one) => one.get('key')));
-      if (!values.every((value, index) => value === index)) throw new Error(`wrong values: ${values}`);
-      return all.map((one) => one.transport);
-    },
-    { ...patient(), endpoint },
-  );
-  const shared = transports.filter((transport) => transport === 'shared').length;
-  t.true(shared > 20 && shared <= 64, `${shared} of ${transports.length} are shared`);
-});
+unlimited(
+  'more namespaces than descriptors leave some to the application of the host, and to new clients',
+  async (t) => {
+    const [endpoint, namespace] = [newEndpoint(), unique()];
+    const host = await hostAt(endpoint, namespace, 'old', { limit: '-n 128', env: ANYHOW });
+    const tenants = await host.run(async ({ cache, require }) => {
+      for (let index = 0; index < 200; index++) await cache({ namespace: `tenant:${index}` }).set('key', index);
+      require('node:fs').closeSync(require('node:fs').openSync('/dev/null'));
+      return require('node:child_process').execFileSync('true').length;
+    });
+    t.is(tenants, 0);
+    const client = await agents.spawn('process.cjs', { limit: '-n 128', env: ANYHOW });
+    const transports = await client.run(
+      async ({ cache }, options) => {
+        const all = Array.from({ length: 200 }, (_, index) => cache({ ...options, namespace: `tenant:${index}` }));
+        await Promise.all(all.map((one) => one.ready));
+        const values = await Promise.all(all.map((one) => one.get('key')));
+        if (!values.every((value, index) => value === index)) throw new Error(`wrong values: ${values}`);
+        return all.map((one) => one.transport);
+      },
+      { ...patient(), endpoint },
+    );
+    const shared = transports.filter((transport) => transport === 'shared').length;
+    t.true(shared > 20 && shared <= 64, `${shared} of ${transports.length} are shared`);
+  },
+);
 
 unlimited('a host with a file size limit serves over the socket, and is not killed by SIGXFSZ', async (t) => {
   const [endpoint, namespace] = [newEndpoint(), unique()];

@@ -229,6 +229,23 @@ test('a file that cannot be written causes a warning at once and at the end, but
   t.is(quiet.stderr, 'CC_SNAPSHOT_FAILED\nCC_SNAPSHOT_FAILED\n', 'also the last one reaches listeners');
 });
 
+unix('the second of two running hosts with one path is warned of the first', async (t) => {
+  const file = path.join(directoryFor(t), 'snapshot');
+  const first = await agents.spawn();
+  await first.call(options(file, INTERVAL), 'set', 'key', 1);
+  const pid = await first.run(() => process.pid);
+  const second = await agents.spawn();
+  const [code, message] = await second.run(async ({ cache }, options) => {
+    const warned = new Promise<string[]>((resolve) => {
+      process.on('warning', (warning) => resolve([(warning as { code?: string }).code!, warning.message]));
+    });
+    cache(options);
+    return warned;
+  }, options(file));
+  t.is(code, 'CC_SNAPSHOT_SHARED');
+  t.true(message!.includes(file) && message!.includes(`process ${pid}`), message);
+});
+
 linux('a file that cannot be removed is not used', async (t) => {
   if (process.getuid?.() === 0) return t.pass('root may remove everything');
   const directory = directoryFor(t);

@@ -212,9 +212,8 @@ impl Drop for Full {
 fn a_directory_for_temporary_files_that_is_full_is_passed_over() {
     // With room for nothing, for the base, and for the host's directory in it but no secret.
     for inodes in [0, 1, 2] {
-        let Some(full) = Full::mount(inodes) else {
-            return eprintln!("skipped: nothing can be mounted here");
-        };
+        // Only root may mount.
+        let Some(full) = Full::mount(inodes) else { return };
         let other = TempDir::new();
         let temp_dirs = vec![full.0.path().to_owned(), other.path().to_owned()];
         let endpoint = HostEndpoint::create(None, &BaseFacts { temp_dirs, ..BaseFacts::default() }).unwrap();

@@ -288,7 +288,6 @@ mod unix {
 /// Where private tables lie: side by side and apart from all else. The kernel makes such neighbours one mapping, so that
 /// any number of them uses up hardly any of the mappings that a process may have.
 #[cfg(unix)]
-#[cfg_attr(loom, expect(dead_code, reason = "the models run on the heap"))]
 mod neighbours {
     use std::ffi::c_void;
     use std::ptr::{null_mut, without_provenance_mut};

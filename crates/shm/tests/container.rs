@@ -1,6 +1,7 @@
 //! A process in a container whose memory limit is below what the table may take. The kernel kills what exceeds it.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![expect(clippy::print_stderr, reason = "why a test was skipped")]
 
 #[path = "support/child.rs"]
 mod child;

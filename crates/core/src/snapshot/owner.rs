@@ -1,6 +1,8 @@
 //! Which process saves to a path: two hosts with one path would overwrite each other's snapshots. A file beside the
 //! snapshot is locked and has the number of the process; the system releases the lock however that one ends.
 
+#![cfg_attr(not(unix), allow(dead_code, reason = "no path is claimed"))]
+
 use std::path::Path;
 
 /// What an attempt to become the owner of a path led to.

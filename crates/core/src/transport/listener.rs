@@ -119,7 +119,6 @@ impl Caller {
 
     /// Not told on this system.
     #[cfg(not(target_os = "linux"))]
-    #[expect(clippy::unused_self, reason = "as on Linux")]
     pub(crate) fn process(&self) -> Option<i32> {
         None
     }

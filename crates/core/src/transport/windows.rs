@@ -45,7 +45,6 @@ impl Listener {
     }
 
     /// Pipes need no spare descriptors.
-    #[expect(clippy::unused_self, reason = "as on other systems")]
     pub(crate) fn keep_spares(&self) {}
 }
 
@@ -55,7 +54,6 @@ pub struct Caller(local::Stream);
 
 impl Caller {
     /// Not told on this system.
-    #[expect(clippy::unused_self, reason = "as on other systems")]
     pub(crate) fn process(&self) -> Option<i32> {
         None
     }
