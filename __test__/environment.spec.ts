@@ -153,3 +153,14 @@ asRoot('a helper of another user is refused in the same way', async (t) => {
   t.like(outcome, CLEAN);
   t.regex(outcome.stdout, new RegExp(`^ERR_CC_FOREIGN_PEER .*user 0, .*user ${FOREIGN_UID}`));
 });
+
+test.serial('a process that may not load addons is told which flag allows them', async (t) => {
+  const load = `try { require(${JSON.stringify(ROOT)}) } catch ({ code, message }) { console.log(code, message) }`;
+  const permission = process.allowedNodeEnvironmentFlags.has('--permission')
+    ? '--permission'
+    : '--experimental-permission';
+  for (const flags of [['--no-addons'], [permission, '--allow-fs-read=*']]) {
+    const { stdout } = await node([...flags, '--no-warnings', '-e', load]);
+    t.regex(stdout, /^ERR_CC_NATIVE_MISSING .*--allow-addons/, flags.join(' '));
+  }
+});

@@ -433,6 +433,28 @@ each('aborting the leader aborts its fetcher and passes the load on', async (t, 
   t.is(await within(waiter, 'takeover'), 'from the waiter');
 });
 
+each('one signal can abort many fetches, without a warning of a leak', async (t, { open }) => {
+  const cache = await open();
+  const controller = new AbortController();
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => void warnings.push(warning);
+  process.on('warning', onWarning);
+  t.teardown(() => process.off('warning', onWarning));
+  const fetches = Array.from({ length: 30 }, (_, key) =>
+    cache.fetch(key, () => new Promise(() => {}), { signal: controller.signal }),
+  );
+  t.is(getEventListeners(controller.signal, 'abort').length, 1);
+  const reason = new Error('enough');
+  controller.abort(reason);
+  const ends = await Promise.allSettled(fetches);
+  t.true(ends.every((end) => end.status === 'rejected' && end.reason === reason));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.deepEqual(
+    warnings.filter(({ name }) => name === 'MaxListenersExceededWarning'),
+    [],
+  );
+});
+
 each('a signal has no listeners after the fetch has ended', async (t, { open }) => {
   const cache = await open();
   const controller = new AbortController();

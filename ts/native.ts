@@ -90,12 +90,31 @@ function checked(loaded: unknown): typeof Binding {
 /** Explains why the binding could not be loaded, and what to do about it. */
 function missing(cause: unknown): Error {
   const addon = `the native addon of clustered-cache for ${process.platform}-${process.arch} could not be loaded`;
-  const remedy = isBundled()
+  return codedError('ERR_CC_NATIVE_MISSING', addon + remedy(), { cause });
+}
+
+function remedy(): string {
+  if (areAddonsDisabled()) {
+    return (
+      ', because this process may not load addons; start it with --allow-addons in addition to --permission, and ' +
+      'without --no-addons'
+    );
+  }
+  return isBundled()
     ? ', because a bundler has put the package into its output, where its addon is not; leave it out and install it next ' +
-      "to the output: external: ['clustered-cache'] in esbuild, externals: { 'clustered-cache': 'commonjs clustered-cache' } " +
-      "in webpack, serverExternalPackages: ['clustered-cache'] in Next.js"
+        "to the output: external: ['clustered-cache'] in esbuild, externals: { 'clustered-cache': 'commonjs clustered-cache' } " +
+        "in webpack, serverExternalPackages: ['clustered-cache'] in Next.js"
     : '; reinstall with optional dependencies (npm install --include=optional), on the platform it runs on';
-  return codedError('ERR_CC_NATIVE_MISSING', addon + remedy, { cause });
+}
+
+/** Whether Node refuses every addon. */
+function areAddonsDisabled(): boolean {
+  try {
+    process.dlopen({ exports: {} }, './no-addon.node');
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ERR_DLOPEN_DISABLED';
+  }
+  return false;
 }
 
 /** Whether this code runs outside its package. An ES module that a bundler wrote has no `__dirname`. */

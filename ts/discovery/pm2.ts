@@ -8,6 +8,7 @@ import { readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { isMainThread } from 'node:worker_threads';
+import { isStartedThroughTools, systemAncestor } from './ancestors.js';
 import { native } from '../native.js';
 import { clusterInUse } from './cluster-module.js';
 
@@ -36,12 +37,24 @@ function keyOfInstance(): string | null {
   const { createHash } = require('node:crypto') as { createHash: typeof CreateHash };
   // Only these are the same in all instances, survive reloads, restarts and resurrections, and differ between apps.
   return createHash('sha256')
-    .update(['v1', 'pm2', real(home), namespace, name].join('\0'))
+    .update(['v1', 'pm2', real(home), namespace, name, ...appFile()].join('\0'))
     .digest('hex')
     .slice(0, native.ELECTION_KEY_DIGITS);
 }
 
-/** Children of an instance inherit its environment, but not its parent. */
+/**
+ * The file that PM2 names after the app, without the number of the instance. Where two apps set the same variable `name`
+ * in their own environment, it still differs.
+ */
+function appFile(): string[] {
+  const { pm_pid_path: file } = process.env;
+  return file === undefined ? [] : [file.replace(/-\d+\.pid$/, '')];
+}
+
+/**
+ * Children of an instance inherit its environment, but not its parent. An application that is started through a tool is
+ * the instance in place of the tool.
+ */
 function isInstance(home: string): boolean {
   let daemon: string;
   try {
@@ -49,7 +62,7 @@ function isInstance(home: string): boolean {
   } catch {
     return isLikelyInstance();
   }
-  return daemon === String(process.ppid);
+  return daemon === String(process.ppid) || (isStartedThroughTools(Number(daemon), systemAncestor) ?? false);
 }
 
 /** For instances under a user who cannot read the daemon's files. */

@@ -12,6 +12,7 @@ import { encodeFor } from '../values/place.js';
 import type { Encoded } from '../values/plain.js';
 import { encodeError } from '../values/remote-error.js';
 import { isOversize } from '../values/size.js';
+import { whenAborted } from './abort.js';
 import type { Key } from './entries.js';
 import { completeLease, giveBack, type FetchContext } from './lease.js';
 import { CANCEL_WAIT, FETCH, type Found } from './loading.js';
@@ -77,11 +78,11 @@ async function untilAborted<T>(context: FetchContext, id: number, found: Promise
   const onAbort = () => {
     if (context.link.abandon(id, signal.reason)) cancelWait(context, id);
   };
-  signal.addEventListener('abort', onAbort, { once: true });
+  const stopListening = whenAborted(signal, onAbort);
   try {
     return await found;
   } finally {
-    signal.removeEventListener('abort', onAbort);
+    stopListening();
   }
 }
 
@@ -135,9 +136,7 @@ async function load<K, V>(key: K, fetcher: Fetcher<K, V>, signal?: AbortSignal):
   signal.throwIfAborted();
   let stopListening = () => {};
   const aborted = new Promise<never>((_, reject) => {
-    const onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
-    stopListening = () => signal.removeEventListener('abort', onAbort);
+    stopListening = whenAborted(signal, () => reject(signal.reason as Error));
   });
   try {
     return await Promise.race([fetcher(key, { signal }), aborted]);

@@ -195,6 +195,8 @@ pub const ELECTED_TICK: Duration = Duration::from_millis(100);
 /// An elected host looks this often whether directory and socket are still its own. A process that starts while they are
 /// missing could become another host.
 pub const ELECTED_CHECK: Duration = Duration::from_millis(100);
+/// The directory of an election is removed this long after a process has last become its host, if none takes part.
+pub const ELECTION_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Any other host looks this often whether new clients find it.
 pub const HOST_CHECK: Duration = Duration::from_secs(1);
 /// A leaving host's call returns at most this much later than it was given time for: its last replies are on their way.

@@ -4,11 +4,12 @@
 
 mod support;
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{ClientConfig, Target};
@@ -319,6 +320,35 @@ fn a_host_in_whose_place_another_was_elected_ends_its_term() {
     assert_eq!(displaced.ends(), before);
     drop(other.expect("one attempt is faster than the check of the host"));
     assert_ne!(displaced.hosts(), before);
+}
+
+#[test]
+fn the_directory_of_an_application_that_was_deleted_is_removed_by_the_next_host() {
+    let _watch = watch("the_directory_of_an_application_that_was_deleted_is_removed_by_the_next_host");
+    let directory = TempDir::new();
+    let election_of = |digit: &str| {
+        let facts = BaseFacts::default();
+        ElectionDirectory::find(Some(&directory.path().join("base")), &facts, &digit.repeat(32)).unwrap()
+    };
+    let (deleted, recent, living, strange) =
+        (election_of("a"), election_of("b"), election_of("c"), election_of("d"));
+    for ended in [&deleted, &recent, &strange] {
+        let (contender, _) = Contender::hosting(ended);
+        drop(contender);
+    }
+    let (_host, _) = Contender::hosting(&living);
+    fs::write(directory_of(&strange).join("of another program"), "").unwrap();
+    let long_ago = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for old in [&deleted, &living, &strange] {
+        File::open(directory_of(old)).unwrap().set_modified(long_ago).unwrap();
+    }
+    let (_next, _) = Contender::hosting(&election_of("e"));
+    assert!(!directory_of(&deleted).exists());
+    assert!(directory_of(&recent).join("secret").exists());
+    assert!(living.socket().exists());
+    assert!(directory_of(&strange).join("of another program").exists());
+    // It comes back with its application.
+    Contender::hosting(&deleted);
 }
 
 #[test]

@@ -122,6 +122,12 @@ impl OwnDirectory {
         rustix::fs::fstat(&self.descriptor).ok().map(|stat| file_id(&stat))
     }
 
+    /// When something in it was last created, renamed or removed, in seconds of the file system's clock.
+    #[expect(clippy::unnecessary_cast, reason = "the field has another width on other systems")]
+    pub(super) fn modified(&self) -> Option<u64> {
+        rustix::fs::fstat(&self.descriptor).ok().map(|stat| stat.st_mtime as u64)
+    }
+
     /// Is the directory at [`Self::path`] still this one?
     pub(super) fn is_at_its_path(&self) -> bool {
         let found = rustix::fs::lstat(&self.path).ok().map(|stat| file_id(&stat));

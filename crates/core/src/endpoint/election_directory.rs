@@ -1,4 +1,5 @@
-//! The directory in which equal processes elect their host: they all find it by the same key, and it is never removed.
+//! The directory in which equal processes elect their host: they all find it by the same key. It is removed only
+//! after no process has taken part for long.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The start of the directory's name, before the key. Without it the directory would look like that of a single host,
 /// which is removed.
-const PREFIX: &str = "e";
+pub(super) const PREFIX: &str = "e";
 /// Bytes of the directory and its socket after those of the base: two separators, the name, the socket's name.
 const PATH_TAIL: usize = PREFIX.len() + ELECTION_KEY_DIGITS + 3;
 
@@ -81,9 +82,13 @@ pub(super) fn election_secret(directory: &OwnDirectory) -> Result<Secret> {
     ))
 }
 
-fn check_key(key: &str) -> Result<()> {
+pub(super) fn is_election_key(key: &str) -> bool {
     let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
-    if key.len() == ELECTION_KEY_DIGITS && key.bytes().all(is_digit) {
+    key.len() == ELECTION_KEY_DIGITS && key.bytes().all(is_digit)
+}
+
+fn check_key(key: &str) -> Result<()> {
+    if is_election_key(key) {
         return Ok(());
     }
     Err(Error::new(

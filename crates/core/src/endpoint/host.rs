@@ -14,7 +14,7 @@ use super::directory::{FileId, OwnDirectory, file_id, is_socket, try_lock};
 use super::election_directory::{ElectionDirectory, election_secret};
 use super::host_record::HostRecord;
 use super::secret_file::{SECRET_NAME, SOCKET_NAME, beside, create_secret, open_secret, split_socket_path};
-use super::sweep::sweep;
+use super::sweep::{sweep, sweep_elections};
 use super::{BaseFacts, Secret, random_name};
 use crate::config::MAX_NAME_ATTEMPTS;
 use crate::error::{Error, ErrorKind, Result};
@@ -283,6 +283,9 @@ impl HostEndpoint {
             return Err(Error::system(format!("cannot create {}", self.path.display()), error.into()));
         }
         *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        if matches!(place.hold, Hold::ElectionDirectory) {
+            sweep_elections(directory);
+        }
         Ok(listener)
     }
 

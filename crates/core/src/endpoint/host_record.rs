@@ -28,7 +28,9 @@ pub(super) enum HostRecord {
 }
 
 impl HostRecord {
-    fn name(self) -> &'static OsStr {
+    pub(super) const ALL: [Self; 2] = [Self::Saved, Self::Persist];
+
+    pub(super) fn name(self) -> &'static OsStr {
         OsStr::new(match self {
             Self::Saved => "saved",
             Self::Persist => "persist",
