@@ -148,3 +148,20 @@ each('methods that return a promise reject instead of throwing', async (t, { ope
     await t.throwsAsync(answer);
   }
 });
+
+each(
+  'a prefix that ends within a character is refused, and one that ends before or after it is not',
+  async (t, { open }) => {
+    const cache = await open();
+    await cache.set('a🔑', 1);
+    await cache.set('a\udd11', 2);
+    for (const prefix of ['a\ud83d', '\ud83d', 'a🔑\ud83d']) {
+      for (const method of ['keys', 'values', 'entries', 'clear'] as const) {
+        await failsWith(t, () => cache[method]({ prefix }), 'ERR_CC_INVALID_ARGUMENT', /surrogate pair/);
+      }
+    }
+    t.deepEqual(await cache.keys({ prefix: 'a🔑' }), ['a🔑']);
+    t.deepEqual(await cache.keys({ prefix: 'a\udd11' }), ['a\udd11']);
+    t.is((await cache.keys({ prefix: 'a' })).length, 2);
+  },
+);

@@ -229,6 +229,79 @@ each('at most max values are kept, and recently read ones stay', async (t, { ope
   t.true((await ten.stats()).near.hits - before <= 10);
 });
 
+// --- how much is kept -----------------------------------------------------------------------------------------------
+
+each('at most maxSize bytes are kept, and recently read values stay', async (t, { open, role }) => {
+  const cache = await open({ near: { maxSize: 20_000 } });
+  const value = (index: number) => ({ index, text: `${index}`.padEnd(1_000, 'x') });
+  await cache.mSet(Array.from({ length: 100 }, (_, index) => [index, value(index)]));
+  const hot = await cache.get(0);
+  for (let index = 1; index < 100; index += 1) {
+    t.deepEqual(await cache.get(index), value(index));
+    if (keeps(role) && (await cache.get(0)) !== hot) return t.fail(`the hot key went at ${index}`);
+  }
+  const before = (await cache.stats()).near.hits;
+  for (let index = 1; index < 100; index += 1) await cache.get(index);
+  t.true((await cache.stats()).near.hits - before <= 20);
+  await cache.set('large', 'x'.repeat(30_000));
+  t.is((await cache.get('large')) as string, 'x'.repeat(30_000));
+  if (keeps(role)) t.is(await cache.get(0), hot, 'a value that is too large pushes nothing out');
+});
+
+/** The garbage collector, called. */
+async function collector(): Promise<() => void> {
+  setFlagsFromString('--expose-gc');
+  return (await import('node:vm')).runInNewContext('gc') as () => void;
+}
+
+each.serial('a near cache takes no more memory than its namespace, by default', async (t, { open }) => {
+  const gc = await collector();
+  const heap = () => (gc(), gc(), process.memoryUsage().heapUsed / 2 ** 20);
+  const cache = await open({ ...NEAR, maxSize: 8 * 2 ** 20 });
+  const before = heap();
+  const kinds: ((index: number) => unknown)[] = [
+    (index) => ({ index, html: `${index}`.padEnd(500_000, 'x') }),
+    (index) => ({ index, html: `${index}`.padEnd(250_000, 'ж') }),
+    (index) => Array.from({ length: 5_000 }, (_, at) => ({ index, at })),
+    (index) => Array.from({ length: 20_000 }, (_, at) => at / (index + 3)),
+    (index) => ({ index, at: Array.from({ length: 2_000 }, () => ({ a: [] })) }),
+  ];
+  for (const [kind, make] of kinds.entries()) {
+    for (let index = 0; index < 60; index += 1) {
+      await cache.set(`${kind}:${index}`, make(index));
+      await cache.get(`${kind}:${index}`);
+    }
+    const grown = heap() - before;
+    t.true(grown < 24, `kind ${kind}: the heap grew by ${Math.round(grown)} MiB`);
+  }
+});
+
+each.serial(
+  'what was evicted or has expired does not stay, although it is not read again',
+  async (t, { open, role }) => {
+    t.pass();
+    if (!keeps(role)) return;
+    const gc = await collector();
+    /** Stores and reads a value, and keeps it only weakly. */
+    const kept = async (cache: AnyCache, key: string) => {
+      await cache.set(key, { key });
+      const value = (await cache.get(key)) as object;
+      t.is(await cache.get(key), value);
+      return new WeakRef(value);
+    };
+    const expiring = await open({ ...NEAR, ttl: 3_000 });
+    const small = await open({ ...NEAR, max: 3 });
+    const values = [await kept(expiring, 'a'), await kept(small, 'b'), await kept(small, 'c')];
+    // It reports the reads first, which would otherwise make the values recent later.
+    await small.stats();
+    for (const key of ['d', 'e', 'f']) await small.set(key, key);
+    await until('collection', () => {
+      gc();
+      return values.every((value) => value.deref() === undefined);
+    });
+  },
+);
+
 each('values are not kept if reads restart their time to live', async (t, { open }) => {
   for (const option of ['updateAgeOnGet', 'updateAgeOnHas']) {
     const cache = await open({ ...NEAR, [option]: true, ttl: 600_000 });
@@ -514,8 +587,7 @@ each('tables larger than the part that JavaScript sees are read like any other',
 each.serial('memory of the host is released when no kept value refers to it', async (t, { open, role }) => {
   t.pass();
   if (!keeps(role) || process.platform !== 'linux') return;
-  setFlagsFromString('--expose-gc');
-  const gc = (await import('node:vm')).runInNewContext('gc') as () => void;
+  const gc = await collector();
   const mapped = () =>
     readFileSync('/proc/self/maps', 'latin1')
       .split('\n')

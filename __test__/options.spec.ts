@@ -299,3 +299,17 @@ test('an option with an accessor is read once', async (t) => {
   t.is(asked, 1);
   await cache.close();
 });
+
+test('a namespace whose name has lone surrogates is refused, so that no two names mean one namespace', async (t) => {
+  for (const namespace of ['\ud800', '\udc00', 'a\udfffb', '\udc00\ud800']) {
+    await failsWith(t, () => new ClusteredCache({ namespace }), 'ERR_CC_INVALID_OPTION', /`namespace`.*surrogates/);
+  }
+  await new ClusteredCache({ namespace: `${process.pid} 🔑` }).close();
+});
+
+test('a bound of the near cache that is none is refused by its name', async (t) => {
+  for (const maxSize of [0, -1, 1.5, '5', null, Infinity]) {
+    const near = { maxSize } as never;
+    await failsWith(t, () => new ClusteredCache({ near }), 'ERR_CC_INVALID_OPTION', /`near\.maxSize`/);
+  }
+});

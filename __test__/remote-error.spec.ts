@@ -93,6 +93,9 @@ test('an error that cannot be passed in full arrives with name, message and code
   const cyclic: Error & { cause?: unknown } = new Error('cyclic');
   cyclic.cause = cyclic;
   t.is(received(cyclic).cause.message, 'cyclic');
+  const both = new AggregateError([], 'both');
+  both.errors = [both, both, new Error('other')];
+  t.is(received(both).errors[0].message, 'both');
 });
 
 test('values that are no errors arrive as they are, or as text', (t) => {

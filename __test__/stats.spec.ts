@@ -19,6 +19,7 @@ each('stats start at zero', async (t, { open }) => {
     expirations: 0,
     refused: 0,
     fetches: { leads: 0, waits: 0, takeovers: 0 },
+    undecodable: 0,
     near: { hits: 0 },
   });
   t.true(Number.isSafeInteger(clients) && clients >= 0);

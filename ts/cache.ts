@@ -144,7 +144,6 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions): Promise<V | undefined> {
     if (this.closedError) return Promise.reject(this.closedError);
-    const { link, handle, native, policy, leases, near } = this;
-    return fetchOnce({ link, handle, native, policy, leases, near }, key, fetcher, options);
+    return fetchOnce(this.loading, key, fetcher, options);
   }
 }

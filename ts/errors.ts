@@ -18,6 +18,7 @@ const CLASS_OF_CODE = {
   ERR_CC_NOT_HOST: 'Error',
   ERR_CC_NO_SHARED_TABLE: 'Error',
   ERR_CC_CLOSED: 'Error',
+  ERR_CC_RECURSIVE_FETCH: 'Error',
   ERR_CC_NATIVE_MISSING: 'Error',
   ERR_CC_NO_HOST: 'Error',
   ERR_CC_TIMEOUT: 'Error',
@@ -42,8 +43,18 @@ export type ErrorCode = keyof typeof CLASS_OF_CODE;
 /** Marks the errors of this package, whichever copy of it created them. */
 const MARK: unique symbol = Symbol.for('clustered-cache.error') as never;
 
-/** What every error of this package has. */
-export interface CodedError extends Error {
+/** What an operation was about that failed. */
+export interface ErrorPlace {
+  /** The namespace. */
+  readonly namespace?: string;
+  /** The key, for an operation on one key. */
+  readonly key?: string | number;
+  /** The method that was called. */
+  readonly operation?: string;
+}
+
+/** What every error of this package has. Errors of an operation also tell what it was about. */
+export interface CodedError extends Error, ErrorPlace {
   /** Stable code, see `docs/errors.md`. */
   readonly code: ErrorCode;
 }
@@ -51,6 +62,9 @@ export interface CodedError extends Error {
 /** An error that is not a mistake in the call: a limit, a lost host, a refused peer. Tell them apart by `code`. */
 export class ClusteredCacheError extends Error implements CodedError {
   readonly code: ErrorCode;
+  declare readonly namespace?: string;
+  declare readonly key?: string | number;
+  declare readonly operation?: string;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
@@ -98,6 +112,31 @@ export function codedError(code: ErrorCode, message: string, options?: ErrorOpti
 /** The error for an option value that has the right type but is out of bounds. */
 export function rangeError(code: ErrorCode, message: string): CodedError {
   return withCode(new RangeError(message), code);
+}
+
+/**
+ * An error like `error` with another message, which tells its place. The trace of its stack begins below the function
+ * `within`: at the caller of an operation, if that is awaiting it or has not returned yet.
+ */
+export function retold(
+  error: CodedError,
+  message: string,
+  place: ErrorPlace,
+  within: (...args: never[]) => unknown,
+): Error {
+  const options = error.cause === undefined ? undefined : { cause: error.cause };
+  const isRange = types.isNativeError(error) && error instanceof RangeError;
+  const copy = isRange
+    ? withCode(new RangeError(message, options), error.code)
+    : codedError(error.code, message, options);
+  Error.captureStackTrace(copy, within);
+  return withPlace(copy, place);
+}
+
+/** Gives an error its place. */
+export function withPlace<E extends Error>(error: E, place: ErrorPlace): E {
+  for (const [name, value] of Object.entries(place)) Object.defineProperty(error, name, { value, enumerable: true });
+  return error;
 }
 
 /** The code, or `ERR_CC_INTERNAL` for one that this version does not know. */

@@ -10,9 +10,15 @@ export { ClusteredCache, type Listening } from './cache.js';
 export type { BatchEntry } from './cache/batches.js';
 export { memoize, type FetchingCache, type Memoized } from './memoize.js';
 export { wrap, type Codec, type WrappedCache } from './wrap.js';
-export { ClusteredCacheError, isClusteredCacheError, type CodedError, type ErrorCode } from './errors.js';
+export {
+  ClusteredCacheError,
+  isClusteredCacheError,
+  type CodedError,
+  type ErrorCode,
+  type ErrorPlace,
+} from './errors.js';
 export type { CacheStats, Counted, EntryInfo } from './operations/answers.js';
-export type { CacheEvents } from './instance.js';
+export type { CacheEvents, UndecodableEvent } from './instance.js';
 export type { Dump, DumpedEntry } from './operations/scans.js';
 export type { Fetcher, FetcherContext } from './operations/fetch.js';
 export type {

@@ -13,6 +13,7 @@ import {
   type SyncMethodName,
 } from './operations/methods.js';
 import type { BatchOptions, FetchOptions, ScanOptions } from './options/calls.js';
+import { LEFT_OUT, Undecodable } from './values/undecodable.js';
 
 /** How values become what the cache stores, and back. Both may be asynchronous. */
 export interface Codec<V, S = unknown> {
@@ -154,11 +155,11 @@ class View<K extends string | number, V, S> {
     const cache = this.#cache;
     return {
       cache,
-      mGet: async (keys) => new Map(await this.#decodePairs([...(await cache.mGet(keys))])),
+      mGet: (keys) => this.#decodeMany(cache.mGet(keys)),
       mSet: (async (entries: Iterable<BatchEntry<K, V>>, options?: BatchOptions) =>
         cache.mSet(await this.#encodeEntries(entries), options as { each?: false })) as ClusteredCache<K, V>['mSet'],
-      values: async (options) => Promise.all((await cache.values(options)).map((stored) => this.#codec.decode(stored))),
-      entries: async (options) => (await this.#decodePairs(await cache.entries(options))) as [K, V][],
+      values: async (options) => (await this.#decodeAll('values', cache.entries(options))).map(([, value]) => value),
+      entries: (options) => this.#decodeAll('entries', cache.entries(options)),
       fetch: (key, fetcher, options) => this.#fetch(key, fetcher, options),
       scan: (options) => this.#scan(options),
       [Symbol.asyncIterator]: () => this.#scan(),
@@ -169,10 +170,32 @@ class View<K extends string | number, V, S> {
     return stored === undefined ? undefined : await this.#codec.decode(stored);
   }
 
-  #decodePairs(pairs: [K, S | undefined][]): Promise<[K, V | undefined][]> {
+  /** The entries that the codec can decode. */
+  async #decodeAll(operation: string, stored: Promise<[K, S][]> | [K, S][]): Promise<[K, V][]> {
+    const pairs = await this.#decodePairs(operation, await stored);
+    return pairs.filter((pair): pair is [K, V] => !(pair[1] instanceof Undecodable));
+  }
+
+  async #decodeMany(stored: Promise<Map<K, S | undefined>>): Promise<Map<K, V | undefined>> {
+    const pairs = await this.#decodePairs('mGet', [...(await stored)]);
+    return new Map(pairs.map(([key, value]) => [key, value instanceof Undecodable ? undefined : value]));
+  }
+
+  #decodePairs(operation: string, pairs: [K, S | undefined][]): Promise<[K, V | undefined | Undecodable][]> {
     return Promise.all(
-      pairs.map(async ([key, stored]): Promise<[K, V | undefined]> => [key, await this.#decode(stored)]),
+      pairs.map(async ([key, stored]): Promise<[K, V | undefined | Undecodable]> => {
+        try {
+          return [key, await this.#decode(stored)];
+        } catch (error) {
+          this.#leftOut(key, error, operation);
+          return [key, new Undecodable(error)];
+        }
+      }),
     );
+  }
+
+  #leftOut(key: K, error: unknown, operation: string): void {
+    (this.#cache as Partial<Pick<ClusteredCache<K, S>, typeof LEFT_OUT>>)[LEFT_OUT]?.(key, error, operation);
   }
 
   #encodeEntries(entries: Iterable<BatchEntry<K, V>>): Promise<BatchEntry<K, S>[]> {
@@ -186,14 +209,24 @@ class View<K extends string | number, V, S> {
   }
 
   async #fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions): Promise<V | undefined> {
+    let isLoaded = false;
     const encoding: Fetcher<K, S> = async (loadKey, context) => {
+      isLoaded = true;
       const value = await fetcher(loadKey, context);
       return value === undefined ? undefined : await this.#codec.encode(value);
     };
-    return this.#decode(await this.#cache.fetch(key, encoding, options));
+    const stored = await this.#cache.fetch(key, encoding, options);
+    try {
+      return await this.#decode(stored);
+    } catch (error) {
+      // A codec that cannot decode what it has just encoded would fail again.
+      if (isLoaded) throw error;
+      this.#leftOut(key, error, 'fetch');
+    }
+    return this.#decode(await this.#cache.fetch(key, encoding, { ...options, forceRefresh: true }));
   }
 
   async *#scan(options?: ScanOptions): AsyncGenerator<[K, V], void, void> {
-    for await (const [key, stored] of this.#cache.scan(options)) yield [key, await this.#codec.decode(stored)];
+    for await (const entry of this.#cache.scan(options)) yield* await this.#decodeAll('scan', [entry]);
   }
 }

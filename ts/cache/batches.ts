@@ -5,6 +5,8 @@ import { GET, HAS } from '../operations/entries.js';
 import type { Operation } from '../operations/operation.js';
 import type { DumpedEntry } from '../operations/scans.js';
 import type { BatchOptions, EachOptions, EntryOptions } from '../options/calls.js';
+import { placed } from '../values/place.js';
+import { LEFT_OUT, Undecodable, isUndecodable, readable } from '../values/undecodable.js';
 import { CounterMethods } from './counters.js';
 
 /** An entry of a batch; its own options win. */
@@ -12,7 +14,8 @@ export type BatchEntry<K, V> = readonly [key: K, value: V] | readonly [key: K, v
 
 export abstract class BatchMethods<K extends string | number, V> extends CounterMethods<K, V> {
   /**
-   * The values of many keys in one round trip, in the order of the keys; `undefined` for missing entries.
+   * The values of many keys in one round trip, in the order of the keys; `undefined` for missing entries, and for those
+   * that cannot be decoded, of which the event `'undecodable'` tells.
    *
    * @example
    * ```js
@@ -81,22 +84,22 @@ export abstract class BatchMethods<K extends string | number, V> extends Counter
   // --- reads from memory -------------------------------------------------------------------------------------------
 
   #mGetFromMemory(keys: Iterable<K>): Promise<Map<K, V | undefined>> {
-    return this.#fromMemory(keys, (all, values: Map<K, V | undefined>) => {
-      const left = this.near ? all : this.link.readMany(this.native, all, values, GET);
+    return this.#fromMemory('mGet', keys, (all, values: Map<K, V | undefined>) => {
+      const left = this.near ? all : this.link.readMany(this.native, all, values, GET.read, this.policy);
       return left.length > 0 ? this.#readEach(left, values) : [];
     });
   }
 
   #mHasFromMemory(keys: Iterable<K>): Promise<Map<K, boolean>> {
     const { link, native, near, policy } = this;
-    return this.#fromMemory(keys, (all, flags: Map<K, boolean>) => {
+    return this.#fromMemory('mHas', keys, (all, flags: Map<K, boolean>) => {
       const asked: Promise<unknown>[] = [];
       link.takeOver();
       for (const key of all) {
         const flag = near?.peek(key) !== undefined || native.has(key);
         if (flag === true) flags.set(key, true);
         else if (link.isPending) asked.push(this.#later(HAS, key, flags));
-        else flags.set(key, link.immediate(flag, HAS, policy));
+        else flags.set(key, link.immediate(flag, HAS, policy, key));
       }
       return asked;
     });
@@ -104,14 +107,19 @@ export abstract class BatchMethods<K extends string | number, V> extends Counter
 
   /** The results of `read` for the keys, after the host has answered those that memory could not. */
   async #fromMemory<T>(
+    operation: string,
     keys: Iterable<K>,
     read: (keys: K[], found: Map<K, T>) => readonly Promise<unknown>[],
   ): Promise<Map<K, T>> {
     if (this.closedError) throw this.closedError;
     const found = new Map<K, T>();
-    const asked = read(keysOf(keys), found);
-    // No await beyond the necessary ones: until it returns, all these values burden the garbage collector.
-    if (asked.length > 0) await Promise.all(asked);
+    try {
+      const asked = read(keysOf(keys), found);
+      // No await beyond the necessary ones: until it returns, all these values burden the garbage collector.
+      if (asked.length > 0) await Promise.all(asked);
+    } catch (error) {
+      throw placed(error, { namespace: this.namespace, operation });
+    }
     return found;
   }
 
@@ -127,18 +135,35 @@ export abstract class BatchMethods<K extends string | number, V> extends Counter
         link.takeOver();
         const answer = native.get(key);
         if (link.isPending) asked.push(this.#later(operation, key, values));
-        else value = link.immediate(answer, operation, policy);
+        else
+          value = this.#readable(
+            key,
+            readable(() => link.immediate(answer, operation, policy, key)),
+          );
       }
       values.set(key, value as V | undefined);
     }
     return asked;
   }
 
+  /** The value, or `undefined` after telling that it cannot be decoded. */
+  #readable(key: K, value: unknown): unknown {
+    if (!(value instanceof Undecodable)) return value;
+    this[LEFT_OUT](key, value.error, 'mGet');
+    return undefined;
+  }
+
   /** Asks the host for one of several keys and puts the answer at its place in `found`. */
   #later<T>(operation: Operation<unknown, [key: K]>, key: K, found: Map<K, T>): Promise<unknown> {
     // Inserted now, to keep the order of the keys.
     found.set(key, undefined as T);
-    const later = this.call(operation, key).then((answer) => found.set(key, answer as T));
+    const later = this.call(operation, key).then(
+      (answer) => found.set(key, answer as T),
+      (error: unknown) => {
+        if (!isUndecodable(error)) throw error;
+        this[LEFT_OUT](key, error, 'mGet');
+      },
+    );
     // A refused key fails the whole call; the requests for earlier keys are then awaited by no caller.
     later.catch(() => {});
     return later;

@@ -85,7 +85,7 @@ export abstract class EntryMethods<K extends string | number, V> extends Instanc
     if (link.canRead) {
       link.takeOver();
       const flag = this.native.has(key);
-      if (!link.isPending) return link.settled(flag, HAS, policy);
+      if (!link.isPending) return link.settled(flag, HAS, policy, key);
     }
     return this.call(HAS, key);
   }
@@ -106,7 +106,7 @@ export abstract class EntryMethods<K extends string | number, V> extends Instanc
     if (link.canRead) {
       link.takeOver();
       const value = this.native.peek(key);
-      if (!link.isPending) return link.settled(value, PEEK, policy) as Promise<V | undefined>;
+      if (!link.isPending) return link.settled(value, PEEK, policy, key) as Promise<V | undefined>;
     }
     return this.call(PEEK, key) as Promise<V | undefined>;
   }
@@ -184,7 +184,7 @@ export abstract class EntryMethods<K extends string | number, V> extends Instanc
     if (link.canRead) {
       link.takeOver();
       const value = this.native.get(key);
-      if (!link.isPending) return link.settled(value, operation, this.policy) as Promise<V | undefined>;
+      if (!link.isPending) return link.settled(value, operation, this.policy, key) as Promise<V | undefined>;
     }
     return this.call(operation, key) as Promise<V | undefined>;
   }

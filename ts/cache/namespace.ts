@@ -89,7 +89,7 @@ export abstract class NamespaceMethods<K extends string | number, V> extends Sca
   async stats(): Promise<CacheStats> {
     this.near?.report();
     const stats = await this.call(STATS);
-    return { namespace: this.namespace, ...stats, near: { hits: this.near?.hits ?? 0 } };
+    return { namespace: this.namespace, ...stats, undecodable: this.undecodable, near: { hits: this.near?.hits ?? 0 } };
   }
 
   /**

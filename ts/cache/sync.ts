@@ -4,7 +4,7 @@
  * the host, which owns the data, and are made from the definitions of the methods.
  */
 
-import { codedError, type ErrorCode } from '../errors.js';
+import { codedError, withPlace, type ErrorCode } from '../errors.js';
 import { GET, HAS, PEEK } from '../operations/entries.js';
 import { METHODS, type Method, type SyncMethodName } from '../operations/methods.js';
 import type { Operation } from '../operations/operation.js';
@@ -112,7 +112,7 @@ export abstract class SyncMethods<K extends string | number, V> extends Namespac
 
   #answer<T>(method: string, operation: Operation<T, [key: K]>, key: K, value: unknown): T {
     const { link, native, policy } = this;
-    if (link.canRead && !link.isPending) return link.immediate(value, operation, policy);
+    if (link.canRead && !link.isPending) return link.immediate(value, operation, policy, key);
     return link.awaited(this.handle, operation, key, policy, native, () =>
       this.#refusal('ERR_CC_NO_SHARED_TABLE', method, 'there is no shared table to read from'),
     );
@@ -124,9 +124,7 @@ export abstract class SyncMethods<K extends string | number, V> extends Namespac
   }
 
   #refusal(code: ErrorCode, method: string, why: string): Error {
-    return codedError(
-      code,
-      `${method}() was called in a client: ${why}; await ${method.replace('Sync', '')}() instead`,
-    );
+    const message = `${method}() was called in a client: ${why}; await ${method.replace('Sync', '')}() instead`;
+    return withPlace(codedError(code, message), { namespace: this.namespace, operation: method });
   }
 }

@@ -1,10 +1,22 @@
 /** How requests end without an answer from the host. */
 
 import { codedError, isClusteredCacheError, type ErrorCode } from '../errors.js';
-import { REJECT, type Policy, type Settling } from '../operations/operation.js';
+import { REJECT, type Operation, type Policy, type Settling } from '../operations/operation.js';
+import { placed, type Known } from '../values/place.js';
 
 /** How a request ended. */
 export type Outcome<T> = { value: T } | { error: unknown };
+
+/** What an operation is about, for its errors; `key` is for one on one key. */
+export const placeOf = ({ method, partOf }: Settling<unknown>, policy: Policy, key?: unknown): Known => ({
+  namespace: policy.namespace,
+  key,
+  operation: policy.operation ?? method ?? partOf,
+});
+
+/** The key of an operation whose first argument is `first`; `undefined` if it is not about one key. */
+export const keyOf = ({ scope }: Pick<Operation<unknown>, 'scope'>, first: unknown): unknown =>
+  scope === 'Key' ? first : undefined;
 
 /** Returns or throws the outcome, for a caller that waits synchronously. */
 export function settle<T>(outcome: Outcome<T>): T {
@@ -19,10 +31,10 @@ export function fallback<T>(error: Error, { withoutHost: instead }: Settling<T>,
 }
 
 /** The same, for a caller that awaits it. */
-export function withoutHost<T>(failure: Error, operation: Settling<T>, policy: Policy): Promise<T> {
+export function withoutHost<T>(failure: Error, operation: Settling<T>, policy: Policy, key: unknown): Promise<T> {
   const outcome = fallback(failure, operation, policy);
   if ('value' in outcome) return Promise.resolve(outcome.value);
-  const rejected = Promise.reject<T>(outcome.error as Error);
+  const rejected = Promise.reject<T>(placed(outcome.error, placeOf(operation, policy, key)) as Error);
   spare(rejected, outcome.error, policy);
   return rejected;
 }
@@ -33,6 +45,13 @@ export function withoutHost<T>(failure: Error, operation: Settling<T>, policy: P
  */
 export function spare(rejected: Promise<unknown>, error: unknown, { failsafe }: Policy): void {
   if (failsafe === 'resolve' && isLinkFailure(error)) rejected.catch(() => {});
+}
+
+/** The same, for a caller that waits synchronously. */
+export function withoutHostNow<T>(error: Error, operation: Settling<T>, policy: Policy, key: unknown): T {
+  const outcome = fallback(error, operation, policy);
+  if ('error' in outcome) throw placed(outcome.error, placeOf(operation, policy, key));
+  return outcome.value;
 }
 
 /** Codes that mean "the host could not be reached", as opposed to "the host refused". */

@@ -3,12 +3,22 @@
  * deadline or by the loss of the host; native code transports them.
  */
 
-import { answeredError } from '../operations/answers.js';
+import { answeredError, type Read } from '../operations/answers.js';
 import { HOST, PING_HOST } from '../operations/host.js';
 import type { Operation, Policy, Settling } from '../operations/operation.js';
 import { debug } from '../debug.js';
 import { codedError, fromNative, knownCode } from '../errors.js';
-import { fallback, noHostMessage, settle, spare, unknownOutcome, withoutHost, type Outcome } from './failures.js';
+import {
+  fallback,
+  keyOf,
+  noHostMessage,
+  placeOf,
+  settle,
+  unknownOutcome,
+  withoutHost,
+  withoutHostNow,
+  type Outcome,
+} from './failures.js';
 import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from '../native.js';
 import { NearRegistries, type NearRegistry } from '../near/registry.js';
 import { Pending, PendingRequests } from './pending.js';
@@ -169,15 +179,16 @@ export class Link {
     third?: A[2],
     fourth?: A[3],
   ): Promise<T> {
+    const key = keyOf(operation, first);
     try {
       this.#outbox.write(id, handle, operation, first, second, third, fourth);
-      if (this.isHost) return this.outcome(id, this.#outbox.submit(), operation, policy);
+      if (this.isHost) return this.outcome(id, this.#outbox.submit(), operation, policy, key);
       const { reason } = this.#state;
-      if (reason === undefined) return this.#promise(id, operation, policy, true);
+      if (reason === undefined) return this.#promise(id, operation, policy, key, true);
       this.#outbox.discard();
-      return withoutHost(reason, operation, policy);
+      return withoutHost(reason, operation, policy, key);
     } catch (error) {
-      return Promise.reject(placed(error, { key: first, namespace: policy.namespace }) as Error);
+      return Promise.reject(placed(error, placeOf(operation, policy, key)) as Error);
     }
   }
 
@@ -191,12 +202,13 @@ export class Link {
     third?: A[2],
     fourth?: A[3],
   ): T {
+    const key = keyOf(operation, first);
     try {
       this.#outbox.write(this.nextId(), handle, operation, first, second, third, fourth);
-      return this.immediate(this.#outbox.submit(), operation, policy);
     } catch (error) {
-      throw placed(error, { key: first, namespace: policy.namespace });
+      throw placed(error, placeOf(operation, policy, key));
     }
+    return this.immediate(this.#outbox.submit(), operation, policy, key);
   }
 
   /** Sends a message that has no answer, with the next {@link flush}. */
@@ -215,10 +227,10 @@ export class Link {
     this.#outbox.takeOver();
   }
 
-  #promise<T>(id: number, operation: Settling<T>, policy: Policy, holds: boolean): Promise<T> {
+  #promise<T>(id: number, operation: Settling<T>, policy: Policy, key: unknown, holds: boolean): Promise<T> {
     let pending!: Pending;
     const promise = new Promise<T>((resolve, reject) => {
-      pending = new Pending(id, operation, policy, resolve as never, reject, holds);
+      pending = new Pending(id, operation, policy, key, resolve as never, reject, holds);
     });
     pending.promise = promise;
     this.#keep(pending);
@@ -233,53 +245,71 @@ export class Link {
 
   // --- immediate answers -------------------------------------------------------------------------------------------
 
-  /** The outcome of request `id`, from native code's immediate answer. */
-  outcome<T>(id: number, value: unknown, operation: Settling<T>, policy: Policy, holds = true): Promise<T> {
+  /** The outcome of request `id`, from native code's immediate answer. `key`: what the operation is about. */
+  outcome<T>(
+    id: number,
+    value: unknown,
+    operation: Settling<T>,
+    policy: Policy,
+    key?: unknown,
+    holds = true,
+  ): Promise<T> {
     const form = immediateForm(this.#register);
-    if (form !== Form.Pending && form !== Form.Waiting) return this.settled(value, operation, policy);
+    if (form !== Form.Pending && form !== Form.Waiting) return this.settled(value, operation, policy, key);
     const { reason } = this.#state;
     if (reason) {
       this.#forget(id);
-      return withoutHost(reason, operation, policy);
+      return withoutHost(reason, operation, policy, key);
     }
-    const outcome = this.#promise(id, operation, policy, holds);
+    const outcome = this.#promise(id, operation, policy, key, holds);
     if (form === Form.Waiting) this.#wait(id);
     return outcome;
   }
 
   /** The outcome of a request that native code has answered at once, for a caller that awaits it. */
-  settled<T>(value: unknown, operation: Settling<T>, policy: Policy): Promise<T> {
+  settled<T>(value: unknown, operation: Settling<T>, policy: Policy, key?: unknown): Promise<T> {
+    const form = immediateForm(this.#register);
+    if (form === Form.Error) return withoutHost(answeredError(value), operation, policy, key);
     try {
-      if (immediateForm(this.#register) === Form.Error) return withoutHost(answeredError(value), operation, policy);
-      return Promise.resolve(operation.read(immediateForm(this.#register), value, this.#register, IMMEDIATE));
+      return Promise.resolve(operation.read(form, value, this.#register, IMMEDIATE, policy));
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(placed(error, placeOf(operation, policy, key)) as Error);
     }
   }
 
   /** The same, for a caller that does not await it. */
-  immediate<T>(value: unknown, operation: Settling<T>, policy: Policy): T {
+  immediate<T>(value: unknown, operation: Settling<T>, policy: Policy, key?: unknown): T {
     const form = immediateForm(this.#register);
-    if (form === Form.Error) return settle(fallback(answeredError(value), operation, policy));
-    return operation.read(form, value, this.#register, IMMEDIATE);
+    if (form === Form.Error) return withoutHostNow(answeredError(value), operation, policy, key);
+    try {
+      return operation.read(form, value, this.#register, IMMEDIATE, policy);
+    } catch (error) {
+      throw placed(error, placeOf(operation, policy, key));
+    }
   }
 
-  /** What memory holds for the key, if it can answer `operation`, which loads a missing value. */
-  found<T>(cache: NativeCache, key: unknown, operation: Settling<T>): T | undefined {
+  /** What memory holds for the key, read by `operation`, for a caller that loads a missing value. */
+  found<T>(cache: NativeCache, key: unknown, { read }: Settling<T>, policy: Policy): T | undefined {
     if (!this.canRead) return undefined;
     this.takeOver();
     const value = cache.find(key);
     const form = immediateForm(this.#register);
     if (form === Form.Pending) return undefined;
     if (form === Form.Error) throw answeredError(value);
-    return operation.read(form, value, this.#register, IMMEDIATE);
+    return read(form, value, this.#register, IMMEDIATE, policy);
   }
 
   /** Adds the values of `keys` that `cache` can read from memory to `values`, in order, and returns the other keys. */
-  readMany<K>(cache: NativeCache, keys: K[], values: Map<K, unknown>, { read }: Settling<unknown>): K[] {
+  readMany<K extends string | number>(
+    cache: NativeCache,
+    keys: K[],
+    values: Map<K, unknown>,
+    read: Read<unknown>,
+    policy: Policy,
+  ): K[] {
     if (!this.canRead) return keys;
     this.takeOver();
-    return readMany(cache, this.#register, keys, values, read);
+    return readMany(cache, this.#register, keys, values, read, policy);
   }
 
   /**
@@ -312,19 +342,19 @@ export class Link {
     if (isConnected && cache.sharing() !== Sharing.Without) {
       const id = this.nextId();
       this.#outbox.write(id, handle, operation, key);
-      return this.#block(id, operation, policy);
+      return this.#block(id, operation, policy, key);
     }
-    if (reason) return settle(fallback(reason, operation, policy));
+    if (reason) return withoutHostNow(reason, operation, policy, key);
     if (isConnected || !hasConnected) throw refusal();
     const lost = codedError('ERR_CC_DISCONNECTED', 'the connection to the host is lost; it is restored by itself');
-    return settle(fallback(lost, operation, policy));
+    return withoutHostNow(lost, operation, policy, key);
   }
 
-  #block<T>(id: number, operation: Settling<T>, policy: Policy): T {
+  #block<T>(id: number, operation: Settling<T>, policy: Policy, key: unknown): T {
     const outcomes: Outcome<T>[] = [];
     const resolve = (value: T) => outcomes.push({ value });
     const reject = (error: unknown) => outcomes.push({ error });
-    const pending = new Pending(id, operation, policy, resolve as never, reject, false);
+    const pending = new Pending(id, operation, policy, key, resolve as never, reject, false);
     this.#batch.end();
     pending.deadline = now() + policy.timeout;
     this.#pending.add(pending);
@@ -416,9 +446,9 @@ export class Link {
     if (!pending) return this.#onOrphan(id, form, numbers[at] as number);
     try {
       if (form === Form.Error) end(pending, fallback(answeredError(value), pending.operation, pending.policy));
-      else pending.resolve(pending.operation.read(form, value, numbers, at) as never);
+      else pending.resolve(pending.operation.read(form, value, numbers, at, pending.policy) as never);
     } catch (error) {
-      pending.reject(error);
+      pending.fail(error);
     }
   };
 
@@ -546,7 +576,6 @@ export class Link {
 
 /** Ends a waiting request. */
 function end(pending: Pending, outcome: Outcome<unknown>): void {
-  if ('value' in outcome) return pending.resolve(outcome.value as never);
-  pending.reject(outcome.error);
-  if (pending.promise) spare(pending.promise, outcome.error, pending.policy);
+  if ('error' in outcome) pending.fail(outcome.error);
+  else pending.resolve(outcome.value as never);
 }

@@ -2,6 +2,8 @@
 
 import type { Policy, Settling } from '../operations/operation.js';
 import { clearTimeout, now, setTimeout } from '../time.js';
+import { placed, rejection } from '../values/place.js';
+import { placeOf, spare } from './failures.js';
 
 /** A waiting request. */
 export class Pending {
@@ -14,6 +16,8 @@ export class Pending {
   waits = false;
   readonly operation: Settling<unknown>;
   readonly policy: Policy;
+  /** The key, if it is about one. */
+  readonly key: unknown;
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
   /** Whether it keeps the process alive. */
@@ -25,6 +29,7 @@ export class Pending {
     id: number,
     operation: Settling<unknown>,
     policy: Policy,
+    key: unknown,
     resolve: (value: never) => void,
     reject: (error: unknown) => void,
     holds: boolean,
@@ -32,9 +37,18 @@ export class Pending {
     this.id = id;
     this.operation = operation;
     this.policy = policy;
+    this.key = key;
     this.resolve = resolve;
     this.reject = reject;
     this.holds = holds;
+  }
+
+  /** Ends it with an error of its own, which names its place. */
+  fail(error: unknown): void {
+    const place = placeOf(this.operation, this.policy, this.key);
+    const { promise, policy } = this;
+    if (promise) this.resolve(rejection(error, place, () => spare(promise, error, policy)) as never);
+    else this.reject(placed(error, place));
   }
 }
 

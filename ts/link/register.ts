@@ -5,6 +5,8 @@
 
 import { Form, native, type NativeCache, type NativeLink } from '../native.js';
 import type { Read } from '../operations/answers.js';
+import type { Policy } from '../operations/operation.js';
+import { Undecodable, readable } from '../values/undecodable.js';
 
 const { ANSWER_NUMBERS, MAX_READ_MANY, REGISTER_BATCH, REGISTER_FORMS } = native;
 
@@ -40,13 +42,17 @@ export function drain(link: NativeLink, register: Float64Array, take: TakeAnswer
   }
 }
 
-/** Adds the values of `keys` that `cache` can read from memory to `values`, in order, and returns the other keys. */
-export function readMany<K>(
+/**
+ * Adds the values of `keys` that `cache` can read from memory to `values`, in order, and returns the other keys.
+ * `undefined` for an entry that cannot be decoded.
+ */
+export function readMany<K extends string | number>(
   cache: NativeCache,
   register: Float64Array,
   keys: K[],
   values: Map<K, unknown>,
   read: Read<unknown>,
+  policy: Policy,
 ): K[] {
   const left: K[] = [];
   for (let from = 0; from < keys.length; from += MAX_READ_MANY) {
@@ -56,7 +62,12 @@ export function readMany<K>(
       const key = some[index] as K;
       const form = register[REGISTER_FORMS + index] as Form;
       if (form === Form.Pending) left.push(key);
-      values.set(key, form === Form.Pending ? undefined : read(form, found[index], register, REGISTER_FORMS + index));
+      const value =
+        form === Form.Pending
+          ? undefined
+          : readable(read, form, found[index], register, REGISTER_FORMS + index, policy);
+      if (value instanceof Undecodable) policy.leftOut?.(key, value.error, policy.operation ?? 'mGet');
+      values.set(key, value instanceof Undecodable ? undefined : value);
     }
   }
   return left;

@@ -6,11 +6,12 @@
  */
 
 import { asValue, type Read } from '../operations/answers.js';
-import { keepable } from '../values/frozen.js';
+import { freeze } from '../values/frozen.js';
 import { native as addon, type NativeCache } from '../native.js';
 import type { Operation } from '../operations/operation.js';
 import { GET } from '../operations/entries.js';
 import { enlarged, isAfter, isAtRest, toPerformanceTime } from './numbers.js';
+import { Sweeping } from './sweeping.js';
 import { clearTimeout, now, setTimeout } from '../time.js';
 
 type Key = string | number;
@@ -47,15 +48,34 @@ const SHIFT = 1;
 
 /**
  * What else is known of it, in numbers of 32 bits: where its slot's version is in the slots; the version it was read
- * with, or {@link ENDS}; its hash.
+ * with, or {@link ENDS}; its hash; about how many bytes of memory it takes.
  */
 const AT = 0;
 const VERSION = 1;
 const HASH = 2;
+const BYTES = 3;
 /** The facts of one value. */
-const FACTS = 3;
+const FACTS = 4;
 /** Values for which there is room at first. */
 const FIRST_ROOM = 64;
+
+/** About how many bytes a value takes here in addition to its own. */
+const OVERHEAD = 160;
+/** How many values are checked at each insertion, and at each sweep between them. */
+const CHECKED_AT_INSERTION = 4;
+const CHECKED_AT_SWEEP = 10_000;
+
+/** Bytes that a near cache takes by default: as many as its namespace, but not fewer or more than these. */
+const LEAST_BYTES = 8 * 2 ** 20;
+const MOST_BYTES = 64 * 2 ** 20;
+
+/** How much a near cache keeps. */
+export interface NearBounds {
+  /** The maximum number of values. */
+  max: number;
+  /** The maximum number of bytes; `undefined` is the default, which depends on the bound of the namespace. */
+  maxSize: number | undefined;
+}
 
 /** What a near cache needs from its link. */
 export interface NearLink {
@@ -73,6 +93,8 @@ export class Near {
   readonly #native: NativeCache;
   readonly #link: NearLink;
   readonly #max: number;
+  #maxBytes: number;
+  readonly #hasDefaultSize: boolean;
   /** The place of each value in the arrays, in insertion order. */
   readonly #places = new Map<Key, number>();
   readonly #values: unknown[] = [];
@@ -87,6 +109,10 @@ export class Near {
    * front.
    */
   #hand = this.#places.entries();
+  /** The same for the check of values that nobody reads. */
+  #broom = this.#places.entries();
+  readonly #sweeping = new Sweeping();
+  #bytes = 0;
   /**
    * The slots of the table that the values were read from. The host changes their versions and the count of changes, and
    * native code the number of the connection, while JavaScript reads all of them with plain loads: `Atomics.load` would
@@ -104,10 +130,12 @@ export class Near {
   #reported = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(native: NativeCache, link: NearLink, max: number) {
+  constructor(native: NativeCache, link: NearLink, { max, maxSize }: NearBounds) {
     this.#native = native;
     this.#link = link;
     this.#max = max;
+    this.#maxBytes = maxSize ?? MOST_BYTES;
+    this.#hasDefaultSize = maxSize === undefined;
     this.#generation = link.generation();
     this.get = { ...GET, read: this.#keep };
   }
@@ -115,6 +143,12 @@ export class Near {
   /** How many hits there were. */
   get hits(): number {
     return this.#hits;
+  }
+
+  /** The namespace keeps at most `maxSize` bytes; by default, that also bounds what is kept here. */
+  fit(maxSize: number): void {
+    if (this.#hasDefaultSize) this.#maxBytes = Math.min(Math.max(maxSize, LEAST_BYTES), MOST_BYTES);
+    while (this.#bytes > this.#maxBytes) this.#makeRoom();
   }
 
   /** The value of `key`, counted as a hit, or `undefined`. */
@@ -152,6 +186,7 @@ export class Near {
     this.#places.delete(key);
     this.#values[place] = undefined;
     this.#marks[(place << SHIFT) + FOUND] = 0;
+    this.#bytes -= this.#facts[place * FACTS + BYTES] as number;
     this.#free.push(place);
     if (this.#endings.size > 0) this.#endings.delete(key);
   }
@@ -162,6 +197,7 @@ export class Near {
     this.#endings.clear();
     this.#values.length = 0;
     this.#free.length = 0;
+    this.#bytes = 0;
     this.#marks = new Int32Array(FIRST_ROOM << SHIFT);
     this.#facts = new Int32Array(FIRST_ROOM * FACTS);
   }
@@ -189,7 +225,23 @@ export class Near {
   close(): void {
     this.report();
     clearTimeout(this.#timer);
+    this.#sweeping.end();
     this.#leave();
+  }
+
+  /** Drops values that have been changed, evicted or have expired, and that no read has found so. */
+  sweep(): boolean {
+    this.#check(CHECKED_AT_SWEEP);
+    return this.#places.size > 0;
+  }
+
+  /** Checks the next values, and drops those that are not valid. */
+  #check(count: number): void {
+    for (let left = Math.min(count, this.#places.size); left > 0 && this.#places.size > 0; left--) {
+      let next = this.#broom.next();
+      if (next.done) next = (this.#broom = this.#places.entries()).next();
+      if (!next.done) this.#isValid(...next.value);
+    }
   }
 
   /**
@@ -217,19 +269,24 @@ export class Near {
   }
 
   /** Reads an answer; a value that native code has just read from the table comes with a version stamp and is kept. */
-  readonly #keep: Read<unknown> = (form, answer, numbers, at) => {
-    const value = asValue(form, answer, numbers, at);
-    if (at !== 1 || (numbers[REGISTER_STAMP] as number) < 0 || value === undefined || !keepable(form, value))
-      return value;
+  readonly #keep: Read<unknown> = (form, answer, numbers, at, policy) => {
+    const value = asValue(form, answer, numbers, at, policy);
+    if (at !== 1 || (numbers[REGISTER_STAMP] as number) < 0 || value === undefined) return value;
+    const bytes = freeze(form, value, answer);
+    if (bytes < 0) return value;
     if (numbers[TABLE] !== this.#table && !this.#adopt(numbers[TABLE] as number)) return value;
     // A table may be larger than the part that JavaScript sees.
-    if ((numbers[REGISTER_STAMP] as number) < this.#slots.length) this.#store(this.#key, value, numbers);
+    if ((numbers[REGISTER_STAMP] as number) < this.#slots.length) this.#store(this.#key, value, bytes, numbers);
     return value;
   };
 
-  #store(key: Key, value: unknown, numbers: Float64Array): void {
+  #store(key: Key, value: unknown, ownBytes: number, numbers: Float64Array): void {
     this.forget(key);
-    if (this.#places.size >= this.#max) this.#makeRoom();
+    const bytes = ownBytes + OVERHEAD + (typeof key === 'string' ? key.length : 0);
+    if (bytes > this.#maxBytes) return;
+    this.#check(CHECKED_AT_INSERTION);
+    while (this.#places.size >= this.#max || this.#bytes + bytes > this.#maxBytes) this.#makeRoom();
+    this.#sweeping.begin(this);
     const version = (numbers[REGISTER_STAMP + 1] as number) | 0;
     const deadline = numbers[REGISTER_STAMP + 2] as number;
     const ends = deadline !== Infinity;
@@ -241,6 +298,8 @@ export class Near {
     this.#facts[first + AT] = numbers[REGISTER_STAMP] as number;
     this.#facts[first + VERSION] = ends ? ENDS : version;
     this.#facts[first + HASH] = numbers[REGISTER_STAMP + 3] as number;
+    this.#facts[first + BYTES] = bytes;
+    this.#bytes += bytes;
     this.#values[place] = value;
     this.#places.set(key, place);
     if (ends) this.#endings.set(key, { version, deadline: toPerformanceTime(deadline) });

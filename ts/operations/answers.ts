@@ -6,9 +6,11 @@
 import { decode } from '../values/codec.js';
 import { codedError, knownCode } from '../errors.js';
 import { Form } from '../native.js';
+import { Undecodable, readable } from '../values/undecodable.js';
+import type { Policy } from './operation.js';
 
 /** Reads one kind of answer: its value if it has one, and the numbers that go with it, from `at` on. */
-export type Read<T> = (form: Form, value: unknown, numbers: Float64Array, at: number) => T;
+export type Read<T> = (form: Form, value: unknown, numbers: Float64Array, at: number, policy: Policy) => T;
 
 /** What is known of an entry. */
 export interface EntryInfo {
@@ -59,6 +61,8 @@ export interface Settings {
 /** Counters of a namespace since it was created on its host. */
 export interface CacheStats extends HostStats {
   namespace: string;
+  /** Entries that this instance could not decode, and left out or loaded again. */
+  undecodable: number;
   near: {
     /** Values that this instance found in its own near cache; they are among the hits. */
     hits: number;
@@ -136,12 +140,12 @@ export const asInfo: Read<EntryInfo | undefined> = (form, _value, numbers, at) =
 export const asRemaining: Read<number> = (form, _value, numbers, at) =>
   form === Form.Missing ? 0 : (numbers[at] as number);
 
-/** `form, value` of each key. */
+/** `form, value` of each key; an {@link Undecodable} for a value that cannot be decoded. */
 export const asValues: Read<unknown[]> = (_form, answer) => {
   const flat = answer as unknown[];
   const values = new Array<unknown>(flat.length / 2);
   for (let index = 0; index < values.length; index++) {
-    values[index] = decode(flat[index * 2] as Form, flat[index * 2 + 1]);
+    values[index] = readable(decode, flat[index * 2] as Form, flat[index * 2 + 1]);
   }
   return values;
 };
@@ -154,14 +158,20 @@ export const asDone: Read<number | boolean[]> = (form, answer, numbers, at) =>
 
 const ITEM_FIELDS = 5;
 
-/** `cursor`, then `key, form, value, remaining, size` of each entry. */
-export const asPage: Read<Page> = (_form, answer) => {
+/** `cursor`, then `key, form, value, remaining, size` of each entry. What cannot be decoded is left out. */
+export const asPage: Read<Page> = (_form, answer, _numbers, _at, { leftOut, operation = 'scan' }) => {
   const flat = answer as unknown[];
   const entries: PageEntry[] = [];
   for (let at = 1; at < flat.length; at += ITEM_FIELDS) {
+    const key = flat[at] as string | number;
+    const value = readable(decode, flat[at + 1] as Form, flat[at + 2]);
+    if (value instanceof Undecodable) {
+      leftOut?.(key, value.error, operation);
+      continue;
+    }
     entries.push({
-      key: flat[at] as string | number,
-      value: decode(flat[at + 1] as Form, flat[at + 2]),
+      key,
+      value,
       remaining: flat[at + 3] as number,
       size: flat[at + 4] as number | null,
     });

@@ -10,6 +10,7 @@ import { show } from '../options/checks.js';
 import { encodeFor } from '../values/place.js';
 import type { Encoded } from '../values/plain.js';
 import { OVERSIZE, UNSENT, encodedBytes, isOversize } from '../values/size.js';
+import { Undecodable } from '../values/undecodable.js';
 import { BATCH, KEEP } from '../wire/fields.js';
 import { checkKey, type FrameWriter } from '../wire/frames.js';
 import { asDone, asFlags, asValues } from './answers.js';
@@ -96,7 +97,13 @@ export const GET_MANY = composite({
         rest = rest.slice(part.length);
       }
     }
-    return new Map(all.map((key, index) => [key, values[index]]));
+    const found = new Map<Key, unknown>();
+    for (const [index, key] of all.entries()) {
+      const value = values[index];
+      if (value instanceof Undecodable) yield { leftOut: key, error: value.error };
+      found.set(key, value instanceof Undecodable ? undefined : value);
+    }
+    return found;
   },
 });
 

@@ -4,18 +4,21 @@
  */
 
 import { codedError } from '../errors.js';
-import { isLinkFailure } from '../link/failures.js';
+import { isLinkFailure, placeOf } from '../link/failures.js';
 import { Form } from '../native.js';
 import { DEFAULT_LEASE, checkCall, type FetchOptions } from '../options/calls.js';
-import { decode } from '../values/codec.js';
-import { encodeFor } from '../values/place.js';
+import { decodeOwn } from '../values/copies.js';
+import { encodeFor, placed } from '../values/place.js';
 import type { Encoded } from '../values/plain.js';
 import { encodeError } from '../values/remote-error.js';
 import { isOversize } from '../values/size.js';
+import { isUndecodable } from '../values/undecodable.js';
 import { whenAborted } from './abort.js';
-import type { Key } from './entries.js';
+import { GET, type Key } from './entries.js';
 import { completeLease, giveBack, type FetchContext } from './lease.js';
 import { CANCEL_WAIT, FETCH, type Found } from './loading.js';
+import { loadLocally, unlessAborted } from './local-loads.js';
+import { refuseRecursion, runFetcher, type Target } from './recursion.js';
 
 /** The second argument of a fetcher. */
 export interface FetcherContext {
@@ -28,48 +31,114 @@ export type Fetcher<K, V> = (key: K, context: FetcherContext) => V | undefined |
 
 const OPTIONS = ['ttl', 'size', 'forceRefresh', 'lease', 'signal'] as const;
 
-export async function fetchOnce<K extends string | number, V>(
+/** Loads a value once. A hit costs what one of `get` does: it is answered from memory, before anything else. */
+export function fetchOnce<K extends string | number, V>(
   context: FetchContext,
   key: K,
   fetcher: Fetcher<K, V>,
   given?: FetchOptions,
 ): Promise<V | undefined> {
-  if (typeof fetcher !== 'function') {
-    throw codedError('ERR_CC_INVALID_ARGUMENT', '`fetcher` must be a function that loads the value');
+  let isLeftOut = false;
+  let options: FetchOptions;
+  try {
+    if (typeof fetcher !== 'function') {
+      throw codedError('ERR_CC_INVALID_ARGUMENT', '`fetcher` must be a function that loads the value');
+    }
+    options = checkCall(given, OPTIONS);
+  } catch (error) {
+    return Promise.reject(placed(error, placeOf(FETCH, context.policy, key)) as Error);
   }
-  const options = checkCall(given, OPTIONS);
-  options.signal?.throwIfAborted();
-  const near = options.forceRefresh ? undefined : context.near?.find(key);
-  if (near !== undefined) return near as V;
+  if (options.signal?.aborted) return Promise.reject(options.signal.reason as Error);
+  if (!options.forceRefresh) {
+    try {
+      const hit = find(context, key);
+      if (hit !== undefined) return Promise.resolve(hit as V);
+    } catch (error) {
+      if (!isUndecodable(error)) return Promise.reject(placed(error, placeOf(FETCH, context.policy, key)) as Error);
+      context.policy.leftOut?.(key, error, 'fetch');
+      isLeftOut = true;
+    }
+  }
+  return miss(context, key, fetcher, options, isLeftOut);
+}
+
+/** What this process can read of the key without asking the host. */
+function find({ near, link, native, policy }: FetchContext, key: Key): unknown {
+  const kept = near?.find(key);
+  if (kept !== undefined) return kept;
+  near?.asking(key);
+  return link.found(native, key, near?.get ?? GET, policy);
+}
+
+async function miss<K extends Key, V>(
+  context: FetchContext,
+  key: K,
+  fetcher: Fetcher<K, V>,
+  options: FetchOptions,
+  isLeftOut: boolean,
+): Promise<V | undefined> {
+  const { link, policy } = context;
+  const load: Load<K, V> = { context, target: { link, namespace: policy.namespace, key }, fetcher, options };
+  refuseRecursion(load.target);
+  return await (isLeftOut ? reload(load) : request(load, options.forceRefresh === true, alone));
+}
+
+/** One call of `fetch` that memory has not answered. */
+interface Load<K extends Key, V> {
+  readonly context: FetchContext;
+  readonly target: Target & { readonly key: K };
+  readonly fetcher: Fetcher<K, V>;
+  readonly options: FetchOptions;
+}
+
+/** Loads for the callers in this process only. */
+const alone = <K extends Key, V>({ target, fetcher, options: { signal } }: Load<K, V>): Promise<V | undefined> =>
+  loadLocally(target, () => run(target, fetcher, signal), signal);
+
+/** Replaces an entry that cannot be decoded. Forced loads are not shared by the host, so they are here. */
+function reload<K extends Key, V>(load: Load<K, V>): Promise<V | undefined> {
+  const { target, fetcher, options } = load;
+  const within = () => run(target, fetcher, options.signal);
+  return loadLocally(target, () => request(load, true, within), options.signal);
+}
+
+/** Asks the host. Where that cannot help, `instead` loads. */
+async function request<K extends Key, V>(
+  load: Load<K, V>,
+  force: boolean,
+  instead: (load: Load<K, V>) => Promise<V | undefined>,
+): Promise<V | undefined> {
+  const { context, target, fetcher, options } = load;
   let found: Found;
   try {
-    found = await find(context, key, options);
+    found = await ask(context, target.key, force, options);
   } catch (error) {
-    // A caller that waited when its instance was closed gets a value as the leader does, outside of the cache.
-    if (context.leases.closed && codeOf(error) === 'ERR_CC_CLOSED') return await load(key, fetcher, options.signal);
-    if (context.policy.failsafe === 'reject' || !isLinkFailure(error)) throw error;
-    // Without a host the read is a miss like any other; the loaded value is for this caller only.
-    return await load(key, fetcher, options.signal);
+    // A caller that waited when its instance was closed gets a value as the leader does, outside of the cache. Without a
+    // host the read is a miss like any other.
+    const isClosed = context.leases.closed && codeOf(error) === 'ERR_CC_CLOSED';
+    if (!isClosed && (context.policy.failsafe === 'reject' || !isLinkFailure(error))) throw error;
+    return await instead(load);
   }
   if ('thrown' in found) throw found.thrown;
   if ('value' in found) return found.value as V;
-  return await lead(context, found.lease, key, fetcher, options);
+  if ('lease' in found) return await lead(context, found.lease, target, fetcher, options);
+  // What another process has loaded under force cannot be decoded here either.
+  if (force) return await instead(load);
+  context.policy.leftOut?.(target.key, found.undecodable, 'fetch');
+  return await reload(load);
 }
 
 function codeOf(error: unknown): unknown {
   return (error as { code?: unknown } | undefined)?.code;
 }
 
-function find(context: FetchContext, key: Key, options: FetchOptions): Promise<Found> {
+/** Asks the host for the value, or for the lease to load it. */
+function ask(context: FetchContext, key: Key, force: boolean, options: FetchOptions): Promise<Found> {
   const { link, handle, policy } = context;
-  const { forceRefresh = false, lease = DEFAULT_LEASE, signal } = options;
+  const { lease = DEFAULT_LEASE, signal } = options;
   const operation = { ...FETCH, onLateAnswer: (form: Form, lease: number) => returnLease(context, form, lease) };
-  if (!forceRefresh) {
-    const found = link.found(context.native, key, FETCH);
-    if (found) return Promise.resolve(found);
-  }
   const id = link.nextId();
-  const found = link.ask(id, handle, operation, policy, key, forceRefresh, lease);
+  const found = link.ask(id, handle, operation, policy, key, force, lease);
   return signal ? untilAborted(context, id, found, signal) : found;
 }
 
@@ -103,10 +172,10 @@ function returnLease(context: FetchContext, form: Form, lease: number): void {
 }
 
 /** Loads under a lease and tells the host how it ended. */
-async function lead<K, V>(
+async function lead<K extends Key, V>(
   context: FetchContext,
   token: number,
-  key: K,
+  target: Target & { key: K },
   fetcher: Fetcher<K, V>,
   { ttl, size, signal }: FetchOptions,
 ): Promise<V | undefined> {
@@ -114,9 +183,9 @@ async function lead<K, V>(
   leases.add(token);
   let loaded: Encoded | undefined;
   try {
-    const value = await load(key, fetcher, signal);
+    const value = await run(target, fetcher, signal);
     // Encoded here, so that a value that cannot be cached fails both for the leader and for its waiters.
-    loaded = value === undefined ? undefined : encodeFor(value, { key, namespace: context.policy.namespace });
+    loaded = value === undefined ? undefined : encodeFor(value, placeOf(FETCH, context.policy, target.key));
   } catch (error) {
     if (signal?.aborted) await giveBack(context, token);
     else await completeLease(context, token, { end: 'failed', error: encodeError(error) });
@@ -131,22 +200,15 @@ async function lead<K, V>(
 }
 
 /** Runs the fetcher; aborting the signal ends the wait for it at once. */
-async function load<K, V>(key: K, fetcher: Fetcher<K, V>, signal?: AbortSignal): Promise<V | undefined> {
-  if (!signal) return await fetcher(key, { signal: new AbortController().signal });
-  signal.throwIfAborted();
-  let stopListening = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stopListening = whenAborted(signal, () => reject(signal.reason as Error));
-  });
-  try {
-    return await Promise.race([fetcher(key, { signal }), aborted]);
-  } finally {
-    stopListening();
-  }
-}
-
-function decodeOwn({ form, payload }: Encoded): unknown {
-  if (form === Form.Plain && Buffer.isBuffer(payload)) return Buffer.from(payload);
-  if (form === Form.Bytes) return Uint8Array.from(payload as Uint8Array);
-  return decode(form, payload);
+async function run<K extends Key, V>(
+  target: Target & { key: K },
+  fetcher: Fetcher<K, V>,
+  signal: AbortSignal | undefined,
+): Promise<V | undefined> {
+  signal?.throwIfAborted();
+  const context = { signal: signal ?? new AbortController().signal };
+  return await unlessAborted(
+    runFetcher(target, () => fetcher(target.key, context)),
+    signal,
+  );
 }

@@ -78,6 +78,12 @@ export const CLEAR = operation({
 export function writePrefix(frame: FrameWriter, prefix: string | undefined): void {
   if (prefix === undefined) return frame.flag(false);
   if (typeof prefix !== 'string') throw codedError('ERR_CC_INVALID_ARGUMENT', '`prefix` must be a string');
+  if (/[\ud800-\udbff]$/.test(prefix)) {
+    throw codedError(
+      'ERR_CC_INVALID_ARGUMENT',
+      '`prefix` ends within a character, after the first half of a surrogate pair; end it before or after the pair',
+    );
+  }
   if (prefix === '') throw codedError('ERR_CC_INVALID_ARGUMENT', '`prefix` is empty; leave it out to mean all entries');
   frame.flag(true);
   frame.textKey(prefix);

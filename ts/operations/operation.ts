@@ -52,8 +52,6 @@ export interface Operation<T, A extends readonly unknown[] = never> extends Sett
   readonly since: number;
   /** What it is about: with `'Key'` that is its first argument. */
   readonly scope: Scope;
-  /** The method of a cache that requests it, and does nothing else. */
-  readonly method: string | undefined;
   /** Whether that method has a synchronous twin. */
   readonly sync: boolean;
   /** The position of the argument that is a value, or -1. */
@@ -76,6 +74,10 @@ export interface Settling<T> {
   readonly withoutHost: T | typeof REJECT;
   /** Whether it may change entries: if such a request is lost on the way, its outcome is unknown. */
   readonly writes: boolean;
+  /** The method of a cache that requests it, and does nothing else. */
+  readonly method?: string | undefined;
+  /** The method that requests it and does more. */
+  readonly partOf?: string | undefined;
   /** Handles an answer that arrives after its caller has given up, where it must not be ignored: a lease. */
   readonly onLateAnswer?: ((form: Form, number: number) => void) | undefined;
 }
@@ -86,6 +88,10 @@ export interface Policy {
   failsafe: Failsafe;
   /** The namespace, as messages name it. */
   namespace?: string;
+  /** The method that was called, where the operation is one of its steps. */
+  operation?: string;
+  /** Called for each entry that a read leaves out, because it cannot be decoded. */
+  leftOut?: (key: string | number, error: unknown, operation: string) => void;
 }
 
 /** The core's table of operations, by number. */
@@ -96,6 +102,8 @@ interface Definition<T, P extends Arguments, Name, Sync> {
   number: OperationNumber;
   /** The method of a cache that only requests this operation, if there is one. */
   method?: Name;
+  /** The method that requests it and does more. */
+  partOf?: string;
   /** `false` where that method has no synchronous twin. */
   sync?: Sync;
   /** The arguments. */
@@ -124,7 +132,7 @@ export function operation<
   const Name extends string | undefined = undefined,
   const Sync extends boolean = true,
 >(definition: Definition<T, P, Name, Sync>): Operation<T, Given<P>> & Named<Name, Sync> & Valued<T, P> {
-  const { number, method, sync = true, takes = [], read, withoutHost, write = () => {} } = definition;
+  const { number, method, partOf, sync = true, takes = [], read, withoutHost, write = () => {} } = definition;
   const row = TABLE.get(number);
   if (!row) throw new Error(`the addon has no operation of number ${number}`);
   const { scope, writes, since } = row;
@@ -136,6 +144,7 @@ export function operation<
     scope: scope as Scope,
     writes,
     method: method as Name,
+    partOf,
     sync: sync as Sync,
     valueAt: valueAt as never,
     givesValue: ((read as Read<unknown>) === asValue) as never,
@@ -156,8 +165,14 @@ export interface Step<T, A extends readonly unknown[] = readonly unknown[]> {
   args: A;
 }
 
+/** In the place of a step: an entry that could not be decoded. */
+export interface LeftOut {
+  leftOut: string | number;
+  error: unknown;
+}
+
 /** An operation of several steps, written once and run in both ways, asynchronous and synchronous. */
-export type Steps<T> = Generator<Step<unknown, never>, T, never>;
+export type Steps<T> = Generator<Step<unknown, never> | LeftOut, T, never>;
 
 /** Yields one step in {@link Steps} and returns its answer: `const flags = yield* step(HAS_MANY, keys)`. */
 export function* step<T, A extends readonly unknown[]>(

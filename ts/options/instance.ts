@@ -15,6 +15,7 @@ import {
   type Check,
 } from './checks.js';
 import { native, type NativeOptions } from '../native.js';
+import { isWellFormed } from '../values/body.js';
 import { NAMESPACE_OPTIONS, sharedOptions, type NamespaceOptions } from './namespace.js';
 
 /** What to do when the host cannot be reached. */
@@ -29,7 +30,8 @@ export interface CacheOptions extends NamespaceOptions {
   namespace?: string;
   /**
    * Decoded values are kept in this process, coherent with all others: a value is used only while its entry is
-   * unchanged. `true` keeps 10 000 of them. Objects are returned frozen; values that cannot be frozen (bytes, `Date`,
+   * unchanged. `true` keeps 10 000 of them, and no more bytes than the namespace may have (at least 8 MiB, at most
+   * 64 MiB). Objects are returned frozen; values that cannot be frozen (bytes, `Date`,
    * `Map`, `Set`, and objects that hold them) are not kept. Applies to this instance. Default: off.
    */
   near?: boolean | NearOptions;
@@ -99,6 +101,11 @@ export interface PersistOptions {
 export interface NearOptions {
   /** The maximum number of values. Default 10 000. */
   max?: number;
+  /**
+   * The maximum number of bytes of memory that keys and decoded values take, estimated. A larger value is not kept.
+   * Default: the `maxSize` of the namespace, at least 8 MiB, at most 64 MiB.
+   */
+  maxSize?: number;
 }
 
 /** Options of an instance, with all defaults applied. */
@@ -112,6 +119,8 @@ export interface InstanceOptions {
   attach: boolean;
   /** The maximum number of values in the near cache; 0 disables it. */
   near: number;
+  /** The maximum number of bytes in the near cache; `undefined` if the option was omitted. */
+  nearMaxSize: number | undefined;
   persist: PersistSettings | undefined;
   /** Other users whose processes may be clients; `undefined` if the option was omitted. */
   allowUids: number[] | undefined;
@@ -169,6 +178,7 @@ export function checkOptions(given: CacheOptions = {}): { instance: InstanceOpti
       role: options.role,
       attach: options.attach ?? false,
       near: nearMax(options.near),
+      nearMaxSize: typeof options.near === 'object' ? options.near.maxSize : undefined,
       persist: persistSettings(options.persist),
       allowUids: options.allowUids && [...options.allowUids],
     },
@@ -192,17 +202,22 @@ function namespaceName(name: string, value: unknown): void {
   if (bytes === 0 || bytes > MAX_NAMESPACE_BYTES) {
     throw invalidOption(name, value, `a string of 1 to ${MAX_NAMESPACE_BYTES} bytes`, true);
   }
+  // They would all become one character, and so different names one namespace.
+  if (!isWellFormed(value)) throw invalidOption(name, value, 'a string without lone surrogates', true);
 }
 
 function nearCache(name: string, value: unknown): void {
   if (typeof value === 'boolean') return;
-  const allowed = 'true, false or an object with `max`';
+  const allowed = 'true, false or an object with `max` and `maxSize`';
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidOption(name, value, allowed);
   for (const [inner, setting] of Object.entries(value)) {
-    if (inner !== 'max') throw invalidOption(`${name}.${inner}`, setting, 'only `max`');
+    if (inner !== 'max' && inner !== 'maxSize') {
+      throw invalidOption(`${name}.${inner}`, setting, '`max` or `maxSize`');
+    }
   }
-  const { max } = value as NearOptions;
+  const { max, maxSize } = value as NearOptions;
   if (max !== undefined) positiveInteger('near.max', max);
+  if (maxSize !== undefined) positiveInteger('near.maxSize', maxSize);
 }
 
 function persistence(name: string, value: unknown): void {

@@ -10,6 +10,7 @@ import { isBody, keepBody, textOf } from './body.js';
 import { encodePlain, type Encoded } from './plain.js';
 import { DAMAGED, readRecord } from './record.js';
 import { NO_STACK, deserialize, isOutOfStack, serialize } from './structured.js';
+import { undecodable } from './undecodable.js';
 
 /** Encodes a value that is kept for a while; see {@link encodeOnce}. */
 export function encode(value: unknown): Encoded {
@@ -81,7 +82,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw codedError('ERR_CC_DATA_CLONE', DAMAGED, { cause });
+    throw undecodable(DAMAGED, cause);
   }
 }
 

@@ -21,9 +21,9 @@
  * whole text alive. That is why long texts are not stored as records.
  */
 
-import { codedError } from '../errors.js';
 import { LEAF } from './body.js';
 import { MAX_LISTS, shapeTable, type Keys } from './shapes.js';
+import { undecodable } from './undecodable.js';
 
 // As constants of this module, which the engine puts in the place of their names.
 const { short: SHORT, long: LONG, null: NULL, true: TRUE, false: FALSE } = LEAF;
@@ -69,7 +69,7 @@ export function readRecord(shape: number, payload: unknown): unknown {
     const [descriptor, text] = payload as [string, string];
     return readWhole(text, makeReader(descriptor));
   } catch (cause) {
-    throw codedError('ERR_CC_DATA_CLONE', DAMAGED, { cause });
+    throw undecodable(DAMAGED, cause);
   }
 }
 

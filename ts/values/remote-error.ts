@@ -11,7 +11,7 @@ import type { Encoded } from './plain.js';
 import { DAMAGED } from './record.js';
 import { isOversize } from './size.js';
 
-/** The maximum depth of causes and of errors in an `AggregateError`, and the maximum number of those that are kept. */
+/** The maximum depth of causes and of errors in an `AggregateError`, and of how many errors all together are kept. */
 const MAX_CAUSES = 16;
 const MAX_ERRORS = 256;
 
@@ -64,8 +64,12 @@ function summary(thrown: unknown): Packed {
 /** Whether a value is an error, also of another realm: a `vm` context, or the one in which jest runs tests. */
 const isError = (value: unknown): value is Error => value instanceof Error || types.isNativeError(value);
 
-/** Converts an error thrown by a loader to a value that can be cached. */
-export function packError(thrown: unknown, depth = 0): Packed {
+/**
+ * Converts an error thrown by a loader to a value that can be cached. `left` bounds how many errors are packed with it:
+ * an error may be among its own errors, or causes.
+ */
+export function packError(thrown: unknown, depth = 0, left = { errors: MAX_ERRORS }): Packed {
+  left.errors -= 1;
   if (!isError(thrown)) return { thrown: clonable(thrown) };
   const { name, message, stack, cause } = thrown;
   const { code, errors } = thrown as { code?: unknown; errors?: unknown };
@@ -73,13 +77,21 @@ export function packError(thrown: unknown, depth = 0): Packed {
   if (typeof stack === 'string') packed.stack = stack;
   if (typeof code === 'string' || typeof code === 'number') packed.code = code;
   if (isClusteredCacheError(thrown)) packed.own = true;
-  if (cause !== undefined && depth < MAX_CAUSES) packed.cause = packError(cause, depth + 1);
-  if (Array.isArray(errors) && depth < MAX_CAUSES) {
-    packed.errors = errors.slice(0, MAX_ERRORS).map((error) => packError(error, depth + 1));
-  }
+  const goesOn = depth < MAX_CAUSES && left.errors > 0;
+  if (cause !== undefined && goesOn) packed.cause = packError(cause, depth + 1, left);
+  if (Array.isArray(errors) && goesOn) packed.errors = packErrors(errors, depth + 1, left);
   const fields = clonableFields(thrown);
   if (fields) packed.fields = fields;
   return { error: packed };
+}
+
+function packErrors(errors: readonly unknown[], depth: number, left: { errors: number }): Packed[] {
+  const packed: Packed[] = [];
+  for (const error of errors) {
+    if (left.errors <= 0) break;
+    packed.push(packError(error, depth, left));
+  }
+  return packed;
 }
 
 function clonableFields(error: Error): Record<string, unknown> | undefined {
@@ -100,12 +112,13 @@ function restored(from: Packed): unknown {
   if (!('error' in from)) return from.thrown;
   const { name, message, stack, code, own, cause, errors, fields } = from.error;
   const options = cause === undefined ? undefined : { cause: restored(cause) };
-  if (own) return withStack(codedError(code as never, message, options), stack);
-  const error = errors
-    ? new AggregateError(errors.map(restored), message, options)
-    : new (BUILT_IN.get(name) ?? Error)(message, options);
+  const error = own
+    ? codedError(code as never, message, options)
+    : errors
+      ? new AggregateError(errors.map(restored), message, options)
+      : new (BUILT_IN.get(name) ?? Error)(message, options);
   if (error.name !== name) define(error, 'name', name, false);
-  if (code !== undefined) define(error, 'code', code, true);
+  if (code !== undefined && !own) define(error, 'code', code, true);
   for (const [key, value] of Object.entries(fields ?? {})) define(error, key, value, true);
   return withStack(error, stack);
 }

@@ -3,6 +3,7 @@
 import type * as V8 from 'node:v8';
 import { codedError } from '../errors.js';
 import { clonable, type ErrorParts } from './clonable.js';
+import { undecodable } from './undecodable.js';
 
 let loaded: typeof V8 | undefined;
 
@@ -39,6 +40,10 @@ export const isOutOfStack = (error: unknown) => messageOf(error).startsWith('Max
 
 const messageOf = (error: unknown) => String((error as { message?: unknown } | undefined)?.message);
 
+const OTHER_VERSION =
+  `a cached value cannot be read by Node.js ${process.versions.node}: another version wrote it, or its bytes are ` +
+  'damaged; run all processes on one version, or delete the value';
+
 /** Decodes what {@link serialize} wrote, here or in another process. */
 export function deserialize(bytes: Buffer): unknown {
   try {
@@ -50,14 +55,7 @@ export function deserialize(bytes: Buffer): unknown {
     if (hasParts) for (const parts of deserializer.readValue() as ErrorParts[]) restore(parts);
     return value;
   } catch (cause) {
-    throw codedError(
-      'ERR_CC_DATA_CLONE',
-      isOutOfStack(cause)
-        ? NO_STACK
-        : `a cached value cannot be read by Node.js ${process.versions.node}: a newer version wrote it, or its bytes ` +
-            'are damaged; run all processes on one version, or delete the value',
-      { cause },
-    );
+    throw undecodable(isOutOfStack(cause) ? NO_STACK : OTHER_VERSION, cause);
   }
 }
 

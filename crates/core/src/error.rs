@@ -65,6 +65,8 @@ error_kinds! {
     NoSharedTable = "ERR_CC_NO_SHARED_TABLE", Caller;
     /// The cache or the link was closed.
     Closed = "ERR_CC_CLOSED", Caller;
+    /// A fetcher fetches its own key.
+    RecursiveFetch = "ERR_CC_RECURSIVE_FETCH", Caller;
     /// The native addon is missing for this platform.
     NativeMissing = "ERR_CC_NATIVE_MISSING", Local;
     /// No host could be reached.

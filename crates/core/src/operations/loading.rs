@@ -13,7 +13,7 @@ use crate::store::{Ask, Fetched, Joined, LoadOutcome};
 use crate::wire::answer::Response;
 use crate::wire::fields::Nested;
 use crate::wire::structures::Keep;
-use crate::wire::{Blob, LeaseToken, Minor, RequestId, UNASKED};
+use crate::wire::{Blob, Handle, LeaseToken, Minor, RequestId, UNASKED};
 
 message! {
     /// The value, or the right to load it, or (later) what another caller loads.
@@ -56,6 +56,19 @@ impl Run for Fetch<'_> {
             Ok(())
         })
     }
+}
+
+/// Answers a fetch of a value that is there; `false`, with nothing changed, where `Fetch` itself is to answer.
+pub(crate) fn find(session: &mut Session, handle: Handle, key: &[u8], reply: Reply<'_>) -> bool {
+    let Ok(key) = checks::key(&Blob(key)) else { return false };
+    session.set_version_stamp(None);
+    session.with_scratch(|session, value| {
+        let found = session.enter(handle, |state, _, now| (state.find(key, value, now), state.stamps_hold()));
+        let Ok((Some(stamp), stamps_hold)) = found else { return false };
+        session.set_version_stamp(Some(stamp).filter(|_| stamps_hold));
+        reply(Response::Value(Blob(value)));
+        true
+    })
 }
 
 /// How a load ended.

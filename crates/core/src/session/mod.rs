@@ -17,7 +17,7 @@ use crate::clock::{Clock, Moment};
 use crate::config::BUFFER_KEPT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operations::entries::{Get, Has, Peek};
-use crate::operations::{self, Call, Failure, Operation, Reply, Run};
+use crate::operations::{self, Call, Failure, Operation, Reply, Run, loading};
 use crate::store::{Effects, Member, Namespace, Opener, State, Store};
 use crate::version_stamp::VersionStamp;
 use crate::wire::answer::Response;
@@ -118,7 +118,7 @@ impl Session {
         }
     }
 
-    /// Answers a get, a peek or a has; `false` for any other operation.
+    /// Answers a get, a peek, a has, or a fetch of what need not be loaded; `false` for anything else.
     pub(crate) fn read(
         &mut self,
         operation: Operation,
@@ -126,6 +126,9 @@ impl Session {
         key: &[u8],
         reply: &mut dyn FnMut(Response<'_>),
     ) -> bool {
+        if operation == Operation::Fetch {
+            return loading::find(self, handle, key, reply);
+        }
         let key = Blob(key);
         match operation {
             Operation::Get => self.perform(UNASKED, handle, Get { key }, reply),

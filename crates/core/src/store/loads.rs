@@ -58,8 +58,8 @@ impl State {
         out: &mut Vec<u8>,
         now: Moment,
     ) -> Result<Fetched> {
-        if !force && let Some(slot) = self.entries.find_fresh(ask.key, now) {
-            return Ok(Fetched::Value(self.get_fresh(slot, out, now)));
+        if !force && let Some(stamp) = self.find(ask.key, out, now) {
+            return Ok(Fetched::Value(stamp));
         }
         let joined = self.parts.loading.join(ask, force, now)?;
         // Callers that wait are counted as such.
@@ -67,6 +67,12 @@ impl State {
             self.parts.statistics.miss();
         }
         Ok(Fetched::Joined(joined))
+    }
+
+    /// Appends the value, if there is one that need not be loaded; only then is anything counted.
+    pub(crate) fn find(&mut self, key: &[u8], out: &mut Vec<u8>, now: Moment) -> Option<VersionStamp> {
+        let slot = self.entries.find_fresh(key, now)?;
+        Some(self.get_fresh(slot, out, now))
     }
 
     /// Ends a load; `false` when the lease has passed on: then nothing is stored and no caller is answered.
