@@ -8,7 +8,8 @@ import type { KeepOptions } from '../options/calls.js';
 import { CounterMethods } from './counters.js';
 
 /** An entry of a batch; its own options win. */
-export type BatchEntry<K, V> = readonly [key: K, value: V] | readonly [key: K, value: V, options?: KeepOptions];
+export type BatchEntry<K, V> =
+  readonly [key: K, value: V] | readonly [key: K, value: V, options?: KeepOptions | undefined];
 
 export abstract class BatchMethods<K extends string | number, V> extends CounterMethods<K, V> {
   /**

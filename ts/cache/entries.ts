@@ -168,7 +168,7 @@ export abstract class EntryMethods<K extends string | number, V> extends Instanc
    * await cache.touch('session:1', { ttl: 30_000 });
    * ```
    */
-  touch(key: K, options?: { ttl?: number }): Promise<boolean> {
+  touch(key: K, options?: { ttl?: number | undefined }): Promise<boolean> {
     return this.call(TOUCH, key, options);
   }
 

@@ -129,7 +129,7 @@ export const GET_AND_DELETE = operation({
 export const TOUCH = operation({
   number: OperationNumber.Touch,
   method: 'touch',
-  takes: [KEY, options<{ ttl?: number }>('ttl')],
+  takes: [KEY, options<{ ttl?: number | undefined }>('ttl')],
   read: asFlag,
   withoutHost: false,
   write(frame, key, restart) {

@@ -18,11 +18,11 @@ import {
 /** How to keep an entry. */
 export interface SetOptions {
   /** Time to live in ms; 0 is none. Default: the namespace's. */
-  ttl?: number;
+  ttl?: number | undefined;
   /** Milliseconds since the Unix epoch at which the entry ends; wins over `ttl`. */
-  expiresAt?: number;
+  expiresAt?: number | undefined;
   /** Size that counts against the bounds. Default: the bytes that key and value take. */
-  size?: number;
+  size?: number | undefined;
 }
 
 /** How to keep an entry that a counter, a batch or a load creates. */
@@ -31,25 +31,25 @@ export type KeepOptions = Omit<SetOptions, 'expiresAt'>;
 /** How to change a counter. */
 export interface CountOptions extends KeepOptions {
   /** The result is never below. */
-  min?: number;
+  min?: number | undefined;
   /** The result is never above. */
-  max?: number;
+  max?: number | undefined;
 }
 
 /** How to load. */
 export interface FetchOptions extends KeepOptions {
   /** Load even if there is a value. */
-  forceRefresh?: boolean;
+  forceRefresh?: boolean | undefined;
   /** Time in ms for the load before the next waiter takes over. Default 30 000. */
-  lease?: number;
+  lease?: number | undefined;
   /** Ends this caller's wait; another caller's load continues. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Where to listen. */
 export interface ListenOptions {
   /** Path of the socket, in a directory of this user that no other user can enter. Default: a private one. */
-  endpoint?: string;
+  endpoint?: string | undefined;
 }
 
 /** How long a load may take before the next waiter takes over, in ms. */
