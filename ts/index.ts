@@ -12,7 +12,7 @@ export { memoize, type FetchingCache, type Memoized } from './memoize.js';
 export { wrap, type Codec, type WrappedCache } from './wrap.js';
 export { ClusteredCacheError, isClusteredCacheError, type CodedError, type ErrorCode } from './errors.js';
 export type { CacheStats, Counted, EntryInfo } from './operations/answers.js';
-export type { CacheEvents } from './instance.js';
+export type { CacheEvents } from './events.js';
 export type { Dump, DumpedEntry } from './operations/scans.js';
 export type { Fetcher, FetcherContext } from './operations/fetch.js';
 export type { CountOptions, FetchOptions, KeepOptions, ListenOptions, SetOptions } from './options/calls.js';

@@ -9,14 +9,23 @@ import type { Operation, Policy, Settling } from '../operations/operation.js';
 import { debug } from '../debug.js';
 import { codedError, fromNative, knownCode } from '../errors.js';
 import { fallback, noHostMessage, settle, unknownOutcome, withoutHost, type Outcome } from './failures.js';
-import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from '../native.js';
+import {
+  Form,
+  LinkChange,
+  Sharing,
+  native,
+  translated,
+  type NativeCache,
+  type NativeLink,
+  type NativeOptions,
+} from '../native.js';
 import { NearRegistries, type NearRegistry } from '../near/registry.js';
 import { Pending, PendingRequests } from './pending.js';
 import { isolate } from '../discovery/isolate.js';
 import { placed } from '../values/place.js';
 import { shapeTable } from '../values/shapes.js';
 import { RequestBatch } from './batching.js';
-import { Handles, type LinkListener } from './handles.js';
+import { Handles, type Handle, type LinkListener } from './handles.js';
 import { Outbox } from './outbox.js';
 import { Probe } from './probe.js';
 import { IMMEDIATE, drain, immediateForm, makeRegister, readMany, type TakeAnswer } from './register.js';
@@ -54,6 +63,9 @@ export class Link {
   /** Why there is no host, if known. */
   #noHostReason: string | undefined;
   readonly #onIdle: () => void;
+  /** What native code calls when there is something to read. */
+  readonly #wake = new Wake();
+  #isClosed = false;
 
   /**
    * `share`: whether a client reads the host's tables itself. `onIdle` is called when the last user has left; the link
@@ -71,7 +83,8 @@ export class Link {
     this.canRead = this.isHost || share;
     this.#state = new LinkState(grace);
     this.#onIdle = onIdle;
-    const wake = () => this.#drain();
+    const wake = this.#wake.function;
+    this.#wake.drain = () => this.#drain();
     this.#native = translated(() =>
       this.isHost
         ? native.Link.host(wake, this.#register, shapeTable, isolate())
@@ -81,26 +94,44 @@ export class Link {
     this.#handles = new Handles(this.#native);
   }
 
-  /** Creates a native cache on this link, for an instance of `namespace`. */
-  attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: NearRegistry } {
-    return { ...this.#handles.take(listener), nears: this.#nears.enter(namespace) };
+  /** The handle for one more instance of `namespace` that declares these options. */
+  attach(namespace: string, declared: NativeOptions, listener: LinkListener): { handle: Handle; nears: NearRegistry } {
+    return { handle: this.#handles.join(namespace, declared, listener), nears: this.#nears.enter(namespace) };
   }
 
-  /**
-   * Ends the use that {@link attach} began. With `isReleased`, the host has confirmed the release of the handle, so no
-   * answer to its former user can still arrive.
-   */
-  detach(handle: number, namespace: string, isReleased: boolean): void {
-    if (!this.#handles.giveBack(handle, isReleased)) return;
+  /** An instance leaves its handle. `true` if it was the last one: then the handle is released, and given back. */
+  leave(handle: Handle, listener: LinkListener): boolean {
+    return this.#handles.leave(handle, listener);
+  }
+
+  /** Takes a handle back whose last instance has left. `isReleased`: the host has confirmed its release. */
+  giveBack(handle: Handle, isReleased: boolean): void {
+    this.#handles.giveBack(handle, isReleased);
+  }
+
+  /** Ends the use of `namespace` that {@link attach} began, and with the last handle the link. */
+  detach(namespace: string): void {
     this.#nears.leave(namespace);
-    if (!this.#handles.isEmpty || this.isHost) return;
+    if (!this.#handles.isEmpty || this.isHost || this.#isClosed) return;
+    this.#isClosed = true;
     this.#batch.end();
     this.#native.close();
+    this.#wake.drain = () => {};
     this.#pending.close();
     for (const { id } of this.#pending.all()) {
       this.#fail(id, codedError('ERR_CC_CLOSED', 'the cache was closed before the host answered'));
     }
     this.#onIdle();
+  }
+
+  /** Whether the host can be asked now. */
+  get isConnected(): boolean {
+    return this.isHost || this.#state.isConnected;
+  }
+
+  /** Whether listeners have been told that the host is away. */
+  get isDegraded(): boolean {
+    return this.#state.isDegraded;
   }
 
   /** Sets where the host is, and as which user it runs. */
@@ -338,6 +369,11 @@ export class Link {
     this.#native.finish();
   }
 
+  /** The waiting requests that were made with `policy`. */
+  requestsOf(policy: Policy): Pending[] {
+    return this.#pending.all().filter((pending) => pending.policy === policy);
+  }
+
   /** Ends request `id` without an answer from the host. `false` when it has already ended. */
   abandon(id: number, error: unknown): boolean {
     const pending = this.#pending.take(id);
@@ -406,8 +442,12 @@ export class Link {
     if (onLateAnswer) this.#lateAnswers.set(id, onLateAnswer);
   }
 
-  #onReopened(handle: number, form: Form, answer: unknown): void {
-    this.#handles.listenerOf(handle)?.reopened(form === Form.Error ? answeredError(answer) : undefined);
+  #onReopened(number: number, form: Form, answer: unknown): void {
+    const handle = this.#handles.get(number);
+    if (!handle) return;
+    const error = form === Form.Error ? answeredError(answer) : undefined;
+    handle.isOpen = error === undefined;
+    for (const listener of [...handle.users]) listener.reopened(error);
   }
 
   #onChange(change: number, details: unknown[]): void {
@@ -424,10 +464,10 @@ export class Link {
     if (isNews) this.#degrade(error);
   }
 
-  #onOptionsDiffer([handle, pid, ...rest]: [number, number, ...unknown[]]): void {
+  #onOptionsDiffer([number, pid, ...rest]: [number, number, ...unknown[]]): void {
     const options = new Map<string, unknown>();
     for (let at = 0; at < rest.length; at += 2) options.set(rest[at] as string, rest[at + 1]);
-    this.#handles.listenerOf(handle)?.differs(pid, options);
+    for (const listener of this.#handles.get(number)?.users ?? []) listener.differs(pid, options);
   }
 
   #onConnected(epoch: number, isChanged: boolean): void {
@@ -488,6 +528,15 @@ export class Link {
   #restore(): void {
     this.#handles.announce((listener) => listener.restored());
   }
+}
+
+/**
+ * The function that native code calls. Native code keeps it until it is collected itself, so it must not keep the link,
+ * which keeps native code.
+ */
+class Wake {
+  drain = () => {};
+  readonly function = () => this.drain();
 }
 
 /** Ends a waiting request. */
