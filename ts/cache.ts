@@ -119,6 +119,7 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    */
   static getAllCaches(): Map<string, ClusteredCache<string | number>> {
     ClusteredCache.#requireHost('getAllCaches', whyNoHost() ?? whyNotHosting());
+    for (const [key, cache] of ClusteredCache.#all) if (!cache.deref()) ClusteredCache.#all.delete(key);
     return new Map(unscoped(isolate().namespaces()).map((name) => [name, ClusteredCache.#shown(name)]));
   }
 

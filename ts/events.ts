@@ -24,13 +24,15 @@ export type Listener<E extends EventName> = (...args: CacheEvents[E]) => void;
 const NAMES = Object.keys({ degraded: 0, restored: 0, epoch: 0 } satisfies Record<EventName, 0>);
 
 export class Events {
-  readonly #emitter = new EventEmitter();
+  /** Most instances have no listeners. */
+  #emitter: EventEmitter | undefined;
   /** The instance, as long as it has listeners. Its link refers to these events, and so to it. */
   readonly #owners = new Set<object>();
 
   /** Adds a listener to the instance `owner`. */
   add(owner: object, event: string, listener: unknown, once: boolean): void {
     if (!isEvent(event, listener)) return;
+    this.#emitter ??= new EventEmitter();
     if (once) this.#emitter.once(event, listener);
     else this.#emitter.on(event, listener);
     this.#owners.add(owner);
@@ -38,12 +40,12 @@ export class Events {
 
   remove(event: string, listener: unknown): void {
     if (!isEvent(event, listener)) return;
-    this.#emitter.off(event, listener);
+    this.#emitter?.off(event, listener);
     this.#release();
   }
 
   removeAll(): void {
-    this.#emitter.removeAllListeners();
+    this.#emitter?.removeAllListeners();
     this.#owners.clear();
   }
 
@@ -51,18 +53,18 @@ export class Events {
   emit<E extends EventName>(event: E, ...args: CacheEvents[E]): void {
     // A listener that throws must not prevent other callers from getting their answers.
     nextTick(() => {
-      this.#emitter.emit(event, ...args);
+      this.#emitter?.emit(event, ...args);
       this.#release();
     });
   }
 
   /** Whether there is a listener for the event. */
   isHeard(event: EventName): boolean {
-    return this.#emitter.listenerCount(event) > 0;
+    return (this.#emitter?.listenerCount(event) ?? 0) > 0;
   }
 
   #release(): void {
-    if (this.#emitter.eventNames().length === 0) this.#owners.clear();
+    if (this.#emitter?.eventNames().length === 0) this.#owners.clear();
   }
 }
 
