@@ -270,6 +270,9 @@ export declare const MAX_READ_MANY: number
 /** Entries that one access report names, at most. */
 export declare const MAX_REPORTED: number
 
+/** Largest `maxSize`. */
+export declare const MAX_TABLE_BYTES: number
+
 /** Longest time to live, in ms. */
 export declare const MAX_TTL: number
 

@@ -863,6 +863,7 @@ module.exports.MAX_NAMESPACE_BYTES = nativeBinding.MAX_NAMESPACE_BYTES
 module.exports.MAX_PAGE = nativeBinding.MAX_PAGE
 module.exports.MAX_READ_MANY = nativeBinding.MAX_READ_MANY
 module.exports.MAX_REPORTED = nativeBinding.MAX_REPORTED
+module.exports.MAX_TABLE_BYTES = nativeBinding.MAX_TABLE_BYTES
 module.exports.MAX_TTL = nativeBinding.MAX_TTL
 module.exports.onSnapshotNotice = nativeBinding.onSnapshotNotice
 module.exports.OperationNumber = nativeBinding.OperationNumber

@@ -1,15 +1,26 @@
+import { execFile } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import test from 'ava';
 import { GUIDE, lines, PAGES, read } from './helpers/documents.ts';
 import { ROOT } from './helpers/scripts.ts';
 
 /** `[text](target)` and `![text](target)`, without a title. */
 const LINK = /\]\(([^()\s]+)\)/g;
+/** `[name]: target` on a line of its own. */
+const REFERENCE = /^\[[^\]]+\]: (\S+)$/gm;
+/** The addresses of this repository's files. */
+const OF_REPOSITORY =
+  /^https:\/\/(?:github\.com\/clustered-cache\/clustered-cache\/(?:blob|tree)|raw\.githubusercontent\.com\/clustered-cache\/clustered-cache)\/main\//;
 /** Pages that stay short enough to be read from beginning to end. */
 const MOST_LINES: Record<string, number> = { 'README.md': 250, 'docs/architecture.md': 200 };
 /** The longest line of prose, so that a diff shows only the changed lines of a paragraph. */
 const WIDTH = 120;
+
+function linksOf(text: string): string[] {
+  return [LINK, REFERENCE].flatMap((links) => [...text.matchAll(links)].map(([, link = '']) => link));
+}
 
 const withoutCode = (text: string): string => text.replaceAll(/`[^`]*`/g, '');
 
@@ -32,6 +43,8 @@ function anchors(page: string): Set<string> {
 
 /** The fault of a link on `page`, if any. */
 function fault(page: string, link: string): string | undefined {
+  const own = link.replace(OF_REPOSITORY, '');
+  if (own !== link) return existsSync(path.join(ROOT, own)) ? undefined : 'does not exist in this repository';
   if (/^[a-z]+:/.test(link)) return undefined;
   const [file = '', anchor] = link.split('#');
   const target = file === '' ? page : path.posix.join(path.posix.dirname(page), file);
@@ -46,7 +59,7 @@ for (const page of PAGES) {
     const broken = lines(page)
       .filter(({ isCode }) => !isCode)
       .flatMap(({ text, number }) =>
-        [...withoutCode(text).matchAll(LINK)].map(([, link = '']) => ({ link, number, why: fault(page, link) })),
+        [...linksOf(withoutCode(text))].map((link) => ({ link, number, why: fault(page, link) })),
       )
       .filter(({ why }) => why !== undefined)
       .map(({ link, number, why }) => `${page}:${number}: ${link} ${why}`);
@@ -64,6 +77,20 @@ test('every page of the guide is linked from the README or a page that it links 
   }
   t.deepEqual(
     GUIDE.filter((page) => !reached.has(page)),
+    [],
+  );
+});
+
+test('the relative links of the README lead to files of the published package', async (t) => {
+  const { NPM_CONFIG_DRY_RUN: _given, ...env } = process.env;
+  const pack = promisify(execFile)('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: ROOT, env });
+  const [{ files }] = JSON.parse((await pack).stdout) as [{ files: { path: string }[] }];
+  const packed = new Set(files.map((file) => file.path));
+  const links = lines('README.md').flatMap(({ text, isCode }) => (isCode ? [] : linksOf(withoutCode(text))));
+  const relative = links.filter((link) => !/^[a-z]+:/.test(link)).map((link) => link.split('#')[0] ?? '');
+  t.true(relative.length > 10);
+  t.deepEqual(
+    relative.filter((file) => file !== '' && !packed.has(file)),
     [],
   );
 });

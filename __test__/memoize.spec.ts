@@ -128,3 +128,44 @@ each('arguments that are not functions or a cache are refused', async (t, { open
     'ERR_CC_INVALID_ARGUMENT',
   );
 });
+
+each('the function and the key function get the `this` of the call', async (t, { open }) => {
+  const cache = await open();
+  class Repository {
+    constructor(readonly prefix: string) {}
+
+    find = memoize(
+      cache,
+      function (this: Repository, id: number) {
+        return `${this.prefix}${id}`;
+      },
+      function (id) {
+        return `${this.prefix}:${id}`;
+      },
+    );
+  }
+  const one = new Repository('one');
+  t.is(await one.find(1), 'one1');
+  t.is(await cache.get('one:1'), 'one1');
+  t.is(await one.find.refresh.call(one, 1), 'one1');
+  t.is(await one.find.forget.call(one, 1), true);
+});
+
+each('without a `this` of their own, refresh and forget give none to the function', async (t, { open }) => {
+  const cache = await open();
+  const seen: unknown[] = [];
+  const next = memoize(
+    cache,
+    function (this: unknown) {
+      seen.push(this);
+      return 1;
+    },
+    function (this: unknown) {
+      seen.push(this);
+      return 'key';
+    },
+  );
+  await next.refresh();
+  await next.forget();
+  t.deepEqual(seen, [undefined, undefined, undefined]);
+});

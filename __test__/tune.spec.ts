@@ -1,4 +1,5 @@
 import test from 'ava';
+import { ClusteredCache } from '../index.js';
 import { failsWith } from './helpers/errors.ts';
 import { rolesOf } from './helpers/roles.ts';
 import { until } from './helpers/wait.ts';
@@ -80,6 +81,19 @@ each('a change is visible to every instance and does not conflict with the optio
   t.is(await second.max(), 7);
   const third = await open({ namespace: first.namespace, max: 5 });
   t.is(await third.max(), 7, 'opening again does not undo it');
+});
+
+each('a bound above the limit is refused, and not reported as in force', async (t, { open, options }) => {
+  const cache = await open({ maxSize: 1_000, ttl: 1_000 });
+  const most = 14 * 2 ** 30;
+  for (const bad of [most + 1, Number.MAX_SAFE_INTEGER]) {
+    await failsWith(t, () => cache.maxSize(bad), 'ERR_CC_INVALID_OPTION', /at most 15032385536/);
+    await failsWith(t, () => new ClusteredCache(options({ maxSize: bad })), 'ERR_CC_INVALID_OPTION', /maxSize/);
+  }
+  await failsWith(t, () => cache.max(2 ** 53), 'ERR_CC_INVALID_OPTION', /max/);
+  await failsWith(t, () => cache.ttl(2 ** 53), 'ERR_CC_INVALID_OPTION', /ttl/);
+  t.deepEqual([await cache.max(), await cache.maxSize(), await cache.ttl()], [undefined, 1_000, 1_000]);
+  t.is(await cache.maxSize(most), most);
 });
 
 each('invalid values are refused and change nothing', async (t, { open }) => {

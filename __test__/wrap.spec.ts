@@ -87,7 +87,7 @@ each('callers that wait for a fetch get decoded values', async (t, { open }) => 
 each('undefined from a fetcher is not encoded', async (t, { open }) => {
   const cache = await open();
   const money = wrap(cache, { ...sync, encode: (value: Money) => (t.fail(), value.cents) });
-  t.is(await money.fetch('a', () => undefined as never), undefined);
+  t.is(await money.fetch('a', () => undefined), undefined);
 });
 
 each("the codec's errors reject, and nothing is stored", async (t, { open }) => {
@@ -129,4 +129,44 @@ each('a codec without its two functions is refused', async (t, { open }) => {
     await failsWith(t, () => wrap(cache, codec as never), 'ERR_CC_INVALID_ARGUMENT');
   }
   await failsWith(t, () => wrap(undefined as never, sync), 'ERR_CC_INVALID_ARGUMENT');
+});
+
+each('a view has the properties of its cache', async (t, { role, open }) => {
+  const cache = await open();
+  const money = wrap(cache, sync);
+  t.is(money.namespace, cache.namespace);
+  t.is(money.role, role);
+  t.is(money.transport, cache.transport);
+  await t.notThrowsAsync(money.ready);
+  await money.close();
+  await failsWith(t, cache.get('a'), 'ERR_CC_CLOSED');
+});
+
+each('a snapshot of a view holds the values as they are stored', async (t, { open }) => {
+  const cache = await open();
+  const money = wrap(cache, sync);
+  await money.set('a', new Money(5));
+  const dump = await money.dump();
+  t.deepEqual(dump, [['a', { value: 5 }]]);
+  await money.clear();
+  t.is(await money.load(JSON.parse(JSON.stringify(dump)) as typeof dump), 1);
+  t.deepEqual(await money.get('a'), new Money(5));
+});
+
+each('reads of a view are synchronous if the codec is', async (t, { open }) => {
+  const cache = await open();
+  const money = wrap(cache, sync);
+  await money.set('a', new Money(5));
+  if (cache.transport === 'socket') {
+    await failsWith(t, () => money.getSync('a'), 'ERR_CC_NO_SHARED_TABLE');
+    return;
+  }
+  t.deepEqual(money.getSync('a'), new Money(5));
+  t.deepEqual(money.peekSync('a'), new Money(5));
+  t.is(money.hasSync('a'), true);
+  t.is(money.getSync('b'), undefined);
+  const later = wrap(cache, { ...slow, decode: async () => Promise.reject(new Error('codec')) });
+  await failsWith(t, () => later.getSync('a'), 'ERR_CC_INVALID_ARGUMENT', /getSync.*await get\(\)/);
+  await failsWith(t, () => later.peekSync('a'), 'ERR_CC_INVALID_ARGUMENT', /peekSync.*await peek\(\)/);
+  t.is(later.getSync('b'), undefined, 'a miss is not decoded');
 });

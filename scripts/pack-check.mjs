@@ -12,6 +12,8 @@ import { at, main, manifest, mustRun, npm, seconds, tool } from './support/proje
 const TYPESCRIPT_PROJECTS = {
   nodenext: { type: 'module', compilerOptions: { module: 'nodenext' } },
   commonjs: { type: 'commonjs', compilerOptions: { module: 'commonjs', moduleResolution: 'node10' } },
+  // The oldest version that the README names.
+  oldest: { type: 'module', compilerOptions: { module: 'nodenext' }, typescript: '5.0.4' },
 };
 
 const STRICT = {
@@ -38,7 +40,9 @@ async function step(name, body) {
 /** Packs a folder; resolves to the tarball's path. Refuses files that only a build or a test needs. */
 async function packStrictly(folder) {
   const { name, tarball, paths } = await pack(folder, temporary);
-  const stray = paths.filter((path) => name === manifest.name && !/^(lib\/.*\.(js|d\.ts)|[^/]+)$/.test(path));
+  const stray = paths.filter(
+    (path) => name === manifest.name && !/^(lib\/.*\.(js|d\.ts)|docs\/.*\.md|[^/]+)$/.test(path),
+  );
   if (stray.length > 0)
     throw new Error(`The tarball of ${name} has files that do not belong there: ${stray.join(', ')}`);
   return tarball;
@@ -53,8 +57,9 @@ async function useFromJavaScript(tarballs) {
 }
 
 async function useFromTypeScript(flavour, tarballs) {
-  const { type, compilerOptions } = TYPESCRIPT_PROJECTS[flavour];
-  const pinned = ['typescript', '@types/node'].map((name) => `${name}@${manifest.devDependencies[name]}`);
+  const { typescript: own, '@types/node': node } = manifest.devDependencies;
+  const { type, compilerOptions, typescript = own } = TYPESCRIPT_PROJECTS[flavour];
+  const pinned = [`typescript@${typescript}`, `@types/node@${node}`];
   const folder = await project(temporary, flavour, type, [...tarballs, ...pinned]);
   copyFileSync(at('scripts', 'consumer', 'use.ts'), join(folder, 'use.ts'));
   writeJson(join(folder, 'tsconfig.json'), {

@@ -16,7 +16,8 @@ function* versions() {
 await main(async () => {
   await mustRun([process.execPath, at('scripts', 'ensure.mjs'), 'typescript']);
 
-  const missing = [...manifest.files, 'README.md', 'LICENSE'].filter((file) => !existsSync(at(file)));
+  const listed = manifest.files.filter((file) => !file.startsWith('!'));
+  const missing = [...listed, 'README.md', 'LICENSE'].filter((file) => !existsSync(at(file)));
   if (missing.length > 0) throw new Error(`The package lists files that do not exist: ${missing.join(', ')}`);
 
   const other = [...versions()].filter(([, version]) => version !== manifest.version);

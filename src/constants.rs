@@ -12,6 +12,9 @@ use crate::panics::contained;
 /// Largest entry, in bytes of key and value.
 #[napi_derive::napi]
 pub const MAX_ENTRY_BYTES: u32 = config::MAX_ENTRY_BYTES as u32;
+/// Largest `maxSize`.
+#[napi_derive::napi]
+pub const MAX_TABLE_BYTES: f64 = config::MAX_TABLE_BYTES as f64;
 /// Longest encoded key, in bytes.
 #[napi_derive::napi]
 pub const MAX_KEY_BYTES: u32 = config::MAX_KEY_BYTES as u32;

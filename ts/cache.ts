@@ -4,13 +4,14 @@
 
 import { resolve } from 'node:path';
 import { SyncMethods } from './cache/sync.js';
-import { unscoped, whyNoHost } from './discovery/environment.js';
-import { isolate } from './discovery/isolate.js';
-import { ensureHost, hostLink } from './discovery/link-registry.js';
+import { scoped, unscoped, whyNoHost } from './discovery/environment.js';
+import { isolate, isolateName } from './discovery/isolate.js';
+import { ensureHost, hostLink, whyNotHosting } from './discovery/link-registry.js';
 import { electionKey } from './discovery/pm2.js';
 import { codedError } from './errors.js';
+import { uncounted } from './instances.js';
 import { translated } from './native.js';
-import { fetchOnce, type Fetcher } from './operations/fetch.js';
+import { fetchOnce, type Fetcher, type FetcherContext } from './operations/fetch.js';
 import { checkListen, type FetchOptions, type ListenOptions } from './options/calls.js';
 import { invalidOption } from './options/checks.js';
 import type { CacheOptions } from './options/instance.js';
@@ -111,22 +112,30 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
   }
 
   /**
-   * All namespaces of this host, by name.
+   * All namespaces of this host, by name. The caches are the same ones at each call, as long as the application keeps
+   * them; they need not be closed.
    *
    * @throws `ERR_CC_NOT_HOST` in a client; every instance of a PM2 app is one.
    */
   static getAllCaches(): Map<string, ClusteredCache<string | number>> {
-    ClusteredCache.#requireHost('getAllCaches');
-    return new Map(
-      unscoped(isolate().namespaces()).map((namespace) => [
-        namespace,
-        new ClusteredCache<string | number>({ namespace, role: 'host' }),
-      ]),
-    );
+    ClusteredCache.#requireHost('getAllCaches', whyNoHost() ?? whyNotHosting());
+    for (const [key, cache] of ClusteredCache.#all) if (!cache.deref()) ClusteredCache.#all.delete(key);
+    return new Map(unscoped(isolate().namespaces()).map((name) => [name, ClusteredCache.#shown(name)]));
   }
 
-  static #requireHost(method: string): void {
-    const reason = whyNoHost();
+  /** The caches that {@link getAllCaches} has returned, by the names of their namespaces on the host. */
+  static readonly #all = new Map<string, WeakRef<ClusteredCache<string | number>>>();
+
+  static #shown(namespace: string): ClusteredCache<string | number> {
+    const key = `${isolateName()} ${scoped(namespace)}`;
+    const known = ClusteredCache.#all.get(key)?.deref();
+    if (known && !known.closedError) return known;
+    const cache = uncounted(() => new ClusteredCache<string | number>({ namespace, role: 'host' }));
+    ClusteredCache.#all.set(key, new WeakRef(cache));
+    return cache;
+  }
+
+  static #requireHost(method: string, reason = whyNoHost()): void {
     if (reason !== undefined) throw codedError('ERR_CC_NOT_HOST', `${method}() was called ${reason}`);
   }
 
@@ -142,6 +151,13 @@ export class ClusteredCache<K extends string | number = string, V = unknown> ext
    * const user = await cache.fetch('user:1', (key) => db.users.find(key), { ttl: 60_000 });
    * ```
    */
+  fetch(
+    key: K,
+    fetcher: (key: K, context: FetcherContext) => V | Promise<V>,
+    options?: FetchOptions | undefined,
+  ): Promise<V>;
+  /** The same for a fetcher that may find nothing. */
+  fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions | undefined): Promise<V | undefined>;
   fetch(key: K, fetcher: Fetcher<K, V>, options?: FetchOptions): Promise<V | undefined> {
     if (this.closedError) return Promise.reject(this.closedError);
     return fetchOnce(this.loading, key, fetcher, options);

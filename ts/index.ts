@@ -18,7 +18,7 @@ export {
   type ErrorPlace,
 } from './errors.js';
 export type { CacheStats, Counted, EntryInfo } from './operations/answers.js';
-export type { CacheEvents, UndecodableEvent } from './instance.js';
+export type { CacheEvents, UndecodableEvent } from './events.js';
 export type { Dump, DumpedEntry } from './operations/scans.js';
 export type { Fetcher, FetcherContext } from './operations/fetch.js';
 export type {

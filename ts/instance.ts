@@ -1,55 +1,35 @@
 /** The base of every cache instance: its link, its namespace, its life cycle and its events. */
 
-import { EventEmitter } from 'node:events';
 import { codedError, withPlace } from './errors.js';
-import type { LinkListener } from './link/handles.js';
+import { Events, type CacheEvents, type Listener } from './events.js';
+import { showAs, type Stage } from './inspect.js';
+import { closing, isOfApplication, opened } from './instances.js';
 import type { Link } from './link/link.js';
-import { linkFor } from './discovery/link-registry.js';
-import { scoped, transportWish } from './discovery/environment.js';
-import { Sharing, type NativeCache, type NativeOptions } from './native.js';
+import { Use } from './link/use.js';
+import { hostLink, linkFor } from './discovery/link-registry.js';
+import { scoped } from './discovery/environment.js';
+import { Sharing, type NativeCache } from './native.js';
 import { Near, type NearBounds } from './near/near.js';
 import type { Changed, NearRegistry } from './near/registry.js';
-import {
-  REJECT,
-  type Composite,
-  type Operation,
-  type Policy,
-  type Scope,
-  type Settling,
-} from './operations/operation.js';
-import { asFlag, asSettings, type Settings } from './operations/answers.js';
+import type { Composite, Operation, Policy, Scope } from './operations/operation.js';
 import { ACCESS_REPORT } from './operations/namespace.js';
-import { Leases, giveAllBack, type FetchContext } from './operations/lease.js';
-import { warnOfDifferences } from './options/differences.js';
+import type { FetchContext } from './operations/lease.js';
 import { checkOptions, type CacheOptions } from './options/instance.js';
-import { nextTick } from './time.js';
 import { placed } from './values/place.js';
 import { LEFT_OUT } from './values/undecodable.js';
 
-/** Events of a cache and the arguments of their listeners. */
-export interface CacheEvents {
-  /** The host cannot be reached: `failsafe` decides what operations do from now on. */
-  degraded: [error: Error];
-  /** The host is back. */
-  restored: [];
-  /** A new host has taken over, or the host was restarted: earlier entries may be gone. */
-  epoch: [epoch: number];
-  /** A call has left out an entry, or loaded it again, because it cannot be decoded. */
-  undecodable: [undecodable: UndecodableEvent];
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- the static block below defines it
+export interface Instance {
+  /**
+   * As {@link Instance.close}, for `await using`. Node.js has the symbol from 20.5 on.
+   *
+   * @example
+   * ```ts
+   * await using cache = new ClusteredCache({ namespace: 'report' });
+   * ```
+   */
+  [Symbol.asyncDispose](): Promise<void>;
 }
-
-/** An entry that cannot be decoded: another version of Node.js wrote it, or its bytes are damaged. */
-export interface UndecodableEvent {
-  /** Its key. */
-  key: string | number;
-  /** Why: an error with code `ERR_CC_DATA_CLONE`, or that of a codec of `wrap`. */
-  error: unknown;
-  /** The method that left it out or loaded it again. */
-  operation: string;
-}
-
-const OPEN: Settling<Settings> = { read: asSettings, withoutHost: REJECT, writes: false };
-const RELEASE: Settling<boolean> = { read: asFlag, withoutHost: false, writes: false };
 
 export abstract class Instance {
   /** The shared name. */
@@ -61,14 +41,13 @@ export abstract class Instance {
   protected readonly near: Near | undefined;
   /** The near caches of all instances of this namespace in this JavaScript environment. */
   protected readonly nears: NearRegistry;
-  protected readonly leases = new Leases();
   /** What its loads need. */
   protected readonly loading: FetchContext;
   protected readonly handle: number;
-  /** The name by which the host knows the namespace. */
-  readonly #name: string;
-  readonly #events = new EventEmitter<CacheEvents>();
+  readonly #use: Use;
+  readonly #events = new Events();
   readonly #ready: Promise<void>;
+  #stage: 'opening' | 'open' | 'refused' = 'opening';
   #closing: Promise<void> | undefined;
   /** Entries that could not be decoded. */
   protected undecodable = 0;
@@ -76,21 +55,38 @@ export abstract class Instance {
   constructor(options?: CacheOptions) {
     const { instance, shared } = checkOptions(options);
     this.namespace = instance.namespace;
-    this.#name = scoped(instance.namespace);
     const { namespace, timeout, failsafe } = instance;
-    this.policy = { namespace, timeout, failsafe, leftOut: (...entry) => this[LEFT_OUT](...entry) };
-    this.link = linkFor(instance);
-    const { cache, handle, nears } = this.link.attach(this.#name, this.#listener(shared));
-    this.native = cache;
-    this.handle = handle;
-    this.nears = nears;
+    const policy = { namespace, timeout, failsafe };
+    // It refers to the instance, so that its requests, which all have the policy, keep it from being collected.
+    this.policy = { ...policy, leftOut: (...entry) => this[LEFT_OUT](...entry) };
+    const name = scoped(namespace);
+    this.link = isOfApplication() ? linkFor(instance) : hostLink();
+    const use = new Use(this.link, name, shared, { namespace, events: this.#events });
+    this.#use = use;
+    this.native = use.handle.cache;
+    this.handle = use.handle.number;
+    this.nears = use.nears;
     this.near = instance.near > 0 ? this.#newNear({ max: instance.near, maxSize: instance.nearMaxSize }) : undefined;
-    if (this.near) nears.add(this.near);
-    const { link, native, policy, leases, near } = this;
-    this.loading = { link, handle, native, policy, leases, near };
-    this.#ready = this.#open(shared);
+    if (this.near) use.keepNear(this.near);
+    this.loading = use.loading(this.policy);
+    opened(this, use, policy);
+    this.#ready = use.open(this.policy);
     // A caller that ignores `ready` learns of a refusal from the first operation.
-    this.#ready.catch(() => {});
+    this.#ready.then(
+      () => (this.#stage = 'open'),
+      () => (this.#stage = 'refused'),
+    );
+  }
+
+  static {
+    showAs(this.prototype, (cache) => cache.#shownStage());
+    // Older releases of Node.js do not have the symbol.
+    if (Symbol.asyncDispose) {
+      const value = function (this: Instance) {
+        return this.close();
+      };
+      Object.defineProperty(this.prototype, Symbol.asyncDispose, { value, configurable: true, writable: true });
+    }
   }
 
   /** Resolves when the namespace is open on the host; rejects on conflicting options, or when no host answers. */
@@ -115,7 +111,8 @@ export abstract class Instance {
 
   /**
    * Detaches this instance; the namespace and its data stay. Using the instance afterwards rejects with
-   * `ERR_CC_CLOSED`; closing twice is fine.
+   * `ERR_CC_CLOSED`; closing twice is fine. An instance that is dropped without being closed is detached when it is
+   * collected, unless it has listeners.
    *
    * @example
    * ```js
@@ -128,28 +125,35 @@ export abstract class Instance {
   }
 
   /**
-   * Adds a listener for `'degraded'`, `'restored'` or `'epoch'`.
+   * Adds a listener for `'degraded'`, `'restored'`, `'epoch'` or `'undecodable'`. An instance with listeners stays open until it is
+   * closed, or they are removed.
    *
+   * @throws `ERR_CC_INVALID_ARGUMENT` for an event that does not exist.
    * @example
    * ```js
    * cache.on('degraded', (error) => console.warn('cache without host:', error.message));
    * ```
    */
-  on<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
-    this.#events.on(event, listener as never);
+  on<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this {
+    this.#events.add(this, event, listener, false);
     return this;
   }
 
   /** As {@link on}, but for the next event only. */
-  once<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
-    this.#events.once(event, listener as never);
+  once<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this {
+    this.#events.add(this, event, listener, true);
     return this;
   }
 
   /** Removes a listener that was added with {@link on} or {@link once}. */
-  off<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
-    this.#events.off(event, listener as never);
+  off<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this {
+    this.#events.remove(event, listener);
     return this;
+  }
+
+  /** As {@link off}: `events.once(cache, event)` and `events.on(cache, event)` of Node.js need it. */
+  removeListener<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this {
+    return this.off(event, listener);
   }
 
   // --- for the operations ----------------------------------------------------------------------------------------
@@ -170,7 +174,7 @@ export abstract class Instance {
   [LEFT_OUT](key: string | number, error: unknown, operation: string): void {
     this.undecodable += 1;
     const told = placed(error, { namespace: this.namespace, key, operation });
-    nextTick(() => this.#events.emit('undecodable', { key, error: told, operation }));
+    this.#events.emit('undecodable', { key, error: told, operation });
   }
 
   /** Runs `operation` on the host. */
@@ -285,62 +289,20 @@ export abstract class Instance {
 
   // --- life ------------------------------------------------------------------------------------------------------
 
-  async #open(shared: NativeOptions): Promise<void> {
-    const { link, native, policy } = this;
-    const id = link.nextId();
-    // This request belongs to native code, which opens the namespace again after a reconnect.
-    link.takeOver();
-    const settings = await link.outcome(id, native.open(id, this.#name, shared), OPEN, policy, undefined, false);
-    this.near?.fit(settings.maxSize);
-    if (transportWish() === 'shared' && this.transport === 'socket') {
-      throw codedError(
-        'ERR_CC_NO_SHARED_TABLE',
-        "CLUSTERED_CACHE_TRANSPORT is shared, but the host's memory cannot be read from here; leave it unset to read " +
-          'over the socket',
-      );
-    }
+  async #close(): Promise<void> {
+    closing(this.#use);
+    await this.#use.close(this.policy, true);
+    this.#events.removeAll();
   }
 
-  async #close(): Promise<void> {
-    // Release the loads that run here, so that the next waiter need not wait until the lease expires.
-    const { link, native, policy } = this;
-    if (this.near) {
-      this.near.close();
-      this.nears.remove(this.near);
-    }
-    await giveAllBack(this.loading);
-    const id = link.nextId();
-    link.takeOver();
-    const released = link.outcome(id, native.release(id), RELEASE, policy);
-    // Without a host there is nothing to release.
-    const isReleased = await released.catch(() => false);
-    this.link.detach(this.handle, this.#name, isReleased);
-    this.#events.removeAllListeners();
+  #shownStage(): Stage {
+    if (this.#closing) return 'closed';
+    return this.#stage === 'open' && this.link.isDegraded ? 'degraded' : this.#stage;
   }
 
   #newNear(bounds: NearBounds): Near {
     const { link, handle, native } = this;
     const report = (hits: number, reads: Uint32Array) => link.tell(handle, ACCESS_REPORT, hits, reads);
     return new Near(native, { generation: () => link.generation(), report, flush: () => link.flush() }, bounds);
-  }
-
-  #listener(declared: NativeOptions): LinkListener {
-    // In a later task: a listener that throws must not prevent other callers from getting their answers.
-    const emit = <E extends keyof CacheEvents>(event: E, ...args: CacheEvents[E]) =>
-      nextTick(() => this.#events.emit(event, ...(args as never)));
-    return {
-      degraded: (error) => {
-        this.near?.clear();
-        emit('degraded', error);
-      },
-      isHeard: () => this.#events.listenerCount('degraded') > 0,
-      restored: () => emit('restored'),
-      epoch: (epoch) => {
-        this.near?.disown();
-        emit('epoch', epoch);
-      },
-      differs: (pid, options) => warnOfDifferences(this.namespace, declared, pid, options),
-      reopened: (error) => error && emit('degraded', error),
-    };
   }
 }

@@ -1,25 +1,33 @@
 /** A function with a cache around it. */
 
-import type { ClusteredCache } from './cache.js';
 import { codedError } from './errors.js';
+import type { FetcherContext } from './operations/fetch.js';
 import type { FetchOptions } from './options/calls.js';
 
 /** The part of a cache that {@link memoize} needs; views made by `wrap` have it too. */
-export type FetchingCache<K extends string | number, V> = Pick<ClusteredCache<K, V>, 'fetch' | 'delete'>;
+export interface FetchingCache<K extends string | number, V> {
+  fetch(
+    key: K,
+    fetcher: (key: K, context: FetcherContext) => V | Promise<V>,
+    options?: FetchOptions | undefined,
+  ): Promise<V>;
+  delete(key: K): Promise<boolean>;
+}
 
-/** A memoized function. */
-export interface Memoized<A extends unknown[], R> {
-  (...args: A): Promise<R>;
-  /** Calls the function again and caches what it returns. */
-  refresh(...args: A): Promise<R>;
+/** A memoized function, with the arguments and the `this` of the original one. */
+export interface Memoized<A extends unknown[], R, T = unknown> {
+  (this: T, ...args: A): Promise<R>;
+  /** Calls the function again and caches what it returns. One that uses `this` is called as `refresh.call(target, …)`. */
+  refresh(this: T, ...args: A): Promise<R>;
   /** Removes the cached result for these arguments. Resolves whether there was one. */
-  forget(...args: A): Promise<boolean>;
+  forget(this: T, ...args: A): Promise<boolean>;
 }
 
 /**
- * Wraps a function with `cache.fetch`: for each key it runs once in the cluster.
+ * Wraps a function with `cache.fetch`: for each key it runs once in the cluster. Both functions get the `this` of the
+ * call.
  *
- * @param cache - where results are kept
+ * @param cache - where results are kept; its values have the type of the results
  * @param fn - the function; errors and `undefined` are not cached
  * @param keyFn - the cache key for its arguments
  * @param options - as for `cache.fetch`
@@ -32,20 +40,33 @@ export interface Memoized<A extends unknown[], R> {
  * await square(12); // 144, computed once in the cluster
  * ```
  */
-export function memoize<K extends string | number, A extends unknown[], R>(
-  cache: FetchingCache<K, NoInfer<R>> | FetchingCache<K, unknown>,
-  fn: (...args: A) => R | Promise<R>,
-  keyFn: (...args: A) => K,
-  options?: Omit<FetchOptions, 'forceRefresh' | 'signal'>,
-): Memoized<A, R> {
+export function memoize<K extends string | number, A extends unknown[], R extends V, V, T>(
+  cache: FetchingCache<K, V>,
+  fn: (this: T, ...args: A) => R | Promise<R>,
+  keyFn: (this: T, ...args: A) => K,
+  options?: Omit<FetchOptions, 'forceRefresh' | 'signal'> | undefined,
+): Memoized<A, R, T> {
   for (const [name, value] of Object.entries({ 'cache.fetch': cache?.fetch, fn, keyFn })) {
     if (typeof value !== 'function') throw codedError('ERR_CC_INVALID_ARGUMENT', `\`${name}\` must be a function`);
   }
-  const target = cache as FetchingCache<K, R>;
-  const call = async (args: A, more: FetchOptions) =>
-    (await target.fetch(keyFn(...args), () => fn(...args), { ...options, ...more })) as R;
-  return Object.assign((...args: A) => call(args, {}), {
-    refresh: (...args: A) => call(args, { forceRefresh: true }),
-    forget: async (...args: A) => await target.delete(keyFn(...args)),
-  });
+  // Called as its method, `refresh` has the memoized function for its `this`, which is not what `fn` means by it.
+  const own = (target: T) => (target === (memoized as unknown) ? (undefined as T) : target);
+  const call = async (target: T, args: A, more: FetchOptions) => {
+    const load = () => fn.apply(target, args) as V | Promise<V>;
+    return (await cache.fetch(keyFn.apply(target, args), load, { ...options, ...more })) as R;
+  };
+  const memoized: Memoized<A, R, T> = Object.assign(
+    function (this: T, ...args: A) {
+      return call(this, args, {});
+    },
+    {
+      refresh(this: T, ...args: A) {
+        return call(own(this), args, { forceRefresh: true });
+      },
+      async forget(this: T, ...args: A) {
+        return await cache.delete(keyFn.apply(own(this), args));
+      },
+    },
+  );
+  return memoized;
 }

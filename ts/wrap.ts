@@ -1,8 +1,10 @@
 /** A typed view of a cache whose values pass through a user's own codec. */
 
+import { inspect } from 'node:util';
 import type { ClusteredCache } from './cache.js';
 import type { BatchEntry } from './cache/batches.js';
 import { codedError } from './errors.js';
+import type { CacheEvents, Listener } from './events.js';
 import type { Fetcher } from './operations/fetch.js';
 import {
   METHODS,
@@ -23,12 +25,18 @@ export interface Codec<V, S = unknown> {
 
 /**
  * The members of a cache that do not only request an operation, or the steps of one, and how a view treats them: it has
- * `'own'` methods of its own for some, `'passed'` ones do not handle values, and `'absent'` ones do not exist on a view.
- * Omitting a member here is a compile error.
+ * `'own'` methods of its own for some, `'passed'` ones do not handle values, and `'shown'` ones are properties. Omitting
+ * a member here is a compile error.
  */
 const OTHERS = {
   fetch: 'own',
   scan: 'own',
+  getSync: 'own',
+  peekSync: 'own',
+  on: 'own',
+  once: 'own',
+  off: 'own',
+  removeListener: 'own',
 
   stats: 'passed',
   max: 'passed',
@@ -36,47 +44,63 @@ const OTHERS = {
   ttl: 'passed',
   allowStale: 'passed',
   close: 'passed',
+  hasSync: 'passed',
 
-  namespace: 'absent',
-  role: 'absent',
-  transport: 'absent',
-  ready: 'absent',
-  on: 'absent',
-  once: 'absent',
-  off: 'absent',
+  namespace: 'shown',
+  role: 'shown',
+  transport: 'shown',
+  ready: 'shown',
 } as const satisfies Record<
-  Exclude<keyof ClusteredCache, symbol | MethodName | `${SyncMethodName}Sync`>,
-  'own' | 'passed' | 'absent'
+  Exclude<keyof ClusteredCache, symbol | MethodName | HostOnly> | FromMemory,
+  'own' | 'passed' | 'shown'
 >;
 
-/** Methods of several steps that handle values; all others pass through. */
+/** Synchronous methods that work in every process. */
+type FromMemory = 'getSync' | 'peekSync' | 'hasSync';
+/** Synchronous methods that only the host has an answer for. A view does not have them. */
+type HostOnly = Exclude<`${SyncMethodName}Sync`, FromMemory>;
+
+/** Methods of several steps that handle values; all others pass through. `'stored'` ones take or give them encoded. */
 const STEPS = {
   mGet: 'own',
   mSet: 'own',
   values: 'own',
   entries: 'own',
 
-  dump: 'absent',
-  load: 'absent',
-} as const satisfies Partial<Record<MethodName, 'own' | 'absent'>>;
+  dump: 'stored',
+  load: 'stored',
+} as const satisfies Partial<Record<MethodName, 'own' | 'stored'>>;
 
 type ByHand = typeof OTHERS & typeof STEPS;
 type Names<Treatment> = { [Name in keyof ByHand]: ByHand[Name] extends Treatment ? Name : never }[keyof ByHand];
 
 /** The methods that handle no values. */
 type Passed = Exclude<MethodName, CodedMethodName | keyof typeof STEPS> | Names<'passed'>;
+/** The methods that add and remove listeners, and return what they were called on. */
+type Listening = 'on' | 'once' | 'off' | 'removeListener';
 /** The methods whose values pass through the codec. */
-type Coded = CodedMethodName | Names<'own'>;
+type Coded = CodedMethodName | Exclude<Names<'own'>, Listening>;
 
-type Method = (...args: unknown[]) => Promise<unknown>;
+type Method = (...args: unknown[]) => unknown;
 
 /** A view of a cache with values of type `V`, stored as `S`. */
-export interface WrappedCache<K extends string | number, V, S = unknown> extends Pick<
-  ClusteredCache<K, V>,
-  Passed | Coded | typeof Symbol.asyncIterator
-> {
+export interface WrappedCache<K extends string | number, V, S = unknown>
+  extends
+    Pick<
+      ClusteredCache<K, V>,
+      Passed | Coded | Names<'shown'> | typeof Symbol.asyncIterator | typeof Symbol.asyncDispose
+    >,
+    Pick<ClusteredCache<K, S>, Names<'stored'>> {
   /** The cache under the view. */
   readonly cache: ClusteredCache<K, S>;
+  /** As on the cache. */
+  on<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this;
+  /** As on the cache. */
+  once<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this;
+  /** As on the cache. */
+  off<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this;
+  /** As on the cache. */
+  removeListener<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this;
 }
 
 /**
@@ -120,15 +144,42 @@ class View<K extends string | number, V, S> {
   }
 
   members(): WrappedCache<K, V, S> {
-    return { ...this.#passed(), ...this.#coded(), ...this.#own() };
+    const members = { ...this.#passed(), ...this.#coded(), ...this.#own() } as WrappedCache<K, V, S>;
+    this.#listen(members);
+    this.#show(members);
+    return members;
   }
 
   /** Does not compile if one of them handles values: a method for values of type `S` is none for those of type `V`. */
   #passed(): Pick<ClusteredCache<K, V>, Passed> {
-    const names = METHODS.filter((method) => !isCoded(method) && !(method.method in STEPS)).map(({ method }) => method);
-    const others = Object.entries(OTHERS).filter(([, treatment]) => treatment === 'passed');
-    const passed = [...names, ...others.map(([name]) => name)].map((name) => [name, this.#method(name)]);
-    return Object.fromEntries(passed) as Pick<ClusteredCache<K, S>, Passed>;
+    const requests = METHODS.filter((method) => !isCoded(method) && !isOwn(method.method));
+    const others = Object.keys(OTHERS).filter((name) => OTHERS[name as keyof typeof OTHERS] === 'passed');
+    const names = [...requests.map(({ method }) => method), ...others];
+    return Object.fromEntries(names.map((name) => [name, this.#method(name)])) as Pick<ClusteredCache<K, S>, Passed>;
+  }
+
+  /** Adds the methods for listeners, which return the view. */
+  #listen(members: WrappedCache<K, V, S>): void {
+    const cache = this.#cache;
+    for (const name of ['on', 'once', 'off', 'removeListener'] as const satisfies readonly Listening[]) {
+      members[name] = (event, listener) => {
+        cache[name](event, listener);
+        return members;
+      };
+    }
+  }
+
+  /** Adds the properties. */
+  #show(members: WrappedCache<K, V, S>): void {
+    const cache = this.#cache;
+    for (const [name, treatment] of Object.entries(OTHERS)) {
+      if (treatment !== 'shown') continue;
+      const get = () => cache[name as Names<'shown'>];
+      Object.defineProperty(members, name, { get, enumerable: true, configurable: true });
+    }
+    // Older releases of Node.js do not have the symbol.
+    if (Symbol.asyncDispose) members[Symbol.asyncDispose] = () => cache.close();
+    Object.defineProperty(members, inspect.custom, { value: () => cache, configurable: true });
   }
 
   #coded(): Pick<ClusteredCache<K, V>, CodedMethodName> {
@@ -151,7 +202,7 @@ class View<K extends string | number, V, S> {
     return (cache[name as Passed | CodedMethodName] as Method).bind(cache);
   }
 
-  #own(): Pick<WrappedCache<K, V, S>, Names<'own'> | 'cache' | typeof Symbol.asyncIterator> {
+  #own(): Pick<WrappedCache<K, V, S>, Exclude<Names<'own'>, Listening> | 'cache' | typeof Symbol.asyncIterator> {
     const cache = this.#cache;
     return {
       cache,
@@ -160,9 +211,11 @@ class View<K extends string | number, V, S> {
         cache.mSet(await this.#encodeEntries(entries), options as { each?: false })) as ClusteredCache<K, V>['mSet'],
       values: async (options) => (await this.#decodeAll('values', cache.entries(options))).map(([, value]) => value),
       entries: (options) => this.#decodeAll('entries', cache.entries(options)),
-      fetch: (key, fetcher, options) => this.#fetch(key, fetcher, options),
       scan: (options) => this.#scan(options),
       [Symbol.asyncIterator]: () => this.#scan(),
+      fetch: ((key, fetcher, options) => this.#fetch(key, fetcher, options)) as WrappedCache<K, V, S>['fetch'],
+      getSync: (key) => this.#decodeNow('getSync', cache.getSync(key)),
+      peekSync: (key) => this.#decodeNow('peekSync', cache.peekSync(key)),
     };
   }
 
@@ -179,6 +232,19 @@ class View<K extends string | number, V, S> {
   async #decodeMany(stored: Promise<Map<K, S | undefined>>): Promise<Map<K, V | undefined>> {
     const pairs = await this.#decodePairs('mGet', [...(await stored)]);
     return new Map(pairs.map(([key, value]) => [key, value instanceof Undecodable ? undefined : value]));
+  }
+
+  #decodeNow(method: string, stored: S | undefined): V | undefined {
+    if (stored === undefined) return undefined;
+    const value = this.#codec.decode(stored);
+    if (!isPromise(value)) return value;
+    // Its failure would be an unhandled rejection.
+    value.then(undefined, () => {});
+    throw codedError(
+      'ERR_CC_INVALID_ARGUMENT',
+      `${method}() of a view of namespace "${this.#cache.namespace}" needs a codec whose \`decode\` returns no promise; ` +
+        `await ${method.replace('Sync', '')}() instead`,
+    );
   }
 
   #decodePairs(operation: string, pairs: [K, S | undefined][]): Promise<[K, V | undefined | Undecodable][]> {
@@ -229,4 +295,12 @@ class View<K extends string | number, V, S> {
   async *#scan(options?: ScanOptions): AsyncGenerator<[K, V], void, void> {
     for await (const entry of this.#cache.scan(options)) yield* await this.#decodeAll('scan', [entry]);
   }
+}
+
+function isOwn(method: string): boolean {
+  return Object.hasOwn(STEPS, method) && STEPS[method as keyof typeof STEPS] === 'own';
+}
+
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof (value as Promise<T> | undefined)?.then === 'function';
 }

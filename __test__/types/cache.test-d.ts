@@ -4,6 +4,8 @@ import {
   type CacheOptions,
   ClusteredCache,
   type ClusteredCacheError,
+  type Dump,
+  type Fetcher,
   type NearOptions,
   isClusteredCacheError,
   memoize,
@@ -31,6 +33,7 @@ expectTypeOf(users.namespace).toBeString();
 expectTypeOf(users.transport).toEqualTypeOf<'direct' | 'shared' | 'socket'>();
 expectTypeOf(users.ready).resolves.toBeVoid();
 expectTypeOf(users.close()).resolves.toBeVoid();
+expectTypeOf(users[Symbol.asyncDispose]()).resolves.toBeVoid();
 
 // @ts-expect-error keys are strings or numbers
 void (undefined as unknown as ClusteredCache<boolean, string>);
@@ -123,7 +126,14 @@ void users.incr('n', 1, { expiresAt: 5 });
 
 // --- loading -----------------------------------------------------------------------------------------------------
 
-expectTypeOf(users.fetch('1', async () => ({ id: 1, name: 'Ada' }))).resolves.toEqualTypeOf<User | undefined>();
+expectTypeOf(users.fetch('1', async () => ({ id: 1, name: 'Ada' }))).resolves.toEqualTypeOf<User>();
+expectTypeOf(users.fetch('1', () => ({ id: 1, name: 'Ada' }), { ttl: 5 })).resolves.toEqualTypeOf<User>();
+declare const found: User | undefined;
+expectTypeOf(users.fetch('1', () => found)).resolves.toEqualTypeOf<User | undefined>();
+expectTypeOf(users.fetch('1', async () => found)).resolves.toEqualTypeOf<User | undefined>();
+expectTypeOf(mixed.fetch(1, () => null)).resolves.toEqualTypeOf<User | null>();
+const fetcher: Fetcher<string, User> = async () => found;
+expectTypeOf(users.fetch('1', fetcher)).resolves.toEqualTypeOf<User | undefined>();
 void users.fetch(
   '1',
   (key, { signal }) => {
@@ -148,12 +158,62 @@ expectTypeOf(load.forget(1, true)).resolves.toBeBoolean();
 // @ts-expect-error arguments are those of the function
 void load('1', true);
 
+const find = memoize(
+  users,
+  async (id: string) => (id === '' ? undefined : { id: 1, name: 'Ada' }),
+  (id) => id,
+);
+expectTypeOf(find('1')).resolves.toEqualTypeOf<User | undefined>();
+expectTypeOf(
+  memoize(
+    new ClusteredCache(),
+    (n: number) => n * n,
+    (n) => `square:${n}`,
+  )(2),
+).resolves.toBeNumber();
+// @ts-expect-error results of another type than the values of the cache
+void memoize(users, async (_id: string) => 5, String);
+// @ts-expect-error results that only in part have the type of the values
+void memoize(users, (id: string) => (id === '' ? 'none' : { id: 1, name: 'Ada' }), String);
+
+class Repository {
+  readonly prefix = 'user:';
+  find = memoize(
+    users,
+    async function (this: Repository, id: number): Promise<User> {
+      return { id, name: this.prefix };
+    },
+    function (id) {
+      return `${this.prefix}${id}`;
+    },
+  );
+}
+const repository = new Repository();
+expectTypeOf(repository.find(1)).resolves.toEqualTypeOf<User>();
+expectTypeOf(repository.find.refresh.call(repository, 1)).resolves.toEqualTypeOf<User>();
+const { find: findAlone } = repository;
+// @ts-expect-error the function needs its `this`
+void findAlone(1);
+
 const dates = wrap(numbered, { encode: (date: Date) => date.toISOString(), decode: (text) => new Date(text) });
 expectTypeOf(dates.get(1)).resolves.toEqualTypeOf<Date | undefined>();
 expectTypeOf(dates.set(1, new Date())).resolves.toBeBoolean();
 expectTypeOf(dates.mGet([1])).resolves.toEqualTypeOf<Map<number, Date | undefined>>();
 expectTypeOf(dates.values()).resolves.toEqualTypeOf<Date[]>();
-expectTypeOf(dates.fetch(1, async () => new Date())).resolves.toEqualTypeOf<Date | undefined>();
+expectTypeOf(dates.fetch(1, async () => new Date())).resolves.toEqualTypeOf<Date>();
+expectTypeOf(dates.fetch(1, () => undefined)).resolves.toEqualTypeOf<Date | undefined>();
+expectTypeOf(dates.getSync(1)).toEqualTypeOf<Date | undefined>();
+expectTypeOf(dates.peekSync(1)).toEqualTypeOf<Date | undefined>();
+expectTypeOf(dates.namespace).toBeString();
+expectTypeOf(dates.role).toEqualTypeOf<'host' | 'client'>();
+expectTypeOf(dates.transport).toEqualTypeOf<'direct' | 'shared' | 'socket'>();
+expectTypeOf(dates.ready).resolves.toBeVoid();
+expectTypeOf(dates.on('degraded', (error) => expectTypeOf(error).toEqualTypeOf<Error>())).toEqualTypeOf<typeof dates>();
+expectTypeOf(dates.dump()).resolves.toEqualTypeOf<Dump<number, string>>();
+void dates.load(await dates.dump());
+expectTypeOf(dates[Symbol.asyncDispose]()).resolves.toBeVoid();
+// @ts-expect-error only the host has these, and it has the cache itself
+void dates.setSync;
 expectTypeOf(dates.cache).toEqualTypeOf<ClusteredCache<number, string>>();
 expectTypeOf(dates.has(1)).resolves.toBeBoolean();
 // @ts-expect-error values are those of the codec

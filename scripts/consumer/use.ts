@@ -16,8 +16,18 @@ async function main(): Promise<void> {
   const user: User | undefined = await users.get(1);
   strictEqual(user?.name, 'Ada');
 
-  const loaded: User | undefined = await users.fetch(2, (id) => ({ id, name: 'Grace' }), { ttl: 1_000 });
-  strictEqual(loaded?.id, 2);
+  const loaded: User = await users.fetch(2, (id) => ({ id, name: 'Grace' }), { ttl: 1_000 });
+  strictEqual(loaded.id, 2);
+
+  // `undefined` is an option that is left out, also under exactOptionalPropertyTypes.
+  const none: undefined = undefined;
+  const same = new ClusteredCache<number, User>({ namespace: 'users', ttl: none, near: none, persist: none });
+  await same.set(2, loaded, { ttl: none, size: none });
+  await same.mSet([[2, loaded, none]], { ttl: none });
+  strictEqual((await same.keys({ prefix: none })).length, 2);
+  await same.touch(2, { ttl: none });
+  await same.fetch(2, () => loaded, { signal: none, lease: none });
+  await same.close();
 
   const many: Map<number, User | undefined> = await users.mGet([1, 2, 3]);
   strictEqual(many.get(3), undefined);
@@ -27,7 +37,7 @@ async function main(): Promise<void> {
     async (text: string) => text.length,
     (text) => text,
   );
-  const letters: number | undefined = await length('seven..');
+  const letters: number = await length('seven..');
   strictEqual(letters, 7);
 
   const bytes = new ClusteredCache<string, Uint8Array>({ namespace: 'bytes' });
@@ -38,6 +48,9 @@ async function main(): Promise<void> {
   await texts.set('greeting', 'hello');
   const greeting: string | undefined = await texts.get('greeting');
   strictEqual(greeting, 'hello');
+  const views: string[] = [texts.namespace, texts.on('degraded', (error: Error) => console.warn(error)).role];
+  strictEqual(views.join(), 'bytes,host');
+  if (Symbol.asyncDispose) await texts[Symbol.asyncDispose]();
 
   try {
     await users.incr(1);
@@ -48,6 +61,8 @@ async function main(): Promise<void> {
 
   // @ts-expect-error a user is not a string
   await users.set(3, 'Linus');
+  // @ts-expect-error the function returns no user
+  memoize(users, async (id: number) => String(id), Number);
   // @ts-expect-error keys are numbers here
   await users.get('1');
   await users.delete(3);

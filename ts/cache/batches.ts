@@ -10,7 +10,8 @@ import { LEFT_OUT, Undecodable, isUndecodable, readable } from '../values/undeco
 import { CounterMethods } from './counters.js';
 
 /** An entry of a batch; its own options win. */
-export type BatchEntry<K, V> = readonly [key: K, value: V] | readonly [key: K, value: V, options?: EntryOptions];
+export type BatchEntry<K, V> =
+  readonly [key: K, value: V] | readonly [key: K, value: V, options?: EntryOptions | undefined];
 
 export abstract class BatchMethods<K extends string | number, V> extends CounterMethods<K, V> {
   /**

@@ -25,7 +25,7 @@ export abstract class ScanMethods<K extends string | number, V> extends BatchMet
    * await cache.keys({ prefix: 'user:' });
    * ```
    */
-  keys(options?: { prefix?: string }): Promise<K[]> {
+  keys(options?: { prefix?: string | undefined }): Promise<K[]> {
     return this.run(KEYS, options) as Promise<K[]>;
   }
 
@@ -37,7 +37,7 @@ export abstract class ScanMethods<K extends string | number, V> extends BatchMet
    * await cache.values({ prefix: 'user:' });
    * ```
    */
-  values(options?: { prefix?: string }): Promise<V[]> {
+  values(options?: { prefix?: string | undefined }): Promise<V[]> {
     return this.run(VALUES, options) as Promise<V[]>;
   }
 
@@ -49,7 +49,7 @@ export abstract class ScanMethods<K extends string | number, V> extends BatchMet
    * new Map(await cache.entries());
    * ```
    */
-  entries(options?: { prefix?: string }): Promise<[K, V][]> {
+  entries(options?: { prefix?: string | undefined }): Promise<[K, V][]> {
     return this.run(ENTRIES, options) as Promise<[K, V][]>;
   }
 

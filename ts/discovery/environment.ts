@@ -106,9 +106,14 @@ export type Way =
   /** The host listens at a known path. */
   | { to: 'endpoint'; endpoint: string };
 
+/** The host's socket that the environment names. */
+export function endpointOfEnvironment(): string | undefined {
+  return process.env[ENDPOINT_VARIABLE] || undefined;
+}
+
 /** The way for an instance with these options; first match wins. */
 export function wayFor(options: InstanceOptions): Way {
-  const { endpoint: named = process.env[ENDPOINT_VARIABLE] || undefined, role, attach } = options;
+  const { endpoint: named = endpointOfEnvironment(), role, attach } = options;
   // Now: the process may change its directory, and passes the path on to processes in other ones.
   const endpoint = named && resolve(named);
   if (role === 'host') return endpoint === undefined ? { to: 'here' } : { to: 'here', listenAt: endpoint };

@@ -2,7 +2,7 @@
 
 import { isMainThread } from 'node:worker_threads';
 import { atEnd, atExit } from '../process/exit-hooks.js';
-import { checkGuests, transportWish, wayFor } from './environment.js';
+import { checkGuests, endpointOfEnvironment, transportWish, wayFor } from './environment.js';
 import { leave, leaveAtEnd } from '../process/host-handover.js';
 import { Link, type Place } from '../link/link.js';
 import { native, translated } from '../native.js';
@@ -110,6 +110,12 @@ function keep(persist: PersistSettings, elected: boolean): void {
 export function hostLink(): Link {
   const key = `${HERE} ${isolateName()}`;
   return linkOf(key, () => new Link('host', 0, false, () => links.delete(key)));
+}
+
+/** Why there is nothing to be hosted in this process, although it could host: its caches are at a host elsewhere. */
+export function whyNotHosting(): string | undefined {
+  if (isolate().isHosting() || (links.size === 0 && endpointOfEnvironment() === undefined)) return undefined;
+  return 'in a process whose caches are at a host elsewhere, named by `endpoint`, CLUSTERED_CACHE_ENDPOINT or `attach`';
 }
 
 /** Takes part in the election of a host: this process or one of its peers. */

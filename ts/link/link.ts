@@ -3,7 +3,7 @@
  * deadline or by the loss of the host; native code transports them.
  */
 
-import { answeredError, type Read } from '../operations/answers.js';
+import { answeredError, settingsOf, type Read } from '../operations/answers.js';
 import { HOST, PING_HOST } from '../operations/host.js';
 import type { Operation, Policy, Settling } from '../operations/operation.js';
 import { debug } from '../debug.js';
@@ -19,7 +19,16 @@ import {
   withoutHostNow,
   type Outcome,
 } from './failures.js';
-import { Form, LinkChange, Sharing, native, translated, type NativeCache, type NativeLink } from '../native.js';
+import {
+  Form,
+  LinkChange,
+  Sharing,
+  native,
+  translated,
+  type NativeCache,
+  type NativeLink,
+  type NativeOptions,
+} from '../native.js';
 import { NearRegistries, type NearRegistry } from '../near/registry.js';
 import { Pending, PendingRequests } from './pending.js';
 import { isolate } from '../discovery/isolate.js';
@@ -27,7 +36,7 @@ import { placed } from '../values/place.js';
 import { shapeTable } from '../values/shapes.js';
 import { warnOfAbsence } from './absence.js';
 import { RequestBatch } from './batching.js';
-import { Handles, type LinkListener } from './handles.js';
+import { Handles, type Handle, type LinkListener } from './handles.js';
 import { Outbox } from './outbox.js';
 import { Probe } from './probe.js';
 import { IMMEDIATE, drain, immediateForm, makeRegister, readMany, type TakeAnswer } from './register.js';
@@ -81,6 +90,9 @@ export class Link {
   readonly #onIdle: () => void;
   /** Called when the host was reached, or could not be reached where it was said to be. */
   onReach: (isReached: boolean) => void = () => {};
+  /** What native code calls when there is something to read. */
+  readonly #wake = new Wake();
+  #isClosed = false;
 
   /**
    * `share`: whether a client reads the host's tables itself. `onIdle` is called when the last user has left; the link
@@ -100,7 +112,8 @@ export class Link {
     this.#onIdle = onIdle;
     this.#place = place;
     const elected = place?.elected ?? false;
-    const wake = () => this.#drain();
+    const wake = this.#wake.function;
+    this.#wake.drain = () => this.#drain();
     this.#native = translated(() =>
       this.isHost
         ? native.Link.host(wake, this.#register, shapeTable, isolate())
@@ -110,28 +123,46 @@ export class Link {
     this.#handles = new Handles(this.#native);
   }
 
-  /** Creates a native cache on this link, for an instance of `namespace`. */
-  attach(namespace: string, listener: LinkListener): { cache: NativeCache; handle: number; nears: NearRegistry } {
-    const taken = this.#handles.take(listener);
-    if (this.#state.isDegraded) nextTick(() => this.#catchUp(taken.handle, listener));
-    return { ...taken, nears: this.#nears.enter(namespace) };
+  /** The handle for one more instance of `namespace` that declares these options. */
+  attach(namespace: string, declared: NativeOptions, listener: LinkListener): { handle: Handle; nears: NearRegistry } {
+    const handle = this.#handles.join(namespace, declared, listener);
+    if (this.#state.isDegraded) nextTick(() => this.#catchUp(handle, listener));
+    return { handle, nears: this.#nears.enter(namespace) };
   }
 
-  /**
-   * Ends the use that {@link attach} began. With `isReleased`, the host has confirmed the release of the handle, so no
-   * answer to its former user can still arrive.
-   */
-  detach(handle: number, namespace: string, isReleased: boolean): void {
-    if (!this.#handles.giveBack(handle, isReleased)) return;
+  /** An instance leaves its handle. `true` if it was the last one: then the handle is released, and given back. */
+  leave(handle: Handle, listener: LinkListener): boolean {
+    return this.#handles.leave(handle, listener);
+  }
+
+  /** Takes a handle back whose last instance has left. `isReleased`: the host has confirmed its release. */
+  giveBack(handle: Handle, isReleased: boolean): void {
+    this.#handles.giveBack(handle, isReleased);
+  }
+
+  /** Ends the use of `namespace` that {@link attach} began, and with the last handle the link. */
+  detach(namespace: string): void {
     this.#nears.leave(namespace);
-    if (!this.#handles.isEmpty || this.isHost) return;
+    if (!this.#handles.isEmpty || this.isHost || this.#isClosed) return;
+    this.#isClosed = true;
     this.#batch.end();
     this.#native.close();
+    this.#wake.drain = () => {};
     this.#pending.close();
     for (const { id } of this.#pending.all()) {
       this.#fail(id, codedError('ERR_CC_CLOSED', 'the cache was closed before the host answered'));
     }
     this.#onIdle();
+  }
+
+  /** Whether the host can be asked now. */
+  get isConnected(): boolean {
+    return this.isHost || this.#state.isConnected;
+  }
+
+  /** Whether listeners have been told that the host is away. */
+  get isDegraded(): boolean {
+    return this.#state.isDegraded;
   }
 
   /** Sets where the host is, and as which user it runs. */
@@ -394,6 +425,12 @@ export class Link {
     this.#native.finish();
   }
 
+  /** The waiting requests that were made with `policy`. */
+  requestsOf(policy: Policy): Pending[] {
+    const { leftOut } = policy;
+    return leftOut ? this.#pending.all().filter((pending) => pending.policy.leftOut === leftOut) : [];
+  }
+
   /** Ends request `id` without an answer from the host. `false` when it has already ended. */
   abandon(id: number, error: unknown): boolean {
     const pending = this.#pending.take(id);
@@ -463,8 +500,12 @@ export class Link {
     if (onLateAnswer) this.#lateAnswers.set(id, onLateAnswer);
   }
 
-  #onReopened(handle: number, form: Form, answer: unknown): void {
-    this.#handles.listenerOf(handle)?.reopened(form === Form.Error ? answeredError(answer) : undefined);
+  #onReopened(number: number, form: Form, answer: unknown): void {
+    const handle = this.#handles.get(number);
+    if (!handle) return;
+    const error = form === Form.Error ? answeredError(answer) : undefined;
+    handle.settings = error ? undefined : settingsOf(answer);
+    for (const listener of [...handle.users]) listener.reopened(error);
   }
 
   #onChange(change: number, details: unknown[]): void {
@@ -487,10 +528,10 @@ export class Link {
     this.onReach(false);
   }
 
-  #onOptionsDiffer([handle, pid, ...rest]: [number, number, ...unknown[]]): void {
+  #onOptionsDiffer([number, pid, ...rest]: [number, number, ...unknown[]]): void {
     const options = new Map<string, unknown>();
     for (let at = 0; at < rest.length; at += 2) options.set(rest[at] as string, rest[at + 1]);
-    this.#handles.listenerOf(handle)?.differs(pid, options);
+    for (const listener of this.#handles.get(number)?.users ?? []) listener.differs(pid, options);
   }
 
   #onConnected(epoch: number, isChanged: boolean): void {
@@ -558,9 +599,8 @@ export class Link {
   }
 
   /** Tells the listener of a new user what the others have been told. */
-  #catchUp(handle: number, listener: LinkListener): void {
-    const isThere = this.#handles.listenerOf(handle) === listener;
-    if (isThere && this.#state.isDegraded && this.#failure) listener.degraded(this.#failure);
+  #catchUp(handle: Handle, listener: LinkListener): void {
+    if (handle.users.has(listener) && this.#state.isDegraded && this.#failure) listener.degraded(this.#failure);
   }
 
   /** Warns that there is no host, if no user tells the application of it. */
@@ -572,6 +612,15 @@ export class Link {
   #restore(): void {
     this.#handles.announce((listener) => listener.restored());
   }
+}
+
+/**
+ * The function that native code calls. Native code keeps it until it is collected itself, so it must not keep the link,
+ * which keeps native code.
+ */
+class Wake {
+  drain = () => {};
+  readonly function = () => this.drain();
 }
 
 /** Ends a waiting request. */

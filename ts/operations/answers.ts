@@ -179,10 +179,13 @@ export const asPage: Read<Page> = (_form, answer, _numbers, _at, { leftOut, oper
   return { cursor: flat[0] as number, entries };
 };
 
-export const asSettings: Read<Settings> = (_form, answer) => {
+/** Options in force, from the list that native code answers. */
+export function settingsOf(answer: unknown): Settings {
   const [max, maxSize, maxEntrySize, ttl, allowStale] = answer as [number | null, number, number, number, boolean];
   return { max: max ?? undefined, maxSize, maxEntrySize, ttl, allowStale };
-};
+}
+
+export const asSettings: Read<Settings> = (_form, answer) => settingsOf(answer);
 
 export const asStats: Read<HostStats> = (_form, answer) => {
   const [size, calculatedSize, hits, misses, sets, deletes, evictions, expirations, ...rest] = answer as StatsFields;

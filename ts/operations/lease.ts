@@ -10,18 +10,29 @@ import type { Policy } from './operation.js';
 /** The leases of the loads that one instance is running. */
 export class Leases {
   readonly #tokens = new Set<number>();
+  /** Whether the handle of the instance is released: the host then passes its leases on. */
+  readonly #areEnded: () => boolean;
   #closed = false;
 
+  constructor(areEnded: () => boolean) {
+    this.#areEnded = areEnded;
+  }
+
   add(token: number): void {
-    if (!this.#closed) this.#tokens.add(token);
+    if (!this.areEnded) this.#tokens.add(token);
   }
 
-  /** `false` when the lease is not held: the host passes the leases of an instance on when that closes. */
+  /** `false` when the lease is not held: it was given back when the instance closed, or has ended with its handle. */
   remove(token: number): boolean {
-    return this.#tokens.delete(token);
+    return this.#tokens.delete(token) && !this.areEnded;
   }
 
-  /** Forgets the leases, and those that arrive later. Returns those that were held. */
+  /** Whether all leases have ended, because the handle that they were taken through is released. */
+  get areEnded(): boolean {
+    return this.#areEnded();
+  }
+
+  /** Forgets the leases. Returns those that were held. */
   close(): number[] {
     const held = [...this.#tokens];
     this.#tokens.clear();
@@ -29,6 +40,7 @@ export class Leases {
     return held;
   }
 
+  /** Whether the instance is closed. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -56,8 +68,8 @@ export async function completeLease(context: FetchContext, token: number, loaded
 /** Releases the lease, so that the next waiter loads. */
 export async function giveBack(context: FetchContext, token: number): Promise<void> {
   context.leases.remove(token);
-  // A closed instance has no handle to release it through: the host does that by itself.
-  if (!context.leases.closed) await complete(context, token, { end: 'abandoned' });
+  // Without a handle to release it through, the host does that by itself.
+  if (!context.leases.areEnded) await complete(context, token, { end: 'abandoned' });
 }
 
 /** Releases all leases of an instance that closes. Those that are on their way to it end with its handle. */

@@ -54,7 +54,7 @@ export const SETTINGS = {
 };
 
 /** The options of methods about a part of the keys. */
-export const PREFIX = options<{ prefix?: string }>('prefix');
+export const PREFIX = options<{ prefix?: string | undefined }>('prefix');
 
 /** As {@link PREFIX}, for a method that would be about all keys without one. */
 const ONLY_PREFIX: typeof PREFIX = (given) => {
@@ -103,10 +103,17 @@ export const DESTROY = operation({
   withoutHost: REJECT,
 });
 
+/** The memory of a `Uint32Array`, which is generic in newer versions of TypeScript only. */
+export interface Numbers {
+  readonly buffer: ArrayBufferLike;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
 /** Reports reads that did not go to the host: the number of hits, and `slot, hash` of the values, each 32 bits. */
 export const ACCESS_REPORT = operation({
   number: OperationNumber.AccessReport,
-  takes: [argument<number>(), argument<Uint32Array>()],
+  takes: [argument<number>(), argument<Numbers>()],
   read: asFlag,
   withoutHost: false,
   write(frame, hits, reads) {

@@ -68,9 +68,9 @@ export const END_SCAN = operation({
 export interface DumpedEntry<V = unknown> {
   value: V;
   /** Milliseconds until it expires; absent without a time to live. */
-  ttl?: number;
+  ttl?: number | undefined;
   /** Its size, if it was given one. */
-  size?: number;
+  size?: number | undefined;
 }
 
 /** A snapshot, most recently used first. JSON-safe as far as the values are. */
@@ -89,7 +89,7 @@ function* all(fields: ScanFields, prefix?: string): Steps<PageEntry[]> {
 
 export const KEYS = composite({
   method: 'keys',
-  *run(given?: { prefix?: string }): Steps<Key[]> {
+  *run(given?: { prefix?: string | undefined }): Steps<Key[]> {
     const { prefix } = PREFIX(given);
     return (yield* all(ScanFields.Keys, prefix)).map(({ key }) => key);
   },
@@ -97,7 +97,7 @@ export const KEYS = composite({
 
 export const VALUES = composite({
   method: 'values',
-  *run(given?: { prefix?: string }): Steps<unknown[]> {
+  *run(given?: { prefix?: string | undefined }): Steps<unknown[]> {
     const { prefix } = PREFIX(given);
     return (yield* all(ScanFields.Entries, prefix)).map(({ value }) => value);
   },
@@ -105,7 +105,7 @@ export const VALUES = composite({
 
 export const ENTRIES = composite({
   method: 'entries',
-  *run(given?: { prefix?: string }): Steps<[Key, unknown][]> {
+  *run(given?: { prefix?: string | undefined }): Steps<[Key, unknown][]> {
     const { prefix } = PREFIX(given);
     return (yield* all(ScanFields.Entries, prefix)).map(({ key, value }) => [key, value]);
   },

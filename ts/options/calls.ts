@@ -18,9 +18,9 @@ import {
 /** How to keep an entry that a counter or a load creates. */
 export interface KeepOptions {
   /** Time to live in ms; 0 is none. Default: the namespace's. */
-  ttl?: number;
+  ttl?: number | undefined;
   /** Size that counts against the bounds. Default: the bytes that key and value take. */
-  size?: number;
+  size?: number | undefined;
 }
 
 /** How to keep an entry. */
@@ -29,19 +29,19 @@ export interface EntryOptions extends KeepOptions {
    * Milliseconds since the Unix epoch at which the entry ends, by this process's `Date.now()`; wins over `ttl`. An end
    * that is past removes what is there.
    */
-  expiresAt?: number;
+  expiresAt?: number | undefined;
 }
 
 /** How to store an entry. */
 export interface SetOptions extends EntryOptions {
   /** Store only over a fresh entry. Default `false`. */
-  ifPresent?: boolean;
+  ifPresent?: boolean | undefined;
 }
 
 /** How to store or delete many entries. */
 export interface EachOptions {
   /** Resolve a `Map` with a boolean for each key, instead of a number. Default `false`. */
-  each?: boolean;
+  each?: boolean | undefined;
 }
 
 /** How to keep the entries of a batch, and what to resolve. */
@@ -53,40 +53,40 @@ export type TouchOptions = Pick<EntryOptions, 'ttl' | 'expiresAt'>;
 /** How to change a counter. */
 export interface CountOptions extends KeepOptions {
   /** The result is never below. */
-  min?: number;
+  min?: number | undefined;
   /** The result is never above. */
-  max?: number;
+  max?: number | undefined;
   /**
    * The caller's `Date.now()`: whether the counter's time is over is then judged by the caller's clock. Default: the
    * host's clock, which no change of the time of day affects.
    */
-  now?: number;
+  now?: number | undefined;
   /** Do not create the counter; `undefined` is resolved where there is none. Default `false`. */
-  ifPresent?: boolean;
+  ifPresent?: boolean | undefined;
 }
 
 /** Which entries to go through, and how. */
 export interface ScanOptions {
   /** Only string keys that begin so. */
-  prefix?: string;
+  prefix?: string | undefined;
   /** Entries that are fetched at once. Default 1 024, at most 4 096. */
-  page?: number;
+  page?: number | undefined;
 }
 
 /** How to load. */
 export interface FetchOptions extends KeepOptions {
   /** Load even if there is a value. */
-  forceRefresh?: boolean;
+  forceRefresh?: boolean | undefined;
   /** Time in ms for the load before the next waiter takes over. Default 30 000. */
-  lease?: number;
+  lease?: number | undefined;
   /** Ends this caller's wait; another caller's load continues. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Where to listen. */
 export interface ListenOptions {
   /** Path of the socket, in a directory of this user that no other user can enter. Default: a private one. */
-  endpoint?: string;
+  endpoint?: string | undefined;
 }
 
 /** How long a load may take before the next waiter takes over, in ms. */

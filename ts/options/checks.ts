@@ -64,6 +64,12 @@ export function positiveInteger(name: string, value: unknown): void {
   number(name, value, 'a positive integer', (n) => Number.isSafeInteger(n) && n > 0);
 }
 
+/** A positive integer of at most `limit`. */
+export function positiveIntegerUpTo(limit: number): Check {
+  const allowed = `a positive integer of at most ${limit}`;
+  return (name, value) => number(name, value, allowed, (n) => Number.isInteger(n) && n > 0 && n <= limit);
+}
+
 export function duration(name: string, value: unknown): void {
   number(name, value, 'a number of milliseconds, 0 for none', (n) => n >= 0 && n <= Number.MAX_SAFE_INTEGER / 1000);
 }

@@ -27,63 +27,63 @@ export interface CacheOptions extends NamespaceOptions {
    * Shared name, 1 to 256 bytes. Default `'default'`. A test file shares it with the processes and threads that it
    * starts, and with no other file.
    */
-  namespace?: string;
+  namespace?: string | undefined;
   /**
    * Decoded values are kept in this process, coherent with all others: a value is used only while its entry is
    * unchanged. `true` keeps 10 000 of them, and no more bytes than the namespace may have (at least 8 MiB, at most
    * 64 MiB). Objects are returned frozen; values that cannot be frozen (bytes, `Date`,
    * `Map`, `Set`, and objects that hold them) are not kept. Applies to this instance. Default: off.
    */
-  near?: boolean | NearOptions;
+  near?: boolean | NearOptions | undefined;
   /** Time in ms for each operation over the socket. Applies to this instance. Default 1000. */
-  timeout?: number;
+  timeout?: number | undefined;
   /**
    * `'resolve'`: without a host, reads are misses, `set` and `delete` resolve `false`, and operations that have no
    * honest answer reject. `'reject'`: everything rejects. Applies to this instance. Default `'resolve'`.
    */
-  failsafe?: Failsafe;
+  failsafe?: Failsafe | undefined;
   /**
    * Time in ms that an elected host has to hand its content to another process before its own process ends; 0 disables
    * the handover. If instances of one process differ, the largest value counts. PM2 kills a process 1 600 ms after
    * telling it to end. Default 1000.
    */
-  handoverTimeout?: number;
+  handoverTimeout?: number | undefined;
   /**
    * Path of a host's socket, as returned by `ClusteredCache.listen()`. A relative path is resolved when the cache is
    * opened. Default: found automatically.
    */
-  endpoint?: string;
+  endpoint?: string | undefined;
   /**
    * Whether this process is the host or a client. Default: found automatically. In a PM2 app, a `'client'` never
    * becomes the host.
    */
-  role?: 'host' | 'client';
+  role?: 'host' | 'client' | undefined;
   /**
    * In a process that was started with `child_process.fork` (or with `'ipc'` in its `stdio`): use the cache of the
    * process that started it, which has to load this package first. Has no effect in a cluster worker or a PM2 app.
    * Default `false`: such a process has a cache of its own.
    */
-  attach?: boolean;
+  attach?: boolean | undefined;
   /**
    * Saves the cache of this process in a file for its next start: written when the process ends and every `interval`
    * ms; loaded once, with the remaining time of each entry. Applies to all namespaces that this process hosts: the
    * first instance has to give it, and others must give the same or omit it. Has no effect in a client, such as a
    * cluster worker. Default: off.
    */
-  persist?: PersistOptions;
+  persist?: PersistOptions | undefined;
   /**
    * What to do when another process has declared an option of the namespace otherwise. `'warn'`: the declaration of the
    * process that started last is in force for all, and the others warn. `'reject'`: this instance is refused with
    * `ERR_CC_OPTIONS_CONFLICT`. Instances of one process must always agree. Default `'warn'`.
    */
-  conflict?: 'warn' | 'reject';
+  conflict?: 'warn' | 'reject' | undefined;
   /**
    * Ids of other users whose processes may use the cache of this process: workers of a cluster that run as another user
    * (`cluster.setupPrimary({ uid })`), and helpers with `attach: true`. They can read and write everything in it. Only
    * in the process that hosts; in a cluster, that is the primary. The lists of all its instances are combined. Not with
    * `endpoint`, in a PM2 app, or on Windows. Default: none.
    */
-  allowUids?: readonly number[];
+  allowUids?: readonly number[] | undefined;
 }
 
 /** Where and how often a host's content is saved. */
@@ -94,18 +94,18 @@ export interface PersistOptions {
    * Time in ms between two snapshots, at least 1000; 0 is none. After a crash, the last snapshot is loaded; without an
    * interval, nothing is. Default 0.
    */
-  interval?: number;
+  interval?: number | undefined;
 }
 
 /** How a near cache behaves. */
 export interface NearOptions {
   /** The maximum number of values. Default 10 000. */
-  max?: number;
+  max?: number | undefined;
   /**
    * The maximum number of bytes of memory that keys and decoded values take, estimated. A larger value is not kept.
    * Default: the `maxSize` of the namespace, at least 8 MiB, at most 64 MiB.
    */
-  maxSize?: number;
+  maxSize?: number | undefined;
 }
 
 /** Options of an instance, with all defaults applied. */

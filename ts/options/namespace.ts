@@ -2,36 +2,36 @@
  * Options of a namespace: all its instances share them, and some can be changed at run time. The core has the defaults.
  */
 
-import type { NativeOptions } from '../native.js';
-import { boolean, duration, positiveInteger, type Check } from './checks.js';
+import { native, type NativeOptions } from '../native.js';
+import { boolean, duration, positiveInteger, positiveIntegerUpTo, type Check } from './checks.js';
 
 /** Options that all instances of a namespace share. */
 export interface NamespaceOptions {
   /** Maximum number of entries. Default: bounded only by `maxSize`. */
-  max?: number;
-  /** Maximum number of bytes (keys and values), or units of `size` where entries are given one. Default 256 MiB. */
-  maxSize?: number;
+  max?: number | undefined;
+  /** Maximum number of bytes (keys and values), or units of `size` where entries are given one. At most 14 GiB. Default 256 MiB. */
+  maxSize?: number | undefined;
   /** Largest entry in bytes (or units of `size`). Larger values are not stored. Default `maxSize`, at most 16 MiB. */
-  maxEntrySize?: number;
+  maxEntrySize?: number | undefined;
   /** Time to live in ms of entries that are stored without one; 0 is none. Default 0. */
-  ttl?: number;
+  ttl?: number | undefined;
   /** A stale entry is returned once before it is removed. Default `false`. */
-  allowStale?: boolean;
+  allowStale?: boolean | undefined;
   /** A read restarts an entry's time to live. Default `false`. */
-  updateAgeOnGet?: boolean;
+  updateAgeOnGet?: boolean | undefined;
   /** `has` restarts an entry's time to live. Default `false`. */
-  updateAgeOnHas?: boolean;
+  updateAgeOnHas?: boolean | undefined;
   /** A read of a stale entry does not remove it. Default `false`. */
-  noDeleteOnStaleGet?: boolean;
+  noDeleteOnStaleGet?: boolean | undefined;
   /** Entries are removed when they expire, not at the next read. Default `false`. */
-  ttlAutopurge?: boolean;
+  ttlAutopurge?: boolean | undefined;
   /** Whether `null` can be stored. Default `false`. */
-  cacheNull?: boolean;
+  cacheNull?: boolean | undefined;
 }
 
 export const NAMESPACE_OPTIONS = {
   max: positiveInteger,
-  maxSize: positiveInteger,
+  maxSize: positiveIntegerUpTo(native.MAX_TABLE_BYTES),
   maxEntrySize: positiveInteger,
   ttl: duration,
   allowStale: boolean,

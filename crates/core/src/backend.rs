@@ -92,7 +92,7 @@ impl Backend {
                 Ok(())
             }
             Self::Remote(remote) => {
-                remote.views.borrow_mut().open(id, handle, name);
+                remote.views.borrow_mut().open(remote.client.link(), id, handle, name, &options);
                 remote.client.open(id, handle, name, options)
             }
         }

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ahash::{HashMap, HashMapExt};
 use clustered_cache_shm::{Lookup, Mark, NEVER, Reader, SlotsView};
 
 use super::REOPEN_BASE;
@@ -26,11 +27,12 @@ use crate::config::{BUFFER_KEPT, REPORT_PAUSE};
 use crate::error::Result;
 use crate::inbox::{Incoming, LinkEvent};
 use crate::operations::{Answerer, Operation};
+use crate::store::agree;
 use crate::store::flags::{GET_ASKS, HAS_ASKS, STALE_ASKS};
 use crate::version_stamp::{self, VersionStamp};
 use crate::wire::answer::Response;
 use crate::wire::frame::RequestHead;
-use crate::wire::structures::Ticket;
+use crate::wire::structures::{NamespaceOptions, Ticket};
 use crate::wire::{Blob, Handle, RequestId};
 
 /// Whether reads of a handle can be answered without asking.
@@ -45,6 +47,9 @@ pub enum Sharing {
 }
 
 struct TableView {
+    namespace: Arc<str>,
+    declared: NamespaceOptions,
+    /// Of the namespace, for the changes under way.
     name: Name,
     reads: Arc<ReadLog>,
     table: Option<MappedTable>,
@@ -52,8 +57,9 @@ struct TableView {
     renewing: bool,
 }
 
+#[derive(Clone)]
 struct MappedTable {
-    reader: Reader,
+    reader: Arc<Reader>,
     /// The connection that it came over.
     generation: u32,
 }
@@ -62,6 +68,7 @@ struct MappedTable {
 pub(crate) struct Views {
     clock: Clock,
     by_handle: Vec<Option<TableView>>,
+    by_namespace: HashMap<Arc<str>, Vec<Handle>>,
     writes: OwnWrites,
     expected: Expected,
     /// Requests that open a handle for the first time.
@@ -91,6 +98,7 @@ impl Views {
         Self {
             clock,
             by_handle: Vec::new(),
+            by_namespace: HashMap::new(),
             writes: OwnWrites::new(),
             expected: Expected::new(),
             opening: Vec::new(),
@@ -158,24 +166,54 @@ impl Views {
         }
     }
 
-    /// A handle is being opened; the host remembers it from now on, and so do we.
-    pub(crate) fn open(&mut self, id: RequestId, handle: Handle, name: &str) {
-        let name = self.writes.name(name);
+    /// A handle is being opened; the host remembers it from now on, and so do we. Until the host has answered, it reads
+    /// the table of another handle of the same namespace, if there is one, and the host has no reason to refuse it.
+    pub(crate) fn open(
+        &mut self,
+        link: &Link,
+        id: RequestId,
+        handle: Handle,
+        namespace: &str,
+        declared: &NamespaceOptions,
+    ) {
         let at = handle as usize;
         if self.by_handle.len() <= at {
             self.by_handle.resize_with(at + 1, || None);
         }
-        let view = TableView { name, reads: Arc::new(ReadLog::new()), table: None, renewing: false };
-        self.by_handle[at].get_or_insert(view);
         self.opening.push((id, handle));
         self.expected.add(id, Operation::Open);
+        if self.by_handle[at].is_none() {
+            let (name, reads) = (self.writes.name(namespace), Arc::new(ReadLog::new()));
+            let table = self.table_of(namespace, declared);
+            if table.is_some() {
+                link.watch(handle, &reads);
+            }
+            let namespace: Arc<str> = namespace.into();
+            self.by_namespace.entry(Arc::clone(&namespace)).or_default().push(handle);
+            self.by_handle[at] =
+                Some(TableView { namespace, declared: *declared, name, reads, table, renewing: false });
+        }
+    }
+
+    /// The table that another handle of the namespace reads, unless `declared` may be refused.
+    fn table_of(&self, namespace: &str, declared: &NamespaceOptions) -> Option<MappedTable> {
+        let handles = self.by_namespace.get(namespace)?;
+        let views = || handles.iter().filter_map(|handle| self.view(*handle));
+        if declared.strict == Some(true) || !views().all(|view| agree(&view.declared, declared)) {
+            return None;
+        }
+        views().find_map(|view| if view.renewing { None } else { view.table.clone() })
     }
 
     /// A handle is given back.
     pub(crate) fn release(&mut self, id: RequestId, handle: Handle) {
         self.expected.add(id, Operation::Release);
-        if let Some(view) = self.by_handle.get_mut(handle as usize) {
-            *view = None;
+        let Some(view) = self.by_handle.get_mut(handle as usize).and_then(Option::take) else { return };
+        if let Some(handles) = self.by_namespace.get_mut(&view.namespace) {
+            handles.retain(|other| *other != handle);
+            if handles.is_empty() {
+                self.by_namespace.remove(&view.namespace);
+            }
         }
     }
 
@@ -424,7 +462,7 @@ impl Views {
         let reader = ticket
             .zip(descriptor)
             .and_then(|(ticket, descriptor)| open(ticket, &descriptor, link.host_user()));
-        view.table = reader.map(|reader| MappedTable { reader, generation });
+        view.table = reader.map(|reader| MappedTable { reader: Arc::new(reader), generation });
         if view.table.is_some() {
             let reads = Arc::clone(&view.reads);
             link.watch(handle, &reads);

@@ -61,6 +61,7 @@ pub(crate) use self::loads::{Fetched, LoadOutcome};
 pub use self::mailbox::Mailbox;
 pub(crate) use self::member::Member;
 pub(crate) use self::namespace::{Namespace, State};
+pub(crate) use self::options::agree;
 pub(crate) use self::parts::loading::{Ask, Joined};
 pub use self::parts::scans::ScanFields;
 pub(crate) use self::parts::scans::{Bytes, Charge, Moved, Scan};

@@ -139,6 +139,11 @@ macro_rules! per_option {
 
 each_option!(per_option);
 
+/// Whether instances of one process may declare these: no option with different values.
+pub(crate) fn agree(one: &NamespaceOptions, other: &NamespaceOptions) -> bool {
+    either(one, other) == either(other, one)
+}
+
 impl Options {
     /// The options of a new namespace, before anything is declared; `defaults` are in force.
     ///
