@@ -1,6 +1,17 @@
 /** Methods that go through all entries. */
 
-import { DUMP, END_SCAN, ENTRIES, KEYS, NEXT_PAGE, SCAN, ScanFields, VALUES, WALK, type Dump } from '../operations/scans.js';
+import {
+  DUMP,
+  END_SCAN,
+  ENTRIES,
+  KEYS,
+  NEXT_PAGE,
+  SCAN,
+  ScanFields,
+  VALUES,
+  WALK,
+  type Dump,
+} from '../operations/scans.js';
 import { BatchMethods } from './batches.js';
 
 export abstract class ScanMethods<K extends string | number, V> extends BatchMethods<K, V> {
