@@ -85,6 +85,9 @@ pub const MAX_PAGE: usize = 4_096;
 pub const MAX_CONNECTIONS: usize = 1_024;
 /// Most connections that have not proved themselves; the oldest is dropped for a new one.
 pub const MAX_UNAUTHENTICATED: usize = 32;
+/// Connections that wait to be accepted, at most. A client behind a flood of them waits for no longer than these take;
+/// where the queue is full, it queues for a place in it.
+pub const ACCEPT_QUEUE: i32 = 256;
 /// Connections that are accepted one after the other, at most, before connections that are served have their turn.
 pub const ACCEPT_BURST: usize = 32;
 /// Handshakes that one process may begin without having proved itself in earlier ones; so many come back each second.

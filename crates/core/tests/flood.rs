@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use clustered_cache_core::operations::namespace::Ping;
 use clustered_cache_core::testing::TempDir;
@@ -103,6 +104,10 @@ impl Drop for Flooder {
 }
 
 fn assert_serves_during(manner: &str) {
+    // One flood at a time takes what this machine has.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _watch = watch("assert_serves_during");
     let directory = TempDir::new();
     let host = Host::new(&directory);
     let flooders: Vec<_> = (0..2).map(|_| Flooder::start(&host.target().socket, manner)).collect();
@@ -116,18 +121,15 @@ fn assert_serves_during(manner: &str) {
 
 #[test]
 fn processes_that_connect_and_say_nothing_keep_no_client_out() {
-    let _watch = watch("processes_that_connect_and_say_nothing_keep_no_client_out");
     assert_serves_during("silent");
 }
 
 #[test]
 fn processes_that_guess_the_secret_keep_no_client_out() {
-    let _watch = watch("processes_that_guess_the_secret_keep_no_client_out");
     assert_serves_during("guess");
 }
 
 #[test]
 fn processes_that_connect_and_leave_keep_no_client_out() {
-    let _watch = watch("processes_that_connect_and_leave_keep_no_client_out");
     assert_serves_during("brief");
 }

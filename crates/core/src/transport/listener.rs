@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::halves::watch;
 use super::unix::{Stream, check_length, fs_name};
-use crate::config::SPARE_DESCRIPTORS;
+use crate::config::{ACCEPT_QUEUE, SPARE_DESCRIPTORS};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A bound socket that accepts connections. Dropping it leaves the name in the file system: the
@@ -48,6 +48,8 @@ impl Listener {
         let options = ListenerOptions::new().name(fs_name(path)?).reclaim_name(false);
         let options = private(options).nonblocking(ListenerNonblockingMode::Accept);
         let socket = UnixListener::from(options.create_sync_as::<uds::Listener>()?);
+        // The crate has made it as long as the system allows.
+        rustix::net::listen(&socket, ACCEPT_QUEUE)?;
         let listener = Self { socket: watch(socket, Interest::READABLE)?, spares: Mutex::default() };
         listener.keep_spares();
         Ok(listener)
