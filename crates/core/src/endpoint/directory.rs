@@ -123,9 +123,9 @@ impl OwnDirectory {
     }
 
     /// When something in it was last created, renamed or removed, in seconds of the file system's clock.
-    #[expect(clippy::unnecessary_cast, reason = "the field has another width on other systems")]
     pub(super) fn modified(&self) -> Option<u64> {
-        rustix::fs::fstat(&self.descriptor).ok().map(|stat| stat.st_mtime as u64)
+        let stat = rustix::fs::fstat(&self.descriptor).ok()?;
+        u64::try_from(stat.st_mtime).ok()
     }
 
     /// Is the directory at [`Self::path`] still this one?
