@@ -18,7 +18,7 @@ export function warnOfAbsence(where: string, error: Error, isSettled: () => bool
     if (warned.has(where) || isSettled()) return;
     warned.add(where);
     process.emitWarning(
-      `this process (pid ${process.pid}) works without a cache: it has no host. ${error.message}. Until there is one, ` +
+      `this process (pid ${process.pid}) works without a cache: it has no host, because ${error.message}. Until there is one, ` +
         "reads are misses and nothing is stored (option `failsafe`); listen to 'degraded' and 'restored' of a cache to " +
         'be told instead of warned',
       { type: 'ClusteredCacheWarning', code: 'CC_NO_HOST' },

@@ -216,7 +216,9 @@ impl Link {
     ) -> Result<()> {
         let mut shared = self.lock();
         if !matches!(shared.state, State::Closed) {
-            shared.opens.insert(handle, Open { id, name: name.into(), options });
+            // A handle that is open already stays known by the request that has opened it: where the connection was lost
+            // meanwhile, it is opened again before anything that waits, and not only when this request has its turn.
+            shared.opens.entry(handle).or_insert_with(|| Open { id, name: name.into(), options });
         }
         shared.check_room()?;
         shared.queue.ask(id, handle, &namespace::Open { name, options })
