@@ -37,7 +37,7 @@ pub enum Leaving {
     /// Another process is the host, with all there was.
     HandedOver = 1,
     /// No other process could take over: it is still the host.
-    NoHeir = 2,
+    NoSuccessor = 2,
 }
 
 /// Stops taking part. Where this process is the host, it hands everything over to another one, within so many
@@ -57,7 +57,7 @@ mod part {
     use std::collections::HashMap;
     use std::sync::Mutex;
 
-    use clustered_cache_core::election::{Elector, ElectorConfig, Left};
+    use clustered_cache_core::election::{Elector, ElectorConfig, LeaveOutcome};
     use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory};
     use tokio::time::Instant;
 
@@ -92,9 +92,9 @@ mod part {
         let electors = guard.iter().flat_map(HashMap::values);
         let left =
             electors.map(|elector| match elector.leave(until.saturating_duration_since(Instant::now())) {
-                Left::NotHosting => Leaving::NotHosting,
-                Left::HandedOver { .. } => Leaving::HandedOver,
-                Left::NoSuccessor => Leaving::NoHeir,
+                LeaveOutcome::NotHosting => Leaving::NotHosting,
+                LeaveOutcome::HandedOver { .. } => Leaving::HandedOver,
+                LeaveOutcome::NoSuccessor => Leaving::NoSuccessor,
             });
         left.max_by_key(|left| *left as i32).unwrap_or(Leaving::NotHosting)
     }

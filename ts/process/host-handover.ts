@@ -23,7 +23,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 const OUTCOMES = {
   [Leaving.NotHosting]: 'hosted nothing, left',
   [Leaving.HandedOver]: 'handed over',
-  [Leaving.NoHeir]: 'found no process to take over',
+  [Leaving.NoSuccessor]: 'found no process to take over',
 };
 /** The message that PM2 sends instead of a signal, with `shutdown_with_message`. */
 const SHUTDOWN = 'shutdown';

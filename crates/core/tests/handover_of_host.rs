@@ -12,7 +12,7 @@ use std::time::Duration;
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::client::{ClientConfig, Target};
 use clustered_cache_core::clock::Clock;
-use clustered_cache_core::election::{Left, Standing};
+use clustered_cache_core::election::{LeaveOutcome, Standing};
 use clustered_cache_core::endpoint::{ElectionDirectory, HostEndpoint, read_secret};
 use clustered_cache_core::operations::counters::Count;
 use clustered_cache_core::operations::entries::{Get, ReadInfo, Set};
@@ -102,7 +102,7 @@ fn entries_with_their_remaining_time_their_order_and_the_counters_are_handed_ove
     get(&client, "key 7");
     get(&client, "nothing");
     let before = stats(&client);
-    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 101 });
+    assert_eq!(host.leave(AMPLE), LeaveOutcome::HandedOver { entries: 101 });
     assert_eq!(successor.hosts(), epoch);
     assert_eq!(get(&client, "key 0"), Response::Value(Blob(&text_value("value 0"))));
     let after = stats(&client);
@@ -135,8 +135,8 @@ fn successors_can_leave_too_and_no_client_loses_its_connection() {
     set(&client, "key", "value");
     for _ in 0..5 {
         let successor = Contender::watching(&election);
-        assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 1 });
-        assert_eq!(host.leave(AMPLE), Left::NotHosting);
+        assert_eq!(host.leave(AMPLE), LeaveOutcome::HandedOver { entries: 1 });
+        assert_eq!(host.leave(AMPLE), LeaveOutcome::NotHosting);
         assert_eq!(successor.hosts(), epoch);
         assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
         host = successor;
@@ -161,7 +161,7 @@ fn a_load_in_flight_continues_and_its_result_reaches_the_fetches_that_wait() {
     assert_eq!(quitter.ask(1, CancelWait { request: quits }), Response::Flag(true));
     let quits = submit_fetch(&quitter, "key");
     assert_eq!(quitter.reply_to(quits), Response::Waiting);
-    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
+    assert_eq!(host.leave(AMPLE), LeaveOutcome::HandedOver { entries: 0 });
     successor.hosts();
     assert_eq!(waiter.reply_to(waits), Response::Waiting, "the client repeats the fetch by itself");
     assert_eq!(quitter.reply_to(quits), Response::Waiting);
@@ -215,7 +215,7 @@ fn scans_continue_at_each_successor_and_show_every_entry_once() {
             id
         };
         let early: Vec<_> = scans[..SCANS / 2].iter().map(asks).collect();
-        assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 30 });
+        assert_eq!(host.leave(AMPLE), LeaveOutcome::HandedOver { entries: 30 });
         assert_eq!(successor.hosts(), epoch);
         host = successor;
         let late: Vec<_> = scans[SCANS / 2..].iter().map(asks).collect();
@@ -274,7 +274,7 @@ fn scans_are_sent_only_to_a_successor_that_supports_them() {
             // It disconnects without a reply, so the host stays.
             import.imported()
         });
-        assert_eq!(host.leave(AMPLE), Left::NoSuccessor);
+        assert_eq!(host.leave(AMPLE), LeaveOutcome::NoSuccessor);
         let imported = reading.join().unwrap();
         assert_eq!((imported.entries, imported.scans), (10, expected));
     }
@@ -293,7 +293,7 @@ fn requests_made_before_a_namespace_is_released_are_carried_out() {
         client.open(handle, "some");
         let successor = Contender::watching(&election);
         let leaving = thread::spawn(move || {
-            assert!(matches!(host.leave(AMPLE), Left::HandedOver { .. }));
+            assert!(matches!(host.leave(AMPLE), LeaveOutcome::HandedOver { .. }));
             host
         });
         let key = text_key("n");
@@ -339,7 +339,7 @@ fn under_load_over_twenty_hosts_no_request_fails_and_each_is_carried_out_once() 
             while !enough() {
                 thread::yield_now();
             }
-            assert!(matches!(host.leave(AMPLE), Left::HandedOver { .. }));
+            assert!(matches!(host.leave(AMPLE), LeaveOutcome::HandedOver { .. }));
             assert_eq!(successor.hosts(), epoch);
             host = successor;
         }
@@ -440,7 +440,7 @@ fn requests_of_standbys_are_refused_on_other_connections_and_the_reverse() {
         standby.request(2, handle, request);
         standby.expect_end();
     }
-    assert_eq!(host.leave(Duration::from_millis(100)), Left::NoSuccessor);
+    assert_eq!(host.leave(Duration::from_millis(100)), LeaveOutcome::NoSuccessor);
 }
 
 // --- successors that fail ---------------------------------------------------------------------------------------------
@@ -486,7 +486,7 @@ fn if_a_successor_is_killed_during_the_handover_the_host_asks_the_next_standby()
         let (_, first) = killed.reply().unwrap();
         assert!(matches!(first.response(), Response::Content(_)));
     });
-    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 16 });
+    assert_eq!(host.leave(AMPLE), LeaveOutcome::HandedOver { entries: 16 });
     reading.join().unwrap();
     assert_eq!(successor.hosts(), epoch);
     assert_eq!(stats(&client).size, 16);
@@ -501,11 +501,11 @@ fn if_a_successor_stops_reading_the_host_asks_the_next_standby_or_stays() {
     let client = user(&election);
     fill(&client);
     let silent = own_standby(&election);
-    assert_eq!(host.leave(Duration::from_millis(600)), Left::NoSuccessor);
+    assert_eq!(host.leave(Duration::from_millis(600)), LeaveOutcome::NoSuccessor);
     set(&client, "key", "stored after the attempt");
     let successor = Contender::watching(&election);
     let also_silent = own_standby(&election);
-    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 17 });
+    assert_eq!(host.leave(AMPLE), LeaveOutcome::HandedOver { entries: 17 });
     assert_eq!(successor.hosts(), epoch);
     assert_eq!(stats(&client).size, 17);
     drop((silent, also_silent));
@@ -526,14 +526,14 @@ fn with_little_time_the_most_recently_used_entries_are_handed_over() {
     }
     set(&client, "hot", "value");
     match host.leave(Duration::from_millis(60)) {
-        Left::HandedOver { entries } => {
+        LeaveOutcome::HandedOver { entries } => {
             successor.hosts();
             assert_eq!(stats(&client).size, entries);
             assert_eq!(get(&client, "hot"), Response::Value(Blob(&text_value("value"))));
         }
         // The machine was too slow even for that.
-        Left::NoSuccessor => assert_eq!(stats(&client).size, 202),
-        Left::NotHosting => panic!("it is the host"),
+        LeaveOutcome::NoSuccessor => assert_eq!(stats(&client).size, 202),
+        LeaveOutcome::NotHosting => panic!("it is the host"),
     }
 }
 
@@ -545,11 +545,11 @@ fn without_a_standby_the_host_stays_and_serves() {
     let (host, epoch) = Contender::hosting(&election);
     let client = user(&election);
     set(&client, "key", "value");
-    assert_eq!(host.leave(AMPLE), Left::NoSuccessor);
+    assert_eq!(host.leave(AMPLE), LeaveOutcome::NoSuccessor);
     assert_eq!(get(&client, "key"), Response::Value(Blob(&text_value("value"))));
     let successor = Contender::watching(&election);
-    assert_eq!(host.leave(Duration::ZERO), Left::NoSuccessor, "no time is no handover");
-    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 1 });
+    assert_eq!(host.leave(Duration::ZERO), LeaveOutcome::NoSuccessor, "no time is no handover");
+    assert_eq!(host.leave(AMPLE), LeaveOutcome::HandedOver { entries: 1 });
     assert_eq!(successor.hosts(), epoch);
 }
 
@@ -561,8 +561,8 @@ fn a_standby_that_has_left_is_not_asked() {
     let (host, epoch) = Contender::hosting(&election);
     let stays = Contender::watching(&election);
     let leaves = Contender::watching(&election);
-    assert_eq!(leaves.leave(AMPLE), Left::NotHosting);
-    assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
+    assert_eq!(leaves.leave(AMPLE), LeaveOutcome::NotHosting);
+    assert_eq!(host.leave(AMPLE), LeaveOutcome::HandedOver { entries: 0 });
     assert_eq!(stays.hosts(), epoch);
 }
 
@@ -579,7 +579,7 @@ fn no_entry_is_lost_when_several_processes_leave_at_once_and_one_stays() {
         let leaving = [Contender::watching(&election), Contender::watching(&election), host];
         thread::scope(|scope| {
             for one in leaving {
-                scope.spawn(move || assert_ne!(one.leave(AMPLE), Left::NoSuccessor));
+                scope.spawn(move || assert_ne!(one.leave(AMPLE), LeaveOutcome::NoSuccessor));
             }
         });
         // One of the others may have been the host in between.
@@ -604,7 +604,7 @@ fn no_other_process_becomes_the_host_while_the_lock_is_passed() {
         });
         for _ in 0..20 {
             let successor = Contender::watching(&election);
-            assert_eq!(host.leave(AMPLE), Left::HandedOver { entries: 0 });
+            assert_eq!(host.leave(AMPLE), LeaveOutcome::HandedOver { entries: 0 });
             successor.hosts();
             host = successor;
         }

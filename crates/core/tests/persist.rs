@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clustered_cache_core::ErrorKind;
 use clustered_cache_core::clock::Clock;
-use clustered_cache_core::election::{ElectorConfig, Left, Standing};
+use clustered_cache_core::election::{ElectorConfig, LeaveOutcome, Standing};
 use clustered_cache_core::operations::namespace::ReadStats;
 use clustered_cache_core::snapshot::{Keeper, Loaded, Notice, Persist, write};
 use clustered_cache_core::store::Store;
@@ -335,7 +335,7 @@ fn a_process_that_would_save_to_another_file_than_the_host_reports_it_once() {
     assert_eq!((there, here), (scene.keeper.wish().unwrap().to_string(), elsewhere.clone()));
     // `other` becomes the host. Now `alike` differs, and `without` does not, because it requests no snapshot.
     let left = host.contender.leave(PATIENCE);
-    assert!(matches!(left, Left::HandedOver { .. }));
+    assert!(matches!(left, LeaveOutcome::HandedOver { .. }));
     let Ok(Notice::Differs { there, .. }) = alike.notices.recv_timeout(PATIENCE) else {
         panic!("nothing was reported")
     };

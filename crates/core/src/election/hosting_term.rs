@@ -9,7 +9,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::handover::{HandoverOutcome, LeavingHost};
-use super::leave::{Left, Order, Orders};
+use super::leave::{LeaveOutcome, Order, Orders};
 use super::{ElectorConfig, Standing};
 use crate::config::{
     ELECTED_CHECK, ELECTED_TICK, SHUTDOWN_DRAIN, SUCCESSOR_PATIENCE, SUCCESSOR_PATIENCE_LONG,
@@ -37,7 +37,7 @@ pub(super) enum TermEnd {
     /// The elector was ended, without a handover.
     Left,
     /// It has handed over. The order is answered with this after the endpoint is released.
-    Moved(Order, Left),
+    Moved(Order, LeaveOutcome),
     /// It was suspended for longer than clients wait.
     Overslept,
     /// Its directory or its socket was replaced: new clients find another host, or none.
@@ -159,16 +159,16 @@ impl HostingTerm<'_> {
             let leaving = LeavingHost { endpoint, store, succession };
             match leaving.hand_over(order.until).await {
                 HandoverOutcome::Moved { entries } => {
-                    return TermEnd::Moved(order, Left::HandedOver { entries });
+                    return TermEnd::Moved(order, LeaveOutcome::HandedOver { entries });
                 }
-                HandoverOutcome::Lost => return TermEnd::Moved(order, Left::NotHosting),
+                HandoverOutcome::Lost => return TermEnd::Moved(order, LeaveOutcome::NotHosting),
                 HandoverOutcome::Overslept => {
-                    order.answer(Left::NoSuccessor);
+                    order.answer(LeaveOutcome::NoSuccessor);
                     return TermEnd::Overslept;
                 }
                 HandoverOutcome::Stays => {
                     succession.thaw();
-                    order.answer(Left::NoSuccessor);
+                    order.answer(LeaveOutcome::NoSuccessor);
                 }
             }
         }

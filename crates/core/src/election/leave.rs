@@ -10,7 +10,7 @@ use crate::config::LEAVE_SLACK;
 
 /// How an order to leave has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
+pub enum LeaveOutcome {
     /// This process is not the host and will not become it.
     NotHosting,
     /// Another process is the host, with this many entries.
@@ -25,7 +25,7 @@ pub enum Left {
 
 /// Gives the order to leave. Dropping it makes the elector end without a handover.
 #[derive(Debug)]
-pub(super) struct Leaver(UnboundedSender<Order>);
+pub(super) struct LeaveSender(UnboundedSender<Order>);
 
 /// Receives the orders, in the elector's task.
 #[derive(Debug)]
@@ -36,41 +36,41 @@ pub(super) struct Orders(UnboundedReceiver<Order>);
 pub(super) struct Order {
     /// By when it has to be answered.
     pub(super) until: Instant,
-    answer: SyncSender<Left>,
+    answer: SyncSender<LeaveOutcome>,
 }
 
-pub(super) fn pair() -> (Leaver, Orders) {
+pub(super) fn pair() -> (LeaveSender, Orders) {
     let (sender, receiver) = unbounded_channel();
-    (Leaver(sender), Orders(receiver))
+    (LeaveSender(sender), Orders(receiver))
 }
 
-impl Leaver {
+impl LeaveSender {
     /// Blocks until the order has been answered, or for a little longer than `within`.
-    pub(super) fn leave(&self, within: Duration) -> Left {
+    pub(super) fn leave(&self, within: Duration) -> LeaveOutcome {
         let (answer, answered) = sync_channel(1);
         let order = Order { until: Instant::now() + within, answer };
         if self.0.send(order).is_err() {
-            return Left::NotHosting;
+            return LeaveOutcome::NotHosting;
         }
         match answered.recv_timeout(within + LEAVE_SLACK) {
             Ok(left) => left,
             // The elector has ended.
-            Err(RecvTimeoutError::Disconnected) => Left::NotHosting,
-            Err(RecvTimeoutError::Timeout) => Left::NoSuccessor,
+            Err(RecvTimeoutError::Disconnected) => LeaveOutcome::NotHosting,
+            Err(RecvTimeoutError::Timeout) => LeaveOutcome::NoSuccessor,
         }
     }
 }
 
 impl Order {
     /// Answers the order.
-    pub(super) fn answer(self, left: Left) {
+    pub(super) fn answer(self, left: LeaveOutcome) {
         // The caller may have stopped waiting.
         let _ = self.answer.send(left);
     }
 }
 
 impl Orders {
-    /// The next order; `None` when the leaver was dropped. Cancel-safe.
+    /// The next order; `None` when the sender was dropped. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Order> {
         self.0.recv().await
     }
@@ -80,7 +80,7 @@ impl Orders {
         tokio::select! {
             biased;
             order = self.next() => {
-                order.into_iter().for_each(|order| order.answer(Left::NotHosting));
+                order.into_iter().for_each(|order| order.answer(LeaveOutcome::NotHosting));
                 None
             }
             result = work => Some(result),

@@ -37,8 +37,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use self::leave::Leaver;
-pub use self::leave::Left;
+pub use self::leave::LeaveOutcome;
+use self::leave::LeaveSender;
 use crate::clock::Clock;
 use crate::endpoint::ElectionDirectory;
 use crate::snapshot::Keeper;
@@ -93,16 +93,16 @@ impl fmt::Debug for ElectorConfig {
 #[derive(Debug)]
 pub struct Elector {
     directory: ElectionDirectory,
-    leaver: Leaver,
+    leave_sender: LeaveSender,
     task: JoinHandle<()>,
 }
 
 impl Elector {
     /// Takes part from now on, in one task of `runtime`.
     pub fn start(runtime: &Handle, directory: ElectionDirectory, config: ElectorConfig) -> Self {
-        let (leaver, orders) = leave::pair();
+        let (leave_sender, orders) = leave::pair();
         let task = runtime.spawn(elector::run(directory.clone(), config, orders));
-        Self { directory, leaver, task }
+        Self { directory, leave_sender, task }
     }
 
     /// Path of the host's socket, whichever process is the host.
@@ -113,14 +113,14 @@ impl Elector {
     /// Stops taking part. A host hands all its content to the newest standby, in the time of `within`. If no standby can
     /// take over, it stays the host, and this may be called again. Blocks its thread, which must not be one of the
     /// runtime's.
-    pub fn leave(&self, within: Duration) -> Left {
-        self.leaver.leave(within)
+    pub fn leave(&self, within: Duration) -> LeaveOutcome {
+        self.leave_sender.leave(within)
     }
 
     /// Ends without a handover: a host sends its last replies and releases the lock; its content is lost. Returns when
     /// that is done.
     pub async fn end(self) {
-        drop(self.leaver);
+        drop(self.leave_sender);
         // It fails only if the runtime has ended, and then the task has ended too.
         let _ = self.task.await;
     }

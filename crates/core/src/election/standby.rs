@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::leave::{Left, Orders};
+use super::leave::{LeaveOutcome, Orders};
 use super::successor::ContentReceiver;
 use super::{ElectorConfig, Standing};
 use crate::client::Target;
@@ -134,7 +134,7 @@ impl Standby<'_> {
                 biased;
                 // A host that relies on this process must not find it gone: it takes over first and leaves afterwards.
                 order = orders.next(), if !is_ready => {
-                    order.into_iter().for_each(|order| order.answer(Left::NotHosting));
+                    order.into_iter().for_each(|order| order.answer(LeaveOutcome::NotHosting));
                     return Ok(Waited::Left);
                 }
                 is_complete = complete, if is_receiving => {

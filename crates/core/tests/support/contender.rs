@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clustered_cache_core::election::{Elector, ElectorConfig, Left, Standing};
+use clustered_cache_core::election::{Elector, ElectorConfig, LeaveOutcome, Standing};
 use clustered_cache_core::endpoint::{BaseFacts, ElectionDirectory};
 use clustered_cache_core::testing::TempDir;
 use tokio::runtime::Runtime;
@@ -109,7 +109,7 @@ impl Contender {
         self.standings.try_recv().is_ok()
     }
 
-    pub(crate) fn leave(&self, within: Duration) -> Left {
+    pub(crate) fn leave(&self, within: Duration) -> LeaveOutcome {
         self.elector.as_ref().unwrap().leave(within)
     }
 
