@@ -23,6 +23,7 @@ const VERSIONS = {
   tsx: manifest.devDependencies.tsx,
   typescript: manifest.devDependencies.typescript,
   '@types/node': manifest.devDependencies['@types/node'],
+  sinon: '22.1.0',
   vitest: '4.1.12',
   webpack: '5.112.2',
 };
@@ -151,6 +152,17 @@ async function jest() {
     [['--maxWorkers=3'], APART],
     [['--runInBand'], TOGETHER],
   ]);
+  await underFakeTimers(join(folder, 'jest'), [...program(folder, 'jest'), '--config', 'jest.timers.config.cjs']);
+}
+
+/** A test under the fake timers of a framework, which prints one word when it has passed. */
+async function underFakeTimers(cwd, command) {
+  await expectOutput(cwd, command, ['seen'], { may: LISTENED });
+}
+
+async function sinon() {
+  const folder = await fixture('sinon', 'sinon');
+  await underFakeTimers(folder, [process.execPath, '--test', 'sinon/timers.test.mjs']);
 }
 
 async function vitest() {
@@ -167,6 +179,8 @@ async function vitest() {
     ],
     KILLED,
   );
+  const timers = [...program(folder, 'vitest'), 'run', '--config', 'vitest.timers.config.mjs'];
+  await underFakeTimers(join(folder, 'vitest'), timers);
 }
 
 async function ava() {
@@ -288,6 +302,7 @@ const TOOLS = {
   'node --test': [process.versions.node, nodeTest],
   jest: [VERSIONS.jest, jest],
   vitest: [VERSIONS.vitest, vitest],
+  sinon: [VERSIONS.sinon, sinon],
   ava: [VERSIONS.ava, ava],
   tsx: [VERSIONS.tsx, tsx],
   'ts-node': [VERSIONS['ts-node'], tsNode],

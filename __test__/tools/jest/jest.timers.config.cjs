@@ -1,0 +1,3 @@
+'use strict';
+
+module.exports = { testMatch: ['**/timers.fake.cjs'] };
