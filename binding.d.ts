@@ -228,7 +228,7 @@ export declare enum Leaving {
   /** Another process is the host, with all there was. */
   HandedOver = 1,
   /** No other process could take over: it is still the host. */
-  NoHeir = 2,
+  NoSuccessor = 2,
 }
 
 /** What a batch also holds, under the id 0 and in the place of the form; the JavaScript layer switches on it. */

@@ -228,7 +228,10 @@ asRoot('`ready` at the endpoint of another user says that the user may not conne
 
 onUnix('a dropped promise of a write does not end a process without a host', async (t) => {
   const nowhere = path.join(directoryFor(t), 'nowhere');
-  const calls = ['incr("n")', 'decr("n")', 'count("n")', 'setIfAbsent("k", 1)', 'getAndDelete("k")', 'clear()'];
+  const calls = [
+    ...['incr("n")', 'decr("n")', 'count("n")', 'setIfAbsent("k", 1)', 'getAndDelete("k")', 'clear()'],
+    ...['destroy()', 'max(5)', 'ttl()', 'stats()', 'size()', 'purgeStale()'],
+  ];
   for (const wait of ['', 'await cache.get("key");']) {
     const outcome = await script(`
       const cache = new cc.ClusteredCache({ endpoint: ${JSON.stringify(nowhere)}, timeout: 100 }).on('degraded', () => {});

@@ -173,7 +173,7 @@ impl Server {
             ..ServerConfig::new(endpoint.secret().clone())
         };
         let renew = Renewals::default();
-        let (of_server, site) = (renew.clone(), Arc::clone(&endpoint));
+        let (of_server, site) = (renew.clone(), Arc::downgrade(&endpoint));
         let task =
             runtime.spawn(server::run_reachable(site, listener, of_server, store, config, async move {
                 // The sender is only ever dropped.

@@ -4,6 +4,7 @@ import { codedError, withPlace } from './errors.js';
 import { Events, type CacheEvents, type Listener } from './events.js';
 import { showAs, type Stage } from './inspect.js';
 import { closing, isOfApplication, opened } from './instances.js';
+import { spare } from './link/failures.js';
 import type { Link } from './link/link.js';
 import { Use } from './link/use.js';
 import { hostLink, linkFor } from './discovery/link-registry.js';
@@ -231,20 +232,33 @@ export abstract class Instance {
   }
 
   /** Runs an operation of several steps. */
-  protected async run<T, A extends readonly unknown[]>(composite: Composite<T, A>, ...args: A): Promise<T> {
+  protected run<T, A extends readonly unknown[]>(composite: Composite<T, A>, ...args: A): Promise<T> {
+    const promise = this.#take(composite, args, (error) => spare(promise, error, this.policy));
+    return promise;
+  }
+
+  async #take<T, A extends readonly unknown[]>(
+    composite: Composite<T, A>,
+    args: A,
+    onFailure: (error: unknown) => void,
+  ): Promise<T> {
     if (this.closedError) throw this.closedError;
     const policy = { ...this.policy, operation: composite.method };
+    // Before the host was asked, only the caller can have failed, which has no promise yet.
+    let hasAsked = false;
     try {
       const steps = composite.run(...args);
       let next = steps.next();
       while (!next.done) {
         const step = next.value;
         if ('leftOut' in step) this[LEFT_OUT](step.leftOut, step.error, composite.method);
+        hasAsked = true;
         const answer = 'leftOut' in step ? undefined : await this.#ask(policy, step.operation, ...(step.args as []));
         next = steps.next(answer as never);
       }
       return next.value;
     } catch (error) {
+      if (hasAsked) onFailure(error);
       throw placed(error, { namespace: this.namespace, operation: composite.method });
     }
   }

@@ -39,10 +39,6 @@ const OTHERS = {
   removeListener: 'own',
 
   stats: 'passed',
-  max: 'passed',
-  maxSize: 'passed',
-  ttl: 'passed',
-  allowStale: 'passed',
   close: 'passed',
   hasSync: 'passed',
 

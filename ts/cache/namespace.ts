@@ -2,17 +2,19 @@
 
 import type { CacheStats } from '../operations/answers.js';
 import {
+  ALLOW_STALE,
   CALCULATED_SIZE,
   CLEAR,
   DESTROY,
+  MAX,
+  MAX_SIZE,
   PING,
   PURGE_STALE,
-  SETTINGS,
   SIZE,
   STATS,
-  TUNE,
-  type Tunable,
+  TTL,
 } from '../operations/namespace.js';
+import { step, type Steps } from '../operations/operation.js';
 import { ScanMethods } from './scans.js';
 
 export abstract class NamespaceMethods<K extends string | number, V> extends ScanMethods<K, V> {
@@ -86,9 +88,13 @@ export abstract class NamespaceMethods<K extends string | number, V> extends Sca
    * const { hits, misses } = await cache.stats();
    * ```
    */
-  async stats(): Promise<CacheStats> {
+  stats(): Promise<CacheStats> {
+    return this.run({ method: 'stats', sync: false, run: () => this.#stats() });
+  }
+
+  *#stats(): Steps<CacheStats> {
     this.near?.report();
-    const stats = await this.call(STATS);
+    const stats = yield* step(STATS);
     return { namespace: this.namespace, ...stats, undecodable: this.undecodable, near: { hits: this.near?.hits ?? 0 } };
   }
 
@@ -113,8 +119,8 @@ export abstract class NamespaceMethods<K extends string | number, V> extends Sca
    * await cache.max(5_000);
    * ```
    */
-  async max(max?: number): Promise<number | undefined> {
-    return (await this.#tune('max', max)).max;
+  max(max?: number): Promise<number | undefined> {
+    return this.run(MAX, max);
   }
 
   /**
@@ -125,8 +131,8 @@ export abstract class NamespaceMethods<K extends string | number, V> extends Sca
    * await cache.maxSize(64 * 1024 * 1024);
    * ```
    */
-  async maxSize(maxSize?: number): Promise<number> {
-    return (await this.#tune('maxSize', maxSize)).maxSize;
+  maxSize(maxSize?: number): Promise<number> {
+    return this.run(MAX_SIZE, maxSize);
   }
 
   /**
@@ -137,8 +143,8 @@ export abstract class NamespaceMethods<K extends string | number, V> extends Sca
    * await cache.ttl(30_000);
    * ```
    */
-  async ttl(ttl?: number): Promise<number> {
-    return (await this.#tune('ttl', ttl)).ttl;
+  ttl(ttl?: number): Promise<number> {
+    return this.run(TTL, ttl);
   }
 
   /**
@@ -149,11 +155,7 @@ export abstract class NamespaceMethods<K extends string | number, V> extends Sca
    * await cache.allowStale(true);
    * ```
    */
-  async allowStale(allowStale?: boolean): Promise<boolean> {
-    return (await this.#tune('allowStale', allowStale)).allowStale;
-  }
-
-  #tune(name: Tunable, value: unknown) {
-    return value === undefined ? this.call(SETTINGS) : this.call(TUNE, name, value);
+  allowStale(allowStale?: boolean): Promise<boolean> {
+    return this.run(ALLOW_STALE, allowStale);
   }
 }

@@ -6,8 +6,8 @@ import { checkShared, sharedOptions } from '../options/namespace.js';
 import type { CacheOptions } from '../options/instance.js';
 import { NAMESPACE_FIELDS } from '../wire/fields.js';
 import type { FrameWriter } from '../wire/frames.js';
-import { asFlag, asNumber, asSettings, asStats, type Read } from './answers.js';
-import { REJECT, argument, operation, options } from './operation.js';
+import { asFlag, asNumber, asSettings, asStats, type Read, type Settings } from './answers.js';
+import { REJECT, argument, composite, operation, options, step, type Steps } from './operation.js';
 
 export const PING = operation({
   number: OperationNumber.Ping,
@@ -52,6 +52,22 @@ export const SETTINGS = {
   ...operation({ number: OperationNumber.Tune, read: asSettings, withoutHost: REJECT }),
   writes: false,
 };
+
+/** The method of an option: tells it, or changes it first. */
+const tunable = <const Name extends Tunable>(name: Name) =>
+  composite({
+    method: name,
+    sync: false,
+    *run(value?: Settings[Name]): Steps<Settings[Name]> {
+      const settings = value === undefined ? yield* step(SETTINGS) : yield* step(TUNE, name, value);
+      return settings[name];
+    },
+  });
+
+export const MAX = tunable('max');
+export const MAX_SIZE = tunable('maxSize');
+export const TTL = tunable('ttl');
+export const ALLOW_STALE = tunable('allowStale');
 
 /** The options of methods about a part of the keys. */
 export const PREFIX = options<{ prefix?: string | undefined }>('prefix');

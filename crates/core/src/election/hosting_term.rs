@@ -126,7 +126,7 @@ impl HostingTerm<'_> {
             let persist = self.keeper.wish().map(|persist| persist.to_string());
             self.keeper.report(self.endpoint.record_persist(persist.as_deref()));
         };
-        self.renewals.keep(self.endpoint, ELECTED_CHECK, record).await;
+        self.renewals.keep(|| Some(self.endpoint), ELECTED_CHECK, record).await;
     }
 
     /// Serves until one of the events that end a term.

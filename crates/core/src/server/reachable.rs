@@ -1,7 +1,8 @@
 //! Keeps a host reachable: it looks now and then whether new clients find it, and listens again if its endpoint was
 //! removed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -49,14 +50,20 @@ impl Renewals {
     }
 
     /// Restores the endpoint every `interval`, and calls `restored` each time that this was necessary. Ends when another
-    /// host has taken the endpoint.
-    pub(crate) async fn keep(&self, endpoint: &HostEndpoint, interval: Duration, restored: impl Fn()) {
+    /// host has taken the endpoint, or this one has given it up.
+    pub(crate) async fn keep<E: Deref<Target = HostEndpoint>>(
+        &self,
+        endpoint: impl Fn() -> Option<E>,
+        interval: Duration,
+        restored: impl Fn(),
+    ) {
         let mut checks = interval_at(Instant::now() + interval, interval);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             checks.tick().await;
+            let Some(endpoint) = endpoint() else { return };
             let was_found = endpoint.is_reachable();
-            match self.restore(endpoint) {
+            match self.restore(&endpoint) {
                 Ok(true) if was_found => {}
                 Ok(true) => restored(),
                 Ok(false) => return,
@@ -68,9 +75,9 @@ impl Renewals {
 }
 
 /// Like [`super::run`], at `endpoint`, which is made again if it is removed. Ends also when another host has taken it:
-/// clients then find that one.
+/// clients then find that one. The endpoint is its owner's: its files go at once when that one drops it.
 pub async fn run_reachable(
-    endpoint: Arc<HostEndpoint>,
+    endpoint: Weak<HostEndpoint>,
     listener: Listener,
     renewals: Renewals,
     store: Arc<Store>,
@@ -80,7 +87,7 @@ pub async fn run_reachable(
     let ended = async {
         tokio::select! {
             () = shutdown => {}
-            () = renewals.keep(&endpoint, HOST_CHECK, || {}) => {}
+            () = renewals.keep(|| endpoint.upgrade(), HOST_CHECK, || {}) => {}
         }
     };
     run_renewed(listener, &renewals, store, config, ended).await;
