@@ -30,9 +30,6 @@ export interface UndecodableEvent {
 /** The name of an event. */
 export type EventName = keyof CacheEvents;
 
-/** A listener for one event. */
-export type Listener<E extends EventName> = (...args: CacheEvents[E]) => void;
-
 const NAMES = Object.keys({ degraded: 0, restored: 0, epoch: 0, undecodable: 0 } satisfies Record<EventName, 0>);
 
 export class Events {

@@ -1,7 +1,7 @@
 /** The base of every cache instance: its link, its namespace, its life cycle and its events. */
 
 import { codedError, withPlace } from './errors.js';
-import { Events, type CacheEvents, type Listener } from './events.js';
+import { Events, type CacheEvents } from './events.js';
 import { showAs, type Stage } from './inspect.js';
 import { closing, isOfApplication, opened } from './instances.js';
 import { spare } from './link/failures.js';
@@ -135,25 +135,25 @@ export abstract class Instance {
    * cache.on('degraded', (error) => console.warn('cache without host:', error.message));
    * ```
    */
-  on<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this {
+  on<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
     this.#events.add(this, event, listener, false);
     return this;
   }
 
   /** As {@link on}, but for the next event only. */
-  once<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this {
+  once<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
     this.#events.add(this, event, listener, true);
     return this;
   }
 
   /** Removes a listener that was added with {@link on} or {@link once}. */
-  off<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this {
+  off<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
     this.#events.remove(event, listener);
     return this;
   }
 
   /** As {@link off}: `events.once(cache, event)` and `events.on(cache, event)` of Node.js need it. */
-  removeListener<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this {
+  removeListener<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
     return this.off(event, listener);
   }
 

@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import type { ClusteredCache } from './cache.js';
 import type { BatchEntry } from './cache/batches.js';
 import { codedError } from './errors.js';
-import type { CacheEvents, Listener } from './events.js';
+import type { CacheEvents } from './events.js';
 import type { Fetcher } from './operations/fetch.js';
 import {
   METHODS,
@@ -90,13 +90,13 @@ export interface WrappedCache<K extends string | number, V, S = unknown>
   /** The cache under the view. */
   readonly cache: ClusteredCache<K, S>;
   /** As on the cache. */
-  on<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this;
+  on<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this;
   /** As on the cache. */
-  once<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this;
+  once<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this;
   /** As on the cache. */
-  off<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this;
+  off<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this;
   /** As on the cache. */
-  removeListener<E extends keyof CacheEvents>(event: E, listener: Listener<E>): this;
+  removeListener<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this;
 }
 
 /**

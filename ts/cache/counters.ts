@@ -5,10 +5,6 @@ import { COUNT, DECR, INCR } from '../operations/counters.js';
 import type { CountOptions } from '../options/calls.js';
 import { EntryMethods } from './entries.js';
 
-/** The counter is not created, so that there may be no result. */
-type OnlyIfPresent = CountOptions & { ifPresent: true };
-type OrCreate = CountOptions & { ifPresent?: false };
-
 export abstract class CounterMethods<K extends string | number, V> extends EntryMethods<K, V> {
   /**
    * Adds to a counter, 1 by default, and resolves its new value. A missing counter starts at 0; its `ttl` counts from
@@ -20,8 +16,8 @@ export abstract class CounterMethods<K extends string | number, V> extends Entry
    * const hits = await cache.incr('hits:home', 1, { ttl: 60_000 });
    * ```
    */
-  incr(key: K, amount: number | undefined, options: OnlyIfPresent): Promise<number | undefined>;
-  incr(key: K, amount?: number, options?: OrCreate): Promise<number>;
+  incr(key: K, amount: number | undefined, options: CountOptions & { ifPresent: true }): Promise<number | undefined>;
+  incr(key: K, amount?: number, options?: CountOptions & { ifPresent?: false }): Promise<number>;
   incr(key: K, amount?: number, options?: CountOptions): Promise<number | undefined> {
     return this.call(INCR, key, amount, options);
   }
@@ -34,8 +30,8 @@ export abstract class CounterMethods<K extends string | number, V> extends Entry
    * await cache.decr('slots', 1, { min: 0 });
    * ```
    */
-  decr(key: K, amount: number | undefined, options: OnlyIfPresent): Promise<number | undefined>;
-  decr(key: K, amount?: number, options?: OrCreate): Promise<number>;
+  decr(key: K, amount: number | undefined, options: CountOptions & { ifPresent: true }): Promise<number | undefined>;
+  decr(key: K, amount?: number, options?: CountOptions & { ifPresent?: false }): Promise<number>;
   decr(key: K, amount?: number, options?: CountOptions): Promise<number | undefined> {
     return this.call(DECR, key, amount, options);
   }
@@ -49,8 +45,8 @@ export abstract class CounterMethods<K extends string | number, V> extends Entry
    * const { value, remainingTTL, created } = await cache.count('ip:1.2.3.4', 1, { ttl: 60_000 });
    * ```
    */
-  count(key: K, amount: number | undefined, options: OnlyIfPresent): Promise<Counted | undefined>;
-  count(key: K, amount?: number, options?: OrCreate): Promise<Counted>;
+  count(key: K, amount: number | undefined, options: CountOptions & { ifPresent: true }): Promise<Counted | undefined>;
+  count(key: K, amount?: number, options?: CountOptions & { ifPresent?: false }): Promise<Counted>;
   count(key: K, amount?: number, options?: CountOptions): Promise<Counted | undefined> {
     return this.call(COUNT, key, amount, options);
   }
