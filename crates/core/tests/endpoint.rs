@@ -180,49 +180,6 @@ fn a_read_only_base_is_refused_with_the_systems_reason() {
 
 // --- a path that the user chose --------------------------------------------------------------------------------
 
-/// A file system without room for the name and the file that a host needs.
-#[cfg(target_os = "linux")]
-struct Full(TempDir);
-
-#[cfg(target_os = "linux")]
-impl Full {
-    /// `None` where nothing can be mounted. So many inodes are free.
-    fn mount(inodes: u32) -> Option<Self> {
-        let directory = TempDir::new();
-        // One more for its own directory.
-        let options = format!("size=1m,nr_inodes={},mode=0700", inodes + 1);
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(directory.path())
-            .stderr(std::process::Stdio::null())
-            .status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self(directory))
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Full {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn a_directory_for_temporary_files_that_is_full_is_passed_over() {
-    // With room for nothing, for the base, and for the host's directory in it but no secret.
-    for inodes in [0, 1, 2] {
-        // Only root may mount.
-        let Some(full) = Full::mount(inodes) else { return };
-        let other = TempDir::new();
-        let temp_dirs = vec![full.0.path().to_owned(), other.path().to_owned()];
-        let endpoint = HostEndpoint::create(None, &BaseFacts { temp_dirs, ..BaseFacts::default() }).unwrap();
-        assert!(endpoint.path().starts_with(other.path()), "{inodes}: {}", endpoint.path().display());
-        let left = entries(full.0.path()).first().map_or(0, |base| entries(base).len());
-        assert_eq!(left, 0, "nothing is left behind in the full one");
-    }
-}
-
 #[test]
 fn a_directory_that_systemd_has_made_open_is_refused_with_the_units_setting() {
     let directory = TempDir::new();
