@@ -1,5 +1,5 @@
 import { test } from 'node:test';
-import cc from 'clustered-cache';
+import * as cc from 'clustered-cache';
 import sinon from 'sinon';
 import fakeTimers from '../shared/fake-timers.cjs';
 
