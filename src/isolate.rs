@@ -220,7 +220,7 @@ impl IsolateState {
         {
             let endpoints = servers.stop();
             keeper.finish(store, |_| Ok(()));
-            // Who waits for an endpoint finds the snapshot when it is free.
+            // A process that waits for an endpoint finds the snapshot when it is free.
             drop(endpoints);
         }
     }

@@ -126,8 +126,8 @@ export abstract class Instance {
   }
 
   /**
-   * Adds a listener for `'degraded'`, `'restored'`, `'epoch'` or `'undecodable'`. An instance with listeners stays open until it is
-   * closed, or they are removed.
+   * Adds a listener for `'degraded'`, `'restored'`, `'epoch'` or `'undecodable'`. An instance with listeners stays open
+   * until it is closed, or they are removed.
    *
    * @throws `ERR_CC_INVALID_ARGUMENT` for an event that does not exist.
    * @example

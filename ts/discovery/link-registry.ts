@@ -49,8 +49,8 @@ export function linkFor(options: InstanceOptions): Link {
     case 'primary':
       return client(PRIMARY, options, (link) => {
         link.setNoHostReason(
-          'the primary does not answer; load clustered-cache in the primary (a plain import is enough), or raise ' +
-            '`timeout` if it starts later',
+          "the primary does not answer; load clustered-cache in the primary (`import 'clustered-cache'` is enough), or " +
+            'raise `timeout` if it starts later',
         );
         return seek(findPrimary, link);
       });

@@ -109,7 +109,7 @@ export class Near {
    * front.
    */
   #hand = this.#places.entries();
-  /** The same for the check of values that nobody reads. */
+  /** The same for the check of values that are not read. */
   #broom = this.#places.entries();
   readonly #sweeping = new Sweeping();
   #bytes = 0;

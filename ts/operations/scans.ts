@@ -24,9 +24,11 @@ const CURSOR = argument<number>();
 
 const EMPTY = { cursor: 0, entries: [] };
 
-/** How to go through entries page by page. */
+const SCAN_OPTIONS = options<ScanOptions>('prefix', 'page');
+
+/** How to go through entries page by page: more than a page can hold are as many as it can. */
 export function checkScan(given: ScanOptions | undefined): ScanOptions {
-  const checked = options<ScanOptions>('prefix', 'page')(given);
+  const checked = SCAN_OPTIONS(given);
   return { ...checked, page: Math.min(checked.page ?? PAGE_ENTRIES, MAX_PAGE) };
 }
 

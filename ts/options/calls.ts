@@ -57,8 +57,8 @@ export interface CountOptions extends KeepOptions {
   /** The result is never above. */
   max?: number | undefined;
   /**
-   * The caller's `Date.now()`: whether the counter's time is over is then judged by the caller's clock. Default: the
-   * host's clock, which no change of the time of day affects.
+   * The caller's `Date.now()`: whether the counter has expired is then judged by the caller's clock. Default: the host's
+   * clock, which no change of the time of day affects.
    */
   now?: number | undefined;
   /** Do not create the counter; `undefined` is resolved where there is none. Default `false`. */

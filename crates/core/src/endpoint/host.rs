@@ -36,7 +36,7 @@ pub struct HostEndpoint {
     pub(super) name: OsString,
     pub(super) path: PathBuf,
     pub(super) secret: Secret,
-    /// The users that may connect besides the host's own, if there may be any.
+    /// The users that may connect in addition to the host's own; `None` where only that one may.
     pub(super) allowed_users: Option<Mutex<Vec<u32>>>,
     /// The socket that this endpoint has bound: no other one is removed at the end.
     bound: Mutex<Option<FileId>>,

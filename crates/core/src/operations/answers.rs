@@ -56,7 +56,7 @@ impl Operation {
             return Err(no_answer(self, &format!("`{told}`")));
         }
         match response {
-            // Whoever follows such cursors never comes to an end.
+            // A client that follows such cursors never comes to an end.
             Response::Page { cursor: 1.., items } if items.is_empty() => {
                 Err(no_answer(self, "an empty page that is not the last"))
             }

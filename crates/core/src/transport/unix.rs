@@ -91,7 +91,8 @@ impl Stream {
     }
 }
 
-/// Connects; while the host has no room, this waits, and the system gives the next place to whoever has waited longest.
+/// Connects; while the host has no room, this waits, and the system gives the next place to the caller that has
+/// waited longest.
 fn connect_in_turn(path: &Path) -> io::Result<OwnedFd> {
     let address = SocketAddrUnix::new(path)?;
     let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;

@@ -106,7 +106,7 @@ impl Writer {
         }
     }
 
-    /// No larger index is made, for now.
+    /// Gives up the larger index that is being made; a later insert may begin another one.
     pub(super) fn give_up_growth(&mut self) {
         let Some(Growth { mut chunks, spares, .. }) = self.growth.take() else { return };
         let Self { region, geometry, arena, spare, .. } = self;

@@ -224,7 +224,7 @@ impl Entries {
         }
     }
 
-    /// Removes some of the entries that `doomed` picks, each after `report`: how many, and whether the walk is over.
+    /// Removes some of the entries that `doomed` picks, each after `report`: how many, and whether the walk has ended.
     fn sweep(
         &mut self,
         sweep: &mut Sweep,
