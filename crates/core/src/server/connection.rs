@@ -255,6 +255,7 @@ impl Peer {
         *long = slot.take().map(|session| Long::begin(session, body, gate.succession.as_ref()));
         Ok(true)
     }
+
     fn set_deadlines(&mut self, finished_a_frame: bool) {
         let frame = self.deadlines.frame.filter(|_| !finished_a_frame);
         // While the server does not read, the peer cannot finish a frame: no deadline then.
